@@ -1,0 +1,45 @@
+# `make reproduce` and `make test` do their own set-up; nothing is needed but Python 3.11 or later.
+PYTHON ?= python3
+SCALE ?= demo
+VENV := .venv
+INSTALLED := $(VENV)/installed
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+
+.PHONY: help reproduce test check format clean setup
+
+help:  ## list the commands
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+reproduce: $(INSTALLED)  ## every table and figure, the report, and Table 1 in the terminal (SCALE=demo)
+	@snakemake --cores all --config scale=$(SCALE)
+	@equimodal show --scale $(SCALE)
+
+test: $(INSTALLED)  ## all tests
+	@pytest
+
+check: $(INSTALLED)  ## format, lint and types
+	ruff format --check .
+	ruff check .
+	snakefmt --check Snakefile workflow
+	mypy
+
+format: $(INSTALLED)  ## put the code into its format
+	ruff format .
+	ruff check --fix .
+	snakefmt Snakefile workflow
+
+clean:  ## remove the environment and all that was made; tables and figures stay
+	rm -rf $(VENV) .snakemake .mypy_cache .ruff_cache .pytest_cache .hypothesis data
+	find results -mindepth 2 -maxdepth 2 ! -name tables ! -name figures -exec rm -rf {} +
+
+setup: $(INSTALLED)  ## only the environment, in .venv
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "equimodal needs Python 3.11 or later; name one: make PYTHON=python3.12 ..."; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || \
+	  { echo "Python could not make a virtual environment; on Debian: apt install python3-venv"; exit 1; }
+	@echo "Installing the pinned packages into $(VENV), once: about two minutes."
+	@pip install -q --disable-pip-version-check -c constraints.txt hatchling editables
+	@pip install -q --disable-pip-version-check -c constraints.txt --no-build-isolation -e '.[workflow,dev]'
+	@touch $@

@@ -1,0 +1,36 @@
+# Reproduce every table and figure: `snakemake --cores all`. The rules, in the order of the data.
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/data.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/report.smk"
+
+
+report: "workflow/report/workflow.rst"
+
+
+rule all:
+    default_target: True
+    input:
+        PRODUCTS,
+        f"results/{SCALE}/report.html",
+    message:
+        "Every table, every figure and the report."
+
+
+rule products:
+    input:
+        PRODUCTS,
+    message:
+        "Every table and figure."
+
+
+rule runs:
+    input:
+        collect("results/{scale}/runs/{run}/logits.npz", scale=SCALE, run=RUNS),
+    message:
+        "Every trained and evaluated network, and nothing drawn from it."

@@ -1,0 +1,237 @@
+"""One verb for each rule of the workflow: fetch, prepare, train, evaluate, collect, table, draw.
+
+Each verb imports what it needs when it runs, so that drawing a figure does not load torch.
+"""
+
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from equimodal import layout
+from equimodal.errors import UserError
+from equimodal.params import Params, expand_runs, load_params
+from equimodal.spec import RunSpec
+
+app = typer.Typer(
+    help="Measure and mend the greedy nature of multi-modal learning.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+ParamsFile = Annotated[
+    Path, typer.Option(help="The settings; the scales lie beside it in config/.")
+]
+Scale = Annotated[
+    str | None, typer.Option(help="demo or paper; params.yaml says which if left out.")
+]
+Dataset = Annotated[str, typer.Argument(help="A data set of params.yaml.")]
+Runs = Annotated[list[str], typer.Argument(help="Names of runs; `equimodal runs` lists them.")]
+Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...")]
+DEFAULT_PARAMS = Path("params.yaml")
+
+
+@app.command()
+def runs(
+    params: ParamsFile = DEFAULT_PARAMS,
+    scale: Scale = None,
+    experiment: Annotated[str | None, typer.Option(help="List the runs of this one only.")] = None,
+) -> None:
+    """List the runs that params.yaml asks for."""
+    settings = load_params(params, scale)
+    if experiment is not None:
+        _one_of(experiment, settings.experiments, "experiment")
+    print(*expand_runs(settings, experiment), sep="\n")
+
+
+@app.command()
+def fetch(dataset: Dataset, params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> None:
+    """Bring the raw files of a data set, verified by checksum."""
+    from equimodal.data import mnist
+
+    settings = load_params(params, scale)
+    chosen = settings.datasets[_one_of(dataset, settings.datasets, "data set")]
+    mnist.fetch(layout.raw(chosen.digits), chosen.digits, mirror=settings.mirror)
+
+
+@app.command()
+def prepare(dataset: Dataset, params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> None:
+    """Turn the raw files of a data set into arrays."""
+    from equimodal.data import colored_mnist
+
+    settings = load_params(params, scale)
+    chosen = settings.datasets[_one_of(dataset, settings.datasets, "data set")]
+    out = layout.prepared(settings.scale, dataset)
+    colored_mnist.prepare(layout.raw(chosen.digits), out, chosen.preparation)
+
+
+@app.command()
+def train(
+    runs: Runs, params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None, device: Device = "cpu"
+) -> None:
+    """Train runs, one after the other, each going on from its checkpoint if it has one."""
+    settings = load_params(params, scale)
+    specs = [_spec(name, settings) for name in runs]
+
+    from equimodal.progress import show_progress
+    from equimodal.training.loop import Training
+    from equimodal.training.run import train_run
+
+    for spec in specs:
+        epochs = spec.training.max_epochs
+        with show_progress(spec.name, epochs) as advance:
+
+            def report(training: Training, advance: Any = advance) -> None:
+                rows = training.progress.rows
+                accuracy = f"test accuracy {100 * rows[-1]['test_accuracy']:.1f} %" if rows else ""
+                advance(len(rows), accuracy)
+
+            outcome = train_run(
+                spec,
+                data=layout.prepared(settings.scale, spec.dataset),
+                out=layout.run(settings.scale, spec.name),
+                scratch=layout.scratch(settings.scale),
+                device=device,
+                report=report,
+            )
+        print(f"{spec.name}: {outcome}", file=sys.stderr)
+
+
+@app.command()
+def evaluate(
+    runs: Runs, params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None, device: Device = "cpu"
+) -> None:
+    """Write the logit bank of trained runs."""
+    settings = load_params(params, scale)
+    specs = [_spec(name, settings) for name in runs]
+
+    from equimodal.training.logit_bank import evaluate_run
+
+    for spec in specs:
+        evaluate_run(
+            layout.run(settings.scale, spec.name),
+            data=layout.prepared(settings.scale, spec.dataset),
+            out=layout.bank(settings.scale, spec.name),
+            device=device,
+        )
+
+
+@app.command()
+def collect(params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> None:
+    """Read all runs into tidy tables: runs.csv, evaluations.csv, histories.csv."""
+    from equimodal.analysis import collect as analysis
+
+    settings = load_params(params, scale)
+    folders = {name: layout.run(settings.scale, name) for name in expand_runs(settings)}
+    asked = {e: set(expand_runs(settings, e)) for e in settings.experiments}
+    for name, table in analysis.collect(folders, asked).items():
+        _write_table(table, layout.tables(settings.scale) / f"{name}.csv")
+
+
+@app.command()
+def table(params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> None:
+    """Build Table 1, published against ours."""
+    import pandas as pd
+
+    from equimodal.analysis.collect import failures, of_experiment
+    from equimodal.analysis.table1 import as_markdown, read_published, table1
+
+    settings = load_params(params, scale)
+    folder = layout.tables(settings.scale)
+    runs = of_experiment(pd.read_csv(folder / "runs.csv"), "table1")
+    tables = table1(runs, pd.read_csv(folder / "evaluations.csv"), read_published())
+    for name, content in tables.items():
+        _write_table(content.round(4), folder / f"{name}.csv")
+    notes = [*([settings.note] if settings.note else []), *failures(runs)]
+    _write_text(as_markdown(tables["table1"], notes), folder / "table1.md")
+
+
+@app.command()
+def draw(
+    figure: Annotated[str, typer.Argument(help="A module of equimodal.figures.")],
+    params: ParamsFile = DEFAULT_PARAMS,
+    scale: Scale = None,
+) -> None:
+    """Draw a figure as SVG and PNG."""
+    from equimodal.figures import FIGURES
+    from equimodal.figures.style import save
+
+    settings = load_params(params, scale)
+    inputs = {
+        name: _figure_input(name, settings) for name in FIGURES[_one_of(figure, FIGURES, "figure")]
+    }
+    drawn = import_module(f"equimodal.figures.{figure}").draw(**inputs)
+    save(drawn, layout.figures(settings.scale) / figure, settings.note)
+
+
+@app.command()
+def show(params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> None:
+    """Print Table 1 and where the report and the figures are."""
+    from rich.console import Console
+    from rich.markdown import Markdown
+
+    from equimodal.figures import FIGURES
+
+    settings = load_params(params, scale)
+    path = layout.tables(settings.scale) / "table1.md"
+    if not path.is_file():
+        raise UserError(f"{path} is missing; run `make reproduce` first")
+    console = Console()
+    console.print(f"Table 1, {settings.scale} scale", style="bold")
+    console.print(Markdown(path.read_text()))
+    console.print("\nReport:  ", layout.report(settings.scale), highlight=False, soft_wrap=True)
+    for name in FIGURES:
+        console.print("Figure:  ", layout.figures(settings.scale) / f"{name}.svg", highlight=False)
+
+
+def main() -> None:
+    """Run the verb that the command line names; a user's error is one message and status 2."""
+    try:
+        app(prog_name="equimodal")
+    except UserError as error:
+        print(f"equimodal: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def _spec(name: str, settings: Params) -> RunSpec:
+    specs = expand_runs(settings)
+    if name not in specs:
+        raise UserError(
+            f"there is no run {name!r} at scale {settings.scale}; `equimodal runs --scale"
+            f" {settings.scale}` lists the {len(specs)} runs"
+        )
+    return specs[name]
+
+
+def _one_of(name: str, known: Any, what: str) -> str:
+    if name not in known:
+        raise UserError(f"there is no {what} {name!r}; there are {sorted(known)}")
+    return name
+
+
+def _figure_input(name: str, settings: Params) -> Any:
+    import numpy as np
+    import pandas as pd
+
+    if name == "examples":
+        with np.load(layout.prepared(settings.scale, "colored_mnist") / "examples.npz") as arrays:
+            return dict(arrays)
+    return pd.read_csv(layout.tables(settings.scale) / f"{name}.csv")
+
+
+def _write_table(table: Any, path: Path) -> None:
+    _write_text(table.to_csv(index=False, lineterminator="\n"), path)
+
+
+def _write_text(text: str, path: Path) -> None:
+    from equimodal.files import write_aside
+
+    with write_aside(path) as aside:
+        aside.write_text(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""From run folders to tables. Never loads a network, the data or torch."""

@@ -1,0 +1,152 @@
+"""The collect verb: from run folders to three tidy tables.
+
+Modalities appear as the paper's m0 and m1 (the first and second branch), so that runs of all data
+sets fit one table; the columns `m0` and `m1` say which they are. All accuracies are shares of 1.
+"""
+
+import json
+import re
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from equimodal.errors import UserError
+from equimodal.metrics.utilization import accuracy, utilization_rate
+
+SETTINGS = ("dataset", "inputs", "policy", "learning_rate", "seed")
+
+
+def collect(
+    folders: Mapping[str, Path], experiments: Mapping[str, Collection[str]]
+) -> dict[str, pd.DataFrame]:
+    """Read run folders into tables.
+
+    Args:
+        folders: Run name -> its folder, with the logit bank in it.
+        experiments: Experiment -> names of the runs that it asks for.
+
+    Returns:
+        `runs`: a row a run, with its settings, how it ended, the accuracies of the chosen epoch with
+        the regular flow, conditional utilization rates (`u_m1_given_m0`, `u_m0_given_m1`), d_util,
+        and the conditional learning speeds at the chosen epoch (`s_...`), d_speed. Missing where a
+        run failed.
+        `evaluations`: a row for each run, way of evaluating and output (`m0`, `m1`, `fused`).
+        `histories`: a row for each run and epoch.
+
+    Raises:
+        UserError: If a run folder lacks a file or has a damaged one.
+    """
+    runs, evaluations, histories = [], [], []
+    for name, folder in folders.items():
+        spec, outcome = _read_json(folder / "spec.json"), _read_json(folder / "outcome.json")
+        names = {m: f"m{i}" for i, m in enumerate(spec["modalities"])}
+        history = _read_history(folder / "history.csv")
+        history.columns = [_rename(c, names) for c in history.columns]
+        accuracies = _accuracies(folder / "logits.npz", names)
+        runs.append(
+            {"run": name, "experiments": _asked(name, experiments)}
+            | {key: spec[key] for key in SETTINGS}
+            | {"method": spec["policy"] if len(names) > 1 else "unimodal"}
+            | {m: modality for modality, m in names.items()}
+            | outcome
+            | _at_chosen_epoch(history, outcome["best_epoch"])
+            | _utilization(accuracies, list(names.values()))
+        )
+        evaluations += [
+            {"run": name, "evaluation": e, "output": o, "accuracy": a}
+            for (e, o), a in accuracies.items()
+        ]
+        histories.append(history.assign(run=name))
+    return {
+        "runs": pd.DataFrame(runs),
+        "evaluations": pd.DataFrame(
+            evaluations, columns=["run", "evaluation", "output", "accuracy"]
+        ),
+        "histories": pd.concat(histories, ignore_index=True).set_index("run").reset_index(),
+    }
+
+
+def _asked(run: str, experiments: Mapping[str, Collection[str]]) -> str:
+    return " ".join(experiment for experiment, runs in experiments.items() if run in runs)
+
+
+def _rename(column: str, names: Mapping[str, str]) -> str:
+    """Put m0 and m1 for the modality in a column's or an evaluation's name."""
+    modality = "|".join(sorted(map(re.escape, names), key=len, reverse=True))
+    return re.sub(f"(?<=_)({modality})(?=_steps$|$)", lambda found: names[found[1]], column)
+
+
+def _accuracies(path: Path, names: Mapping[str, str]) -> dict[tuple[str, str], float]:
+    """Accuracy of every output under every way of evaluating: (evaluation, output) -> share of 1."""
+    try:
+        with np.load(path) as bank:
+            arrays = {key: bank[key] for key in bank.files}
+    except (OSError, ValueError, EOFError) as error:
+        raise UserError(f"{path} is missing or damaged ({error}); evaluate the run again") from None
+    labels = arrays["labels"]
+    accuracies = {}
+    for evaluation in dict.fromkeys(key.split("/")[0] for key in arrays if "/" in key):
+        logits = {o: arrays[f"{evaluation}/{m}"].astype(np.float64) for m, o in names.items()}
+        logits["fused"] = np.mean(list(logits.values()), axis=0)
+        for output, z in logits.items():
+            accuracies[_rename(evaluation, names), output] = accuracy(z, labels)
+    return accuracies
+
+
+def _utilization(accuracies: Mapping[tuple[str, str], float], outputs: list[str]) -> dict[str, Any]:
+    """Accuracies with the regular flow and, for two modalities, the utilization rates."""
+    row: dict[str, Any] = {
+        "accuracy" if o == "fused" else f"accuracy_{o}": accuracies.get(("regular", o))
+        for o in ["fused", *outputs]
+    }
+    if ("isolated", "m1") in accuracies and len(outputs) == 2:
+        u = {
+            o: utilization_rate(accuracies["regular", o], accuracies["isolated", o])
+            for o in outputs
+        }
+        row |= {"u_m1_given_m0": u["m0"], "u_m0_given_m1": u["m1"], "d_util": u["m0"] - u["m1"]}
+    return row
+
+
+def _at_chosen_epoch(history: pd.DataFrame, epoch: int | None) -> dict[str, Any]:
+    if epoch is None:
+        return {}
+    row = history.set_index("epoch").loc[epoch]
+    chosen: dict[str, Any] = {"validation_accuracy": row["validation_accuracy"]}
+    if "speed_m1" in row:
+        chosen |= {
+            "s_m1_given_m0": row["speed_m0"],
+            "s_m0_given_m1": row["speed_m1"],
+            "d_speed": row["speed_m0"] - row["speed_m1"],
+        }
+    return chosen
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(path.read_text()))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} is missing or damaged ({error}); train the run again") from None
+
+
+def _read_history(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_csv(path)
+    except pd.errors.EmptyDataError:
+        return pd.DataFrame({"epoch": []})  # the run failed in its first epoch
+    except OSError as error:
+        raise UserError(f"{path} is missing ({error}); train the run again") from None
+
+
+def of_experiment(runs: pd.DataFrame, experiment: str) -> pd.DataFrame:
+    """Return the rows of the `runs` table that an experiment asks for."""
+    return runs[[experiment in asked.split() for asked in runs["experiments"]]]
+
+
+def failures(runs: pd.DataFrame) -> list[str]:
+    """One sentence for each failed run."""
+    failed = runs[runs["status"] != "finished"]
+    return [f"{row.run} failed: {row.reason}." for row in failed.itertuples()]

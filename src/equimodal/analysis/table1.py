@@ -1,0 +1,113 @@
+"""Table 1: accuracy of each method, published against ours."""
+
+from collections.abc import Iterable
+from importlib.resources import files
+
+import pandas as pd
+
+METHODS = {
+    "unimodal": "Uni-modal (best)",
+    "vanilla": "Multi-modal (vanilla)",
+    "guided": "+ guided",
+}
+DATASETS = {"colored_mnist": "Colored-and-gray-MNIST"}
+
+
+def table1(
+    runs: pd.DataFrame, evaluations: pd.DataFrame, published: pd.DataFrame
+) -> dict[str, pd.DataFrame]:
+    """Build Table 1 from the runs that it asks for.
+
+    Args:
+        runs: The `runs` table, these runs only.
+        evaluations: The `evaluations` table of `collect`.
+        published: The paper's numbers: dataset, method, output, mean, sd.
+
+    Returns:
+        `table1`: accuracy of the network's prediction with the regular flow, in percent: mean and
+        sample standard deviation over seeds, number of runs `n` and of `failed` ones, the published
+        pair and our difference from it.
+        `table1_evaluations`: the same for every output under every way of evaluating.
+    """
+    cells = _accuracy_of_cells(runs, evaluations)
+    best = _best_unimodal(cells)
+    wanted = cells[(cells["method"] != "unimodal") | cells["inputs"].isin(best)]
+    keys = ["dataset", "method", "inputs", "evaluation", "output"]
+    summary = wanted.groupby(keys, sort=False)["percent"].agg(["mean", "std", "count"])
+    summary = summary.rename(columns={"std": "sd", "count": "n"}).reset_index()
+    counts = runs.groupby(["dataset", "method", "inputs"])["status"]
+    failed = counts.agg(lambda s: int((s != "finished").sum())).rename("failed").reset_index()
+    summary = summary.merge(failed, on=["dataset", "method", "inputs"], validate="many_to_one")
+    summary = _with_all_failed(summary, failed, best)
+    summary["output"] = summary["output"].mask(
+        (summary["method"] == "unimodal") & (summary["output"] == "m0"), "fused"
+    )
+    full = summary.drop_duplicates(keys).merge(
+        published, on=["dataset", "method", "output"], how="left", validate="many_to_one"
+    )
+    full["difference"] = full["mean"] - full["published_mean"]
+    full["order"] = full["method"].map({m: i for i, m in enumerate(METHODS)})
+    full = full.sort_values(["dataset", "order"], kind="stable").drop(columns="order")
+    main = full[(full["evaluation"] == "regular") & (full["output"] == "fused")]
+    return {
+        "table1": main.drop(columns=["evaluation", "output"]).reset_index(drop=True),
+        "table1_evaluations": full.reset_index(drop=True),
+    }
+
+
+def read_published() -> pd.DataFrame:
+    """Read the paper's Table 1, in percent: dataset, method, output, mean, sd of three runs."""
+    with files("equimodal.analysis").joinpath("published.csv").open() as file:
+        return pd.read_csv(file)
+
+
+def _accuracy_of_cells(runs: pd.DataFrame, evaluations: pd.DataFrame) -> pd.DataFrame:
+    columns = ["run", "dataset", "method", "inputs"]
+    cells = runs[columns].merge(evaluations, on="run", validate="one_to_many")
+    return cells.assign(percent=100 * cells["accuracy"])
+
+
+def _best_unimodal(cells: pd.DataFrame) -> list[str]:
+    """For each data set, the inputs of the best uni-modal network by mean accuracy."""
+    means = cells[cells["method"] == "unimodal"].groupby(["dataset", "inputs"])["percent"].mean()
+    return [str(group.idxmax()[1]) for _, group in means.groupby("dataset")]
+
+
+def _with_all_failed(
+    summary: pd.DataFrame, failed: pd.DataFrame, best: Iterable[str]
+) -> pd.DataFrame:
+    """Keep a row for a method of which every run failed, so that the table shows the hole."""
+    present = set(zip(summary["dataset"], summary["method"], strict=True))
+    holes = [
+        row._asdict()
+        for row in failed.itertuples(index=False)
+        if (row.dataset, row.method) not in present
+    ]
+    rows = pd.DataFrame(holes).assign(evaluation="regular", output="fused", n=0) if holes else None
+    return summary if rows is None else pd.concat([summary, rows], ignore_index=True)
+
+
+def as_markdown(table: pd.DataFrame, notes: Iterable[str]) -> str:
+    """Render Table 1 for readers, with notes below it."""
+    rows = [
+        {
+            "data set": DATASETS.get(row.dataset, row.dataset),
+            "method": METHODS[row.method]
+            + (f", {row.inputs}" if row.method == "unimodal" and row.n else ""),
+            "ours": mean_and_sd(row.mean, row.sd),
+            "runs": f"{row.n}" + (f" ({row.failed} failed)" if row.failed else ""),
+            "published": mean_and_sd(row.published_mean, row.published_sd),
+            "difference": "" if pd.isna(row.difference) else f"{row.difference:+.2f}",
+        }
+        for row in table.itertuples()
+    ]
+    body = pd.DataFrame(rows).to_markdown(index=False, disable_numparse=True)
+    heading = "Test accuracy in %, mean ± sample SD over runs that differ in seed only."
+    return "\n\n".join([heading, body, *notes]) + "\n"
+
+
+def mean_and_sd(mean: float, sd: float) -> str:
+    """Write a pair as in the paper; says so where it is missing."""
+    if pd.isna(mean):
+        return "missing"
+    return f"{mean:.2f} ± {sd:.2f}" if pd.notna(sd) else f"{mean:.2f} (no SD)"

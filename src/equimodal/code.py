@@ -1,0 +1,90 @@
+"""What a rule depends on of the code.
+
+A trained network costs hours, so it should be made again when the code that made it changes, and
+not when a comment, a docstring or the formatting does. `code_hash` reads the modules that an entry
+module imports, directly or not, and hashes their syntax trees without all that.
+"""
+
+import ast
+import hashlib
+from functools import cache
+from pathlib import Path
+
+PACKAGE = "equimodal"
+ROOT = Path(__file__).parent
+
+
+def code_hash(*entries: str) -> str:
+    """Hash the meaning of the modules `entries` and of all modules of ours that they import.
+
+    Args:
+        entries: Dotted names, such as `equimodal.training.run`.
+
+    Raises:
+        ModuleNotFoundError: If there is no such module.
+    """
+    modules = sorted(imported_modules(*entries))
+    digest = hashlib.sha256()
+    for module in modules:
+        digest.update(f"{module}\n{ast.dump(_meaning(module))}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def imported_modules(*entries: str) -> set[str]:
+    """Names of `entries` and of all modules of ours that running them imports.
+
+    Imports inside functions count as well. The module `equimodal.errors`, say, is found through
+    `from equimodal.errors import UserError`, and `equimodal` through any of its modules.
+    """
+    found: set[str] = set()
+    waiting = list(entries)
+    while waiting:
+        module = waiting.pop()
+        if module not in found:
+            found.add(module)
+            waiting += [module.rpartition(".")[0]] if "." in module else []
+            waiting += _imports(module)
+    return found
+
+
+def _file(module: str) -> Path:
+    stem = ROOT.joinpath(*module.split(".")[1:])
+    for path in (stem.with_suffix(".py") if stem != ROOT else stem, stem / "__init__.py"):
+        if path.is_file():
+            return path
+    raise ModuleNotFoundError(f"no module {module} below {ROOT}")
+
+
+@cache
+def _tree(module: str) -> ast.Module:
+    return ast.parse(_file(module).read_text())
+
+
+def _imports(module: str) -> list[str]:
+    names = []
+    for node in ast.walk(_tree(module)):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.append(node.module)
+            names += [
+                f"{node.module}.{a.name}" for a in node.names if node.module.startswith(PACKAGE)
+            ]
+    ours = [n for n in names if n.split(".")[0] == PACKAGE]
+    return [n for n in ours if _is_module(n)]
+
+
+def _is_module(name: str) -> bool:
+    try:
+        return bool(_file(name))
+    except ModuleNotFoundError:
+        return False
+
+
+def _meaning(module: str) -> ast.Module:
+    """Syntax tree without docstrings; comments and formatting are not in it to begin with."""
+    tree = ast.parse(_file(module).read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            node.body = node.body[1 if ast.get_docstring(node) is not None else 0 :]
+    return tree

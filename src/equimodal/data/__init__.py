@@ -1,0 +1,1 @@
+"""From the source of a data set to splits held in memory."""

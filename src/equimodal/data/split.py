@@ -1,0 +1,101 @@
+"""A split held in memory: batches are index slices of a few tensors."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64, UInt8
+from torch import Tensor
+
+from equimodal.errors import UserError
+from equimodal.spec import Modality
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one step or one evaluation sees."""
+
+    inputs: dict[str, Float[Tensor, "batch _channels *_space"]]
+    labels: Int64[Tensor, " batch"]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True)
+class Split:
+    """All examples of a split, as bytes, on the device where they are used."""
+
+    arrays: dict[str, UInt8[Tensor, "n *_space _channels"]]
+    labels: Int64[Tensor, " n"]
+    ids: Int64[Tensor, " n"]
+    scale: dict[str, tuple[Tensor, Tensor]]  # per modality: factor and offset of each channel
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def batch(self, index: Int64[Tensor, " batch"]) -> Batch:
+        """Gather examples and normalize them: `(x / 255 - mean) / std` in each channel.
+
+        The channels lie last in memory and come first in the shape: torch's channels-last format.
+        """
+        return Batch(
+            {m: self._normalized(m, x[index]) for m, x in self.arrays.items()}, self.labels[index]
+        )
+
+    def _normalized(self, modality: str, x: Tensor) -> Tensor:
+        factor, offset = self.scale[modality]
+        return torch.addcmul(offset, x.to(factor.dtype), factor).movedim(-1, 1)
+
+
+def load_split(
+    folder: Path,
+    name: str,
+    *,
+    modalities: dict[str, Modality],
+    classes: int,
+    device: torch.device | str = "cpu",
+) -> Split:
+    """Read the arrays of a prepared split that a network's modalities ask for.
+
+    Modalities that read the same source share one tensor.
+
+    Raises:
+        UserError: If an array is missing, of another length or shape, or a label is out of range.
+    """
+    labels = _load(folder / f"{name}.labels.npy").astype(np.int64)
+    if len(labels) == 0 or labels.max() >= classes:
+        raise UserError(f"{folder}/{name}.labels.npy: expected labels 0 to {classes - 1}")
+    sources = {m.source: m for m in modalities.values()}
+    arrays = {s: _load(folder / f"{name}.{s}.npy") for s in sources}
+    for source, array in arrays.items():
+        if len(array) != len(labels) or array.shape[-1] != sources[source].channels:
+            raise UserError(
+                f"{folder}/{name}.{source}.npy has shape {array.shape}, expected {len(labels)}"
+                f" examples of {sources[source].channels} channels; prepare the data set again"
+            )
+    tensors = {s: torch.from_numpy(a).to(device) for s, a in arrays.items()}
+    return Split(
+        arrays={m: tensors[x.source] for m, x in modalities.items()},
+        labels=torch.from_numpy(labels).to(device),
+        ids=torch.from_numpy(_load(folder / f"{name}.ids.npy").astype(np.int64)).to(device),
+        scale={m: _scale(x, device) for m, x in modalities.items()},
+    )
+
+
+def _scale(modality: Modality, device: torch.device | str) -> tuple[Tensor, Tensor]:
+    mean, std = (
+        torch.tensor(v, dtype=torch.float64)
+        for v in (modality.normalization.mean, modality.normalization.std)
+    )
+    return (1 / (255 * std)).float().to(device), (-mean / std).float().to(device)
+
+
+def _load(path: Path) -> np.ndarray:
+    try:
+        return np.load(path, allow_pickle=False)
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing; run `equimodal prepare` first") from None
+    except (ValueError, EOFError) as error:
+        raise UserError(f"{path} is damaged ({error}); prepare the data set again") from None

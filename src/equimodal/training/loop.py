@@ -1,0 +1,261 @@
+"""Train one network from the spec of its run."""
+
+import copy
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+
+from equimodal.data.split import Split
+from equimodal.metrics.learning_speed import LearningSpeed
+from equimodal.models.network import Network, build_network
+from equimodal.spec import RunSpec
+from equimodal.training.balance import REGULAR_MODE, build_policy
+from equimodal.training.evaluate import score, with_fused
+from equimodal.training.step import StepRecord, train_step
+
+Row = dict[str, Any]  # column -> number or text
+
+
+@dataclass
+class Progress:
+    """All that a training remembers beside its network and optimizer."""
+
+    epoch: int = 1  # counted from 1
+    batch: int = 0  # batches of the epoch that are done
+    steps: int = 0
+    perfect_epochs: int = 0
+    best_accuracy: float = -1.0
+    best_epoch: int = 0
+    failure: str | None = None
+    finished: bool = False
+    seconds: float = 0.0  # of the epoch
+    rows: list[Row] = field(default_factory=list)
+
+
+class Training:
+    """One network on its way: `run` it to the end, or save it with `state` at any step.
+
+    Everything that the future depends on is in the state, and the order of an epoch's batches
+    depends on seed and epoch only. So a training that is restored from its state goes on to the
+    same bytes as one that was never stopped (on the same machine, on the CPU).
+    """
+
+    def __init__(self, spec: RunSpec, splits: dict[str, Split], device: torch.device | str = "cpu"):
+        """Build network, optimizer, schedule, policy and meter from the spec.
+
+        Args:
+            spec: What to train.
+            splits: `train`, `test`, and `validation` if the spec selects on it; on `device`.
+            device: Where to train.
+        """
+        self.spec = spec
+        self.splits = splits
+        self.device = torch.device(device)
+        self.network: Network = build_network(spec, self.device)
+        self.optimizer = torch.optim.SGD(
+            self.network.parameters(),
+            lr=spec.learning_rate,
+            momentum=spec.training.momentum,
+            weight_decay=spec.training.weight_decay,
+        )
+        self.schedule = _schedule(spec, self.optimizer)
+        self.policy = build_policy(spec, self.device)
+        self.speeds = None
+        if len(spec.modalities) > 1:
+            self.speeds = LearningSpeed(
+                branch={m: self.network.branch_parameters(m) for m in spec.modalities},
+                fusion={m: self.network.fusion_parameters(m) for m in spec.modalities},
+            )
+        self.progress = Progress()
+        self.best_weights = copy.deepcopy(self.network.state_dict())
+        self._reset_epoch()
+        self._modes: list[Tensor] = []  # of every step
+        self._speeds: list[Tensor] = []  # after every step
+
+    def run(self, after_step: Callable[["Training"], None] = lambda training: None) -> None:
+        """Train until the stop rule holds, the cap is reached or the loss is not finite.
+
+        The stop rule: `perfect_epochs` epochs, not necessarily in a row, in which every training
+        example was classified correctly when its turn came.
+
+        Args:
+            after_step: Called after every step; may save the state.
+        """
+        while not self.progress.finished:
+            for index in self._batches_left():
+                started = time.perf_counter()
+                self._step(index)
+                self.progress.seconds += time.perf_counter() - started
+                if self.progress.failure:
+                    return
+                after_step(self)
+            self._end_epoch()
+
+    def _batches_left(self) -> Iterator[Tensor]:
+        train = self.splits["train"]
+        order = np.random.default_rng([self.spec.seed, self.progress.epoch]).permutation(len(train))
+        batches = torch.from_numpy(order).to(self.device).split(self.spec.training.batch_size)
+        yield from batches[self.progress.batch :]
+
+    def _step(self, index: Tensor) -> None:
+        batch = self.splits["train"].batch(index)
+        self.network.train()
+        record = train_step(
+            self.network, batch, self.optimizer, self.policy, self.speeds, epoch=self.progress.epoch
+        )
+        self.progress.batch += 1
+        self.progress.steps += 1
+        hits = torch.stack(
+            [(z.argmax(-1) == batch.labels).sum() for z in with_fused(record.logits).values()]
+        )
+        self._hits += hits
+        self._losses += record.losses.double() * len(batch)
+        self._remember(record)
+        # Asking for the loss waits for the device; on the CPU there is nothing to wait for.
+        if self.device.type == "cpu" or self.progress.batch * self.spec.training.batch_size >= len(
+            self.splits["train"]
+        ):
+            self._check_finite()
+
+    def _remember(self, record: StepRecord) -> None:
+        regular = torch.tensor(REGULAR_MODE, dtype=torch.int8)
+        self._modes.append(regular if record.mode is None else record.mode.to(torch.int8))
+        if record.speeds is not None:
+            self._speeds.append(record.speeds.float())
+
+    def _check_finite(self) -> None:
+        total = float(self._losses.sum())
+        if not math.isfinite(total):
+            self.progress.failure = (
+                f"the loss became {total} by step {self.progress.steps} (epoch"
+                f" {self.progress.epoch}) at learning rate {self.spec.learning_rate:g}"
+            )
+            self.progress.finished = True
+
+    def _end_epoch(self) -> None:
+        started = time.perf_counter()
+        progress, train = self.progress, self.splits["train"]
+        progress.perfect_epochs += int(self._hits[-1]) == len(train)  # the last is `fused`
+        row = self._row(len(train))
+        progress.rows.append(row)
+        accuracy = row["validation_accuracy"]
+        if accuracy > progress.best_accuracy:
+            progress.best_accuracy, progress.best_epoch = accuracy, progress.epoch
+            self.best_weights = copy.deepcopy(self.network.state_dict())
+        if self.schedule is not None:
+            self.schedule.step(row["train_loss"])
+        progress.finished = (
+            progress.perfect_epochs >= self.spec.training.perfect_epochs
+            or progress.epoch >= self.spec.training.max_epochs
+        )
+        row["seconds"] = round(progress.seconds + time.perf_counter() - started, 3)
+        progress.epoch += 1
+        progress.batch = 0
+        progress.seconds = 0.0
+        self._reset_epoch()
+
+    def _row(self, examples: int) -> Row:
+        """The epoch as a row of history.csv."""
+        names = [*self.network.modalities, "fused"]
+        row: Row = {
+            "epoch": self.progress.epoch,
+            "steps": self.progress.steps,
+            "learning_rate": self.optimizer.param_groups[0]["lr"],
+            "train_loss": float(self._losses.sum()) / examples,
+        }
+        row |= _accuracies("train", dict(zip(names, (self._hits / examples).tolist(), strict=True)))
+        scores = {s: score(self.network, split) for s, split in self.splits.items() if s != "train"}
+        scores["validation"] = scores[self.spec.validation]
+        for split in ("validation", "test"):
+            row[f"{split}_loss"] = scores[split].loss
+            row |= _accuracies(split, scores[split].accuracy)
+        if self.speeds is not None:
+            values = self.speeds.values.tolist()
+            row |= {f"speed_{m}": v for m, v in zip(self.network.modalities, values, strict=True)}
+            modes = torch.stack(self._modes[-self.progress.batch :])
+            row["regular_steps"] = int((modes == REGULAR_MODE).sum())
+            for b, m in enumerate(self.network.modalities):
+                row[f"rebalance_{m}_steps"] = int((modes == b).sum())
+            row["next_mode"] = self._mode_name()
+        return row
+
+    def _mode_name(self) -> str:
+        mode = REGULAR_MODE if self.policy.mode is None else int(self.policy.mode)
+        return "regular" if mode == REGULAR_MODE else f"rebalance_{self.network.modalities[mode]}"
+
+    def _reset_epoch(self) -> None:
+        branches = len(self.network.modalities)
+        self._hits = torch.zeros(branches + 1, dtype=torch.int64, device=self.device)
+        self._losses = torch.zeros(branches, dtype=torch.float64, device=self.device)
+
+    def steps(self) -> dict[str, np.ndarray]:
+        """Return the mode (int8) of every step and the speeds (float32, a column a branch) after it."""
+        branches = len(self.network.modalities)
+        return {
+            "modes": _stacked(self._modes, (0,), torch.int8),
+            "speeds": _stacked(self._speeds, (0, branches), torch.float32),
+        }
+
+    def state(self) -> dict[str, Any]:
+        """Everything that the rest of the training depends on."""
+        return {
+            "progress": copy.deepcopy(vars(self.progress)),
+            "network": self.network.state_dict(),
+            "best_weights": self.best_weights,
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": None if self.schedule is None else self.schedule.state_dict(),
+            "speeds": None if self.speeds is None else self.speeds.sums,
+            "policy": self.policy.state(),
+            "hits": self._hits,
+            "losses": self._losses,
+            "steps": {k: torch.from_numpy(v) for k, v in self.steps().items()},
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a state that `state` gave for the same spec and data."""
+        self.progress = Progress(**state["progress"])
+        self.network.load_state_dict(state["network"])
+        self.best_weights = state["best_weights"]
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.schedule is not None:
+            self.schedule.load_state_dict(state["schedule"])
+        if self.speeds is not None:
+            self.speeds.sums.copy_(state["speeds"])
+        for name, tensor in self.policy.state().items():
+            tensor.copy_(state["policy"][name])
+        self._hits.copy_(state["hits"])
+        self._losses.copy_(state["losses"])
+        self._modes = list(state["steps"]["modes"])
+        self._speeds = list(state["steps"]["speeds"])
+
+
+def _schedule(spec: RunSpec, optimizer: torch.optim.Optimizer) -> ReduceLROnPlateau | None:
+    settings = spec.training.schedule
+    if settings is None:
+        return None
+    return ReduceLROnPlateau(
+        optimizer,
+        factor=settings.factor,
+        patience=settings.patience,
+        threshold=settings.threshold,
+        min_lr=settings.min_rate,
+    )
+
+
+def _accuracies(split: str, accuracy: dict[str, float]) -> Row:
+    """Columns such as `test_accuracy` and `test_accuracy_gray`."""
+    return {
+        f"{split}_accuracy" if m == "fused" else f"{split}_accuracy_{m}": float(x)
+        for m, x in accuracy.items()
+    }
+
+
+def _stacked(tensors: list[Tensor], empty: tuple[int, ...], dtype: torch.dtype) -> np.ndarray:
+    return (torch.stack(tensors) if tensors else torch.zeros(empty, dtype=dtype)).cpu().numpy()

@@ -1,0 +1,127 @@
+"""The train verb: from a spec and prepared data to a run folder.
+
+A run folder holds `spec.json`, `outcome.json` (how it ended, the chosen epoch), `history.csv` (a row
+an epoch), `steps.npz` (mode and speeds of every step) and `model.pt` (weights of the chosen epoch).
+"""
+
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+
+from equimodal.data.split import Split, load_split
+from equimodal.errors import UserError
+from equimodal.files import save_arrays, write_aside
+from equimodal.spec import RunSpec
+from equimodal.training.loop import Training
+
+Report = Callable[[Training], None]
+
+
+def train_run(
+    spec: RunSpec,
+    *,
+    data: Path,
+    out: Path,
+    scratch: Path,
+    device: str = "cpu",
+    checkpoint_seconds: float = 60.0,
+    report: Report = lambda training: None,
+) -> dict[str, Any]:
+    """Train a run, going on from its checkpoint if it was stopped before; return its outcome.
+
+    A run whose loss is not finite is finished all the same, with `status: failed` and the reason in
+    its outcome: the other runs go on, and tables show it as missing.
+
+    Args:
+        spec: What to train.
+        data: Folder of the prepared data set.
+        out: The run folder.
+        scratch: Folder for the checkpoint, which is removed at the end.
+        device: Where to train.
+        checkpoint_seconds: Time between checkpoints.
+        report: Called after every step, to show progress.
+
+    Raises:
+        UserError: If the data are missing or damaged or `out` can not be written.
+    """
+    splits: dict[str, Split] = {
+        name: load_split(
+            data, name, modalities=spec.modalities, classes=spec.classes, device=device
+        )
+        for name in ("train", "validation", "test")
+        if name in ("train", "test", spec.validation)
+    }
+    training = Training(spec, splits, device)
+    checkpoint = scratch / f"{_identity(spec, splits)}.pt"
+    if checkpoint.is_file():
+        training.restore(torch.load(checkpoint, weights_only=True, map_location=device))
+
+    saved = time.monotonic()
+
+    def after_step(training: Training) -> None:
+        nonlocal saved
+        report(training)
+        if time.monotonic() - saved >= checkpoint_seconds:
+            with write_aside(checkpoint) as aside:
+                torch.save(training.state(), aside)
+            saved = time.monotonic()
+
+    training.run(after_step)
+    outcome = _outcome(training)
+    _write(training, outcome, out)
+    checkpoint.unlink(missing_ok=True)
+    return outcome
+
+
+def read_spec(folder: Path) -> RunSpec:
+    """Read the spec of a run folder.
+
+    Raises:
+        UserError: If it is missing or of another version.
+    """
+    try:
+        return RunSpec.model_validate_json((folder / "spec.json").read_text(), strict=True)
+    except FileNotFoundError:
+        raise UserError(f"{folder}/spec.json is missing; train the run first") from None
+    except ValueError as error:
+        raise UserError(f"{folder}/spec.json is of another version: {error}") from None
+
+
+def _identity(spec: RunSpec, splits: dict[str, Split]) -> str:
+    """Hash of all that a checkpoint belongs to, so that no other is ever taken for it."""
+    digest = hashlib.sha256(spec.model_dump_json().encode())
+    for name, split in splits.items():
+        digest.update(name.encode() + split.labels.cpu().numpy().tobytes())
+        for array in split.arrays.values():
+            digest.update(array.cpu().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _outcome(training: Training) -> dict[str, Any]:
+    progress = training.progress
+    return {
+        "status": "failed" if progress.failure else "finished",
+        "reason": progress.failure,
+        "steps": progress.steps,
+        "epochs": len(progress.rows),
+        "best_epoch": progress.best_epoch or None,
+        "reached_perfect": progress.perfect_epochs > 0,
+    }
+
+
+def _write(training: Training, outcome: dict[str, Any], out: Path) -> None:
+    with write_aside(out / "history.csv") as aside:
+        pd.DataFrame(training.progress.rows).to_csv(aside, index=False)
+    save_arrays(out / "steps.npz", training.steps())
+    with write_aside(out / "model.pt") as aside:
+        torch.save(training.best_weights, aside)
+    with write_aside(out / "outcome.json") as aside:
+        aside.write_text(json.dumps(outcome, indent=2) + "\n")
+    with write_aside(out / "spec.json") as aside:
+        aside.write_text(training.spec.model_dump_json(indent=2) + "\n")

@@ -1,0 +1,43 @@
+rule train:
+    input:
+        data=prepared_of_run,
+    output:
+        spec="results/{scale}/runs/{run}/spec.json",
+        outcome="results/{scale}/runs/{run}/outcome.json",
+        history="results/{scale}/runs/{run}/history.csv",
+        steps="results/{scale}/runs/{run}/steps.npz",
+        model="results/{scale}/runs/{run}/model.pt",
+    log:
+        "results/{scale}/logs/train/{run}.log",
+    benchmark:
+        "results/{scale}/benchmarks/train/{run}.tsv"
+    threads: 1
+    params:
+        # Not on the command line: they tell Snakemake which runs a change touches.
+        settings=settings_of_run,
+        code=code_hash("equimodal.training.run"),
+    message:
+        "Train {wildcards.run}."
+    shell:
+        "equimodal train {wildcards.run} --scale {wildcards.scale} > {log} 2>&1"
+
+
+rule evaluate:
+    input:
+        data=prepared_of_run,
+        spec="results/{scale}/runs/{run}/spec.json",
+        outcome="results/{scale}/runs/{run}/outcome.json",
+        model="results/{scale}/runs/{run}/model.pt",
+    output:
+        bank="results/{scale}/runs/{run}/logits.npz",
+    log:
+        "results/{scale}/logs/evaluate/{run}.log",
+    benchmark:
+        "results/{scale}/benchmarks/evaluate/{run}.tsv"
+    threads: 1
+    params:
+        code=code_hash("equimodal.training.logit_bank"),
+    message:
+        "Evaluate {wildcards.run}."
+    shell:
+        "equimodal evaluate {wildcards.run} --scale {wildcards.scale} > {log} 2>&1"
