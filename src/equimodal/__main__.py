@@ -137,7 +137,13 @@ def table(params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> None:
     import pandas as pd
 
     from equimodal.analysis.collect import failures, of_experiment
-    from equimodal.analysis.table1 import as_markdown, read_published, table1
+    from equimodal.analysis.table1 import (
+        as_markdown,
+        paired_differences,
+        paired_notes,
+        read_published,
+        table1,
+    )
 
     settings = load_params(params, scale)
     folder = layout.tables(settings.scale)
@@ -145,7 +151,10 @@ def table(params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> None:
     tables = table1(runs, pd.read_csv(folder / "evaluations.csv"), read_published())
     for name, content in tables.items():
         _write_table(content.round(4), folder / f"{name}.csv")
-    notes = [*([settings.note] if settings.note else []), *failures(runs)]
+    pairs = paired_differences(runs)
+    _write_table(pairs.round(4), folder / "table1_paired.csv")
+    notes = [*([settings.note] if settings.note else []), *paired_notes(pairs, runs)]
+    notes += failures(runs)
     _write_text(as_markdown(tables["table1"], notes), folder / "table1.md")
 
 

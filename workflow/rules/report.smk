@@ -44,6 +44,7 @@ rule table:
             caption="../report/table1_evaluations.rst",
             labels={"table": "Table 1 under every way of evaluating"},
         ),
+        paired="results/{scale}/tables/table1_paired.csv",
         markdown="results/{scale}/tables/table1.md",
     log:
         "results/{scale}/logs/table.log",

@@ -34,7 +34,7 @@ def collect(
         and the conditional learning speeds at the chosen epoch (`s_...`), d_speed. Missing where a
         run failed.
         `evaluations`: a row for each run, way of evaluating and output (`m0`, `m1`, `fused`).
-        `histories`: a row for each run and epoch.
+        `histories`: a row for each run and epoch, without the seconds.
 
     Raises:
         UserError: If a run folder lacks a file or has a damaged one.
@@ -43,7 +43,8 @@ def collect(
     for name, folder in folders.items():
         spec, outcome = _read_json(folder / "spec.json"), _read_json(folder / "outcome.json")
         names = {m: f"m{i}" for i, m in enumerate(spec["modalities"])}
-        history = _read_history(folder / "history.csv")
+        # Times always differ; the benchmark files of the workflow keep them.
+        history = _read_history(folder / "history.csv").drop(columns="seconds", errors="ignore")
         history.columns = [_rename(c, names) for c in history.columns]
         accuracies = _accuracies(folder / "logits.npz", names)
         runs.append(

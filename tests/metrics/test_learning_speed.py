@@ -1,0 +1,56 @@
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from equimodal.metrics.learning_speed import LearningSpeed, effective_update
+
+
+def parameter(value, gradient):
+    p = nn.Parameter(torch.tensor(value, dtype=torch.float64))
+    p.grad = None if gradient is None else torch.tensor(gradient, dtype=torch.float64)
+    return p
+
+
+def test_effective_update_takes_all_parameters_as_one_vector():
+    parameters = [parameter([3.0, 0.0], [1.0, 2.0]), parameter([4.0], [2.0])]
+    assert effective_update(parameters).item() == pytest.approx(9 / 25)
+
+
+def test_a_parameter_without_gradient_still_counts_in_the_size():
+    parameters = [parameter([3.0], [3.0]), parameter([4.0], None)]
+    assert effective_update(parameters).item() == pytest.approx(9 / 25)
+
+
+def test_speed_is_the_log_ratio_of_summed_effective_updates():
+    branch, fusion = parameter([2.0, 0.0], [2.0, 0.0]), parameter([1.0], [3.0])
+    speed = LearningSpeed(branch={"color": [branch]}, fusion={"color": [fusion]})
+    speed.update()  # mu: 9 for the fusion, 1 for the branch
+    fusion.grad = torch.tensor([1.0], dtype=torch.float64)
+    speed.update()  # mu: 1 and 1
+    assert speed.values.item() == pytest.approx(math.log10(10 / 2))
+
+
+def test_steps_that_do_not_count_leave_the_speed_alone():
+    groups = {
+        "branch": {"a": [parameter([1.0], [2.0])]},
+        "fusion": {"a": [parameter([1.0], [1.0])]},
+    }
+    speed = LearningSpeed(**groups)
+    speed.update(counted=torch.tensor(True))
+    before = speed.values
+    groups["fusion"]["a"][0].grad *= 100
+    speed.update(counted=torch.tensor(False))
+    assert torch.equal(speed.values, before)
+
+
+def test_modalities_must_match():
+    one = [parameter([1.0], [1.0])]
+    with pytest.raises(ValueError, match="do not match"):
+        LearningSpeed(branch={"a": one}, fusion={"b": one})
+
+
+def test_an_empty_group_is_refused():
+    with pytest.raises(ValueError, match="needs parameters"):
+        LearningSpeed(branch={"a": []}, fusion={"a": [parameter([1.0], [1.0])]})

@@ -1,0 +1,83 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from equimodal.fusion.base import Flow
+from equimodal.models.network import build_network, fused
+from equimodal.params import expand_runs, load_params
+
+ROOT = Path(__file__).parents[2]
+RUNS = expand_runs(load_params(ROOT / "params.yaml", "demo"))
+DISTINCT = RUNS["colored_mnist/distinct/vanilla/lr0.01/seed0"]
+GRAY = RUNS["colored_mnist/gray/vanilla/lr0.01/seed0"]
+
+
+@pytest.fixture
+def network():
+    return build_network(DISTINCT)
+
+
+def images(examples=3):
+    torch.manual_seed(0)
+    return {"color": torch.rand(examples, 3, 28, 28), "gray": torch.rand(examples, 1, 28, 28)}
+
+
+def test_each_branch_predicts_and_the_prediction_is_the_mean_of_the_logits(network):
+    logits = network(images())
+    assert {m: tuple(z.shape) for m, z in logits.items()} == {"color": (3, 10), "gray": (3, 10)}
+    torch.testing.assert_close(fused(logits), (logits["color"] + logits["gray"]) / 2)
+
+
+def test_there_are_three_fusion_modules_in_the_paper_s_widths(network):
+    widths = DISTINCT.network.widths
+    assert [f.squeeze.in_features for f in network.fusions.values()] == [2 * w for w in widths[1:]]
+    assert [f.squeeze.out_features for f in network.fusions.values()] == list(widths[1:])
+
+
+def test_resolutions_are_28_14_14_7_7(network):
+    x, sizes = images()["gray"], []
+    for stage in network.branches["gray"].stages:
+        x = stage(x)
+        sizes.append(x.shape[-1])
+    assert sizes == [14, 14, 7, 7]
+
+
+def test_without_cross_modal_flow_a_branch_does_not_hear_of_the_other_modality(network):
+    network.eval()
+    inputs = images()
+    alone = network(inputs, Flow(isolated=True))
+    inputs["color"] = 10 * inputs["color"]
+    changed = network(inputs, Flow(isolated=True))
+    assert torch.equal(alone["gray"], changed["gray"])
+    assert not torch.equal(alone["color"], changed["color"])
+
+
+def test_branch_and_fusion_parameters_are_all_parameters(network):
+    named = {id(p): n for n, p in network.named_parameters()}
+    groups = [network.branch_parameters(m) for m in network.modalities]
+    groups += [network.fusion_parameters(m) for m in network.modalities]
+    assert {named[id(p)] for group in groups for p in group} == set(named.values())
+    shared = {named[id(p)] for p in groups[2]} & {named[id(p)] for p in groups[3]}
+    assert shared == {n for n in named.values() if ".squeeze." in n}
+
+
+def test_the_same_seed_gives_the_same_weights_whatever_the_policy():
+    guided = RUNS["colored_mnist/distinct/guided/lr0.01/seed0"]
+    a, b = build_network(DISTINCT).state_dict(), build_network(guided).state_dict()
+    assert all(torch.equal(a[k], b[k]) for k in a)
+
+
+def test_building_leaves_the_random_state_outside_alone():
+    torch.manual_seed(3)
+    expected = torch.rand(1)
+    torch.manual_seed(3)
+    build_network(DISTINCT)
+    assert torch.equal(torch.rand(1), expected)
+
+
+def test_a_uni_modal_network_gates_itself_with_a_code_as_wide_as_a_pair_s():
+    network = build_network(GRAY)
+    assert set(network({"gray": images()["gray"]})) == {"gray"}
+    codes = [f.excite[0].out_features for f in network.fusions.values()]
+    assert codes == list(GRAY.network.widths[1:])

@@ -1,0 +1,53 @@
+"""Small runs on random images: real specs of params.yaml, made narrow."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from equimodal.data.split import Split
+from equimodal.params import expand_runs, load_params
+
+ROOT = Path(__file__).parents[2]
+
+
+def small_spec(name, **changes):
+    """A run of the demo scale with a narrow network, batches of 8 and three epochs."""
+    spec = expand_runs(load_params(ROOT / "params.yaml", "demo"))[name]
+    training = {"batch_size": 8, "max_epochs": 3} | changes.pop("training", {})
+    return spec.model_copy(
+        update={
+            "network": spec.network.model_copy(update={"widths": (4, 8, 8, 8)}),
+            "training": spec.training.model_copy(update=training),
+            "seed": 0,
+        }
+        | changes
+    )
+
+
+def random_split(spec, examples, seed):
+    generator = torch.Generator().manual_seed(seed)
+    arrays = {
+        x.source: torch.randint(
+            256, (examples, 12, 12, x.channels), generator=generator, dtype=torch.uint8
+        )
+        for x in spec.modalities.values()
+    }
+    return Split(
+        arrays={m: arrays[x.source] for m, x in spec.modalities.items()},
+        labels=torch.randint(spec.classes, (examples,), generator=generator),
+        ids=torch.arange(examples),
+        scale={
+            m: (torch.full((x.channels,), 1 / 128), torch.full((x.channels,), -1.0))
+            for m, x in spec.modalities.items()
+        },
+    )
+
+
+@pytest.fixture
+def splits():
+    """Train and test splits for a spec."""
+    return lambda spec: {
+        "train": random_split(spec, 36, seed=1),
+        "test": random_split(spec, 20, seed=2),
+    }

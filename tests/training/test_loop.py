@@ -1,0 +1,183 @@
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from equimodal.errors import UserError
+from equimodal.training.logit_bank import evaluate_run
+from equimodal.training.loop import Training
+from equimodal.training.run import read_spec, train_run
+
+from .conftest import small_spec
+
+GUIDED = "colored_mnist/distinct/guided/lr0.01/seed0"
+VANILLA = "colored_mnist/distinct/vanilla/lr0.01/seed0"
+GRAY = "colored_mnist/gray/vanilla/lr0.01/seed0"
+
+
+@pytest.fixture
+def prepared(tmp_path, splits):
+    """The splits of a spec as a prepared folder."""
+
+    def write(spec):
+        for name, split in splits(spec).items():
+            np.save(tmp_path / f"{name}.labels.npy", split.labels.numpy())
+            np.save(tmp_path / f"{name}.ids.npy", split.ids.numpy())
+            for m, modality in spec.modalities.items():
+                np.save(tmp_path / f"{name}.{modality.source}.npy", split.arrays[m].numpy())
+        return tmp_path
+
+    return write
+
+
+def run(spec, splits):
+    training = Training(spec, splits(spec))
+    training.run()
+    return training
+
+
+def history(training):
+    return pd.DataFrame(training.progress.rows).drop(columns="seconds")
+
+
+@pytest.mark.parametrize("name", [GUIDED, VANILLA, GRAY])
+def test_a_row_an_epoch_with_all_that_is_promised(name, splits):
+    training = run(small_spec(name), splits)
+    rows = history(training)
+    assert list(rows["epoch"]) == [1, 2, 3]
+    assert list(rows["steps"]) == [5, 10, 15]  # 36 examples in batches of 8
+    accuracies = rows.filter(like="accuracy")
+    assert accuracies.stack().between(0, 1).all()
+    modalities = training.network.modalities
+    assert {f"{s}_accuracy_{m}" for s in ("train", "test") for m in modalities} <= set(rows)
+    if len(modalities) > 1:
+        kinds = rows[["regular_steps", "rebalance_color_steps", "rebalance_gray_steps"]]
+        assert (kinds.sum(axis=1) == 5).all()
+        assert {"speed_color", "speed_gray"} <= set(rows)
+
+
+def test_every_policy_starts_from_the_same_weights_and_batches(splits):
+    vanilla, guided = (history(run(small_spec(n), splits)) for n in (VANILLA, GUIDED))
+    first = [c for c in vanilla if c != "next_mode"]
+    assert vanilla.loc[0, first].equals(guided.loc[0, first])  # the warm-up epoch is the same
+    assert not vanilla.loc[2, first].equals(guided.loc[2, first])
+
+
+def test_another_seed_is_another_training(splits):
+    a, b = (history(run(small_spec(VANILLA, seed=s), splits)) for s in (0, 1))
+    assert not a.equals(b)
+
+
+@pytest.mark.parametrize("stop_after", [1, 4, 5, 7, 14])
+def test_a_training_stopped_at_any_step_goes_on_to_the_same_bytes(stop_after, splits, tmp_path):
+    spec = small_spec(GUIDED)
+    whole = run(spec, splits)
+
+    def kill(training):
+        if training.progress.steps == stop_after:
+            torch.save(training.state(), tmp_path / "checkpoint.pt")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Training(spec, splits(spec)).run(kill)
+    resumed = Training(spec, splits(spec))
+    resumed.restore(torch.load(tmp_path / "checkpoint.pt", weights_only=True))
+    resumed.run()
+    assert history(resumed).to_csv() == history(whole).to_csv()
+    a, b = whole.best_weights, resumed.best_weights
+    assert all(torch.equal(a[k], b[k]) for k in a)
+    assert all(np.array_equal(x, resumed.steps()[k]) for k, x in whole.steps().items())
+
+
+def test_training_stops_after_enough_perfect_epochs(splits):
+    spec = small_spec(GRAY, learning_rate=0.1, training={"max_epochs": 300, "perfect_epochs": 2})
+    training = run(spec, splits)
+    perfect = [row["train_accuracy"] == 1.0 for row in training.progress.rows]
+    assert sum(perfect) == 2
+    assert perfect[-1]
+
+
+def test_the_checkpoint_is_the_first_epoch_of_the_best_validation_accuracy(splits):
+    training = run(small_spec(GUIDED, training={"max_epochs": 8}), splits)
+    accuracies = [row["validation_accuracy"] for row in training.progress.rows]
+    assert training.progress.best_epoch == 1 + int(np.argmax(accuracies))
+
+
+def test_a_loss_that_is_not_finite_fails_the_run_at_that_step(splits):
+    training = run(small_spec(GUIDED, learning_rate=1e30), splits)
+    assert "learning rate 1e+30" in training.progress.failure
+    assert f"step {training.progress.steps}" in training.progress.failure
+    assert training.progress.steps < 5
+
+
+def test_the_same_spec_gives_the_same_bytes(prepared, tmp_path):
+    spec = small_spec(GUIDED)
+    data = prepared(spec)
+    for name in ("a", "b"):
+        train_run(spec, data=data, out=tmp_path / name, scratch=tmp_path / "scratch")
+        evaluate_run(tmp_path / name, data=data, out=tmp_path / name / "logits.npz")
+    a, b = tmp_path / "a", tmp_path / "b"
+    for file in ("spec.json", "outcome.json", "steps.npz", "model.pt", "logits.npz"):
+        assert (a / file).read_bytes() == (b / file).read_bytes(), file
+    histories = [pd.read_csv(f / "history.csv").drop(columns="seconds") for f in (a, b)]
+    assert histories[0].equals(histories[1])
+
+
+def test_the_bank_holds_every_way_of_evaluating(prepared, tmp_path):
+    spec = small_spec(GUIDED)
+    data = prepared(spec)
+    train_run(spec, data=data, out=tmp_path / "run", scratch=tmp_path)
+    evaluate_run(tmp_path / "run", data=data, out=tmp_path / "logits.npz")
+    bank = np.load(tmp_path / "logits.npz")
+    ways = ("regular", "rebalance_color", "rebalance_gray", "isolated")
+    assert set(bank) == {"ids", "labels"} | {f"{w}/{m}" for w in ways for m in ("color", "gray")}
+    assert all(bank[k].shape == (20, 10) and bank[k].dtype == np.float16 for k in bank if "/" in k)
+
+
+def test_a_failed_run_is_finished_with_its_reason_and_an_empty_bank(prepared, tmp_path):
+    spec = small_spec(GUIDED, learning_rate=1e30)
+    data = prepared(spec)
+    outcome = train_run(spec, data=data, out=tmp_path / "run", scratch=tmp_path)
+    evaluate_run(tmp_path / "run", data=data, out=tmp_path / "logits.npz")
+    assert outcome["status"] == "failed"
+    assert outcome["best_epoch"] is None
+    assert "the loss became" in outcome["reason"]
+    assert set(np.load(tmp_path / "logits.npz")) == {"ids", "labels"}
+
+
+def test_a_stopped_run_goes_on_from_its_checkpoint_and_removes_it(prepared, tmp_path):
+    spec = small_spec(VANILLA)
+    places = {"data": prepared(spec), "scratch": tmp_path / "scratch", "checkpoint_seconds": 0}
+
+    def kill(training):
+        if training.progress.steps == 7:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_run(spec, out=tmp_path / "run", report=kill, **places)
+    seen = []
+    train_run(spec, out=tmp_path / "run", report=lambda t: seen.append(t.progress.steps), **places)
+    assert seen[0] == 7  # the checkpoint of step 6 was the last
+    assert list((tmp_path / "scratch").iterdir()) == []
+
+
+def test_a_spec_of_another_version_is_refused_by_name(tmp_path):
+    (tmp_path / "spec.json").write_text('{"dataset": "x"}')
+    with pytest.raises(UserError, match=r"spec\.json is of another version"):
+        read_spec(tmp_path)
+
+
+def test_damaged_weights_are_refused_by_name(prepared, tmp_path):
+    spec = small_spec(GRAY)
+    data = prepared(spec)
+    train_run(spec, data=data, out=tmp_path / "run", scratch=tmp_path)
+    (tmp_path / "run" / "model.pt").write_bytes(b"no weights")
+    with pytest.raises(UserError, match=r"model\.pt does not hold the weights"):
+        evaluate_run(tmp_path / "run", data=data, out=tmp_path / "logits.npz")
+
+
+def test_loss_and_speeds_are_finite_numbers(splits):
+    rows = history(run(small_spec(GUIDED), splits))
+    assert all(math.isfinite(x) for x in rows.select_dtypes("number").to_numpy().ravel())

@@ -1,0 +1,105 @@
+import copy
+
+import pytest
+import torch
+
+from equimodal.training.balance import Guided, Vanilla
+from equimodal.training.loop import Training
+from equimodal.training.step import train_step
+
+from .conftest import small_spec
+
+GUIDED = "colored_mnist/distinct/guided/lr0.01/seed0"
+
+
+@pytest.fixture
+def training(splits):
+    spec = small_spec(GUIDED)
+    return Training(spec, splits(spec))
+
+
+def take_step(training, mode=None, epoch=1):
+    """One step on the first eight examples; `mode` forces what the policy would choose."""
+    if mode is not None:
+        training.policy.mode = torch.tensor(mode)
+    batch = training.splits["train"].batch(torch.arange(8))
+    training.network.train()
+    return train_step(
+        training.network, batch, training.optimizer, training.policy, training.speeds, epoch=epoch
+    )
+
+
+def moved(before, after):
+    return {
+        name
+        for name, p in after.network.named_parameters()
+        if not torch.equal(p, dict(before.network.named_parameters())[name])
+    }
+
+
+def test_a_regular_step_moves_every_parameter(training):
+    before = copy.deepcopy(training)
+    take_step(training, mode=-1)
+    assert moved(before, training) == {n for n, _ in training.network.named_parameters()}
+
+
+@pytest.mark.parametrize(("branch", "modality"), [(0, "color"), (1, "gray")])
+def test_a_rebalancing_step_moves_all_but_the_layers_of_the_constant_gate(
+    training, branch, modality
+):
+    take_step(training, mode=-1)  # so that there is momentum that could move them
+    before = copy.deepcopy(training)
+    take_step(training, mode=branch)
+    every = {n for n, _ in training.network.named_parameters()}
+    held = {n for n in every if f"excite.{modality}" in n}
+    assert moved(before, training) == every - held
+
+
+def test_a_rebalancing_step_keeps_the_momentum_of_what_it_holds(training):
+    take_step(training, mode=-1)
+    held = training.network.held_parameters("gray")
+    before = [training.optimizer.state[p]["momentum_buffer"].clone() for p in held]
+    take_step(training, mode=1)
+    after = [training.optimizer.state[p]["momentum_buffer"] for p in held]
+    assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
+
+
+def test_rebalancing_steps_leave_the_speeds_alone(training):
+    first = take_step(training, mode=-1).speeds
+    assert torch.equal(take_step(training, mode=0).speeds, first)
+    assert not torch.equal(take_step(training, mode=-1).speeds, first)
+
+
+def test_the_loss_is_the_cross_entropy_of_each_branch(training):
+    batch = training.splits["train"].batch(torch.arange(8))
+    training.network.train()
+    logits = copy.deepcopy(training.network)(batch.inputs)
+    expected = [
+        -(z.log_softmax(-1)[torch.arange(8), batch.labels]).mean().item() for z in logits.values()
+    ]
+    assert take_step(training, mode=-1).losses.tolist() == pytest.approx(expected)
+
+
+def test_regular_steps_of_guided_are_those_of_vanilla_bit_for_bit(training):
+    other = copy.deepcopy(training)
+    other.policy = Vanilla()
+    endless = training.policy.balance.model_copy(update={"tolerance": 1e9})
+    training.policy = Guided(endless)
+    for epoch in (1, 2, 3):
+        take_step(training, epoch=epoch)
+        take_step(other, epoch=epoch)
+    a, b = training.network.state_dict(), other.network.state_dict()
+    assert all(torch.equal(a[k], b[k]) for k in a)
+
+
+def test_a_step_never_waits_for_the_device(training, monkeypatch):
+    """No tensor is turned into a Python value: on a GPU that would stop and wait."""
+    take_step(training, mode=-1)  # lazy initialization over
+
+    def refuse(tensor, *args):
+        raise AssertionError("a tensor's value was asked for")
+
+    for name in ("item", "tolist", "__bool__", "__float__", "__int__", "__index__", "cpu", "numpy"):
+        monkeypatch.setattr(torch.Tensor, name, refuse)
+    for _ in range(4):
+        take_step(training, epoch=2)
