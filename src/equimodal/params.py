@@ -19,15 +19,17 @@ from pydantic import Field, ValidationError, model_validator
 
 from equimodal.errors import UserError
 from equimodal.spec import (
+    Augmentation,
     Balance,
     Count,
-    FourConv,
-    Fusion,
+    Fidelity,
     Modality,
+    NetworkSettings,
     Normalization,
     NotNegative,
     PolicyName,
     Positive,
+    RubiSettings,
     RunSpec,
     Section,
     Share,
@@ -144,6 +146,7 @@ class Grid(Section):
     dataset: str
     inputs: tuple[str, ...]
     policy: tuple[PolicyName, ...]
+    fidelity: tuple[str, ...] | None = None  # the preset of params.yaml if left out
     rates: Literal["table1", "sweep"]
     seeds: Annotated[int, Field(ge=1, le=999)]
 
@@ -155,20 +158,39 @@ class Params(Section):
     note: str | None  # said wherever a number of the scale is shown
     mirror: str | None
     datasets: dict[str, ColoredMnist]
-    networks: dict[str, FourConv]
-    fusion: Fusion
+    networks: dict[str, NetworkSettings]
+    fidelity: str
+    presets: dict[str, Fidelity]
     training: dict[str, Training]
+    augmentation: dict[str, Augmentation]
     balance: dict[str, Balance]
+    rubi: dict[str, RubiSettings]
     sweeps: dict[str, Sweep]
     experiments: dict[str, tuple[Grid, ...]]
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        for section in ("networks", "training", "balance", "sweeps"):
+        sections = ("networks", "training", "augmentation", "balance", "rubi", "sweeps")
+        for section in sections:
             if missing := sorted(self.datasets.keys() - getattr(self, section).keys()):
                 raise ValueError(f"{section} lacks {missing}")
+        for name, settings in self.rubi.items():
+            if settings.modality not in self.datasets[name].sources:
+                raise ValueError(
+                    f"rubi.{name}.modality is {settings.modality!r}; {name} has"
+                    f" {sorted(self.datasets[name].sources)}"
+                )
+        if self.fidelity not in self.presets:
+            raise ValueError(
+                f"fidelity is {self.fidelity!r}; the presets are {sorted(self.presets)}"
+            )
         for name, grids in self.experiments.items():
             for grid in grids:
+                if unknown := sorted(set(grid.fidelity or ()) - set(self.presets)):
+                    raise ValueError(
+                        f"experiments.{name} asks for fidelity {unknown}; the presets are"
+                        f" {sorted(self.presets)}"
+                    )
                 if grid.dataset not in self.datasets:
                     raise ValueError(
                         f"experiments.{name} asks for dataset {grid.dataset!r}; there are"
@@ -235,7 +257,9 @@ def expand_runs(params: Params, experiment: str | None = None) -> dict[str, RunS
 
 def _runs_of(grid: Grid, params: Params) -> Iterator[RunSpec]:
     dataset = params.datasets[grid.dataset]
-    for inputs, policy, (rate, seed) in product(grid.inputs, grid.policy, _draws(grid, params)):
+    presets = grid.fidelity or (params.fidelity,)
+    choices = product(grid.inputs, grid.policy, presets, _draws(grid, params))
+    for inputs, policy, fidelity, (rate, seed) in choices:
         yield RunSpec(
             dataset=grid.dataset,
             inputs=inputs,
@@ -246,12 +270,16 @@ def _runs_of(grid: Grid, params: Params) -> Iterator[RunSpec]:
             classes=dataset.classes,
             validation=dataset.validation,
             policy=policy,
+            fidelity=fidelity,
             learning_rate=rate,
+            l1=0.0,
             seed=seed,
             network=params.networks[grid.dataset],
-            fusion=params.fusion,
+            switches=params.presets[fidelity],
             training=params.training[grid.dataset],
-            balance=None if policy == "vanilla" else params.balance[grid.dataset],
+            augmentation=params.augmentation[grid.dataset],
+            balance=params.balance[grid.dataset] if policy in ("random", "guided") else None,
+            rubi=params.rubi[grid.dataset] if policy == "rubi" else None,
         )
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-PolicyName = Literal["vanilla", "guided"]
+PolicyName = Literal["vanilla", "rubi", "random", "guided"]
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -43,20 +43,67 @@ class Modality(Section):
     normalization: Normalization
 
 
+Places = Annotated[tuple[Count, ...], Field(min_length=1)]
+FourCounts = Annotated[tuple[Count, ...], Field(min_length=4, max_length=4)]
+
+
 class FourConv(Section):
     """The four-convolution branch of Colored-and-gray-MNIST."""
 
     kind: Literal["four_conv"]
-    widths: Annotated[tuple[Count, ...], Field(min_length=4, max_length=4)]
+    widths: FourCounts
+    kernels: FourCounts
+    input_norm: bool
     batch_norm: bool
-    fused_after: Annotated[tuple[Annotated[int, Field(ge=1, le=4)], ...], Field(min_length=1)]
+    fused_after: Places
 
 
-class Fusion(Section):
-    """Settings of the fusion modules."""
+class ResNet18(Section):
+    """The ResNet-18 branch of ModelNet40."""
 
-    squeeze_ratio: Positive
+    kind: Literal["resnet18"]
+    fused_after: Places
+
+
+class I3D(Section):
+    """The inflated-inception branch of NVGesture."""
+
+    kind: Literal["i3d"]
+    width: Positive
+    dropout: Share
+    fused_after: Places
+
+
+NetworkSettings = Annotated[FourConv | ResNet18 | I3D, Field(discriminator="kind")]
+
+
+OFFICIAL_SEED = 777  # of what the official code draws alike in all repeats
+
+
+class Fidelity(Section):
+    """Where the paper and its official code differ, and what we do: a preset of params.yaml.
+
+    docs/fidelity.md says what each switch is about.
+    """
+
     gate_scale: Positive
+    squeeze_ratio: Positive
+    mean_gate_of: Literal["pre_sigmoid", "post_sigmoid"]
+    mean_gate_source: Literal["own", "first"]
+    mean_gate_updates: Literal["regular_steps", "every_pass"]
+    mean_gate_weights: Literal["samples", "batches"]
+    log_base: Literal["10", "e"]
+    speed_norm: Literal["before_step", "after_step"]
+    speed_sums: Literal["regular_steps", "every_step"]
+    l1_in_speed: bool
+    held_parameters: Literal["skip", "zero_gradient"]
+    evaluation_mode: Literal["regular", "left_behind"]
+    validation_flips: bool
+    squeeze_flips: bool
+    perfect_epochs: Count
+    schedule: bool
+    random_choices: Literal["per_run", "shared"]
+    data_order: Literal["per_run", "shared"]
 
 
 class Schedule(Section):
@@ -75,12 +122,27 @@ class Training(Section):
     momentum: Annotated[float, Field(ge=0, lt=1)]
     weight_decay: NotNegative
     max_epochs: Count
-    perfect_epochs: Count
-    schedule: Schedule | None
+    schedule: Schedule
+    sparsity_thresholds: tuple[Positive, ...]
+
+
+class Augmentation(Section):
+    """Random changes of training examples."""
+
+    flip: Share  # chance of a horizontal flip
+    shared: bool  # one decision for all modalities, or one for each
+
+
+class RubiSettings(Section):
+    """The RUBi baseline."""
+
+    modality: str
+    hidden_layers: Annotated[int, Field(ge=0)]
+    weight: NotNegative
 
 
 class Balance(Section):
-    """When the guided policy takes re-balancing steps (Algorithm 1)."""
+    """When re-balancing steps are taken (Algorithm 1)."""
 
     tolerance: NotNegative
     window: Count
@@ -96,18 +158,23 @@ class RunSpec(Section):
     classes: Annotated[int, Field(ge=2)]
     validation: Literal["test", "validation"]  # the split that checkpoints are chosen on
     policy: PolicyName
+    fidelity: str  # name of the preset
     learning_rate: Positive
+    l1: NotNegative
     seed: Annotated[int, Field(ge=0)]
-    network: FourConv
-    fusion: Fusion
+    network: NetworkSettings
+    switches: Fidelity
     training: Training
+    augmentation: Augmentation
     balance: Balance | None  # None where the policy takes no re-balancing steps
+    rubi: RubiSettings | None  # None unless the policy is rubi
 
     @property
     def name(self) -> str:
-        """Folder of the run, such as `colored_mnist/distinct/guided/lr0.01/seed0`."""
-        rate = f"lr{self.learning_rate:g}"
-        return f"{self.dataset}/{self.inputs}/{self.policy}/{rate}/seed{self.seed}"
+        """Folder of the run, such as `colored_mnist/distinct/guided/paper/lr0.01/seed0`."""
+        rate = f"lr{self.learning_rate:g}" + (f"-l1_{self.l1:g}" if self.l1 else "")
+        cell = f"{self.dataset}/{self.inputs}/{self.policy}/{self.fidelity}"
+        return f"{cell}/{rate}/seed{self.seed}"
 
     @property
     def method(self) -> str:

@@ -4,13 +4,14 @@ import pytest
 import torch
 
 from equimodal.fusion.base import Flow
-from equimodal.models.network import build_network, fused
+from equimodal.fusion.mmtm import MMTM
+from equimodal.models.network import Network, build_network, fused
 from equimodal.params import expand_runs, load_params
 
 ROOT = Path(__file__).parents[2]
 RUNS = expand_runs(load_params(ROOT / "params.yaml", "demo"))
-DISTINCT = RUNS["colored_mnist/distinct/vanilla/lr0.01/seed0"]
-GRAY = RUNS["colored_mnist/gray/vanilla/lr0.01/seed0"]
+DISTINCT = RUNS["colored_mnist/distinct/vanilla/paper/lr0.01/seed0"]
+GRAY = RUNS["colored_mnist/gray/vanilla/paper/lr0.01/seed0"]
 
 
 @pytest.fixture
@@ -63,7 +64,7 @@ def test_branch_and_fusion_parameters_are_all_parameters(network):
 
 
 def test_the_same_seed_gives_the_same_weights_whatever_the_policy():
-    guided = RUNS["colored_mnist/distinct/guided/lr0.01/seed0"]
+    guided = RUNS["colored_mnist/distinct/guided/paper/lr0.01/seed0"]
     a, b = build_network(DISTINCT).state_dict(), build_network(guided).state_dict()
     assert all(torch.equal(a[k], b[k]) for k in a)
 
@@ -81,3 +82,43 @@ def test_a_uni_modal_network_gates_itself_with_a_code_as_wide_as_a_pair_s():
     assert set(network({"gray": images()["gray"]})) == {"gray"}
     codes = [f.excite[0].out_features for f in network.fusions.values()]
     assert codes == list(GRAY.network.widths[1:])
+
+
+@pytest.mark.parametrize("inputs", [["color"], ["color", "gray", "sound"], ["color", "grey"]])
+def test_inputs_that_do_not_match_the_network_are_refused_by_name(network, inputs):
+    with pytest.raises(ValueError, match=r"inputs have modalities .* the network has"):
+        network({m: torch.rand(2, 3, 28, 28) for m in inputs})
+
+
+def test_a_module_that_is_no_fusion_is_refused_by_name(network):
+    with pytest.raises(TypeError, match="after stage 2 is a Identity"):
+        Network(dict(network.branches), {2: torch.nn.Identity()})
+
+
+def test_a_fusion_of_other_modalities_is_refused_by_name(network):
+    with pytest.raises(ValueError, match=r"joins \['a', 'b'\], the branches are"):
+        Network(dict(network.branches), {2: MMTM({"a": 4, "b": 4})})
+
+
+def test_a_fusion_after_a_stage_that_is_not_there_is_refused(network):
+    with pytest.raises(ValueError, match="no stage 5"):
+        Network(dict(network.branches), {5: MMTM({"color": 4, "gray": 4})})
+
+
+def test_kim_et_al_s_network_is_a_setting():
+    settings = DISTINCT.network.model_copy(
+        update={
+            "kernels": (5, 3, 3, 3),
+            "input_norm": True,
+            "batch_norm": False,
+            "widths": (32, 32, 64, 64),
+        }
+    )
+    network = build_network(DISTINCT.model_copy(update={"network": settings}))
+    norms = [m for m in network.branches["color"].modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    assert [n.num_features for n in norms] == [3]
+    convolutions = [
+        m for m in network.branches["color"].modules() if isinstance(m, torch.nn.Conv2d)
+    ]
+    assert [c.kernel_size[0] for c in convolutions] == [5, 3, 3, 3]
+    assert all(c.bias is not None for c in convolutions)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -15,10 +16,12 @@ def small_spec(name, **changes):
     """A run of the demo scale with a narrow network, batches of 8 and three epochs."""
     spec = expand_runs(load_params(ROOT / "params.yaml", "demo"))[name]
     training = {"batch_size": 8, "max_epochs": 3} | changes.pop("training", {})
+    switches = changes.pop("switches", {})
     return spec.model_copy(
         update={
             "network": spec.network.model_copy(update={"widths": (4, 8, 8, 8)}),
             "training": spec.training.model_copy(update=training),
+            "switches": spec.switches.model_copy(update=switches),
             "seed": 0,
         }
         | changes
@@ -51,3 +54,18 @@ def splits():
         "train": random_split(spec, 36, seed=1),
         "test": random_split(spec, 20, seed=2),
     }
+
+
+@pytest.fixture
+def prepared(tmp_path, splits):
+    """The splits of a spec as a prepared folder."""
+
+    def write(spec):
+        for name, split in splits(spec).items():
+            np.save(tmp_path / f"{name}.labels.npy", split.labels.numpy())
+            np.save(tmp_path / f"{name}.ids.npy", split.ids.numpy())
+            for m, modality in spec.modalities.items():
+                np.save(tmp_path / f"{name}.{modality.source}.npy", split.arrays[m].numpy())
+        return tmp_path
+
+    return write

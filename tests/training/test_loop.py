@@ -1,4 +1,7 @@
 import math
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -8,28 +11,15 @@ import torch
 from equimodal.errors import UserError
 from equimodal.training.logit_bank import evaluate_run
 from equimodal.training.loop import Training
-from equimodal.training.run import read_spec, train_run
+from equimodal.training.run import read_checkpoint, read_spec, train_run
 
 from .conftest import small_spec
 
-GUIDED = "colored_mnist/distinct/guided/lr0.01/seed0"
-VANILLA = "colored_mnist/distinct/vanilla/lr0.01/seed0"
-GRAY = "colored_mnist/gray/vanilla/lr0.01/seed0"
-
-
-@pytest.fixture
-def prepared(tmp_path, splits):
-    """The splits of a spec as a prepared folder."""
-
-    def write(spec):
-        for name, split in splits(spec).items():
-            np.save(tmp_path / f"{name}.labels.npy", split.labels.numpy())
-            np.save(tmp_path / f"{name}.ids.npy", split.ids.numpy())
-            for m, modality in spec.modalities.items():
-                np.save(tmp_path / f"{name}.{modality.source}.npy", split.arrays[m].numpy())
-        return tmp_path
-
-    return write
+GUIDED = "colored_mnist/distinct/guided/paper/lr0.01/seed0"
+VANILLA = "colored_mnist/distinct/vanilla/paper/lr0.01/seed0"
+RANDOM = "colored_mnist/distinct/random/paper/lr0.01/seed0"
+RUBI = "colored_mnist/distinct/rubi/paper/lr0.01/seed0"
+GRAY = "colored_mnist/gray/vanilla/paper/lr0.01/seed0"
 
 
 def run(spec, splits):
@@ -70,9 +60,12 @@ def test_another_seed_is_another_training(splits):
     assert not a.equals(b)
 
 
-@pytest.mark.parametrize("stop_after", [1, 4, 5, 7, 14])
-def test_a_training_stopped_at_any_step_goes_on_to_the_same_bytes(stop_after, splits, tmp_path):
-    spec = small_spec(GUIDED)
+@pytest.mark.parametrize("name", [GUIDED, RANDOM, RUBI])
+@pytest.mark.parametrize("stop_after", [1, 5, 7, 14])
+def test_a_training_stopped_at_any_step_goes_on_to_the_same_bytes(
+    name, stop_after, splits, tmp_path
+):
+    spec = small_spec(name)
     whole = run(spec, splits)
 
     def kill(training):
@@ -92,7 +85,9 @@ def test_a_training_stopped_at_any_step_goes_on_to_the_same_bytes(stop_after, sp
 
 
 def test_training_stops_after_enough_perfect_epochs(splits):
-    spec = small_spec(GRAY, learning_rate=0.1, training={"max_epochs": 300, "perfect_epochs": 2})
+    spec = small_spec(
+        GRAY, learning_rate=0.1, training={"max_epochs": 300}, switches={"perfect_epochs": 2}
+    )
     training = run(spec, splits)
     perfect = [row["train_accuracy"] == 1.0 for row in training.progress.rows]
     assert sum(perfect) == 2
@@ -181,3 +176,51 @@ def test_damaged_weights_are_refused_by_name(prepared, tmp_path):
 def test_loss_and_speeds_are_finite_numbers(splits):
     rows = history(run(small_spec(GUIDED), splits))
     assert all(math.isfinite(x) for x in rows.select_dtypes("number").to_numpy().ravel())
+
+
+def test_a_checkpoint_of_another_spec_is_refused_by_name(tmp_path):
+    torch.save({"identity": "another"}, tmp_path / "c.pt")
+    with pytest.raises(UserError, match=r"c\.pt belongs to another: another spec"):
+        read_checkpoint(tmp_path / "c.pt", "this")
+
+
+def test_a_checkpoint_with_foreign_types_is_refused_by_name(tmp_path):
+    torch.save({"identity": "this", "x": Path("somewhere")}, tmp_path / "c.pt")
+    with pytest.raises(UserError, match=r"c\.pt is not a checkpoint"):
+        read_checkpoint(tmp_path / "c.pt", "this")
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+import torch
+torch.set_num_threads(1)
+from equimodal.spec import RunSpec
+from equimodal.training.run import train_run
+
+spec = RunSpec.model_validate_json(Path(sys.argv[1]).read_text(), strict=True)
+def kill(training):
+    if training.progress.steps == int(sys.argv[2]):
+        os.kill(os.getpid(), signal.SIGKILL)
+folder = Path(sys.argv[1]).parent
+train_run(spec, data=folder, out=folder / "killed", scratch=folder / "scratch",
+          checkpoint_seconds=0, report=kill)
+"""
+
+
+def test_a_run_killed_hard_twice_ends_in_the_same_bytes(prepared, tmp_path):
+    spec = small_spec(RANDOM)
+    data = prepared(spec)
+    train_run(spec, data=data, out=tmp_path / "whole", scratch=tmp_path / "other")
+    (tmp_path / "killed.json").write_text(spec.model_dump_json())
+    for step, code in ((6, -9), (11, -9), (99, 0)):
+        command = [sys.executable, "-c", KILLED, tmp_path / "killed.json", str(step)]
+        done = subprocess.run(command, check=False, capture_output=True, text=True)
+        assert done.returncode == code, done.stderr
+    for file in ("outcome.json", "steps.npz", "model.pt"):
+        assert (tmp_path / "whole" / file).read_bytes() == (tmp_path / "killed" / file).read_bytes()
+    histories = [
+        pd.read_csv(tmp_path / n / "history.csv").drop(columns="seconds")
+        for n in ("whole", "killed")
+    ]
+    assert histories[0].equals(histories[1])

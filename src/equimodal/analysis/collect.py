@@ -16,7 +16,7 @@ import pandas as pd
 from equimodal.errors import UserError
 from equimodal.metrics.utilization import accuracy, utilization_rate
 
-SETTINGS = ("dataset", "inputs", "policy", "learning_rate", "seed")
+SETTINGS = ("dataset", "inputs", "policy", "fidelity", "learning_rate", "l1", "seed")
 
 
 def collect(
@@ -29,11 +29,13 @@ def collect(
         experiments: Experiment -> names of the runs that it asks for.
 
     Returns:
-        `runs`: a row a run, with its settings, how it ended, the accuracies of the chosen epoch with
-        the regular flow, conditional utilization rates (`u_m1_given_m0`, `u_m0_given_m1`), d_util,
-        and the conditional learning speeds at the chosen epoch (`s_...`), d_speed. Missing where a
-        run failed.
-        `evaluations`: a row for each run, way of evaluating and output (`m0`, `m1`, `fused`).
+        `runs`: a row a run, with its settings, how it ended, the share of parameters below each
+        threshold, the accuracies of the chosen epoch with the regular flow, conditional utilization
+        rates (`u_m1_given_m0`, `u_m0_given_m1`), d_util, and the conditional learning speeds at the
+        chosen epoch (`s_...`), d_speed. Missing where a run failed. `reported` is the way of
+        evaluating that the run's fidelity preset reports.
+        `evaluations`: a row for each run, way of evaluating and output (`m0`, `m1`, `fused`);
+        `left_behind` is the mode that the chosen epoch's last training step left behind.
         `histories`: a row for each run and epoch, without the seconds.
 
     Raises:
@@ -47,12 +49,19 @@ def collect(
         history = _read_history(folder / "history.csv").drop(columns="seconds", errors="ignore")
         history.columns = [_rename(c, names) for c in history.columns]
         accuracies = _accuracies(folder / "logits.npz", names)
+        if left_behind := outcome.pop("left_behind"):
+            mode = _rename(left_behind, names)
+            alias = {("left_behind", o): a for (e, o), a in accuracies.items() if e == mode}
+            accuracies |= alias
+        below = {f"below_{t}": share for t, share in outcome.pop("parameters_below").items()}
         runs.append(
             {"run": name, "experiments": _asked(name, experiments)}
             | {key: spec[key] for key in SETTINGS}
             | {"method": spec["policy"] if len(names) > 1 else "unimodal"}
             | {m: modality for modality, m in names.items()}
+            | {"reported": spec["switches"]["evaluation_mode"] if len(names) > 1 else "regular"}
             | outcome
+            | below
             | _at_chosen_epoch(history, outcome["best_epoch"])
             | _utilization(accuracies, list(names.values()))
         )

@@ -5,11 +5,15 @@ from importlib.resources import files
 
 import pandas as pd
 
+CELL = ["dataset", "fidelity", "method", "inputs"]
 METHODS = {
     "unimodal": "Uni-modal (best)",
     "vanilla": "Multi-modal (vanilla)",
+    "rubi": "+ RUBi",
+    "random": "+ random",
     "guided": "+ guided",
 }
+EVALUATIONS = {"regular": "regular flow", "left_behind": "mode left behind"}
 DATASETS = {"colored_mnist": "Colored-and-gray-MNIST"}
 
 
@@ -24,34 +28,28 @@ def table1(
         published: The paper's numbers: dataset, method, output, mean, sd.
 
     Returns:
-        `table1`: accuracy of the network's prediction with the regular flow, in percent: mean and
-        sample standard deviation over seeds, number of runs `n` and of `failed` ones, the published
-        pair and our difference from it.
+        `table1`: accuracy of the network's prediction in percent, evaluated as the fidelity preset
+        reports it (`evaluation`): mean and sample standard deviation over seeds, number of runs `n`
+        and of `failed` ones, the published pair and our difference from it.
         `table1_evaluations`: the same for every output under every way of evaluating.
     """
     cells = _accuracy_of_cells(runs, evaluations)
-    best = _best_unimodal(cells)
-    wanted = cells[(cells["method"] != "unimodal") | cells["inputs"].isin(best)]
-    keys = ["dataset", "method", "inputs", "evaluation", "output"]
+    wanted = cells[(cells["method"] != "unimodal") | _of_best_unimodal(cells)]
+    keys = [*CELL, "evaluation", "output"]
     summary = wanted.groupby(keys, sort=False)["percent"].agg(["mean", "std", "count"])
     summary = summary.rename(columns={"std": "sd", "count": "n"}).reset_index()
-    counts = runs.groupby(["dataset", "method", "inputs"])["status"]
-    failed = counts.agg(lambda s: int((s != "finished").sum())).rename("failed").reset_index()
-    summary = summary.merge(failed, on=["dataset", "method", "inputs"], validate="many_to_one")
-    summary = _with_all_failed(summary, failed, best)
-    summary["output"] = summary["output"].mask(
-        (summary["method"] == "unimodal") & (summary["output"] == "m0"), "fused"
-    )
-    full = summary.drop_duplicates(keys).merge(
+    summary = _with_failures(summary, runs)
+    full = summary.merge(
         published, on=["dataset", "method", "output"], how="left", validate="many_to_one"
     )
     full["difference"] = full["mean"] - full["published_mean"]
     full["order"] = full["method"].map({m: i for i, m in enumerate(METHODS)})
-    full = full.sort_values(["dataset", "order"], kind="stable").drop(columns="order")
-    main = full[(full["evaluation"] == "regular") & (full["output"] == "fused")]
+    full = full.sort_values(["dataset", "fidelity", "order"], kind="stable", ignore_index=True)
+    full = full.drop(columns="order")
+    main = full[(full["evaluation"] == full["reported"]) & (full["output"] == "fused")]
     return {
-        "table1": main.drop(columns=["evaluation", "output"]).reset_index(drop=True),
-        "table1_evaluations": full.reset_index(drop=True),
+        "table1": main.drop(columns=["reported", "output"]).reset_index(drop=True),
+        "table1_evaluations": full.drop(columns="reported"),
     }
 
 
@@ -62,29 +60,39 @@ def read_published() -> pd.DataFrame:
 
 
 def _accuracy_of_cells(runs: pd.DataFrame, evaluations: pd.DataFrame) -> pd.DataFrame:
-    columns = ["run", "dataset", "method", "inputs"]
-    cells = runs[columns].merge(evaluations, on="run", validate="one_to_many")
-    return cells.assign(percent=100 * cells["accuracy"])
+    """Accuracy in percent of every output; the one branch of a uni-modal network is `fused`."""
+    cells = runs[["run", *CELL]].merge(evaluations, on="run", validate="one_to_many")
+    doubled = (cells["method"] == "unimodal") & (cells["output"] != "fused")
+    return cells[~doubled].assign(percent=100 * cells["accuracy"])
 
 
-def _best_unimodal(cells: pd.DataFrame) -> list[str]:
-    """For each data set, the inputs of the best uni-modal network by mean accuracy."""
-    means = cells[cells["method"] == "unimodal"].groupby(["dataset", "inputs"])["percent"].mean()
-    return [str(group.idxmax()[1]) for _, group in means.groupby("dataset")]
+def _of_best_unimodal(cells: pd.DataFrame) -> pd.Series:
+    """Whether a row is of the uni-modal network with the best mean accuracy of its column."""
+    unimodal = cells[cells["method"] == "unimodal"]
+    means = unimodal.groupby(["dataset", "fidelity", "inputs"])["percent"].mean()
+    best = {
+        index for _, group in means.groupby(["dataset", "fidelity"]) for index in [group.idxmax()]
+    }
+    rows = zip(cells["dataset"], cells["fidelity"], cells["inputs"], strict=True)
+    return pd.Series([row in best for row in rows], index=cells.index)
 
 
-def _with_all_failed(
-    summary: pd.DataFrame, failed: pd.DataFrame, best: Iterable[str]
-) -> pd.DataFrame:
-    """Keep a row for a method of which every run failed, so that the table shows the hole."""
-    present = set(zip(summary["dataset"], summary["method"], strict=True))
-    holes = [
-        row._asdict()
-        for row in failed.itertuples(index=False)
-        if (row.dataset, row.method) not in present
+def _with_failures(summary: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
+    """Add how many runs of each cell failed, and a row for a method of which every run failed."""
+    counts = runs.groupby([*CELL, "reported"], sort=False)["status"]
+    failed = counts.agg(lambda s: int((s != "finished").sum())).rename("failed").reset_index()
+    summary = summary.merge(failed, on=CELL, validate="many_to_one")
+    present = set(zip(summary["dataset"], summary["fidelity"], summary["method"], strict=True))
+    holes = failed[
+        [
+            (row.dataset, row.fidelity, row.method) not in present
+            for row in failed.itertuples(index=False)
+        ]
     ]
-    rows = pd.DataFrame(holes).assign(evaluation="regular", output="fused", n=0) if holes else None
-    return summary if rows is None else pd.concat([summary, rows], ignore_index=True)
+    if holes.empty:
+        return summary
+    holes = holes.assign(evaluation=holes["reported"], output="fused", n=0)
+    return pd.concat([summary, holes], ignore_index=True)
 
 
 def paired_differences(runs: pd.DataFrame) -> pd.DataFrame:
@@ -94,10 +102,10 @@ def paired_differences(runs: pd.DataFrame) -> pd.DataFrame:
         runs: The `runs` table, the runs of Table 1 only.
 
     Returns:
-        A row for each data set, method and seed: `accuracy`, `accuracy_m0` and `accuracy_m1` of the
+        A row for each data set, preset, method and seed: `accuracy`, `accuracy_m0` and `accuracy_m1` of the
         method less those of vanilla, regular flow, in percentage points.
     """
-    keys = ["dataset", "inputs", "learning_rate", "seed"]
+    keys = ["dataset", "fidelity", "inputs", "learning_rate", "seed"]
     columns = ["accuracy", "accuracy_m0", "accuracy_m1"]
     vanilla = runs[runs["method"] == "vanilla"][[*keys, *columns]]
     others = runs[~runs["method"].isin(["vanilla", "unimodal"])][["method", *keys, *columns]]
@@ -110,7 +118,8 @@ def paired_differences(runs: pd.DataFrame) -> pd.DataFrame:
 def paired_notes(pairs: pd.DataFrame, runs: pd.DataFrame) -> list[str]:
     """One sentence for each method: how much better than vanilla at each seed."""
     notes = []
-    for (dataset, method), group in pairs.groupby(["dataset", "method"], sort=False):
+    cells = pairs.groupby(["dataset", "fidelity", "method"], sort=False)
+    for (dataset, fidelity, method), group in cells:
         names = runs[(runs["dataset"] == dataset) & (runs["method"] == method)].iloc[0]
         outputs = {"accuracy": "prediction"}
         outputs |= {f"accuracy_{m}": f"{names[m]} branch" for m in ("m0", "m1")}
@@ -119,10 +128,9 @@ def paired_notes(pairs: pd.DataFrame, runs: pd.DataFrame) -> list[str]:
             for column, name in outputs.items()
         ]
         notes.append(
-            f"{METHODS[method].removeprefix('+ ').capitalize()} less vanilla on"
-            f" {DATASETS.get(dataset, dataset)}, percentage points at each seed: "
-            + "; ".join(parts)
-            + "."
+            f"{METHODS[method].removeprefix('+ ')} less vanilla on"
+            f" {DATASETS.get(dataset, dataset)}, preset {fidelity}, regular flow, percentage points"
+            f" at each seed: {'; '.join(parts)}."
         )
     return notes
 
@@ -132,8 +140,10 @@ def as_markdown(table: pd.DataFrame, notes: Iterable[str]) -> str:
     rows = [
         {
             "data set": DATASETS.get(row.dataset, row.dataset),
+            "preset": row.fidelity,
             "method": METHODS[row.method]
             + (f", {row.inputs}" if row.method == "unimodal" and row.n else ""),
+            "evaluated": EVALUATIONS.get(row.evaluation, row.evaluation),
             "ours": mean_and_sd(row.mean, row.sd),
             "runs": f"{row.n}" + (f" ({row.failed} failed)" if row.failed else ""),
             "published": mean_and_sd(row.published_mean, row.published_sd),

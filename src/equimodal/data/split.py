@@ -1,15 +1,16 @@
 """A split held in memory: batches are index slices of a few tensors."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64, UInt8
+from jaxtyping import Bool, Float, Int64, UInt8
 from torch import Tensor
 
 from equimodal.errors import UserError
-from equimodal.spec import Modality
+from equimodal.spec import Augmentation, Modality
 
 
 @dataclass(frozen=True)
@@ -35,18 +36,49 @@ class Split:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def batch(self, index: Int64[Tensor, " batch"]) -> Batch:
+    def batch(
+        self,
+        index: Int64[Tensor, " batch"],
+        flips: dict[str, Bool[Tensor, " n"]] | None = None,
+    ) -> Batch:
         """Gather examples and normalize them: `(x / 255 - mean) / std` in each channel.
 
         The channels lie last in memory and come first in the shape: torch's channels-last format.
+
+        Args:
+            index: Which examples.
+            flips: For each modality, which examples of the split are mirrored left to right.
         """
-        return Batch(
-            {m: self._normalized(m, x[index]) for m, x in self.arrays.items()}, self.labels[index]
-        )
+        inputs = {m: self._normalized(m, x[index]) for m, x in self.arrays.items()}
+        if flips is not None:
+            inputs = {m: _flipped(x, flips[m][index]) for m, x in inputs.items()}
+        return Batch(inputs, self.labels[index])
 
     def _normalized(self, modality: str, x: Tensor) -> Tensor:
         factor, offset = self.scale[modality]
         return torch.addcmul(offset, x.to(factor.dtype), factor).movedim(-1, 1)
+
+
+def draw_flips(
+    split: Split, augmentation: Augmentation, seed: Sequence[int]
+) -> dict[str, Bool[Tensor, " n"]] | None:
+    """Draw which examples are mirrored: one decision an example, or one for each modality too.
+
+    None where the augmentation flips nothing. The same seed draws the same.
+    """
+    if augmentation.flip == 0:
+        return None
+    generator = np.random.default_rng(seed)
+    drawn: dict[str, Tensor] = {}
+    for m in split.arrays:
+        if not drawn or not augmentation.shared:
+            flip = torch.from_numpy(generator.random(len(split)) < augmentation.flip)
+        drawn[m] = flip.to(split.labels.device)
+    return drawn
+
+
+def _flipped(x: Tensor, flip: Bool[Tensor, " batch"]) -> Tensor:
+    return torch.where(flip.view(-1, *[1] * (x.ndim - 1)), x.flip(-1), x)
 
 
 def load_split(

@@ -22,11 +22,13 @@ class Flow:
         isolated: Whether each branch sees its own features and the training-set mean of the
             others' (Eq. 7): no cross-modal flow at all.
         record: Whether the pass adds to the training-set means that an isolated pass needs (Eq. 6).
+        frozen: Whether the pass leaves the running means of re-balancing alone in any case.
     """
 
     rebalance: Int64[Tensor, ""] | None = None
     isolated: bool = False
     record: bool = False
+    frozen: bool = False
 
 
 REGULAR = Flow()

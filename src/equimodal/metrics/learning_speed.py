@@ -1,7 +1,8 @@
 """Conditional learning speed: how fast the fusion learns, set against the branch it serves."""
 
-from collections.abc import Iterable, Mapping
-from math import log
+from collections.abc import Callable, Iterable, Mapping
+from math import e, log
+from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float64
@@ -14,7 +15,7 @@ class LearningSpeed:
 
     For each branch b, after the counted steps up to t,
 
-        speed_b(t) = log10 [ sum_i mu(theta_b'; i) / sum_i mu(theta_b; i) ],
+        speed_b(t) = log [ sum_i mu(theta_b'; i) / sum_i mu(theta_b; i) ],
 
     with theta_b the parameters of the branch, theta_b' the fusion parameters that act on it, and mu
     the effective update. `speed_0` is the paper's s(m1|m0), how fast branch 0 learns from m1 through
@@ -28,12 +29,19 @@ class LearningSpeed:
         self,
         branch: Mapping[str, Iterable[nn.Parameter]],
         fusion: Mapping[str, Iterable[nn.Parameter]],
+        *,
+        log_base: Literal["10", "e"] = "10",
+        norm: Literal["before_step", "after_step"] = "before_step",
     ):
         """Start with empty sums.
 
         Args:
             branch: theta_b of each modality.
             fusion: theta_b' of each modality.
+            log_base: Of the logarithm. The paper says "log"; its code, and so its tolerances, take
+                base 10.
+            norm: Which theta divides the gradient: the one that the gradient belongs to (official
+                code), or the one after the step (paper); the latter asks for `after_step`.
 
         Raises:
             ValueError: If the two do not name the same modalities or a group is empty.
@@ -44,37 +52,64 @@ class LearningSpeed:
         self._groups = [[list(g[m]) for m in self.modalities] for g in (fusion, branch)]
         if not all(parameters for row in self._groups for parameters in row):
             raise ValueError("every modality needs parameters of its branch and of its fusion")
+        self.norm = norm
+        self._log_base = 10.0 if log_base == "10" else e
         device = self._groups[0][0][0].device
         self.sums = torch.zeros(2, len(self.modalities), dtype=torch.float64, device=device)
+        self._pending: Tensor | None = None  # gradients of a step whose norm is not known yet
 
-    @torch.no_grad()
     def update(self, counted: Bool[Tensor, ""] | None = None) -> None:
         """Add the effective updates of the current gradients.
 
         Args:
             counted: Whether the step counts: only regular steps do. None counts it.
         """
-        updates = torch.stack(
-            [torch.stack([effective_update(p) for p in row]) for row in self._groups]
-        )
-        self.sums += updates if counted is None else updates.where(counted, 0.0)
+        gradients = self._of_groups(squared_gradient)
+        if counted is not None:
+            gradients = gradients.where(counted, 0.0)
+        if self.norm == "before_step":
+            self.sums += gradients / self._of_groups(squared_norm)
+        else:
+            self._pending = gradients
+
+    def after_step(self) -> None:
+        """Finish the update after the optimizer's step; needed if `norm` is `after_step`."""
+        if self._pending is not None:
+            self.sums += self._pending / self._of_groups(squared_norm)
+            self._pending = None
 
     @property
     def values(self) -> Float64[Tensor, " modalities"]:
-        """Speed of each branch so far, in log10 units; NaN before the first update."""
+        """Speed of each branch so far; NaN before the first update."""
         fusion, branch = self.sums
-        return (fusion / branch).log() / log(10)
+        return (fusion / branch).log() / log(self._log_base)
+
+    def _of_groups(
+        self, measure: Callable[[list[nn.Parameter]], Tensor]
+    ) -> Float64[Tensor, "2 modalities"]:
+        return torch.stack([torch.stack([measure(p) for p in row]) for row in self._groups])
 
 
-@torch.no_grad()
 def effective_update(parameters: Iterable[nn.Parameter]) -> Float64[Tensor, ""]:
     """Return mu = |G|^2 / |theta|^2 over all the parameters taken as one vector (Sec. 5.1).
 
     A parameter without a gradient counts as one with a zero gradient.
-
-    # ASSUME: theta before the step, as in the official code; the paper divides by theta after it.
     """
     parameters = list(parameters)
+    return squared_gradient(parameters) / squared_norm(parameters)
+
+
+@torch.no_grad()
+def squared_gradient(parameters: Iterable[nn.Parameter]) -> Float64[Tensor, ""]:
+    """Return |G|^2."""
+    parameters = list(parameters)
     gradients = [p.grad for p in parameters if p.grad is not None]
-    size = get_total_norm(parameters).double().square()
-    return get_total_norm(gradients).double().to(size.device).square() / size
+    if not gradients:
+        return torch.zeros((), dtype=torch.float64, device=parameters[0].device)
+    return get_total_norm(gradients).double().square()
+
+
+@torch.no_grad()
+def squared_norm(parameters: Iterable[nn.Parameter]) -> Float64[Tensor, ""]:
+    """Return |theta|^2."""
+    return get_total_norm(list(parameters)).double().square()

@@ -8,21 +8,43 @@ STRIDES = (1, 1, 2, 1)
 
 
 class FourConvBranch(nn.Module):
-    """Four 3x3 convolutions, global average pooling and a linear classifier.
+    """Four convolutions, global average pooling and a linear classifier.
 
     ASSUME: the paper gives no layer table. Resolutions follow the public four-convolution network
     of Kim et al.: 28 -> 14 by max-pooling after the first convolution, 14 -> 7 by the stride of the
     third.
     """
 
-    def __init__(self, channels: int, classes: int, widths: tuple[int, ...], *, batch_norm: bool):
-        """Build the branch; `widths` are the channels after each convolution."""
+    def __init__(
+        self,
+        channels: int,
+        classes: int,
+        widths: tuple[int, ...],
+        *,
+        kernels: tuple[int, ...] = (3, 3, 3, 3),
+        input_norm: bool = False,
+        batch_norm: bool = True,
+    ):
+        """Build the branch.
+
+        Args:
+            channels: Of the input.
+            classes: Number of classes.
+            widths: Channels after each convolution.
+            kernels: Side of each convolution's kernel.
+            input_norm: Whether the input passes a batch norm, as in Kim et al.'s network.
+            batch_norm: Whether one follows each convolution, which then has no bias.
+        """
         super().__init__()
         self.widths = widths
         stages = [
-            _convolution(c_in, c_out, stride, batch_norm=batch_norm)
-            for (c_in, c_out), stride in zip(pairwise((channels, *widths)), STRIDES, strict=True)
+            _convolution(c_in, c_out, kernel, stride, batch_norm=batch_norm)
+            for (c_in, c_out), kernel, stride in zip(
+                pairwise((channels, *widths)), kernels, STRIDES, strict=True
+            )
         ]
+        if input_norm:
+            stages[0].insert(0, nn.BatchNorm2d(channels))
         stages[0].append(nn.MaxPool2d(3, stride=2, padding=1))
         self.stages = nn.ModuleList(stages)
         self.head = nn.Sequential(
@@ -30,7 +52,11 @@ class FourConvBranch(nn.Module):
         )
 
 
-def _convolution(c_in: int, c_out: int, stride: int, *, batch_norm: bool) -> nn.Sequential:
-    convolution = nn.Conv2d(c_in, c_out, 3, stride=stride, padding=1, bias=not batch_norm)
+def _convolution(
+    c_in: int, c_out: int, kernel: int, stride: int, *, batch_norm: bool
+) -> nn.Sequential:
+    convolution = nn.Conv2d(
+        c_in, c_out, kernel, stride=stride, padding=kernel // 2, bias=not batch_norm
+    )
     norm = [nn.BatchNorm2d(c_out)] if batch_norm else []
-    return nn.Sequential(convolution, *norm, nn.ReLU())
+    return nn.Sequential(convolution, *norm, nn.ReLU(inplace=True))

@@ -7,11 +7,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from equimodal.fusion.base import REGULAR, Flow, Fusion
+from equimodal.fusion.base import REGULAR, Features, Flow, Fusion
 from equimodal.fusion.mmtm import MMTM
 from equimodal.fusion.squeeze_excite import SqueezeExcite
-from equimodal.models.four_conv import FourConvBranch
-from equimodal.spec import RunSpec
+from equimodal.fusion.squeezed import RunningMean
+from equimodal.spec import I3D, FourConv, ResNet18, RunSpec
 
 Inputs = dict[str, Float[Tensor, "batch _channels *_space"]]
 Logits = dict[str, Float[Tensor, "batch classes"]]
@@ -39,21 +39,50 @@ class Network(nn.Module):
             branches: A `Branch` for each modality, all of as many stages. The first is the paper's
                 m0.
             fusions: Fusion module after each of some stages, which count from 1.
+
+        Raises:
+            TypeError: If a fusion is not a `Fusion`.
+            ValueError: If there is no branch, branches differ in the number of stages, or a fusion
+                joins other modalities or follows a stage that is not there.
         """
         super().__init__()
+        _check(branches, fusions)
         self.modalities = tuple(branches)
         self.branches = nn.ModuleDict(branches)
         self.fusions = nn.ModuleDict({str(stage): fusion for stage, fusion in fusions.items()})
 
     def forward(self, inputs: Inputs, flow: Flow = REGULAR) -> Logits:
-        """Return the logits of each branch."""
+        """Return the logits of each branch; raises as `encode`."""
+        return self.classify(self.encode(inputs, flow))
+
+    def encode(self, inputs: Inputs, flow: Flow = REGULAR) -> Features:
+        """Return the last features of each branch, which its classifier reads.
+
+        Raises:
+            ValueError: If the modalities of the inputs are not those of the network.
+        """
+        if inputs.keys() != set(self.modalities):
+            raise ValueError(
+                f"the inputs have modalities {sorted(inputs)}, the network has"
+                f" {sorted(self.modalities)}"
+            )
         features = {m: inputs[m] for m in self.modalities}
         branches: dict[str, Any] = dict(self.branches)
         for stage in range(len(branches[self.modalities[0]].stages)):
             features = {m: b.stages[stage](features[m]) for m, b in branches.items()}
             if str(stage + 1) in self.fusions:
                 features = self.fusions[str(stage + 1)](features, flow)
+        return features
+
+    def classify(self, features: Features) -> Logits:
+        """Return the logits of each branch from its last features."""
+        branches: dict[str, Any] = dict(self.branches)
         return {m: branch.head(features[m]) for m, branch in branches.items()}
+
+    def width(self, modality: str) -> int:
+        """Channels of the last features of the modality's branch."""
+        branch: Any = self.branches[modality]
+        return int(branch.widths[-1])
 
     def branch_parameters(self, modality: str) -> list[nn.Parameter]:
         """theta_b of the paper: all parameters of the modality's branch."""
@@ -80,6 +109,25 @@ class Network(nn.Module):
         return [f for f in self.fusions.values() if isinstance(f, Fusion)]
 
 
+def _check(branches: Mapping[str, nn.Module], fusions: Mapping[int, Fusion]) -> None:
+    stages = {m: len(getattr(branch, "stages", [])) for m, branch in branches.items()}
+    if len(set(stages.values())) != 1 or 0 in stages.values():
+        raise ValueError(f"branches need as many stages each, and one at least; given {stages}")
+    for stage, fusion in fusions.items():
+        if not isinstance(fusion, Fusion):
+            raise TypeError(
+                f"the fusion after stage {stage} is a {type(fusion).__name__}; it has to be an"
+                " equimodal.fusion.base.Fusion, so that it can be measured and re-balanced"
+            )
+        if set(fusion.modalities) != set(branches):
+            raise ValueError(
+                f"the fusion after stage {stage} joins {sorted(fusion.modalities)}, the branches are"
+                f" {sorted(branches)}"
+            )
+        if not 1 <= stage <= max(stages.values()):
+            raise ValueError(f"there is no stage {stage}: the branches have {stages}")
+
+
 def fused(logits: Logits) -> Float[Tensor, "batch classes"]:
     """Return the network's prediction: the mean of the branches' logits (Eq. 3)."""
     return torch.stack(list(logits.values())).mean(0)
@@ -93,23 +141,53 @@ def build_network(spec: RunSpec, device: torch.device | str = "cpu") -> Network:
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(spec.seed)
-        branches = {
-            m: FourConvBranch(
-                modality.channels,
-                spec.classes,
-                spec.network.widths,
-                batch_norm=spec.network.batch_norm,
-            )
-            for m, modality in spec.modalities.items()
+        branches = {m: _build_branch(spec, x.channels) for m, x in spec.modalities.items()}
+        fusions = {
+            stage: _build_fusion(spec, {m: b.widths[stage - 1] for m, b in branches.items()})
+            for stage in spec.network.fused_after
         }
-        settings = spec.fusion.model_dump()
-        fusions: dict[int, Fusion] = {}
-        for stage in spec.network.fused_after:
-            channels = {m: branch.widths[stage - 1] for m, branch in branches.items()}
-            if len(channels) > 1:
-                fusions[stage] = MMTM(channels, **settings)
-            else:
-                ((modality, width),) = channels.items()
-                fusions[stage] = SqueezeExcite(modality, width, **settings)
         network = Network(branches, fusions).to(device)
         return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def _build_branch(spec: RunSpec, channels: int) -> Any:
+    match spec.network:
+        case FourConv() as settings:
+            from equimodal.models.four_conv import FourConvBranch
+
+            return FourConvBranch(
+                channels,
+                spec.classes,
+                settings.widths,
+                kernels=settings.kernels,
+                input_norm=settings.input_norm,
+                batch_norm=settings.batch_norm,
+            )
+        case ResNet18():
+            from equimodal.models.resnet import ResNet18Branch
+
+            return ResNet18Branch(channels, spec.classes)
+        case I3D() as settings:
+            from equimodal.models.i3d import I3DBranch
+
+            return I3DBranch(channels, spec.classes, dropout=settings.dropout, width=settings.width)
+
+
+def _build_fusion(spec: RunSpec, channels: dict[str, int]) -> Fusion:
+    switches = spec.switches
+    if len(channels) == 1:
+        ((modality, width),) = channels.items()
+        return SqueezeExcite(
+            modality, width, squeeze_ratio=switches.squeeze_ratio, gate_scale=switches.gate_scale
+        )
+    return MMTM(
+        channels,
+        squeeze_ratio=switches.squeeze_ratio,
+        gate_scale=switches.gate_scale,
+        running_mean=RunningMean(
+            of=switches.mean_gate_of,
+            source=switches.mean_gate_source,
+            updates=switches.mean_gate_updates,
+            weights=switches.mean_gate_weights,
+        ),
+    )

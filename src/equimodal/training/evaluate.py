@@ -3,34 +3,39 @@
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Int64
 from torch import Tensor
 
 from equimodal.data.split import Split
 from equimodal.fusion.base import REGULAR, Flow
 from equimodal.models.network import Logits, Network, fused
+from equimodal.training.policies import modality_losses
+
+Flips = dict[str, Bool[Tensor, " n"]]
 
 BATCH = 500  # examples at a time; in evaluation mode the size does not change the result
 
 
 @torch.no_grad()
-def predict(network: Network, split: Split, flow: Flow = REGULAR) -> Logits:
+def predict(
+    network: Network, split: Split, flow: Flow = REGULAR, flips: Flips | None = None
+) -> Logits:
     """Return the logits of each branch for all examples; leaves the network in evaluation mode."""
     network.eval()
-    parts = [network(split.batch(index).inputs, flow) for index in _slices(split)]
+    parts = [network(split.batch(index, flips).inputs, flow) for index in _slices(split)]
     return {m: torch.cat([part[m] for part in parts]) for m in network.modalities}
 
 
 @torch.no_grad()
-def record_mean_squeezes(network: Network, train: Split) -> None:
+def record_mean_squeezes(network: Network, train: Split, flips: Flips | None = None) -> None:
     """Take the training-set means that an isolated pass needs (Eq. 6), with the regular flow.
 
-    Batch norm is frozen, and there is no augmentation.
+    Batch norm is frozen; there is no augmentation unless `flips` asks for it.
     """
     network.eval()
     network.reset_recording()
     for index in _slices(train):
-        network(train.batch(index).inputs, Flow(record=True))
+        network(train.batch(index, flips).inputs, Flow(record=True, frozen=True))
 
 
 @dataclass(frozen=True)
@@ -41,11 +46,11 @@ class Score:
     loss: float  # sum of the branches' mean cross-entropies
 
 
-def score(network: Network, split: Split, flow: Flow = REGULAR) -> Score:
+def score(
+    network: Network, split: Split, flow: Flow = REGULAR, flips: Flips | None = None
+) -> Score:
     """Evaluate the network on a split."""
-    from equimodal.training.step import modality_losses
-
-    logits = predict(network, split, flow)
+    logits = predict(network, split, flow, flips)
     loss = modality_losses(logits, split.labels).sum()
     hits = {m: (z.argmax(-1) == split.labels).float().mean() for m, z in with_fused(logits).items()}
     return Score({m: float(x) for m, x in hits.items()}, float(loss))
@@ -62,11 +67,13 @@ def evaluations(network: Network) -> dict[str, Flow]:
     `regular`; `rebalance_<m>`, the gates of branch m at their running means, as in a re-balancing
     step on m; `isolated`, no cross-modal flow. A uni-modal network has the first only.
     """
-    flows = {"regular": REGULAR}
+    flows = {"regular": Flow(frozen=True)}
     if len(network.modalities) > 1:
         for b, m in enumerate(network.modalities):
-            flows[f"rebalance_{m}"] = Flow(rebalance=torch.tensor(b, device=_device(network)))
-        flows["isolated"] = Flow(isolated=True)
+            flows[f"rebalance_{m}"] = Flow(
+                rebalance=torch.tensor(b, device=_device(network)), frozen=True
+            )
+        flows["isolated"] = Flow(isolated=True, frozen=True)
     return flows
 
 
@@ -74,5 +81,5 @@ def _device(network: Network) -> torch.device:
     return next(network.parameters()).device
 
 
-def _slices(split: Split) -> list[Float[Tensor, " batch"]]:
+def _slices(split: Split) -> list[Int64[Tensor, " batch"]]:
     return list(torch.arange(len(split), device=split.labels.device).split(BATCH))

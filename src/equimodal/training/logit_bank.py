@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from equimodal.data.split import Split, load_split
+from equimodal.data.split import Split, draw_flips, load_split
 from equimodal.errors import UserError
 from equimodal.files import save_arrays
 from equimodal.models.network import Network, build_network
@@ -33,12 +33,14 @@ def evaluate_run(folder: Path, *, data: Path, out: Path, device: str = "cpu") ->
     if json.loads((folder / "outcome.json").read_text())["status"] == "finished":
         network = build_network(spec, device)
         _load_weights(network, folder / "model.pt", device)
-        bank |= _answers(network, load("train"), test)
+        train = load("train")
+        flips = draw_flips(train, spec.augmentation, [spec.seed, 0, 3])
+        record_mean_squeezes(network, train, flips if spec.switches.squeeze_flips else None)
+        bank |= _answers(network, test)
     save_arrays(out, {name: x.cpu().numpy() for name, x in bank.items()})
 
 
-def _answers(network: Network, train: Split, test: Split) -> dict[str, Tensor]:
-    record_mean_squeezes(network, train)
+def _answers(network: Network, test: Split) -> dict[str, Tensor]:
     return {
         f"{evaluation}/{m}": logits.half()
         for evaluation, flow in evaluations(network).items()

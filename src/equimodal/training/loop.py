@@ -12,13 +12,14 @@ import torch
 from torch import Tensor
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from equimodal.data.split import Split
+from equimodal.data.split import Split, draw_flips
+from equimodal.fusion.base import REGULAR, Flow
 from equimodal.metrics.learning_speed import LearningSpeed
 from equimodal.models.network import Network, build_network
-from equimodal.spec import RunSpec
-from equimodal.training.balance import REGULAR_MODE, build_policy
-from equimodal.training.evaluate import score, with_fused
-from equimodal.training.step import StepRecord, train_step
+from equimodal.spec import OFFICIAL_SEED, RunSpec
+from equimodal.training.evaluate import Score, score, with_fused
+from equimodal.training.policies import REGULAR_MODE, build_policy
+from equimodal.training.step import StepRecord, StepRules, train_step
 
 Row = dict[str, Any]  # column -> number or text
 
@@ -59,19 +60,27 @@ class Training:
         self.splits = splits
         self.device = torch.device(device)
         self.network: Network = build_network(spec, self.device)
+        self.policy = build_policy(spec, self.network, self.device)
+        self.rules = StepRules(
+            l1=spec.l1,
+            l1_in_speed=spec.switches.l1_in_speed,
+            speed_sums=spec.switches.speed_sums,
+            held_parameters=spec.switches.held_parameters,
+        )
         self.optimizer = torch.optim.SGD(
-            self.network.parameters(),
+            [*self.network.parameters(), *self.policy.parameters()],
             lr=spec.learning_rate,
             momentum=spec.training.momentum,
             weight_decay=spec.training.weight_decay,
         )
         self.schedule = _schedule(spec, self.optimizer)
-        self.policy = build_policy(spec, self.device)
         self.speeds = None
         if len(spec.modalities) > 1:
             self.speeds = LearningSpeed(
                 branch={m: self.network.branch_parameters(m) for m in spec.modalities},
                 fusion={m: self.network.fusion_parameters(m) for m in spec.modalities},
+                log_base=spec.switches.log_base,
+                norm=spec.switches.speed_norm,
             )
         self.progress = Progress()
         self.best_weights = copy.deepcopy(self.network.state_dict())
@@ -100,15 +109,28 @@ class Training:
 
     def _batches_left(self) -> Iterator[Tensor]:
         train = self.splits["train"]
-        order = np.random.default_rng([self.spec.seed, self.progress.epoch]).permutation(len(train))
+        order = np.random.default_rng(self._seed("order")).permutation(len(train))
+        self._flips = draw_flips(train, self.spec.augmentation, self._seed("flips"))
         batches = torch.from_numpy(order).to(self.device).split(self.spec.training.batch_size)
         yield from batches[self.progress.batch :]
 
+    def _seed(self, use: str) -> list[int]:
+        """Seed of what the epoch draws for a use; nothing else draws from it."""
+        shared = self.spec.switches.data_order == "shared"
+        uses = ("order", "flips", "validation flips")
+        return [OFFICIAL_SEED if shared else self.spec.seed, self.progress.epoch, uses.index(use)]
+
     def _step(self, index: Tensor) -> None:
-        batch = self.splits["train"].batch(index)
+        batch = self.splits["train"].batch(index, self._flips)
         self.network.train()
         record = train_step(
-            self.network, batch, self.optimizer, self.policy, self.speeds, epoch=self.progress.epoch
+            self.network,
+            batch,
+            self.optimizer,
+            self.policy,
+            self.speeds,
+            epoch=self.progress.epoch,
+            rules=self.rules,
         )
         self.progress.batch += 1
         self.progress.steps += 1
@@ -116,7 +138,7 @@ class Training:
             [(z.argmax(-1) == batch.labels).sum() for z in with_fused(record.logits).values()]
         )
         self._hits += hits
-        self._losses += record.losses.double() * len(batch)
+        self._loss += record.loss.double() * len(batch)
         self._remember(record)
         # Asking for the loss waits for the device; on the CPU there is nothing to wait for.
         if self.device.type == "cpu" or self.progress.batch * self.spec.training.batch_size >= len(
@@ -131,7 +153,7 @@ class Training:
             self._speeds.append(record.speeds.float())
 
     def _check_finite(self) -> None:
-        total = float(self._losses.sum())
+        total = float(self._loss)
         if not math.isfinite(total):
             self.progress.failure = (
                 f"the loss became {total} by step {self.progress.steps} (epoch"
@@ -152,7 +174,7 @@ class Training:
         if self.schedule is not None:
             self.schedule.step(row["train_loss"])
         progress.finished = (
-            progress.perfect_epochs >= self.spec.training.perfect_epochs
+            progress.perfect_epochs >= self.spec.switches.perfect_epochs
             or progress.epoch >= self.spec.training.max_epochs
         )
         row["seconds"] = round(progress.seconds + time.perf_counter() - started, 3)
@@ -168,10 +190,10 @@ class Training:
             "epoch": self.progress.epoch,
             "steps": self.progress.steps,
             "learning_rate": self.optimizer.param_groups[0]["lr"],
-            "train_loss": float(self._losses.sum()) / examples,
+            "train_loss": float(self._loss) / examples,
         }
         row |= _accuracies("train", dict(zip(names, (self._hits / examples).tolist(), strict=True)))
-        scores = {s: score(self.network, split) for s, split in self.splits.items() if s != "train"}
+        scores = {s: self._score(s) for s in self.splits if s != "train"}
         scores["validation"] = scores[self.spec.validation]
         for split in ("validation", "test"):
             row[f"{split}_loss"] = scores[split].loss
@@ -186,6 +208,16 @@ class Training:
             row["next_mode"] = self._mode_name()
         return row
 
+    def _score(self, split: str) -> Score:
+        """Evaluate as the run's fidelity asks for: its mode, and its flips of the validation set."""
+        left_behind = self.spec.switches.evaluation_mode == "left_behind"
+        flow = Flow(rebalance=self.policy.mode) if left_behind else REGULAR
+        flips = None
+        if self.spec.switches.validation_flips and split == "validation":
+            seed = self._seed("validation flips")
+            flips = draw_flips(self.splits[split], self.spec.augmentation, seed)
+        return score(self.network, self.splits[split], flow, flips)
+
     def _mode_name(self) -> str:
         mode = REGULAR_MODE if self.policy.mode is None else int(self.policy.mode)
         return "regular" if mode == REGULAR_MODE else f"rebalance_{self.network.modalities[mode]}"
@@ -193,7 +225,7 @@ class Training:
     def _reset_epoch(self) -> None:
         branches = len(self.network.modalities)
         self._hits = torch.zeros(branches + 1, dtype=torch.int64, device=self.device)
-        self._losses = torch.zeros(branches, dtype=torch.float64, device=self.device)
+        self._loss = torch.zeros((), dtype=torch.float64, device=self.device)
 
     def steps(self) -> dict[str, np.ndarray]:
         """Return the mode (int8) of every step and the speeds (float32, a column a branch) after it."""
@@ -214,7 +246,7 @@ class Training:
             "speeds": None if self.speeds is None else self.speeds.sums,
             "policy": self.policy.state(),
             "hits": self._hits,
-            "losses": self._losses,
+            "loss": self._loss,
             "steps": {k: torch.from_numpy(v) for k, v in self.steps().items()},
         }
 
@@ -228,18 +260,17 @@ class Training:
             self.schedule.load_state_dict(state["schedule"])
         if self.speeds is not None:
             self.speeds.sums.copy_(state["speeds"])
-        for name, tensor in self.policy.state().items():
-            tensor.copy_(state["policy"][name])
+        self.policy.restore(state["policy"])
         self._hits.copy_(state["hits"])
-        self._losses.copy_(state["losses"])
+        self._loss.copy_(state["loss"])
         self._modes = list(state["steps"]["modes"])
         self._speeds = list(state["steps"]["speeds"])
 
 
 def _schedule(spec: RunSpec, optimizer: torch.optim.Optimizer) -> ReduceLROnPlateau | None:
-    settings = spec.training.schedule
-    if settings is None:
+    if not spec.switches.schedule:
         return None
+    settings = spec.training.schedule
     return ReduceLROnPlateau(
         optimizer,
         factor=settings.factor,

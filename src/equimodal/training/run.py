@@ -14,9 +14,12 @@ from typing import Any
 import pandas as pd
 import torch
 
+from equimodal.code import code_hash
 from equimodal.data.split import Split, load_split
 from equimodal.errors import UserError
 from equimodal.files import save_arrays, write_aside
+from equimodal.metrics.sparsity import fraction_below
+from equimodal.models.network import build_network
 from equimodal.spec import RunSpec
 from equimodal.training.loop import Training
 
@@ -58,9 +61,10 @@ def train_run(
         if name in ("train", "test", spec.validation)
     }
     training = Training(spec, splits, device)
-    checkpoint = scratch / f"{_identity(spec, splits)}.pt"
+    identity = _identity(spec, splits)
+    checkpoint = scratch / f"{identity}.pt"
     if checkpoint.is_file():
-        training.restore(torch.load(checkpoint, weights_only=True, map_location=device))
+        training.restore(read_checkpoint(checkpoint, identity, device))
 
     saved = time.monotonic()
 
@@ -69,7 +73,7 @@ def train_run(
         report(training)
         if time.monotonic() - saved >= checkpoint_seconds:
             with write_aside(checkpoint) as aside:
-                torch.save(training.state(), aside)
+                torch.save({"identity": identity} | training.state(), aside)
             saved = time.monotonic()
 
     training.run(after_step)
@@ -77,6 +81,29 @@ def train_run(
     _write(training, outcome, out)
     checkpoint.unlink(missing_ok=True)
     return outcome
+
+
+def read_checkpoint(path: Path, identity: str, device: str = "cpu") -> dict[str, Any]:
+    """Read the state of a training that was stopped.
+
+    Raises:
+        UserError: If the file is damaged, holds anything but tensors and plain values, or belongs
+            to another spec, other data or another version of the code.
+    """
+    try:
+        state = torch.load(path, weights_only=True, map_location=device)
+        found = state.pop("identity")
+    except Exception as error:  # torch.load raises whatever the damage leads to
+        raise UserError(
+            f"{path} is not a checkpoint ({str(error).splitlines()[0]}); delete it, the run then"
+            " starts anew"
+        ) from error
+    if found != identity:
+        raise UserError(
+            f"{path} belongs to {found}: another spec, other data or another version of the code;"
+            f" expected {identity}. Delete it, the run then starts anew"
+        )
+    return state
 
 
 def read_spec(folder: Path) -> RunSpec:
@@ -96,6 +123,7 @@ def read_spec(folder: Path) -> RunSpec:
 def _identity(spec: RunSpec, splits: dict[str, Split]) -> str:
     """Hash of all that a checkpoint belongs to, so that no other is ever taken for it."""
     digest = hashlib.sha256(spec.model_dump_json().encode())
+    digest.update(code_hash(__name__).encode())
     for name, split in splits.items():
         digest.update(name.encode() + split.labels.cpu().numpy().tobytes())
         for array in split.arrays.values():
@@ -112,6 +140,24 @@ def _outcome(training: Training) -> dict[str, Any]:
         "epochs": len(progress.rows),
         "best_epoch": progress.best_epoch or None,
         "reached_perfect": progress.perfect_epochs > 0,
+        "left_behind": _left_behind(training),
+        "parameters_below": _parameters_below(training),
+    }
+
+
+def _left_behind(training: Training) -> str | None:
+    """The mode that the chosen epoch's last step left behind, as the name of an evaluation."""
+    progress = training.progress
+    return progress.rows[progress.best_epoch - 1].get("next_mode") if progress.best_epoch else None
+
+
+def _parameters_below(training: Training) -> dict[str, float]:
+    """Share of the chosen epoch's parameters whose absolute value is below each threshold."""
+    network = build_network(training.spec)
+    network.load_state_dict(training.best_weights)
+    return {
+        f"{threshold:g}": fraction_below(network.parameters(), threshold)
+        for threshold in training.spec.training.sparsity_thresholds
     }
 
 

@@ -2,24 +2,47 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
-import torch.nn.functional as F
-from jaxtyping import Float, Float64, Int64
+from jaxtyping import Float, Float64
 from torch import Tensor, nn
 
 from equimodal.data.split import Batch
 from equimodal.fusion.base import Flow
 from equimodal.metrics.learning_speed import LearningSpeed
+from equimodal.metrics.sparsity import add_l1_gradient, l1_norm
 from equimodal.models.network import Logits, Network
-from equimodal.training.balance import REGULAR_MODE, Mode, Policy
+from equimodal.training.policies import REGULAR_MODE, Mode, Policy
+
+
+@dataclass(frozen=True)
+class StepRules:
+    """Where papers and codes differ about a step; the defaults are the paper's.
+
+    Attributes:
+        l1: Factor of the L1 penalty on all parameters of the network (Sec. 6.3).
+        l1_in_speed: Whether the penalty's gradient counts in the conditional learning speeds.
+        speed_sums: The steps that the speeds count.
+        held_parameters: What happens to the parameters that make a gate which is constant in a
+            re-balancing step: no update at all, or one with a gradient of zero, in which momentum
+            and weight decay still move them.
+    """
+
+    l1: float = 0.0
+    l1_in_speed: bool = True
+    speed_sums: Literal["regular_steps", "every_step"] = "regular_steps"
+    held_parameters: Literal["skip", "zero_gradient"] = "skip"
+
+
+PAPER = StepRules()
 
 
 @dataclass(frozen=True)
 class StepRecord:
     """What one step leaves behind, all of it on the device."""
 
-    losses: Float[Tensor, " modalities"]  # cross-entropy of each branch
+    loss: Float[Tensor, ""]  # what was minimized
     logits: Logits
     mode: Mode | None  # of this step
     speeds: Float64[Tensor, " modalities"] | None  # after this step; None for one modality
@@ -33,51 +56,62 @@ def train_step(
     speeds: LearningSpeed | None,
     *,
     epoch: int,
+    rules: StepRules = PAPER,
 ) -> StepRecord:
     """Take one step in the policy's current mode and let the policy choose the next one.
 
-    The loss is the sum of the branches' cross-entropies, L = sum_b CE(y, y_b) (Eq. 4). In a
-    re-balancing step on modality b the gates of branch b are their running means, and the parameters
-    that make those gates are left as they are, momentum included: they have no gradient. The
-    conditional learning speeds count regular steps only.
+    The loss is the sum of the policy's terms, L = sum_b CE(y, y_b) in conventional training (Eq. 4),
+    and the L1 penalty if there is one. In a re-balancing step on modality b the fusion is constant
+    for branch b: its running mean. The conditional learning speeds count regular steps only.
+
+    Nothing in here waits for the device.
 
     Args:
         network: In training mode; updated in place.
         batch: The examples of this step.
-        optimizer: Holds the parameters of `network`.
+        optimizer: Holds the parameters of `network` and `policy`.
         policy: Updated in place.
         speeds: Updated in place; None for a uni-modal network.
         epoch: Counted from 1.
+        rules: Details of the step.
+
+    Raises:
+        ValueError: If the batch lacks a modality of the network or has one more.
     """
     mode = policy.mode
-    logits = network(batch.inputs, Flow(rebalance=mode))
-    losses = modality_losses(logits, batch.labels)
+    features = network.encode(batch.inputs, Flow(rebalance=mode))
+    logits = network.classify(features)
+    loss = policy.losses(logits, features, batch.labels).sum()
     optimizer.zero_grad(set_to_none=True)
-    losses.sum().backward()
+    loss.backward()
+    loss = loss.detach()
+    if rules.l1:
+        loss = loss + rules.l1 * l1_norm(network.parameters())
+        if rules.l1_in_speed:
+            add_l1_gradient(network.parameters(), rules.l1)
     if speeds is not None:
-        speeds.update(counted=None if mode is None else mode == REGULAR_MODE)
-    _step_with_held(optimizer, network, mode)
-    values = None if speeds is None else speeds.values
+        regular = None if mode is None else mode.eq(REGULAR_MODE)
+        speeds.update(counted=None if rules.speed_sums == "every_step" else regular)
+    if rules.l1 and not rules.l1_in_speed:
+        add_l1_gradient(network.parameters(), rules.l1)
+    if mode is None or rules.held_parameters == "zero_gradient":
+        optimizer.step()
+    else:
+        _step_without_held(optimizer, network, mode)
+    values = None
+    if speeds is not None:
+        speeds.after_step()
+        values = speeds.values
     policy.advance(values, epoch=epoch)
-    return StepRecord(losses.detach(), {m: z.detach() for m, z in logits.items()}, mode, values)
+    return StepRecord(loss, {m: z.detach() for m, z in logits.items()}, mode, values)
 
 
-def modality_losses(
-    logits: Logits, labels: Int64[Tensor, " batch"]
-) -> Float[Tensor, " modalities"]:
-    """Return the cross-entropy of each branch's logits (the terms of Eq. 4)."""
-    return torch.stack([F.cross_entropy(z, labels) for z in logits.values()])
-
-
-def _step_with_held(optimizer: torch.optim.Optimizer, network: Network, mode: Mode | None) -> None:
+def _step_without_held(optimizer: torch.optim.Optimizer, network: Network, mode: Mode) -> None:
     """Step, but leave the parameters that the mode holds, and their momentum, as they were.
 
     Their gradient is zero, not absent, since the mode is decided on the device: momentum alone
     would still move them.
     """
-    if mode is None:
-        optimizer.step()
-        return
     held = [
         (mode == b, t)
         for b, m in enumerate(network.modalities)

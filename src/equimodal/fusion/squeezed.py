@@ -1,0 +1,203 @@
+"""Fusion by squeezes: each branch is modulated by what all branches see on average."""
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from equimodal.fusion.base import REGULAR, Features, Flow, Fusion
+
+Vectors = dict[str, Float[Tensor, "batch _outputs"]]
+
+
+@dataclass(frozen=True)
+class RunningMean:
+    """What stands in for the live fusion in a re-balancing step (Eqs. 13, 14).
+
+    The defaults are the paper's; the others are what its official code does.
+
+    Attributes:
+        of: Average the activations `w` and apply the sigmoid to the mean, or the sigmoids.
+        source: Average each branch's own, or (a slip of the official code) the first branch's for
+            all branches.
+        updates: By regular training steps, or by every pass, evaluation included.
+        weights: Every sample counts alike, or every batch.
+    """
+
+    of: Literal["pre_sigmoid", "post_sigmoid"] = "pre_sigmoid"
+    source: Literal["own", "first"] = "own"
+    updates: Literal["regular_steps", "every_pass"] = "regular_steps"
+    weights: Literal["samples", "batches"] = "samples"
+
+
+PAPER = RunningMean()
+
+
+class SqueezeFusion(Fusion):
+    """Modulate the features of each modality by the squeezes of all.
+
+    Every feature map is squeezed to its mean `h` over space (and time). The squeezes are joined, and
+    from the joint code each modality gets one vector (Eq. 1):
+
+        [w_0, w_1, ...] = g([h_0, h_1, ...]),
+
+    `g` being a fully connected layer, a ReLU, and one fully connected layer for each modality. What
+    a subclass makes of `w` and the features is its `activation` and `modulate`. Spatial sizes may
+    differ between modalities; nothing but the squeezes crosses from one to another.
+
+    Buffers: `mean_gate_<m>`, the running mean of `w` (or of its activation), and `mean_squeeze_<m>`,
+    the mean of `h` over the recorded samples (Eq. 6).
+    """
+
+    outputs = 1  # entries of `w` for each channel
+
+    gates_seen: Tensor
+    squeezes_seen: Tensor
+
+    def __init__(
+        self,
+        channels: Mapping[str, int],
+        *,
+        squeeze_ratio: float = 4,
+        running_mean: RunningMean = PAPER,
+    ):
+        """Build the module.
+
+        Args:
+            channels: Channels of each modality's feature map, two modalities or more.
+            squeeze_ratio: The joint code has `2 * sum(channels) / squeeze_ratio` units.
+            running_mean: What a re-balancing step uses.
+
+        Raises:
+            ValueError: If there are fewer than two modalities, or they share one running mean but
+                differ in channels.
+        """
+        super().__init__()
+        if len(channels) < 2:
+            raise ValueError(
+                f"{type(self).__name__} joins two modalities or more, given {list(channels)}"
+            )
+        if running_mean.source == "first" and len(set(channels.values())) > 1:
+            raise ValueError(
+                f"one running mean for all modalities needs equal channels, given {dict(channels)}"
+            )
+        self.modalities = tuple(channels)
+        self.running_mean = running_mean
+        total = sum(channels.values())
+        code = int(2 * total / squeeze_ratio)
+        self.squeeze = nn.Linear(total, code)
+        self.excite = nn.ModuleDict(
+            {m: nn.Linear(code, self.outputs * c) for m, c in channels.items()}
+        )
+        self.register_buffer("gates_seen", torch.zeros((), dtype=torch.float64))
+        self.register_buffer("squeezes_seen", torch.zeros((), dtype=torch.float64))
+        for m, c in channels.items():
+            self.register_buffer(f"mean_gate_{m}", self._stored(torch.zeros(self.outputs * c)))
+            self.register_buffer(f"mean_squeeze_{m}", torch.zeros(c))
+
+    @abstractmethod
+    def activation(self, w: Float[Tensor, "*batch outputs"]) -> Float[Tensor, "*batch outputs"]:
+        """Return what the features are modulated by."""
+
+    @abstractmethod
+    def modulate(
+        self, x: Float[Tensor, "batch channels *space"], by: Float[Tensor, "batch outputs ..."]
+    ) -> Float[Tensor, "batch channels *space"]:
+        """Return the features modulated; `by` has a length-one dimension for each of space."""
+
+    def forward(self, features: Features, flow: Flow = REGULAR) -> Features:
+        """Return the modulated feature maps, each of the shape it came in.
+
+        Raises:
+            KeyError: If a modality is missing.
+        """
+        squeezes = {m: features[m].flatten(2).mean(-1) for m in self.modalities}
+        if flow.record:
+            self._record(squeezes)
+        if flow.isolated:
+            w = {m: self._outputs_alone(m, squeezes) for m in self.modalities}
+        else:
+            w = self._outputs(squeezes)
+        held = self._held(flow)
+        every_pass = self.running_mean.updates == "every_pass"
+        if (self.training or every_pass) and not flow.frozen:
+            self._update_running_means(w, held)
+        by = {m: self.activation(x) for m, x in w.items()}
+        if held is not None:
+            by = {
+                m: torch.where(h, self._constant(m), by[m])
+                for m, h in zip(self.modalities, held, strict=True)
+            }
+        return {
+            m: self.modulate(x, by[m].view(*by[m].shape, *[1] * (x.ndim - 2)))
+            for m, x in features.items()
+        }
+
+    def shared_parameters(self) -> list[nn.Parameter]:
+        """The joint squeeze layer."""
+        return list(self.squeeze.parameters())
+
+    def own_parameters(self, modality: str) -> list[nn.Parameter]:
+        """The layer that makes the modality's vector."""
+        return list(self.excite[modality].parameters())
+
+    def reset_recording(self) -> None:
+        """Forget the mean squeezes."""
+        self.squeezes_seen.zero_()
+        for m in self.modalities:
+            self.get_buffer(f"mean_squeeze_{m}").zero_()
+
+    def _outputs(self, squeezes: Vectors) -> Vectors:
+        code = self.squeeze(torch.cat(list(squeezes.values()), dim=-1)).relu()
+        return {m: layer(code) for m, layer in self.excite.items()}
+
+    def _outputs_alone(self, modality: str, squeezes: Vectors) -> Float[Tensor, "batch outputs"]:
+        """Vector of one modality from its own squeeze and the mean squeezes of the others (Eq. 7)."""
+        alone = {
+            m: h if m == modality else self.get_buffer(f"mean_squeeze_{m}").expand_as(h)
+            for m, h in squeezes.items()
+        }
+        return self._outputs(alone)[modality]
+
+    def _held(self, flow: Flow) -> Bool[Tensor, " modalities"] | None:
+        """For each modality, whether it gets its running mean in this pass."""
+        if flow.rebalance is None:
+            return None
+        return flow.rebalance == torch.arange(len(self.modalities), device=flow.rebalance.device)
+
+    def _stored(self, w: Float[Tensor, "*batch outputs"]) -> Float[Tensor, "*batch outputs"]:
+        """What is averaged of `w`."""
+        return self.activation(w) if self.running_mean.of == "post_sigmoid" else w
+
+    def _constant(self, modality: str) -> Float[Tensor, " outputs"]:
+        """What stands in for the activation of the modality's `w`."""
+        mean = self.get_buffer(f"mean_gate_{modality}")
+        return mean if self.running_mean.of == "post_sigmoid" else self.activation(mean)
+
+    @torch.no_grad()
+    def _record(self, squeezes: Vectors) -> None:
+        samples = len(squeezes[self.modalities[0]])
+        self.squeezes_seen += samples
+        for m, h in squeezes.items():
+            mean = self.get_buffer(f"mean_squeeze_{m}")
+            mean += (h.mean(0) - mean) * (samples / self.squeezes_seen).to(mean.dtype)
+
+    @torch.no_grad()
+    def _update_running_means(self, w: Vectors, held: Bool[Tensor, " modalities"] | None) -> None:
+        # A regular pass does not use the running means, so it does not matter that they take in the
+        # current batch before the step.
+        if held is None or self.running_mean.updates == "every_pass":
+            counted: Tensor | float = 1.0
+        else:
+            counted = (~held.any()).double()
+        weight = len(w[self.modalities[0]]) if self.running_mean.weights == "samples" else 1
+        self.gates_seen += weight * counted
+        share = counted * weight / self.gates_seen.clamp(min=1)
+        for m in self.modalities:
+            source = m if self.running_mean.source == "own" else self.modalities[0]
+            mean = self.get_buffer(f"mean_gate_{m}")
+            mean += (self._stored(w[source]).mean(0) - mean) * share.to(mean.dtype)

@@ -1,0 +1,227 @@
+"""The algorithms that are compared: what each does otherwise than conventional training.
+
+A policy chooses the mode of the next step and forms the terms of the loss. A mode is -1 for a
+regular step, b >= 0 for a re-balancing step on modality b. It is a tensor on the device where the
+network trains, so that a decision never waits for the device.
+"""
+
+from collections.abc import Iterable
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Float64, Int64
+from torch import Tensor, nn
+
+from equimodal.fusion.base import Features
+from equimodal.models.network import Logits, Network
+from equimodal.spec import OFFICIAL_SEED, Balance, RubiSettings, RunSpec
+
+REGULAR_MODE = -1
+
+Mode = Int64[Tensor, ""]
+Speeds = Float64[Tensor, " modalities"]
+
+
+def modality_losses(
+    logits: Logits, labels: Int64[Tensor, " batch"]
+) -> Float[Tensor, " modalities"]:
+    """Return the cross-entropy of each branch's logits (the terms of Eq. 4)."""
+    return torch.stack([F.cross_entropy(z, labels) for z in logits.values()])
+
+
+class Policy:
+    """One algorithm; as it stands, conventional training with regular steps only."""
+
+    mode: Mode | None = None  # of the next step; None where all steps are regular
+
+    def advance(self, speeds: Speeds | None, *, epoch: int) -> None:
+        """Choose the mode of the next step.
+
+        Args:
+            speeds: Conditional learning speed of each branch, the step just taken included; None
+                for a uni-modal network.
+            epoch: Epoch of the step just taken, counted from 1.
+        """
+
+    def losses(
+        self, logits: Logits, features: Features, labels: Int64[Tensor, " batch"]
+    ) -> Float[Tensor, " terms"]:
+        """Return the terms of the loss, whose sum is minimized (Eq. 4)."""
+        return modality_losses(logits, labels)
+
+    def parameters(self) -> Iterable[nn.Parameter]:
+        """Parameters that are trained with the network's and are not part of it."""
+        return ()
+
+    def state(self) -> dict[str, Tensor]:
+        """Tensors that the future depends on."""
+        return {}
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Go on from what `state` gave."""
+
+
+class Vanilla(Policy):
+    """Conventional training: regular steps only."""
+
+
+class Guided(Policy):
+    """Re-balance on the branch that leans on the other modality (Algorithm 1).
+
+    After a regular step, once the warm-up is over: if the speeds are further apart than the
+    tolerance, the next `window` steps re-balance on the branch of the highest speed, the one whose
+    fusion does the learning for it. One regular step always follows, and the test is made again.
+    With more than two modalities the distance is that of the highest and the lowest speed.
+    """
+
+    def __init__(self, balance: Balance, device: torch.device | str = "cpu"):
+        """Start with a regular step."""
+        self.balance = balance
+        self.mode: Mode = torch.tensor(REGULAR_MODE, device=device)
+        self._taken = torch.tensor(0, device=device)
+
+    def advance(self, speeds: Speeds | None, *, epoch: int) -> None:
+        """Start, go on with, or end a window of re-balancing steps.
+
+        Raises:
+            ValueError: If there are no speeds to compare.
+        """
+        if speeds is None:
+            raise ValueError("guided training compares modalities; a uni-modal network has one")
+        regular = self.mode == REGULAR_MODE
+        self._taken = torch.where(regular, 0, self._taken + 1)
+        start = regular & (speeds.max() - speeds.min() > self.balance.tolerance)
+        if epoch <= self.balance.warmup_epochs:
+            start = torch.zeros_like(start)
+        end = ~regular & (self._taken >= self.balance.window)
+        self.mode = torch.where(start, speeds.argmax(), torch.where(end, REGULAR_MODE, self.mode))
+
+    def state(self) -> dict[str, Tensor]:
+        """Current mode, and how many steps of the window are taken."""
+        return {"mode": self.mode, "taken": self._taken}
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Go on within the window."""
+        self.mode, self._taken = state["mode"], state["taken"]
+
+
+class Random(Policy):
+    """After the warm-up, any kind of step with equal chance: regular, or on any modality (Sec. 6.4)."""
+
+    def __init__(
+        self, modalities: int, *, warmup_epochs: int, seed: int, device: torch.device | str = "cpu"
+    ):
+        """Start with a regular step.
+
+        Args:
+            modalities: How many the network has.
+            warmup_epochs: Epochs of regular steps only.
+            seed: Of the choices; nothing else draws from them.
+            device: Where the network trains.
+        """
+        self.modalities = modalities
+        self.warmup_epochs = warmup_epochs
+        self.mode: Mode = torch.tensor(REGULAR_MODE, device=device)
+        self._generator = torch.Generator().manual_seed(seed)
+
+    def advance(self, speeds: Speeds | None, *, epoch: int) -> None:
+        """Draw the next step; the step after the warm-up's last one is regular still."""
+        if epoch > self.warmup_epochs:
+            drawn = torch.randint(self.modalities + 1, (), generator=self._generator)
+            self.mode = (drawn + REGULAR_MODE).to(self.mode.device, non_blocking=True)
+
+    def state(self) -> dict[str, Tensor]:
+        """Current mode, and where the sequence of choices is."""
+        return {"mode": self.mode, "generator": self._generator.get_state()}
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Go on with the sequence."""
+        self.mode = state["mode"]
+        self._generator.set_state(state["generator"].cpu())
+
+
+class RUBi(Policy):
+    """Mask the logits by what a biased modality alone would answer (Cadene et al., 2019).
+
+    With q the pooled last features of the biased branch, gradient blocked,
+
+        L = sum_b CE(y, y_b * sigmoid(c_1(q))) + weight * CE(y, c_2(c_1(q))),
+
+    c_1 an MLP and c_2 a linear layer. Predictions use the logits without the mask.
+
+    # ASSUME: the paper says no more than that RUBi was used. Biased modality, source of q, the mask
+    # on both branches and the shape of c_1 are our choices.
+    """
+
+    def __init__(
+        self,
+        settings: RubiSettings,
+        *,
+        features: int,
+        classes: int,
+        seed: int,
+        device: torch.device | str = "cpu",
+    ):
+        """Build c_1 and c_2.
+
+        Args:
+            settings: The biased modality, the hidden layers of c_1 and the weight of its loss.
+            features: Channels of the biased branch's last features.
+            classes: Number of classes.
+            seed: Of the initial weights; the network's are not touched.
+            device: Where the network trains.
+        """
+        self.settings = settings
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            layers: list[nn.Module] = []
+            for _ in range(settings.hidden_layers):
+                layers += [nn.Linear(features, features), nn.ReLU()]
+            self._c1 = nn.Sequential(*layers, nn.Linear(features, classes)).to(device)
+            self._c2 = nn.Linear(classes, classes).to(device)
+
+    def losses(
+        self, logits: Logits, features: Features, labels: Int64[Tensor, " batch"]
+    ) -> Float[Tensor, " terms"]:
+        """Return the masked cross-entropy of each branch and the weighted one of the bias."""
+        q = features[self.settings.modality].flatten(2).mean(-1).detach()
+        bias = self._c1(q)
+        masked = {m: z * bias.sigmoid() for m, z in logits.items()}
+        bias_loss = self.settings.weight * F.cross_entropy(self._c2(bias), labels)
+        return torch.cat([modality_losses(masked, labels), bias_loss[None]])
+
+    def parameters(self) -> list[nn.Parameter]:
+        """Weights of c_1 and c_2."""
+        return [*self._c1.parameters(), *self._c2.parameters()]
+
+    def state(self) -> dict[str, Tensor]:
+        """Weights of c_1 and c_2."""
+        return {str(i): p.detach() for i, p in enumerate(self.parameters())}
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Take the weights."""
+        for name, tensor in self.state().items():
+            tensor.copy_(state[name])
+
+
+def build_policy(spec: RunSpec, network: Network, device: torch.device | str = "cpu") -> Policy:
+    """Build the policy of a run."""
+    if spec.rubi is not None:
+        return RUBi(
+            spec.rubi,
+            features=network.width(spec.rubi.modality),
+            classes=spec.classes,
+            seed=spec.seed,
+            device=device,
+        )
+    if spec.balance is None:
+        return Vanilla()
+    if spec.policy == "random":
+        shared = spec.switches.random_choices == "shared"
+        return Random(
+            len(spec.modalities),
+            warmup_epochs=spec.balance.warmup_epochs,
+            seed=OFFICIAL_SEED if shared else spec.seed,
+            device=device,
+        )
+    return Guided(spec.balance, device)

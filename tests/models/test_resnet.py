@@ -1,0 +1,72 @@
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from equimodal.fusion.base import Flow
+from equimodal.models.network import Network, build_network
+from equimodal.models.resnet import ResNet18Branch
+from equimodal.params import expand_runs, load_params
+from equimodal.spec import Modality, Normalization, ResNet18
+
+ROOT = Path(__file__).parents[2]
+RUN = "colored_mnist/distinct/vanilla/paper/lr0.01/seed0"
+VIEW = Modality(
+    source="view", channels=3, normalization=Normalization(mean=(0, 0, 0), std=(1, 1, 1))
+)
+
+
+def network(views):
+    spec = expand_runs(load_params(ROOT / "params.yaml", "demo"))[RUN]
+    settings = ResNet18(kind="resnet18", fused_after=(2, 3, 4))
+    modalities = dict.fromkeys(views, VIEW)
+    changes = {"network": settings, "modalities": modalities, "classes": 40}
+    return build_network(spec.model_copy(update=changes))
+
+
+def parameters(module):
+    return sum(p.numel() for p in module.parameters())
+
+
+def test_the_two_view_network_has_the_paper_s_number_of_parameters():
+    net = network(["front", "rear"])
+    assert parameters(net) == 23_773_008
+    assert [f.squeeze.out_features for f in net.fusions.values()] == [128, 256, 512]
+
+
+@pytest.fixture(scope="module")
+def three_views():
+    return network(["front", "left", "right"])
+
+
+def test_a_three_view_network_joins_all_three_and_can_isolate_each(three_views):
+    assert [f.squeeze.in_features for f in three_views.fusions.values()] == [384, 768, 1536]
+    three_views.eval()
+    torch.manual_seed(0)
+    inputs = {m: torch.rand(2, 3, 32, 32) for m in three_views.modalities}
+    with torch.no_grad():
+        logits = three_views(inputs)
+        assert {m: tuple(z.shape) for m, z in logits.items()} == dict.fromkeys(inputs, (2, 40))
+        alone = three_views(inputs, Flow(isolated=True))
+        changed = three_views({**inputs, "left": torch.rand(2, 3, 32, 32)}, Flow(isolated=True))
+    assert torch.equal(alone["front"], changed["front"])
+    assert not torch.equal(alone["left"], changed["left"])
+
+
+def test_a_uni_modal_network_has_squeeze_and_excitation_at_the_same_places():
+    net = network(["front"])
+    assert list(net.fusions) == ["2", "3", "4"]
+    assert [f.excite[0].out_features for f in net.fusions.values()] == [128, 256, 512]
+
+
+def test_a_gray_view_changes_the_first_convolution_only():
+    color, gray = ResNet18Branch(3, 40), ResNet18Branch(1, 40)
+    assert parameters(color) - parameters(gray) == 2 * 64 * 7 * 7
+
+
+def test_branches_cut_differently_are_refused():
+    short = nn.Module()
+    short.stages = nn.ModuleList([nn.Identity()])
+    with pytest.raises(ValueError, match="as many stages"):
+        Network({"a": ResNet18Branch(3, 2), "b": short}, {})

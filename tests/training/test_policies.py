@@ -1,0 +1,105 @@
+import pytest
+import torch
+import torch.nn.functional as F
+from scipy.stats import binomtest
+
+from equimodal.spec import Balance, RubiSettings
+from equimodal.training.policies import Guided, Random, RUBi, Vanilla
+
+
+def modes(policy, speeds, epochs):
+    """Modes of successive steps under constant speeds; one step for each entry of `epochs`."""
+    taken = []
+    for epoch in epochs:
+        taken.append(int(policy.mode))
+        policy.advance(torch.tensor(speeds, dtype=torch.float64), epoch=epoch)
+    return taken
+
+
+def guided(window=3, tolerance=0.1):
+    return Guided(Balance(tolerance=tolerance, window=window, warmup_epochs=1))
+
+
+def test_forced_imbalance_gives_one_regular_step_then_a_window_again_and_again():
+    assert modes(guided(), [0.5, 0.0], [2] * 9) == [-1, 0, 0, 0, -1, 0, 0, 0, -1]
+
+
+@pytest.mark.parametrize(("speeds", "branch"), [([0.5, 0.0], 0), ([0.0, 0.5], 1)])
+def test_the_branch_whose_fusion_is_faster_is_rebalanced(speeds, branch):
+    assert modes(guided(), speeds, [2, 2]) == [-1, branch]
+
+
+def test_of_three_branches_the_fastest_fusion_is_rebalanced():
+    assert modes(guided(), [0.0, 0.1, 0.5], [2, 2]) == [-1, 2]
+
+
+def test_the_first_epoch_is_regular_and_its_last_step_decides_nothing():
+    assert modes(guided(), [0.5, 0.0], [1, 1, 1, 2, 2]) == [-1, -1, -1, -1, 0]
+
+
+def test_an_imbalance_of_exactly_the_tolerance_is_tolerated():
+    assert modes(guided(tolerance=0.5), [0.5, 0.0], [2] * 4) == [-1] * 4
+
+
+def test_windows_cross_the_borders_of_epochs():
+    assert modes(guided(), [0.5, 0.0], [2, 2, 3, 3, 3]) == [-1, 0, 0, 0, -1]
+
+
+def test_no_speed_yet_means_no_rebalancing():
+    assert modes(guided(), [float("nan"), float("nan")], [2] * 3) == [-1] * 3
+
+
+def test_vanilla_has_no_mode():
+    policy = Vanilla()
+    policy.advance(torch.tensor([5.0, 0.0]), epoch=9)
+    assert policy.mode is None
+
+
+def test_random_takes_each_kind_of_step_a_third_of_the_time():
+    taken = modes(Random(2, warmup_epochs=1, seed=0), [0.0, 0.0], [2] * 3001)[1:]
+    for mode in (-1, 0, 1):
+        share = binomtest(taken.count(mode), len(taken), 1 / 3)
+        assert share.pvalue > 0.001
+
+
+def test_random_is_regular_in_the_warm_up_and_at_the_first_step_after_it():
+    policy = Random(2, warmup_epochs=1, seed=0)
+    assert modes(policy, [0.0, 0.0], [1] * 50 + [2]) == [-1] * 51
+
+
+def test_random_goes_on_with_its_sequence_after_a_restore():
+    whole, first, second = (Random(2, warmup_epochs=1, seed=0) for _ in range(3))
+    expected = modes(whole, [0.0, 0.0], [2] * 40)
+    start = modes(first, [0.0, 0.0], [2] * 13)
+    second.restore(first.state())
+    assert start + modes(second, [0.0, 0.0], [2] * 27) == expected
+
+
+@pytest.fixture
+def rubi():
+    settings = RubiSettings(modality="color", hidden_layers=1, weight=0.5)
+    return RUBi(settings, features=4, classes=3, seed=0)
+
+
+def test_rubi_masks_the_logits_by_the_biased_branch_and_adds_its_own_loss(rubi):
+    torch.manual_seed(1)
+    logits = {m: torch.randn(5, 3) for m in ("color", "gray")}
+    features = {m: torch.rand(5, 4, 2, 2) for m in logits}
+    labels = torch.tensor([0, 1, 2, 0, 1])
+    bias = rubi._c1(features["color"].mean((2, 3)))
+    expected = [F.cross_entropy(z * bias.sigmoid(), labels) for z in logits.values()]
+    expected.append(0.5 * F.cross_entropy(rubi._c2(bias), labels))
+    torch.testing.assert_close(rubi.losses(logits, features, labels), torch.stack(expected))
+
+
+def test_the_bias_of_rubi_sends_no_gradient_into_the_branch(rubi):
+    features = {"color": torch.rand(5, 4, 2, 2, requires_grad=True)}
+    logits = {"color": torch.randn(5, 3)}
+    rubi.losses(logits, features, torch.zeros(5, dtype=torch.int64)).sum().backward()
+    assert features["color"].grad is None
+    assert all(p.grad.abs().max() > 0 for p in rubi.parameters())
+
+
+def test_guided_refuses_a_uni_modal_network():
+    with pytest.raises(ValueError, match="compares modalities"):
+        guided().advance(None, epoch=2)
