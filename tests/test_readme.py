@@ -14,20 +14,10 @@ def table_lines(text):
     return [line for line in text.splitlines() if line.startswith("|")]
 
 
-def test_the_readme_s_table_is_the_committed_one():
+def test_the_readme_s_tables_are_the_committed_ones():
     shown = README.split("<!-- table1")[1].split("<!-- /table1")[0]
     made = (ROOT / "results/demo/tables/table1.md").read_text()
     assert table_lines(shown) == table_lines(made)
-
-
-def test_the_paired_differences_in_the_readme_are_the_committed_ones():
-    made = (ROOT / "results/demo/tables/table1.md").read_text()
-    note = next(line for line in made.splitlines() if line.startswith("Guided less vanilla"))
-    prediction, gray = (
-        re.search(f"{name} ([-+0-9., ]+[0-9])", note)[1] for name in ("prediction", "gray branch")
-    )
-    text = " ".join(README.split())
-    assert f"{prediction} percentage points for the prediction, {gray} for its gray branch" in text
 
 
 @pytest.mark.parametrize("target", sorted(set(re.findall(r"`?make ([a-z]+)", README))))

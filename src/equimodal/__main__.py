@@ -140,7 +140,6 @@ def table(params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> None:
     from equimodal.analysis.table1 import (
         as_markdown,
         paired_differences,
-        paired_notes,
         read_published,
         table1,
     )
@@ -153,9 +152,8 @@ def table(params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> None:
         _write_table(content.round(4), folder / f"{name}.csv")
     pairs = paired_differences(runs)
     _write_table(pairs.round(4), folder / "table1_paired.csv")
-    notes = [*([settings.note] if settings.note else []), *paired_notes(pairs, runs)]
-    notes += failures(runs)
-    _write_text(as_markdown(tables["table1"], notes), folder / "table1.md")
+    notes = [*([settings.note] if settings.note else []), *failures(runs)]
+    _write_text(as_markdown(tables["table1"], pairs, notes), folder / "table1.md")
 
 
 @app.command()
@@ -179,21 +177,16 @@ def draw(
 @app.command()
 def show(params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> None:
     """Print Table 1 and where the report and the figures are."""
-    from rich.console import Console
-    from rich.markdown import Markdown
-
     from equimodal.figures import FIGURES
 
     settings = load_params(params, scale)
     path = layout.tables(settings.scale) / "table1.md"
     if not path.is_file():
         raise UserError(f"{path} is missing; run `make reproduce` first")
-    console = Console()
-    console.print(f"Table 1, {settings.scale} scale", style="bold")
-    console.print(Markdown(path.read_text()))
-    console.print("\nReport:  ", layout.report(settings.scale), highlight=False, soft_wrap=True)
+    print(f"\nTable 1, {settings.scale} scale\n\n{path.read_text()}")
+    print("Report:  ", layout.report(settings.scale))
     for name in FIGURES:
-        console.print("Figure:  ", layout.figures(settings.scale) / f"{name}.svg", highlight=False)
+        print("Figure:  ", layout.figures(settings.scale) / f"{name}.svg")
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from importlib.resources import files
+from typing import Any
 
 import pandas as pd
 
@@ -13,7 +14,6 @@ METHODS = {
     "random": "+ random",
     "guided": "+ guided",
 }
-EVALUATIONS = {"regular": "regular flow", "left_behind": "mode left behind"}
 DATASETS = {"colored_mnist": "Colored-and-gray-MNIST"}
 
 
@@ -43,9 +43,16 @@ def table1(
         published, on=["dataset", "method", "output"], how="left", validate="many_to_one"
     )
     full["difference"] = full["mean"] - full["published_mean"]
-    full["order"] = full["method"].map({m: i for i, m in enumerate(METHODS)})
-    full = full.sort_values(["dataset", "fidelity", "order"], kind="stable", ignore_index=True)
-    full = full.drop(columns="order")
+    order = {
+        "fidelity": {preset: i for i, preset in enumerate(runs["fidelity"].unique())},
+        "method": {method: i for i, method in enumerate(METHODS)},
+    }
+    full = full.sort_values(
+        ["dataset", "fidelity", "method"],
+        key=lambda column: column.map(order[column.name]) if column.name in order else column,
+        kind="stable",
+        ignore_index=True,
+    )
     main = full[(full["evaluation"] == full["reported"]) & (full["output"] == "fused")]
     return {
         "table1": main.drop(columns=["reported", "output"]).reset_index(drop=True),
@@ -115,45 +122,48 @@ def paired_differences(runs: pd.DataFrame) -> pd.DataFrame:
     return pairs
 
 
-def paired_notes(pairs: pd.DataFrame, runs: pd.DataFrame) -> list[str]:
-    """One sentence for each method: how much better than vanilla at each seed."""
-    notes = []
-    cells = pairs.groupby(["dataset", "fidelity", "method"], sort=False)
-    for (dataset, fidelity, method), group in cells:
-        names = runs[(runs["dataset"] == dataset) & (runs["method"] == method)].iloc[0]
-        outputs = {"accuracy": "prediction"}
-        outputs |= {f"accuracy_{m}": f"{names[m]} branch" for m in ("m0", "m1")}
-        parts = [
-            f"{name} {', '.join(f'{x:+.1f}' for x in group[column])}"
-            for column, name in outputs.items()
+def as_markdown(table: pd.DataFrame, pairs: pd.DataFrame, notes: Iterable[str]) -> str:
+    """Render Table 1 for readers: a table a data set, the paired differences below it, and notes."""
+    parts = []
+    for dataset, cells in table.groupby("dataset", sort=False):
+        parts += [
+            f"## {DATASETS.get(dataset, dataset)}",
+            "Test accuracy in %, mean ± sample SD over runs that differ in seed only.",
+            _markdown([_cell(row) for row in cells.itertuples()]),
         ]
-        notes.append(
-            f"{METHODS[method].removeprefix('+ ')} less vanilla on"
-            f" {DATASETS.get(dataset, dataset)}, preset {fidelity}, regular flow, percentage points"
-            f" at each seed: {'; '.join(parts)}."
-        )
-    return notes
+        differences = pairs[pairs["dataset"] == dataset]
+        if len(differences):
+            parts += [
+                "Less vanilla at the same seed, percentage points, regular flow, one number a seed.",
+                _markdown(_paired_rows(differences)),
+            ]
+    return "\n\n".join([*parts, *notes]) + "\n"
 
 
-def as_markdown(table: pd.DataFrame, notes: Iterable[str]) -> str:
-    """Render Table 1 for readers, with notes below it."""
-    rows = [
-        {
-            "data set": DATASETS.get(row.dataset, row.dataset),
-            "preset": row.fidelity,
-            "method": METHODS[row.method]
-            + (f", {row.inputs}" if row.method == "unimodal" and row.n else ""),
-            "evaluated": EVALUATIONS.get(row.evaluation, row.evaluation),
-            "ours": mean_and_sd(row.mean, row.sd),
-            "runs": f"{row.n}" + (f" ({row.failed} failed)" if row.failed else ""),
-            "published": mean_and_sd(row.published_mean, row.published_sd),
-            "difference": "" if pd.isna(row.difference) else f"{row.difference:+.2f}",
-        }
-        for row in table.itertuples()
+def _cell(row: Any) -> dict[str, str]:
+    best = f", {row.inputs}" if row.method == "unimodal" and row.n else ""
+    return {
+        "preset": row.fidelity,
+        "method": METHODS[row.method] + best,
+        "evaluated": row.evaluation.replace("_", " "),
+        "ours": mean_and_sd(row.mean, row.sd),
+        "runs": f"{row.n}" + (f" ({row.failed} failed)" if row.failed else ""),
+        "published": mean_and_sd(row.published_mean, row.published_sd),
+        "difference": "" if pd.isna(row.difference) else f"{row.difference:+.2f}",
+    }
+
+
+def _paired_rows(pairs: pd.DataFrame) -> list[dict[str, str]]:
+    columns = {"accuracy": "prediction", "accuracy_m0": "branch m0", "accuracy_m1": "branch m1"}
+    return [
+        {"preset": fidelity, "method": METHODS[method]}
+        | {t: ", ".join(f"{x:+.1f}" for x in group[c]) for c, t in columns.items()}
+        for (fidelity, method), group in pairs.groupby(["fidelity", "method"], sort=False)
     ]
-    body = pd.DataFrame(rows).to_markdown(index=False, disable_numparse=True)
-    heading = "Test accuracy in %, mean ± sample SD over runs that differ in seed only."
-    return "\n\n".join([heading, body, *notes]) + "\n"
+
+
+def _markdown(rows: list[dict[str, str]]) -> str:
+    return pd.DataFrame(rows).to_markdown(index=False, disable_numparse=True)
 
 
 def mean_and_sd(mean: float, sd: float) -> str:
