@@ -50,22 +50,20 @@ def runs(
 @app.command()
 def fetch(dataset: Dataset, params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> None:
     """Bring the raw files of a data set, verified by checksum."""
-    from equimodal.data import mnist
-
     settings = load_params(params, scale)
     chosen = settings.datasets[_one_of(dataset, settings.datasets, "data set")]
-    mnist.fetch(layout.raw(chosen.digits), chosen.digits, mirror=settings.mirror)
+    module = import_module(f"equimodal.data.{chosen.kind}")
+    module.fetch(layout.raw(chosen.raw), chosen.preparation, mirror=settings.mirror)
 
 
 @app.command()
 def prepare(dataset: Dataset, params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> None:
     """Turn the raw files of a data set into arrays."""
-    from equimodal.data import colored_mnist
-
     settings = load_params(params, scale)
     chosen = settings.datasets[_one_of(dataset, settings.datasets, "data set")]
     out = layout.prepared(settings.scale, dataset)
-    colored_mnist.prepare(layout.raw(chosen.digits), out, chosen.preparation)
+    module = import_module(f"equimodal.data.{chosen.kind}")
+    module.prepare(layout.raw(chosen.raw), out, chosen.preparation)
 
 
 @app.command()

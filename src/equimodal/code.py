@@ -7,7 +7,6 @@ module imports, directly or not, and hashes their syntax trees without all that.
 
 import ast
 import hashlib
-from functools import cache
 from pathlib import Path
 
 PACKAGE = "equimodal"
@@ -55,14 +54,9 @@ def _file(module: str) -> Path:
     raise ModuleNotFoundError(f"no module {module} below {ROOT}")
 
 
-@cache
-def _tree(module: str) -> ast.Module:
-    return ast.parse(_file(module).read_text())
-
-
 def _imports(module: str) -> list[str]:
     names = []
-    for node in ast.walk(_tree(module)):
+    for node in ast.walk(ast.parse(_file(module).read_text())):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:

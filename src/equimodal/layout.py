@@ -11,9 +11,9 @@ PREPARED = Path("data/prepared")
 RESULTS = Path("results")
 
 
-def raw(digits: str) -> Path:
+def raw(source: str) -> Path:
     """Files of a source as they were fetched."""
-    return RAW / digits
+    return RAW / source
 
 
 def prepared(scale: str, dataset: str) -> Path:

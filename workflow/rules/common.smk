@@ -1,5 +1,6 @@
 # What the rules share: the runs that params.yaml asks for, and the code that each rule runs.
 import json
+from functools import cache
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -10,6 +11,8 @@ from equimodal.errors import UserError
 from equimodal.files import require_writable
 from equimodal.figures import FIGURES
 from equimodal.params import expand_runs, load_params
+
+code_hash = cache(code_hash)
 
 # --config takes the scale; every other setting belongs into params.yaml, where all verbs read it.
 if unknown := sorted(set(config) - {"scale"}):
@@ -93,6 +96,19 @@ def spec_of(wildcards):
 def settings_of_run(wildcards):
     """As text, so that Snakemake sees a changed setting and nothing else."""
     return spec_of(wildcards).model_dump_json()
+
+
+def training_code_of_run(wildcards):
+    """Of the networks, only the run's own kind: another one's code does not touch it."""
+    return code_hash("equimodal.training.run", branch_module(wildcards))
+
+
+def evaluation_code_of_run(wildcards):
+    return code_hash("equimodal.training.logit_bank", branch_module(wildcards))
+
+
+def branch_module(wildcards):
+    return f"equimodal.models.{spec_of(wildcards).network.kind}"
 
 
 def settings_of_dataset(wildcards):

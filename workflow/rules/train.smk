@@ -15,7 +15,7 @@ rule train:
     params:
         # Not on the command line: they tell Snakemake which runs a change touches.
         settings=settings_of_run,
-        code=code_hash("equimodal.training.run"),
+        code=training_code_of_run,
     message:
         "Train {wildcards.run}."
     shell:
@@ -36,7 +36,7 @@ rule evaluate:
         "results/{scale}/benchmarks/evaluate/{run}.tsv"
     threads: 1
     params:
-        code=code_hash("equimodal.training.logit_bank"),
+        code=evaluation_code_of_run,
     message:
         "Evaluate {wildcards.run}."
     shell:

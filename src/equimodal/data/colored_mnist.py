@@ -22,6 +22,11 @@ EXAMPLES = "examples.npz"
 Digits = tuple[UInt8[ndarray, "n height width"], UInt8[ndarray, " n"]]
 
 
+def fetch(folder: Path, settings: dict[str, Any], *, mirror: str | None) -> None:
+    """Bring the digits into `folder`; see `mnist.fetch`."""
+    mnist.fetch(folder, settings["digits"], mirror=mirror)
+
+
 def prepare(raw: Path, out: Path, settings: dict[str, Any]) -> None:
     """Write each split as `<split>.<array>.npy` into `out`, and `examples.npz` for a figure.
 

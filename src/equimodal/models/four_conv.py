@@ -4,6 +4,8 @@ from itertools import pairwise
 
 from torch import nn
 
+from equimodal.spec import FourConv
+
 STRIDES = (1, 1, 2, 1)
 
 
@@ -50,6 +52,18 @@ class FourConvBranch(nn.Module):
         self.head = nn.Sequential(
             nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(widths[-1], classes)
         )
+
+
+def build(settings: FourConv, *, channels: int, classes: int) -> FourConvBranch:
+    """Build a branch from its settings."""
+    return FourConvBranch(
+        channels,
+        classes,
+        settings.widths,
+        kernels=settings.kernels,
+        input_norm=settings.input_norm,
+        batch_norm=settings.batch_norm,
+    )
 
 
 def _convolution(

@@ -1,6 +1,7 @@
 """Branches joined by fusion modules: the networks of the study."""
 
 from collections.abc import Mapping
+from importlib import import_module
 from typing import Any, Protocol
 
 import torch
@@ -11,7 +12,7 @@ from equimodal.fusion.base import REGULAR, Features, Flow, Fusion
 from equimodal.fusion.mmtm import MMTM
 from equimodal.fusion.squeeze_excite import SqueezeExcite
 from equimodal.fusion.squeezed import RunningMean
-from equimodal.spec import I3D, FourConv, ResNet18, RunSpec
+from equimodal.spec import RunSpec
 
 Inputs = dict[str, Float[Tensor, "batch _channels *_space"]]
 Logits = dict[str, Float[Tensor, "batch classes"]]
@@ -136,41 +137,24 @@ def fused(logits: Logits) -> Float[Tensor, "batch classes"]:
 def build_network(spec: RunSpec, device: torch.device | str = "cpu") -> Network:
     """Build the network of a run, in channels-last memory, its weights drawn from the run's seed.
 
+    The branches come from `build` of the module that the network's kind names.
+
     The same seed gives the same weights whatever the policy, so that policies can be compared in
     pairs. The random state outside is left as it was.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(spec.seed)
-        branches = {m: _build_branch(spec, x.channels) for m, x in spec.modalities.items()}
+        kind = import_module(f"equimodal.models.{spec.network.kind}")
+        branches = {
+            m: kind.build(spec.network, channels=x.channels, classes=spec.classes)
+            for m, x in spec.modalities.items()
+        }
         fusions = {
             stage: _build_fusion(spec, {m: b.widths[stage - 1] for m, b in branches.items()})
             for stage in spec.network.fused_after
         }
         network = Network(branches, fusions).to(device)
         return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-
-
-def _build_branch(spec: RunSpec, channels: int) -> Any:
-    match spec.network:
-        case FourConv() as settings:
-            from equimodal.models.four_conv import FourConvBranch
-
-            return FourConvBranch(
-                channels,
-                spec.classes,
-                settings.widths,
-                kernels=settings.kernels,
-                input_norm=settings.input_norm,
-                batch_norm=settings.batch_norm,
-            )
-        case ResNet18():
-            from equimodal.models.resnet import ResNet18Branch
-
-            return ResNet18Branch(channels, spec.classes)
-        case I3D() as settings:
-            from equimodal.models.i3d import I3DBranch
-
-            return I3DBranch(channels, spec.classes, dropout=settings.dropout, width=settings.width)
 
 
 def _build_fusion(spec: RunSpec, channels: dict[str, int]) -> Fusion:

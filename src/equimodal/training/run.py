@@ -123,7 +123,7 @@ def read_spec(folder: Path) -> RunSpec:
 def _identity(spec: RunSpec, splits: dict[str, Split]) -> str:
     """Hash of all that a checkpoint belongs to, so that no other is ever taken for it."""
     digest = hashlib.sha256(spec.model_dump_json().encode())
-    digest.update(code_hash(__name__).encode())
+    digest.update(code_hash(__name__, f"equimodal.models.{spec.network.kind}").encode())
     for name, split in splits.items():
         digest.update(name.encode() + split.labels.cpu().numpy().tobytes())
         for array in split.arrays.values():

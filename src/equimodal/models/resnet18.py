@@ -3,6 +3,7 @@
 from torch import nn
 
 from equimodal.models import torchvision_compat
+from equimodal.spec import ResNet18
 
 torchvision_compat.install()  # before torchvision is imported
 
@@ -29,3 +30,8 @@ class ResNet18Branch(nn.Module):
             [nn.Sequential(stem, net.layer1), net.layer2, net.layer3, net.layer4]
         )
         self.head = nn.Sequential(net.avgpool, nn.Flatten(), net.fc)
+
+
+def build(settings: ResNet18, *, channels: int, classes: int) -> ResNet18Branch:
+    """Build a branch from its settings."""
+    return ResNet18Branch(channels, classes)

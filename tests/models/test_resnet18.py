@@ -6,7 +6,7 @@ from torch import nn
 
 from equimodal.fusion.base import Flow
 from equimodal.models.network import Network, build_network
-from equimodal.models.resnet import ResNet18Branch
+from equimodal.models.resnet18 import ResNet18Branch
 from equimodal.params import expand_runs, load_params
 from equimodal.spec import Modality, Normalization, ResNet18
 
