@@ -74,6 +74,7 @@ def train(
     settings = load_params(params, scale)
     specs = [_spec(name, settings) for name in runs]
 
+    _checked_device(device)
     from equimodal.progress import show_progress
     from equimodal.training.loop import Training
     from equimodal.training.run import train_run
@@ -106,6 +107,7 @@ def evaluate(
     settings = load_params(params, scale)
     specs = [_spec(name, settings) for name in runs]
 
+    _checked_device(device)
     from equimodal.training.logit_bank import evaluate_run
 
     for spec in specs:
@@ -132,8 +134,6 @@ def collect(params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> None:
 @app.command()
 def table(params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> None:
     """Build Table 1, published against ours."""
-    import pandas as pd
-
     from equimodal.analysis.collect import failures, of_experiment
     from equimodal.analysis.table1 import (
         as_markdown,
@@ -144,8 +144,8 @@ def table(params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> None:
 
     settings = load_params(params, scale)
     folder = layout.tables(settings.scale)
-    runs = of_experiment(pd.read_csv(folder / "runs.csv"), "table1")
-    tables = table1(runs, pd.read_csv(folder / "evaluations.csv"), read_published())
+    runs = of_experiment(_read_table("runs", settings), "table1")
+    tables = table1(runs, _read_table("evaluations", settings), read_published())
     for name, content in tables.items():
         _write_table(content.round(4), folder / f"{name}.csv")
     pairs = paired_differences(runs)
@@ -214,12 +214,37 @@ def _one_of(name: str, known: Any, what: str) -> str:
 
 def _figure_input(name: str, settings: Params) -> Any:
     import numpy as np
+
+    if name != "examples":
+        return _read_table(name, settings)
+    path = layout.prepared(settings.scale, "colored_mnist") / "examples.npz"
+    if not path.is_file():
+        raise UserError(f"{path} is missing; run `equimodal prepare colored_mnist` first")
+    with np.load(path) as arrays:
+        return dict(arrays)
+
+
+def _read_table(name: str, settings: Params) -> Any:
     import pandas as pd
 
-    if name == "examples":
-        with np.load(layout.prepared(settings.scale, "colored_mnist") / "examples.npz") as arrays:
-            return dict(arrays)
-    return pd.read_csv(layout.tables(settings.scale) / f"{name}.csv")
+    path = layout.tables(settings.scale) / f"{name}.csv"
+    try:
+        return pd.read_csv(path)
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing; run `equimodal collect` first") from None
+    except ValueError as error:
+        raise UserError(f"{path} is damaged ({error}); run `equimodal collect` again") from None
+
+
+def _checked_device(device: str) -> str:
+    import torch
+
+    try:
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"--device {device} can not be used here: {reason}; take cpu") from None
+    return device
 
 
 def _write_table(table: Any, path: Path) -> None:

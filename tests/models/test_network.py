@@ -7,6 +7,7 @@ from equimodal.fusion.base import Flow
 from equimodal.fusion.mmtm import MMTM
 from equimodal.models.network import Network, build_network, fused
 from equimodal.params import expand_runs, load_params
+from equimodal.spec import I3D
 
 ROOT = Path(__file__).parents[2]
 RUNS = expand_runs(load_params(ROOT / "params.yaml", "demo"))
@@ -122,3 +123,18 @@ def test_kim_et_al_s_network_is_a_setting():
     ]
     assert [c.kernel_size[0] for c in convolutions] == [5, 3, 3, 3]
     assert all(c.bias is not None for c in convolutions)
+
+
+def test_convolutions_lie_in_channels_last_memory(network):
+    kernels = [p for p in network.parameters() if p.ndim == 4]
+    assert all(p.is_contiguous(memory_format=torch.channels_last) for p in kernels)
+
+
+def test_a_network_on_clips_is_built_from_its_settings():
+    settings = I3D(kind="i3d", width=0.05, dropout=0.5, fused_after=(2, 3, 4, 5, 6, 7))
+    network = build_network(DISTINCT.model_copy(update={"network": settings})).eval()
+    clips = {"color": torch.rand(2, 3, 8, 32, 32), "gray": torch.rand(2, 1, 8, 32, 32)}
+    assert {m: tuple(z.shape) for m, z in network(clips).items()} == {
+        "color": (2, 10),
+        "gray": (2, 10),
+    }

@@ -9,6 +9,7 @@ import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
@@ -92,10 +93,12 @@ def _rename(column: str, names: Mapping[str, str]) -> str:
 def _accuracies(path: Path, names: Mapping[str, str]) -> dict[tuple[str, str], float]:
     """Accuracy of every output under every way of evaluating: (evaluation, output) -> share of 1."""
     try:
-        with np.load(path) as bank:
+        with path.open("rb") as file, np.load(file) as bank:
             arrays = {key: bank[key] for key in bank.files}
-    except (OSError, ValueError, EOFError) as error:
-        raise UserError(f"{path} is missing or damaged ({error}); evaluate the run again") from None
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing; evaluate the run first") from None
+    except (OSError, ValueError, EOFError, BadZipFile) as error:
+        raise UserError(f"{path} is damaged ({error}); evaluate the run again") from None
     labels = arrays["labels"]
     accuracies = {}
     for evaluation in dict.fromkeys(key.split("/")[0] for key in arrays if "/" in key):
@@ -138,8 +141,10 @@ def _at_chosen_epoch(history: pd.DataFrame, epoch: int | None) -> dict[str, Any]
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         return dict(json.loads(path.read_text()))
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing; train the run first") from None
     except (OSError, ValueError) as error:
-        raise UserError(f"{path} is missing or damaged ({error}); train the run again") from None
+        raise UserError(f"{path} is damaged ({error}); train the run again") from None
 
 
 def _read_history(path: Path) -> pd.DataFrame:

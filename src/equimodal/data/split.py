@@ -126,7 +126,8 @@ def _scale(modality: Modality, device: torch.device | str) -> tuple[Tensor, Tens
 
 def _load(path: Path) -> np.ndarray:
     try:
-        return np.load(path, allow_pickle=False)
+        with path.open("rb") as file:
+            return np.load(file, allow_pickle=False)
     except FileNotFoundError:
         raise UserError(f"{path} is missing; run `equimodal prepare` first") from None
     except (ValueError, EOFError) as error:

@@ -14,6 +14,8 @@ from equimodal.fusion.squeeze_excite import SqueezeExcite
 from equimodal.fusion.squeezed import RunningMean
 from equimodal.spec import RunSpec
 
+CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}  # by the kernel's dimensions
+
 Inputs = dict[str, Float[Tensor, "batch _channels *_space"]]
 Logits = dict[str, Float[Tensor, "batch classes"]]
 
@@ -154,7 +156,10 @@ def build_network(spec: RunSpec, device: torch.device | str = "cpu") -> Network:
             for stage in spec.network.fused_after
         }
         network = Network(branches, fusions).to(device)
-        return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    for p in network.parameters():
+        if p.ndim in CHANNELS_LAST:
+            p.data = p.data.contiguous(memory_format=CHANNELS_LAST[p.ndim])
+    return network
 
 
 def _build_fusion(spec: RunSpec, channels: dict[str, int]) -> Fusion:

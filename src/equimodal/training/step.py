@@ -94,7 +94,8 @@ def train_step(
         speeds.update(counted=None if rules.speed_sums == "every_step" else regular)
     if rules.l1 and not rules.l1_in_speed:
         add_l1_gradient(network.parameters(), rules.l1)
-    if mode is None or rules.held_parameters == "zero_gradient":
+    # With a penalty every parameter has a gradient: there is nothing to hold.
+    if mode is None or rules.l1 or rules.held_parameters == "zero_gradient":
         optimizer.step()
     else:
         _step_without_held(optimizer, network, mode)
