@@ -13,7 +13,7 @@ def test_the_page_on_own_networks_runs(capsys):
     (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     exec(compile(code, "docs/own-network.md", "exec"), {})
     shown = capsys.readouterr().out
-    assert len(re.findall(r"epoch \d: d_speed [-+]\d", shown)) == 3
+    assert len(re.findall(r"epoch \d+: d_speed [-+]\d", shown)) == 3
     assert len(re.findall(r"branch owes -?\d+ % of its accuracy", shown)) == 2
 
 

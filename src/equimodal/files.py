@@ -24,6 +24,20 @@ def require_writable(folder: Path) -> None:
         raise UserError(f"{there} can not be written; change its permissions or its owner")
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it.
+
+    Raises:
+        UserError: If it can not be made or written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        require_writable(folder)
+        raise
+    require_writable(folder)
+
+
 @contextmanager
 def write_aside(path: Path) -> Iterator[Path]:
     """Give a path beside `path` to write to, and rename it to `path` once all is written.

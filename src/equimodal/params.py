@@ -156,12 +156,15 @@ def load_params(path: Path = Path("params.yaml"), scale: str | None = None) -> P
         ".".join(map(str, leaf)) for leaf in set(_leaves(shared)) & set(_leaves(own))
     ):
         raise UserError(f"{scale_path}: {twice} stand in {path} as well; keep each in one place")
-    raw = _overlay(shared, own) | {"scale": scale}
+    try:
+        raw = _overlay(shared, own) | {"scale": scale}
+    except _ClashError as error:
+        raise UserError(f"{scale_path}: {error} in {path}") from None
     try:
         # Through JSON, so that strict types meet what YAML can write: lists for tuples, 1 for 1.0.
         params = Params.model_validate_json(json.dumps(raw), strict=True)
     except ValidationError as error:
-        raise UserError(_explain(error, own, path, scale_path)) from None
+        raise UserError(_explain(error, raw, own, path, scale_path)) from None
     except (TypeError, ValueError) as error:
         raise UserError(f"{path} or {scale_path}: {error}") from None
     mirror = os.environ.get(MIRROR_VARIABLE) or params.mirror
@@ -241,18 +244,33 @@ def _leaves(tree: Mapping[str, Any], above: tuple[str, ...] = ()) -> Iterator[tu
             yield (*above, key)
 
 
-def _overlay(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    both = below.keys() & above.keys()
-    return {**below, **above} | {
-        k: _overlay(below[k], above[k]) if isinstance(below[k], Mapping) else above[k] for k in both
-    }
+class _ClashError(Exception):
+    """A key holds keys in one file and a value in the other."""
 
 
-def _explain(error: ValidationError, own: Mapping[str, Any], path: Path, scale_path: Path) -> str:
+def _overlay(below: Mapping[str, Any], above: Mapping[str, Any], where: str = "") -> dict[str, Any]:
+    merged = {**below, **above}
+    for key in below.keys() & above.keys():
+        pair = below[key], above[key]
+        if not all(isinstance(value, Mapping) for value in pair):
+            kinds = ["keys" if isinstance(v, Mapping) else repr(v) for v in pair]
+            raise _ClashError(f"{where}{key} holds {kinds[1]}, but it holds {kinds[0]}")
+        merged[key] = _overlay(*pair, f"{where}{key}.")
+    return merged
+
+
+def _explain(
+    error: ValidationError,
+    raw: Mapping[str, Any],
+    own: Mapping[str, Any],
+    path: Path,
+    scale_path: Path,
+) -> str:
     lines = []
     for e in error.errors():
-        where = ".".join(map(str, e["loc"])) or "the settings"
-        file = scale_path if _holds(own, e["loc"]) else path
+        loc = _without_tags(e["loc"], raw)
+        where = ".".join(map(str, loc)) or "the settings"
+        file = scale_path if _holds(own, loc) else path
         if e["type"] == "extra_forbidden":
             lines.append(f"{file}: unknown key {where}; {_known_keys(e['loc'])}")
         elif e["type"] == "missing":
@@ -264,6 +282,20 @@ def _explain(error: ValidationError, own: Mapping[str, Any], path: Path, scale_p
                 given += " (YAML reads 1e-3 as text; write 0.001 or 1.0e-3)"
             lines.append(f"{file}: {where}: {message}{given}")
     return "\n".join(lines)
+
+
+def _without_tags(loc: tuple[int | str, ...], raw: Any) -> tuple[int | str, ...]:
+    """Drop the names of union members, which pydantic puts between the keys of the file."""
+    kept = []
+    for i, key in enumerate(loc):
+        if isinstance(raw, Mapping | list) and (
+            key in raw if isinstance(raw, Mapping) else isinstance(key, int)
+        ):
+            raw = raw[key]  # type: ignore[index]
+            kept.append(key)
+        elif i == len(loc) - 1:
+            kept.append(key)  # the missing key itself
+    return tuple(kept)
 
 
 def _holds(tree: Any, loc: tuple[int | str, ...]) -> bool:
@@ -279,7 +311,9 @@ def _known_keys(loc: tuple[int | str, ...]) -> str:
     schema = Params.model_json_schema()
     node: dict[str, Any] = schema
     for key in loc[:-1]:
-        if isinstance(key, int):
+        if "discriminator" in node:  # the name of a union's member, between the keys of the file
+            node = {"$ref": node["discriminator"]["mapping"][key]}
+        elif isinstance(key, int):
             node = node.get("items", {})
         else:
             node = node.get("properties", {}).get(key) or node.get("additionalProperties", {})

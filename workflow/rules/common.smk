@@ -32,6 +32,9 @@ RUNS = expand_runs(PARAMS)
 DIGITS = PARAMS.datasets["colored_mnist"].digits
 RAW_FILES = collect("data/raw/{digits}/{file}", digits=DIGITS, file=FILES[DIGITS])
 TABLES = ["runs.csv", "table1.csv", "table1.md"]
+HERE = Path(workflow.basedir)
+PUBLISHED = str(HERE / "src/equimodal/analysis/published.csv")
+CAPTIONS = sorted(map(str, (HERE / "workflow/report").glob("*.rst")))
 PRODUCTS = [
     *collect("results/{scale}/tables/{table}", scale=SCALE, table=TABLES),
     *collect(

@@ -31,6 +31,7 @@ rule table:
     input:
         runs="results/{scale}/tables/runs.csv",
         evaluations="results/{scale}/tables/evaluations.csv",
+        published=PUBLISHED,
     output:
         table=report(
             "results/{scale}/tables/table1.csv",
@@ -85,7 +86,8 @@ rule draw:
 
 rule report:
     input:
-        PRODUCTS,
+        products=PRODUCTS,
+        captions=CAPTIONS,
     output:
         "results/{scale}/report.html",
     log:

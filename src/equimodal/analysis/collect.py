@@ -152,8 +152,10 @@ def _read_history(path: Path) -> pd.DataFrame:
         return pd.read_csv(path)
     except pd.errors.EmptyDataError:
         return pd.DataFrame({"epoch": []})  # the run failed in its first epoch
-    except OSError as error:
-        raise UserError(f"{path} is missing ({error}); train the run again") from None
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing; train the run first") from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} is damaged ({error}); train the run again") from None
 
 
 def of_experiment(runs: pd.DataFrame, experiment: str) -> pd.DataFrame:

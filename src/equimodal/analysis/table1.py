@@ -99,6 +99,10 @@ def _with_failures(summary: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     if holes.empty:
         return summary
     holes = holes.assign(evaluation=holes["reported"], output="fused", n=0)
+    of_method = ["dataset", "fidelity", "method", "reported", "evaluation", "output", "n"]
+    holes = holes.groupby(of_method, as_index=False, sort=False).agg(
+        {"inputs": " or ".join, "failed": "sum"}
+    )
     return pd.concat([summary, holes], ignore_index=True)
 
 
@@ -157,9 +161,13 @@ def _paired_rows(pairs: pd.DataFrame) -> list[dict[str, str]]:
     columns = {"accuracy": "prediction", "accuracy_m0": "branch m0", "accuracy_m1": "branch m1"}
     return [
         {"preset": fidelity, "method": METHODS[method]}
-        | {t: ", ".join(f"{x:+.1f}" for x in group[c]) for c, t in columns.items()}
+        | {t: ", ".join(map(_signed, group[c])) for c, t in columns.items()}
         for (fidelity, method), group in pairs.groupby(["fidelity", "method"], sort=False)
     ]
+
+
+def _signed(x: float) -> str:
+    return "–" if pd.isna(x) else f"{x:+.1f}"
 
 
 def _markdown(rows: list[dict[str, str]]) -> str:

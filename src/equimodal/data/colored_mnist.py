@@ -44,6 +44,12 @@ def prepare(raw: Path, out: Path, settings: dict[str, Any]) -> None:
     coloring = settings["coloring"]
     seed = coloring["seed"]
     train, test = _digits(raw, settings["test_per_class"])
+    for part, (_, labels) in {"train": train, "test": test}.items():
+        if labels.max() >= len(coloring["palette"]):
+            raise UserError(
+                f"{raw}: a {part} digit has label {labels.max()}, but coloring.palette has"
+                f" {len(coloring['palette'])} colors"
+            )
     ids = {"train": np.arange(len(train[1])), "test": np.arange(len(test[1]))}
     if held_out := settings["validation_examples"]:
         if held_out >= len(train[1]):

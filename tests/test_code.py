@@ -1,0 +1,105 @@
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from equimodal import code
+from equimodal.code import code_hash, imported_modules
+from equimodal.figures import FIGURES
+from tests.conftest import ROOT
+
+RULES = "".join(path.read_text() for path in (ROOT / "workflow/rules").glob("*.smk"))
+HASHED = re.findall(r'"(equimodal\.[a-z0-9_.]+)"', RULES)
+ENTRIES = sorted({*HASHED, *(f"equimodal.figures.{figure}" for figure in FIGURES)})
+TRAINING = ("equimodal.training.run", "equimodal.training.logit_bank")
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """A copy of the package that `code_hash` reads in place of the real one."""
+    copy = tmp_path / "equimodal"
+    shutil.copytree(code.ROOT, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(code, "ROOT", copy)
+    return copy
+
+
+def edit(path, old, new):
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("", "# A comment.\n"),
+        ('"""Train one network', '"""Learn one network'),
+        ('"""All that a training remembers', '"""What a training remembers'),
+        ('"""Return the mode', '"""Give the mode'),
+        ("steps: int = 0", "steps: int = (\n        0  # none yet\n    )"),
+    ],
+    ids=["comment", "docstring of the module", "of a class", "of a method", "format"],
+)
+def test_words_and_format_leave_the_hash(package, old, new):
+    before = code_hash("equimodal.training.run")
+    edit(package / "training/loop.py", old, new)
+    assert code_hash("equimodal.training.run") == before
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("training/run.py", "checkpoint_seconds: float = 60.0", "checkpoint_seconds: float = 61.0"),
+        ("training/loop.py", "steps: int = 0", "steps: int = 1"),
+        ("metrics/learning_speed.py", "import torch\n", "import torch\n\nONE = 1\n"),
+    ],
+    ids=["entry", "imported by it", "imported by an import"],
+)
+def test_a_changed_constant_changes_the_hash(package, file, old, new):
+    before = code_hash("equimodal.training.run")
+    edit(package / file, old, new)
+    assert code_hash("equimodal.training.run") != before
+
+
+def test_a_new_module_counts_once_it_is_imported(package):
+    before = code_hash("equimodal.training.run")
+    (package / "training/tricks.py").write_text("TRICK = 1\n")
+    assert code_hash("equimodal.training.run") == before
+    edit(
+        package / "training/step.py",
+        "import torch\n",
+        "import torch\n\nfrom equimodal.training import tricks\n",
+    )
+    assert "equimodal.training.tricks" in imported_modules("equimodal.training.run")
+    assert code_hash("equimodal.training.run") != before
+
+
+def test_a_changed_figure_or_table_trains_nothing_again():
+    modules = imported_modules(*TRAINING)
+    assert not [m for m in modules if m.startswith(("equimodal.figures", "equimodal.analysis"))]
+
+
+def test_a_changed_figure_redraws_no_other():
+    for figure in FIGURES:
+        others = {f"equimodal.figures.{f}" for f in FIGURES if f != figure}
+        assert not imported_modules(f"equimodal.figures.{figure}") & others
+
+
+def test_a_name_without_a_module_is_refused():
+    with pytest.raises(ModuleNotFoundError, match=r"equimodal\.nowhere"):
+        code_hash("equimodal.nowhere")
+
+
+@pytest.mark.parametrize("entry", ENTRIES)
+def test_all_modules_that_an_entry_really_loads_are_in_its_hash(entry):
+    loaded = subprocess.run(
+        [sys.executable, "-c", f"import sys, {entry}; print(*sys.modules)"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+    ours = {name for name in loaded if name.split(".")[0] == "equimodal"}
+    assert entry in ours
+    assert ours <= imported_modules(entry)

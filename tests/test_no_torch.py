@@ -1,0 +1,67 @@
+import pkgutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import equimodal.analysis
+import equimodal.figures
+from equimodal import layout
+from equimodal.figures import FIGURES
+from equimodal.params import expand_runs
+from tests.conftest import write_run
+
+REFUSE_TORCH = "import sys; sys.modules['torch'] = None; "
+LIGHT = [
+    "equimodal.params",
+    "equimodal.code",
+    "equimodal.__main__",
+    *(
+        f"{package.__name__}.{module.name}"
+        for package in (equimodal.analysis, equimodal.figures)
+        for module in pkgutil.iter_modules(package.__path__)
+    ),
+]
+
+
+def run_without_torch(code):
+    """Run code in a Python where importing torch fails; return what it says on stderr."""
+    command = [sys.executable, "-c", REFUSE_TORCH + code]
+    return subprocess.run(command, check=False, capture_output=True, text=True).stderr
+
+
+def test_settings_tables_and_figures_load_without_torch():
+    assert run_without_torch(f"import {', '.join(LIGHT)}") == ""
+
+
+def test_training_does_load_torch():
+    assert "import of torch halted" in run_without_torch("import equimodal.training.loop")
+
+
+@pytest.fixture
+def _runs_and_examples(project):
+    """Run folders and prepared examples as the verbs before `collect` leave them."""
+    settings = project.load()
+    for name, spec in expand_runs(settings).items():
+        pair = len(spec.modalities) == 2
+        right = {"regular": (5, 4), "isolated": (4, 4)} if pair else {"regular": (5,)}
+        write_run(layout.run("tiny", name), spec, right, speeds=(0.1, 0.2) if pair else ())
+    folder = layout.prepared("tiny", "colored_mnist")
+    folder.mkdir(parents=True)
+    examples = {}
+    for split in ("train", "test"):
+        examples[f"{split}.color"] = np.zeros((10, 4, 4, 3), np.uint8)
+        examples[f"{split}.gray"] = np.zeros((10, 4, 4, 1), np.uint8)
+        examples[f"{split}.labels"] = np.arange(10)
+    np.savez(folder / "examples.npz", **examples)
+
+
+@pytest.mark.usefixtures("_runs_and_examples")
+def test_collecting_tabulating_and_drawing_need_no_torch():
+    verbs = [["collect"], ["table"], *(["draw", figure] for figure in FIGURES), ["show"]]
+    code = f"from equimodal.__main__ import app; [app(v, standalone_mode=False) for v in {verbs}]"
+    assert run_without_torch(code) == ""
+    assert (layout.tables("tiny") / "table1.md").is_file()
+    for figure in FIGURES:
+        assert (layout.figures("tiny") / f"{figure}.svg").is_file()

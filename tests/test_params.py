@@ -1,0 +1,250 @@
+import pytest
+
+from equimodal.errors import UserError
+from equimodal.params import expand_runs, load_params
+from tests.conftest import ROOT
+
+TINY = "config/scales/tiny.yaml"
+TWO_FILES = f"params.yaml or {TINY}"
+
+MISTAKES = {
+    "an unknown key": (
+        ("params.yaml", "    window: 5 ", "    windw: 3\n    window: 5 "),
+        (
+            "params.yaml: unknown key balance.colored_mnist.windw; it takes"
+            " ['tolerance', 'warmup_epochs', 'window']"
+        ),
+    ),
+    "an unknown section": (
+        ("params.yaml", "\nmirror: null ", "\nmirrors: null\nmirror: null "),
+        "params.yaml: unknown key mirrors; it takes ['augmentation', 'balance', 'datasets'",
+    ),
+    "an unknown key of the scale's file": (
+        (TINY, "max_epochs: 1", "max_epochs: 1\n    epochs: 3"),
+        f"{TINY}: unknown key training.colored_mnist.epochs; it takes ['batch_size', 'max_epochs'",
+    ),
+    "an unknown key of a network": (
+        (TINY, "widths: [2, 2, 2, 2]", "widths: [2, 2, 2, 2]\n    depth: 4"),
+        f"{TINY}: unknown key networks.colored_mnist.depth; it takes ['batch_norm', 'fused_after'",
+    ),
+    "a missing key": (
+        ("params.yaml", "    momentum: 0.9 ", "    # "),
+        f"{TWO_FILES}: training.colored_mnist.momentum is missing",
+    ),
+    "a missing key of a network": (
+        ("params.yaml", "    input_norm: false", "    # "),
+        f"{TWO_FILES}: networks.colored_mnist.input_norm is missing",
+    ),
+    "a section left empty": (
+        (TINY, "    widths: [2, 2, 2, 2]", "    # "),
+        f"{TINY}: networks.colored_mnist",
+    ),
+    "a wrong type": (
+        ("params.yaml", "    window: 5 ", "    window: five "),
+        "params.yaml: balance.colored_mnist.window: Input should be a valid integer, given 'five'",
+    ),
+    "a wrong type in the scale's file": (
+        (TINY, "batch_size: 50", "batch_size: 2.5"),
+        f"{TINY}: training.colored_mnist.batch_size: Input should be a valid integer, given 2.5",
+    ),
+    "a number for a switch": (
+        ("params.yaml", "    batch_norm: true ", "    batch_norm: 1 "),
+        "params.yaml: networks.colored_mnist.batch_norm: Input should be a valid boolean, given 1",
+    ),
+    "three widths for four convolutions": (
+        (TINY, "widths: [2, 2, 2, 2]", "widths: [2, 2, 2]"),
+        f"{TINY}: networks.colored_mnist.widths: ",
+    ),
+    "a negative rate": (
+        ("params.yaml", "table1_rate: 0.01 ", "table1_rate: -0.01 "),
+        (
+            "params.yaml: datasets.colored_mnist.table1_rate: Input should be greater than 0,"
+            " given -0.01"
+        ),
+    ),
+    "an infinite rate": (
+        ("params.yaml", "table1_rate: 0.01 ", "table1_rate: .inf "),
+        "params.yaml: datasets.colored_mnist.table1_rate: ",
+    ),
+    "a rate that YAML reads as text": (
+        ("params.yaml", "table1_rate: 0.01 ", "table1_rate: 1e-3 "),
+        (
+            "params.yaml: datasets.colored_mnist.table1_rate: Input should be a valid number,"
+            " given '1e-3' (YAML reads 1e-3 as text; write 0.001 or 1.0e-3)"
+        ),
+    ),
+    "an unknown policy": (
+        (TINY, "[vanilla, guided]", "[vanilla, gided]"),
+        f"{TINY}: experiments.table1.1.policy.1: Input should be 'vanilla'",
+    ),
+    "a policy without a pair": (
+        (TINY, "inputs: [gray], policy: [vanilla]", "inputs: [gray], policy: [guided]"),
+        (
+            "experiments.table1 asks for policy ['guided'] on the uni-modal inputs ['gray']; they take"
+            " [vanilla]: there is nothing to balance"
+        ),
+    ),
+    "unknown inputs": (
+        (TINY, "inputs: [gray],", "inputs: [grey],"),
+        (
+            "experiments.table1 asks for inputs ['grey']; colored_mnist has"
+            " ['color', 'distinct', 'gray', 'identical']"
+        ),
+    ),
+    "an unknown scale": (
+        ("params.yaml", "\nscale: tiny ", "\nscale: huge "),
+        "params.yaml: unknown scale 'huge'; config/scales has ['demo', 'paper', 'tiny']",
+    ),
+    "a key in both files": (
+        (TINY, "\ntraining:\n", "\nbalance: {colored_mnist: {window: 4}}\n\ntraining:\n"),
+        (
+            f"{TINY}: ['balance.colored_mnist.window'] stand in params.yaml as well; keep each in one"
+            " place"
+        ),
+    ),
+    "too few colors": (
+        ("params.yaml", "- [0.5, 0.1, 0.9] ", "# "),
+        "coloring.palette has 9 colors for 10 classes",
+    ),
+    "text in place of keys": (
+        (TINY, "\nsweeps:\n  colored_mnist: {count: 1}\n", "\nsweeps: many\n"),
+        f"{TINY}: sweeps",
+    ),
+}
+
+
+@pytest.mark.parametrize(("edit", "message"), MISTAKES.values(), ids=MISTAKES)
+def test_a_mistake_in_the_settings_gives_one_line_that_names_file_and_key(project, edit, message):
+    load_params()
+    project.edit(*edit)
+    with pytest.raises(UserError) as raised:
+        load_params()
+    assert message in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_what_is_not_yaml_is_refused_by_file_and_line(project):
+    project.edit(TINY, "widths: [2, 2, 2, 2]", "widths: [2, 2, 2, 2")
+    with pytest.raises(UserError, match=rf"(?s){TINY} can not be read as YAML.*line 1\d"):
+        load_params()
+
+
+def test_a_folder_without_settings_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=r"params\.yaml is missing; run from the folder that holds"):
+        load_params()
+
+
+def test_each_of_several_mistakes_has_its_line(project):
+    project.edit("params.yaml", "    window: 5 ", "    window: -5 ")
+    project.edit(TINY, "max_epochs: 1", "max_epochs: 0")
+    with pytest.raises(UserError) as raised:
+        load_params()
+    files = [line.split(":")[0] for line in str(raised.value).splitlines()]
+    assert sorted(files) == [TINY, "params.yaml"]
+
+
+def test_the_mirror_of_the_environment_overrides_that_of_the_settings(project, monkeypatch):
+    project.edit("params.yaml", "\nmirror: null ", "\nmirror: /one ")
+    assert project.load().mirror == "/one"
+    monkeypatch.setenv("EQUIMODAL_MIRROR", "/other")
+    assert project.load().mirror == "/other"
+
+
+def test_a_run_is_named_by_its_settings(project):
+    runs = expand_runs(project.load(), "table1")
+    run = runs["colored_mnist/distinct/guided/paper/lr0.01/seed0"]
+    assert (run.inputs, run.policy, run.fidelity) == ("distinct", "guided", "paper")
+    assert (run.learning_rate, run.seed) == (0.01, 0)
+
+
+def test_equal_names_mean_equal_runs():
+    runs = expand_runs(load_params(ROOT / "params.yaml", "paper"))
+    assert len({spec.model_dump_json() for spec in runs.values()}) == len(runs)
+
+
+def test_a_run_that_two_experiments_ask_for_is_listed_once(project):
+    once = expand_runs(project.load())
+    project.edit(
+        TINY,
+        "  sweep:\n",
+        (
+            "  sweep:\n    - {dataset: colored_mnist, inputs: [distinct], policy: [guided],"
+            " rates: table1, seeds: 1}\n"
+        ),
+    )
+    assert expand_runs(project.load()) == once
+    shared = "colored_mnist/distinct/guided/paper/lr0.01/seed0"
+    assert all(shared in expand_runs(project.load(), e) for e in ("table1", "sweep"))
+
+
+def test_a_setting_of_the_balance_touches_balanced_runs_only(project):
+    before = expand_runs(project.load())
+    project.edit("params.yaml", "    tolerance: 0.1 ", "    tolerance: 0.2 ")
+    after = expand_runs(project.load())
+    changed = {name for name in before if before[name] != after[name]}
+    assert before.keys() == after.keys()
+    assert changed == {name for name, spec in before.items() if spec.policy == "guided"} != set()
+
+
+def test_one_more_seed_adds_a_run_and_changes_none(project):
+    before = expand_runs(project.load())
+    old = "policy: [vanilla, guided], rates: table1, seeds: 1"
+    project.edit(TINY, old, old.replace("seeds: 1", "seeds: 2"))
+    after = expand_runs(project.load())
+    assert before.items() <= after.items()
+    assert after.keys() - before.keys() == {
+        "colored_mnist/distinct/vanilla/paper/lr0.01/seed1",
+        "colored_mnist/distinct/guided/paper/lr0.01/seed1",
+    }
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("{count: 1}", "{count: 3}"),
+        ("rates: sweep, seeds: 1", "rates: sweep, seeds: 3"),
+    ],
+    ids=["rates", "initializations"],
+)
+def test_a_larger_sweep_keeps_the_models_of_the_smaller_one(project, old, new):
+    before = expand_runs(project.load(), "sweep")
+    project.edit(TINY, old, new)
+    after = expand_runs(project.load(), "sweep")
+    assert before.items() <= after.items()
+    assert len(after) == 3 * len(before)
+
+
+def test_the_rates_of_a_sweep_lie_in_its_interval_and_spread_over_it():
+    sweep = load_params(ROOT / "params.yaml", "paper").sweeps["colored_mnist"]
+    rates = sorted(sweep.rates())
+    assert len(set(rates)) == 20
+    assert sweep.low <= rates[0] < 0.003
+    assert 0.03 < rates[-1] <= sweep.high
+
+
+def test_evenly_spaced_rates_have_equal_ratios(project):
+    project.edit("params.yaml", "spacing: random", "spacing: even")
+    project.edit(TINY, "{count: 1}", "{count: 3}")
+    assert project.load().sweeps["colored_mnist"].rates() == [0.001, 0.01, 0.1]
+
+
+@pytest.mark.parametrize("inputs", ["distinct", "identical"])
+def test_the_paper_s_sweep_has_80_models_of_each_pair_no_two_with_one_seed(inputs):
+    runs = expand_runs(load_params(ROOT / "params.yaml", "paper"), "sweep").values()
+    models = [run for run in runs if run.inputs == inputs]
+    assert len(models) == 80
+    assert len({run.seed for run in models}) == 80
+    assert len({run.learning_rate for run in models}) == 20
+
+
+def test_the_paper_s_table_has_three_seeds_of_every_method_at_its_rate():
+    runs = expand_runs(load_params(ROOT / "params.yaml", "paper"), "table1").values()
+    seeds = {}
+    for run in runs:
+        assert run.learning_rate == 0.01
+        seeds.setdefault((run.inputs, run.policy, run.fidelity), []).append(run.seed)
+    assert set(map(tuple, seeds.values())) == {(0, 1, 2)}
+    cells = {cell[:2] for cell in seeds if cell[2] == "paper"}
+    unimodal = {("color", "vanilla"), ("gray", "vanilla")}
+    assert cells == unimodal | {("distinct", p) for p in ("vanilla", "rubi", "random", "guided")}

@@ -1,0 +1,363 @@
+"""The workflow through Snakemake itself, in a checkout of its own at the tiny scale.
+
+The checkout is made once and every later test asks, in a dry run, what a change would make again.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from equimodal.figures import FIGURES
+from tests.conftest import ROOT, Project, make_project
+
+pytestmark = pytest.mark.workflow
+
+TINY = "config/scales/tiny.yaml"
+TABLE1 = "rates: table1, seeds: 1}\n  sweep:"  # the end of the line of the multi-modal runs
+GRAY = "colored_mnist/gray/vanilla/paper/lr0.01/seed0"
+VANILLA = "colored_mnist/distinct/vanilla/paper/lr0.01/seed0"
+GUIDED = "colored_mnist/distinct/guided/paper/lr0.01/seed0"
+AFTER_RUNS = {
+    "Collect all runs into tables.",
+    "Build Table 1.",
+    "Draw figure7.",
+    "Draw learning_curves.",
+    "Write the report.",
+    "Every table, every figure and the report.",
+}
+REPORTED = {"Write the report.", "Every table, every figure and the report."}
+
+
+class Checkout(Project):
+    """A copy of the project, its code included."""
+
+    def snakemake(self, *arguments: str) -> subprocess.CompletedProcess:
+        programs = str(Path(sys.executable).parent)
+        return subprocess.run(
+            ["snakemake", "--cores", "2", *arguments],
+            check=False,
+            cwd=self.folder,
+            env=os.environ
+            | {"PATH": f"{programs}:{os.environ['PATH']}", "PYTHONPATH": str(self.folder / "src")},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def make(self, *targets: str) -> str:
+        ended = self.snakemake(*targets)
+        assert ended.returncode == 0, ended.stdout
+        return ended.stdout
+
+    def to_do(self, *targets: str) -> set[str]:
+        """The messages of the jobs that a dry run lists."""
+        ended = self.snakemake("--dry-run", *targets)
+        assert ended.returncode == 0, ended.stdout
+        jobs = set(re.findall(r"^Job \d+: (.*)$", ended.stdout, re.MULTILINE))
+        assert bool(jobs) != ("Nothing to be done" in ended.stdout)
+        return jobs
+
+    @contextmanager
+    def edited(self, file: str, old: str, new: str):
+        """The checkout with a file edited."""
+        content = (self.folder / file).read_bytes()
+        self.edit(file, old, new)
+        try:
+            yield
+        finally:
+            (self.folder / file).write_bytes(content)
+
+    def tables(self, name: str) -> Path:
+        return self.folder / "results/tiny/tables" / name
+
+
+def make_checkout(folder):
+    make_project(folder)
+    shutil.copy(ROOT / "Snakefile", folder)
+    for name in ("workflow", "profiles", "src"):
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / name, folder / name, ignore=ignored)
+    return Checkout(folder)
+
+
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory):
+    """A checkout in which nothing was made."""
+    return make_checkout(tmp_path_factory.mktemp("fresh"))
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A checkout in which everything was made. Tests leave it as it is."""
+    checkout = make_checkout(tmp_path_factory.mktemp("made"))
+    checkout.make()
+    return checkout
+
+
+def work_on(*runs):
+    return {f"{verb} {run}." for run in runs for verb in ("Train", "Evaluate")}
+
+
+def test_one_command_makes_every_table_every_figure_and_the_report(made):
+    results = made.folder / "results/tiny"
+    for table in ("runs.csv", "table1.csv", "table1.md"):
+        assert (results / "tables" / table).stat().st_size > 0
+    for figure in FIGURES:
+        assert (results / f"figures/{figure}.svg").read_text().startswith("<?xml")
+        assert (results / f"figures/{figure}.png").read_bytes().startswith(b"\x89PNG")
+    runs = pd.read_csv(made.tables("runs.csv"))
+    assert set(runs["status"]) == {"finished"}
+    assert {GRAY, VANILLA, GUIDED} < set(runs["run"])
+    assert len(runs) == 5
+
+
+def test_every_job_leaves_a_log_and_a_benchmark(made):
+    results = made.folder / "results/tiny"
+    logs = {p.relative_to(results / "logs").with_suffix("") for p in results.rglob("logs/**/*.log")}
+    benchmarks = {
+        p.relative_to(results / "benchmarks").with_suffix("")
+        for p in results.rglob("benchmarks/**/*.tsv")
+    }
+    assert logs == benchmarks
+    assert {Path("fetch"), Path("train") / GUIDED, Path("report")} <= logs
+
+
+def test_the_report_says_what_was_done_at_which_scale_with_captions(made):
+    report = (made.folder / "results/tiny/report.html").read_text()
+    for phrase in (
+        "tiny</strong> scale",
+        "Tiny scale.",
+        "Figure 6: examples of Colored-and-gray-MNIST",
+        "Figure 7: the greediness sweep",
+        "sample standard deviation",
+        "equimodal draw figure7",
+    ):
+        assert phrase in report
+    assert report.count("Tiny scale.") >= 1 + len(FIGURES)
+
+
+def test_the_report_needs_nothing_from_the_network(made):
+    report = (made.folder / "results/tiny/report.html").read_text()
+    assert not re.findall(r'<(?:script|link|img)[^>]+(?:src|href)="http[^"]*"', report)
+
+
+def test_the_note_of_the_scale_is_in_the_products(made):
+    assert "Tiny scale." in made.tables("table1.md").read_text()
+    assert "Tiny scale." in (made.folder / "results/tiny/figures/figure7.svg").read_text()
+
+
+def test_once_made_there_is_nothing_to_do(made):
+    assert made.to_do() == set()
+
+
+def test_files_that_only_look_new_make_nothing_again(made):
+    for path in made.folder.rglob("*"):
+        if ".snakemake" not in path.parts:
+            path.touch()
+    assert made.to_do() == set()
+
+
+WORDS = [
+    ("src/equimodal/training/loop.py", "import torch\n", "import torch  # for deep learning\n"),
+    ("src/equimodal/training/run.py", '"""The train verb', '"""This is the train verb'),
+    ("src/equimodal/figures/style.py", '"""What all figures', '"""All that all figures'),
+    ("params.yaml", "# [P] alpha, log10 units", "# alpha of the paper"),
+    ("params.yaml", "\nmirror: null ", "\nmirror: /elsewhere "),
+]
+
+
+def test_comments_docstrings_and_the_mirror_make_nothing_again(made):
+    with ExitStack() as stack:
+        for edit in WORDS:
+            stack.enter_context(made.edited(*edit))
+        assert made.to_do() == set()
+
+
+def test_a_setting_of_the_balance_makes_guided_runs_again_and_no_other(made):
+    with made.edited("params.yaml", "    tolerance: 0.1 ", "    tolerance: 0.2 "):
+        assert made.to_do() == work_on(GUIDED) | AFTER_RUNS
+
+
+def test_one_more_seed_makes_its_runs_only(made):
+    with made.edited(TINY, TABLE1, TABLE1.replace("seeds: 1", "seeds: 2")):
+        added = [run.replace("seed0", "seed1") for run in (VANILLA, GUIDED)]
+        assert made.to_do() == work_on(*added) | AFTER_RUNS
+
+
+def test_one_seed_less_makes_tables_and_figures_again_and_no_run(made):
+    line = "    - {dataset: colored_mnist, inputs: [gray], policy: [vanilla], rates: table1, seeds: 1}\n"
+    with made.edited(TINY, line, ""):
+        assert made.to_do() == AFTER_RUNS
+
+
+def test_a_changed_figure_redraws_that_figure_only(made):
+    with made.edited("src/equimodal/figures/figure7.py", "(6.5, 3.0)", "(6.5, 3.5)"):
+        assert made.to_do() == {"Draw figure7."} | REPORTED
+
+
+def test_a_changed_published_number_builds_table_1_again(made):
+    with made.edited(
+        "src/equimodal/analysis/published.csv", "guided,fused,91.01", "guided,fused,1"
+    ):
+        assert made.to_do() == {"Build Table 1."} | REPORTED
+
+
+def test_a_changed_caption_writes_the_report_again(made):
+    with made.edited("workflow/report/figure.rst", "the greediness sweep", "the sweep"):
+        assert made.to_do() == REPORTED
+
+
+def test_changed_training_code_makes_every_run_again_and_no_data(made):
+    with made.edited("src/equimodal/training/loop.py", "steps: int = 0", "steps: int = 1"):
+        jobs = made.to_do()
+    trained = {job for job in jobs if job.startswith("Train ")}
+    assert len(trained) == 5
+    assert jobs > AFTER_RUNS
+    assert not [job for job in jobs if job.startswith(("Fetch", "Prepare"))]
+
+
+def test_a_setting_of_the_data_prepares_them_again_and_all_that_follows(made):
+    with made.edited("params.yaml", "variance: 0.020", "variance: 0.030"):
+        jobs = made.to_do()
+    assert {"Prepare colored_mnist.", "Draw figure6."} | work_on(VANILLA, GUIDED) < jobs
+    assert jobs > AFTER_RUNS
+    assert not [job for job in jobs if job.startswith("Fetch")]
+
+
+@pytest.fixture(scope="module")
+def diverged(made, tmp_path_factory):
+    """A copy of the made checkout in which one more run was asked for, at an absurd rate."""
+    checkout = Checkout(tmp_path_factory.mktemp("diverged") / "checkout")
+    shutil.copytree(made.folder, checkout.folder)
+    checkout.edit("params.yaml", "low: 0.001, high: 0.1,", "low: 1.0e+30, high: 1.0e+30,")
+    text = (checkout.folder / TINY).read_text()
+    experiments = """experiments:
+  table1:
+    - {dataset: colored_mnist, inputs: [gray], policy: [vanilla], rates: table1, seeds: 2}
+    - {dataset: colored_mnist, inputs: [distinct], policy: [vanilla], rates: sweep, seeds: 1}
+    - {dataset: colored_mnist, inputs: [distinct], policy: [guided], rates: table1, seeds: 1}
+  sweep: []
+"""
+    (checkout.folder / TINY).write_text(text[: text.index("experiments:")] + experiments)
+    checkout.make("results/tiny/tables/table1.md", "results/tiny/figures/figure7.svg")
+    return checkout
+
+
+def test_a_run_whose_loss_is_not_finite_fails_with_step_and_rate_and_the_others_go_on(diverged):
+    runs = pd.read_csv(diverged.tables("runs.csv")).set_index("run")
+    status = runs["status"].to_dict()
+    failed = "colored_mnist/distinct/vanilla/paper/lr1e+30/seed0"
+    assert status == {
+        GRAY: "finished",
+        GRAY.replace("seed0", "seed1"): "finished",
+        GUIDED: "finished",
+        failed: "failed",
+    }
+    reason = r"the loss became (nan|inf) by step \d+ \(epoch 1\) at learning rate 1e\+30"
+    assert re.fullmatch(reason, runs.loc[failed, "reason"])
+    assert pd.isna(runs.loc[failed, "accuracy"])
+
+
+def test_table_1_shows_a_failed_run_as_missing_and_says_so(diverged):
+    text = diverged.tables("table1.md").read_text()
+    (row,) = (line for line in text.splitlines() if "Multi-modal (vanilla)" in line)
+    assert "| missing" in row
+    assert "0 (1 failed)" in row
+    assert re.search(r"vanilla/paper/lr1e\+30/seed0 failed: the loss became \w+ by step \d", text)
+    assert "nan " not in text.replace("became nan", "")
+
+
+def test_figures_of_a_sweep_without_models_are_drawn_all_the_same(diverged):
+    assert "no model" in (diverged.folder / "results/tiny/figures/figure7.svg").read_text()
+
+
+def refusal(checkout, *arguments):
+    """What Snakemake says, in lines, where it refuses."""
+    ended = checkout.snakemake("--dry-run", *arguments)
+    assert ended.returncode == 1
+    assert "Traceback" not in ended.stdout
+    assert "Job " not in ended.stdout
+    return ended.stdout.splitlines()
+
+
+def test_config_takes_the_scale_and_nothing_else(fresh):
+    lines = refusal(fresh, "--config", "foo=1")
+    assert (
+        "--config has unknown ['foo']; it takes scale. Other settings belong into params.yaml."
+        in lines
+    )
+
+
+def test_an_unknown_scale_is_one_message(fresh):
+    lines = refusal(fresh, "--config", "scale=huge")
+    assert "params.yaml: unknown scale 'huge'; config/scales has ['demo', 'paper', 'tiny']" in lines
+
+
+def test_an_unknown_key_is_one_message(fresh):
+    with fresh.edited("params.yaml", "    window: 5 ", "    windw: 3\n    window: 5 "):
+        lines = refusal(fresh)
+    (message,) = (line for line in lines if "params.yaml" in line)
+    assert message.startswith("params.yaml: unknown key balance.colored_mnist.windw; it takes [")
+
+
+def test_a_file_in_place_of_the_results_is_one_message(fresh):
+    results = fresh.folder / "results"
+    results.write_text("Not a folder.")
+    try:
+        lines = refusal(fresh)
+    finally:
+        results.unlink()
+    assert "results is a file, expected a folder to write to; move it away" in lines
+
+
+def test_a_run_that_nothing_asks_for_is_refused_by_name(fresh):
+    run = GUIDED.replace("seed0", "seed7")
+    refused = fresh.snakemake("--dry-run", f"results/tiny/runs/{run}/logits.npz")
+    assert refused.returncode == 1
+    assert f"asks for the run {run}; `equimodal runs` lists them" in refused.stdout
+
+
+def test_the_paper_s_runs_are_listed_without_being_made(fresh):
+    listed = fresh.snakemake("--dry-run", "runs", "--config", "scale=paper")
+    assert listed.returncode == 0
+    trained = re.findall(r"^Job \d+: Train (.*)\.$", listed.stdout, re.MULTILINE)
+    assert len(trained) == len(set(trained)) >= 160
+    assert not (fresh.folder / "data").exists()
+
+
+# What `snakemake --lint` may complain of, and why it stays.
+LINT_EXCEPTIONS = {
+    # One environment for all rules, pinned in constraints.txt and made by `make`: it runs the tests
+    # as well, and needs no conda.
+    "Specify a conda environment or container for each rule.",
+    # In `fetch`, only to find the settings. Scales share raw files: with the scale as a parameter,
+    # each change of scale would fetch them again.
+    "Shell command directly uses variable SCALE from outside of the rule",
+    # In `report`, only to find the Snakefile. As a parameter it would write the report again
+    # wherever the checkout is moved to.
+    "Shell command directly uses variable workflow from outside of the rule",
+}
+
+
+def test_lint_complains_of_nothing_but_the_exceptions(fresh):
+    complaints = fresh.snakemake("--lint").stdout
+    assert "Lints for" in complaints
+    titles = set(re.findall(r"^    \* (.*):$", complaints, re.MULTILINE))
+    assert titles == LINT_EXCEPTIONS, complaints
+
+
+def test_the_rules_are_formatted():
+    ended = subprocess.run(
+        [sys.executable, "-m", "snakefmt", "--check", ROOT / "Snakefile", ROOT / "workflow"],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert ended.returncode == 0, ended.stderr
