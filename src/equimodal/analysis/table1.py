@@ -167,7 +167,7 @@ def _paired_rows(pairs: pd.DataFrame) -> list[dict[str, str]]:
 
 
 def _signed(x: float) -> str:
-    return "–" if pd.isna(x) else f"{x:+.1f}"
+    return "missing" if pd.isna(x) else f"{x:+.1f}"
 
 
 def _markdown(rows: list[dict[str, str]]) -> str:
