@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 def test_the_page_on_own_networks_runs(capsys):
     page = (ROOT / "docs/own-network.md").read_text()
     (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
-    exec(compile(code, "docs/own-network.md", "exec"), {})
+    exec(compile(code, "docs/own-network.md", "exec"), {})  # noqa: S102
     shown = capsys.readouterr().out
     assert len(re.findall(r"epoch \d+: d_speed [-+]\d", shown)) == 3
     assert len(re.findall(r"branch owes -?\d+ % of its accuracy", shown)) == 2

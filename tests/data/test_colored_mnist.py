@@ -188,3 +188,50 @@ def test_a_digit_without_a_color_is_refused(tmp_path, settings):
     write_part(tmp_path, "train", np.array([0, 1, 10] * 4, np.uint8))
     with pytest.raises(UserError, match=r"train.*\b10\b"):
         prepare(tmp_path, tmp_path / "out", settings | {"test_per_class": 1})
+
+
+@pytest.fixture
+def kim(tmp_path):
+    """Digits with a file in the form of Kim et al.'s."""
+    raw = tmp_path / "kim"
+    raw.mkdir()
+    digits = {"train": (30, np.arange(30) % 10), "t10k": (20, np.arange(20) % 10)}
+    arrays = {}
+    generator = np.random.default_rng(0)
+    for part, (n, labels) in digits.items():
+        images = generator.integers(0, 256, (n, 28, 28), dtype=np.uint8)
+        for kind, array in {"images-idx3": images, "labels-idx1": labels.astype(np.uint8)}.items():
+            (raw / f"{part}-{kind}-ubyte.gz").write_bytes(gzip.compress(mnist._idx(array)))
+        name = "train" if part == "train" else "test"
+        arrays[f"{name}_image"] = np.repeat(images[..., None] // 2, 3, axis=-1)
+        arrays[f"{name}_label"] = labels
+    return raw, arrays
+
+
+KIM_SETTINGS = {
+    "digits": "kim",
+    "test_per_class": None,
+    "classes": 10,
+    "validation_examples": 0,
+    "coloring": {"variance": 0.02, "palette": [[0.5, 0.5, 0.5]] * 10, "seed": 0},
+}
+
+
+def test_kim_et_al_s_images_are_taken_as_they_are_beside_mnist_s_gray_ones(kim, tmp_path):
+    raw, arrays = kim
+    np.save(raw / mnist.KIM, np.array(arrays, dtype=object), allow_pickle=True)
+    prepare(raw, tmp_path / "out", KIM_SETTINGS)
+    color = np.load(tmp_path / "out/train.color.npy")
+    gray = np.load(tmp_path / "out/train.gray.npy")
+    assert np.array_equal(color, arrays["train_image"])
+    assert np.array_equal(color[..., :1], gray // 2)
+    colors = np.load(tmp_path / "out/test.colors.npy")
+    np.testing.assert_allclose(colors[0], arrays["test_image"][0].max() / 255, rtol=1e-6)
+
+
+def test_labels_in_another_order_than_mnist_s_are_refused(kim, tmp_path):
+    raw, arrays = kim
+    arrays["train_label"] = arrays["train_label"][::-1]
+    np.save(raw / mnist.KIM, np.array(arrays, dtype=object), allow_pickle=True)
+    with pytest.raises(UserError, match="train_label is not the order of MNIST"):
+        prepare(raw, tmp_path / "out", KIM_SETTINGS)

@@ -11,7 +11,8 @@ import torch
 
 from equimodal.errors import UserError
 from equimodal.models.i3d import I3DBranch
-from equimodal.models.weights import load_allowed_pickle, load_kinetics, load_pickled_npy
+from equimodal.models.weights import load_kinetics
+from equimodal.pickles import load_allowed_pickle, load_pickled_npy
 
 STEM = ("Conv3d_1a_7x7", "Conv3d_2b_1x1", "Conv3d_2c_3x3")
 MIXED = [f"Mixed_{x}" for x in ("3b", "3c", "4b", "4c", "4d", "4e", "4f", "5b", "5c")]

@@ -31,6 +31,7 @@ SCALE = PARAMS.scale
 RUNS = expand_runs(PARAMS)
 DIGITS = PARAMS.datasets["colored_mnist"].digits
 RAW_FILES = collect("data/raw/{digits}/{file}", digits=DIGITS, file=FILES[DIGITS])
+BANKS = collect("results/{scale}/runs/{run}/logits.npz", scale=SCALE, run=RUNS)
 TABLES = ["runs.csv", "table1.csv", "table1.md"]
 HERE = Path(workflow.basedir)
 PUBLISHED = str(HERE / "src/equimodal/analysis/published.csv")

@@ -15,10 +15,12 @@ from numpy import ndarray
 from equimodal.data import mnist
 from equimodal.errors import UserError
 from equimodal.files import save_arrays, write_aside
+from equimodal.pickles import load_pickled_npy
 
 ARRAYS = ("color", "gray", "colors", "labels", "ids")
 EXAMPLES = "examples.npz"
 
+Colored = tuple[UInt8[ndarray, "n height width 3"], Float32[ndarray, "n 3"]]  # images, colors
 Digits = tuple[UInt8[ndarray, "n height width"], UInt8[ndarray, " n"]]
 
 
@@ -44,6 +46,7 @@ def prepare(raw: Path, out: Path, settings: dict[str, Any]) -> None:
     coloring = settings["coloring"]
     seed = coloring["seed"]
     train, test = _digits(raw, settings["test_per_class"])
+    original = _read_kim(raw / mnist.KIM, train, test) if settings["digits"] == "kim" else None
     for part, (_, labels) in {"train": train, "test": test}.items():
         if labels.max() >= len(coloring["palette"]):
             raise UserError(
@@ -59,9 +62,11 @@ def prepare(raw: Path, out: Path, settings: dict[str, Any]) -> None:
         order = np.random.default_rng([seed, 2]).permutation(len(train[1]))
         ids |= {"validation": np.sort(order[:held_out]), "train": np.sort(order[held_out:])}
 
-    colored = {"train": _tint(*train, coloring, biased=True, stream=0)}
+    colored = original or {
+        "train": _tint(*train, coloring, biased=True, stream=0),
+        "test": _tint(*test, coloring, biased=False, stream=1),
+    }
     colored["validation"] = colored["train"]
-    colored["test"] = _tint(*test, coloring, biased=False, stream=1)
     examples: dict[str, ndarray] = {}
     for split, kept in ids.items():
         images, labels = test if split == "test" else train
@@ -101,6 +106,32 @@ def _read(raw: Path, part: str) -> Digits:
     return images, labels
 
 
+def _read_kim(path: Path, train: Digits, test: Digits) -> dict[str, Colored]:
+    """Read Kim et al.'s colored images, in the order of MNIST, which holds the gray ones.
+
+    The color of an image is taken to be the largest value of each channel.
+    """
+    arrays = load_pickled_npy(path)
+    colored = {}
+    for part, (images, labels) in {"train": train, "test": test}.items():
+        for key in (f"{part}_image", f"{part}_label"):
+            if key not in arrays:
+                raise UserError(f"{path} lacks {key!r}; it has {sorted(arrays)}")
+        image, label = arrays[f"{part}_image"], arrays[f"{part}_label"]
+        if image.shape != (*images.shape, 3) or image.dtype != np.uint8:
+            raise UserError(
+                f"{path}: {part}_image is {image.dtype} of shape {image.shape}, expected uint8 of"
+                f" {(*images.shape, 3)}"
+            )
+        if not np.array_equal(label.ravel(), labels):
+            raise UserError(
+                f"{path}: {part}_label is not the order of MNIST's labels, so its images have no"
+                " gray counterparts"
+            )
+        colored[part] = image, (image.max((1, 2)) / 255).astype(np.float32)
+    return colored
+
+
 def _tint(
     images: UInt8[ndarray, "n height width"],
     labels: UInt8[ndarray, " n"],
@@ -108,7 +139,7 @@ def _tint(
     *,
     biased: bool,
     stream: int,
-) -> tuple[UInt8[ndarray, "n height width 3"], Float32[ndarray, "n 3"]]:
+) -> Colored:
     """Return the digits times their colors, and the colors: N(mean, variance I), clipped to [0, 1].
 
     The mean is the palette's color of the label if `biased`, else of a class drawn uniformly.

