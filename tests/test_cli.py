@@ -35,7 +35,7 @@ def test_the_verbs_are_those_of_the_workflow():
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_has_help_that_says_what_it_does(verb):
-    shown = CliRunner().invoke(app, [verb, "--help"])
+    shown = CliRunner().invoke(app, [verb.replace("_", "-"), "--help"])
     assert shown.exit_code == 0
     summary = VERBS[verb].__doc__.strip().splitlines()[0]
     assert " ".join(summary.split()[:5]) in " ".join(shown.output.split())

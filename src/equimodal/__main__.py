@@ -57,6 +57,22 @@ def fetch(dataset: Dataset, params: ParamsFile = DEFAULT_PARAMS, scale: Scale = 
 
 
 @app.command()
+def data_status(params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> None:
+    """Say for each data set what is there, where it is from, its licence and what to do next."""
+    from equimodal.data.status import describe, status_of
+
+    settings = load_params(params, scale)
+    print(f"Data of the {settings.scale} scale; mirror: {settings.mirror or 'none'}\n")
+    for name, dataset in settings.datasets.items():
+        module = import_module(f"equimodal.data.{dataset.kind}")
+        raw, prepared = layout.raw(dataset.raw), layout.prepared(settings.scale, name)
+        arrays = [prepared / f"{s}.{a}.npy" for s in dataset.splits for a in dataset.arrays]
+        wanted = dataset.preparation
+        raw_files = [raw / file for file in module.raw_files(wanted)]
+        print(describe(name, module.origin(wanted), status_of(raw_files), status_of(arrays)), "\n")
+
+
+@app.command()
 def prepare(dataset: Dataset, params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> None:
     """Turn the raw files of a data set into arrays."""
     settings = load_params(params, scale)

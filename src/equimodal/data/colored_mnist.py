@@ -13,6 +13,7 @@ from jaxtyping import Float32, UInt8
 from numpy import ndarray
 
 from equimodal.data import mnist
+from equimodal.data.status import Origin
 from equimodal.errors import UserError
 from equimodal.files import save_arrays, write_aside
 from equimodal.pickles import load_pickled_npy
@@ -22,6 +23,16 @@ EXAMPLES = "examples.npz"
 
 Colored = tuple[UInt8[ndarray, "n height width 3"], Float32[ndarray, "n 3"]]  # images, colors
 Digits = tuple[UInt8[ndarray, "n height width"], UInt8[ndarray, " n"]]
+
+
+def origin(settings: dict[str, Any]) -> Origin:
+    """Where the digits come from."""
+    return mnist.ORIGINS[settings["digits"]]
+
+
+def raw_files(settings: dict[str, Any]) -> tuple[str, ...]:
+    """Names of the raw files."""
+    return mnist.FILES[settings["digits"]]
 
 
 def fetch(folder: Path, settings: dict[str, Any], *, mirror: str | None) -> None:

