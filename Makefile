@@ -28,9 +28,9 @@ format: $(INSTALLED)  ## put the code into its format
 	ruff check --fix .
 	snakefmt Snakefile workflow
 
-clean:  ## remove the environment and all that was made; tables and figures stay
-	rm -rf $(VENV) .snakemake .mypy_cache .ruff_cache .pytest_cache .hypothesis data
-	find results -mindepth 2 -maxdepth 2 ! -name tables ! -name figures -exec rm -rf {} +
+clean:  ## remove the environment and what the demo made; downloads and paper-scale results stay
+	rm -rf $(VENV) .snakemake .mypy_cache .ruff_cache .pytest_cache .hypothesis data/prepared/demo
+	find results/demo -mindepth 1 -maxdepth 1 ! -name tables ! -name figures -exec rm -rf {} +
 
 setup: $(INSTALLED)  ## only the environment, in .venv
 

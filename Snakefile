@@ -27,6 +27,7 @@ rule all:
 
 rule products:
     input:
+        BANKS,
         PRODUCTS,
     message:
         "Every table and figure."

@@ -128,7 +128,8 @@ def test_a_verb_before_its_turn_names_the_file_that_it_lacks(refused, command, m
 def test_results_that_can_not_be_written_are_named(refused, tmp_path):
     tables = tmp_path / "results/tiny/tables"
     tables.mkdir(parents=True)
-    run = {"inputs": "gray", "status": "finished", "experiments": "table1"}
+    run = {"dataset": "colored_mnist", "inputs": "gray", "policy": "vanilla"}
+    run |= {"status": "finished", "experiments": "table1"}
     pd.DataFrame([run | dict.fromkeys(("d_util", "d_speed", "learning_rate"))]).to_csv(
         tables / "runs.csv", index=False
     )

@@ -8,6 +8,34 @@ TINY = "config/scales/tiny.yaml"
 TWO_FILES = f"params.yaml or {TINY}"
 
 MISTAKES = {
+    "a stage that the network does not have": (
+        ("params.yaml", "fused_after: [2, 3, 4] ", "fused_after: [2, 9] "),
+        "params.yaml: networks.colored_mnist.fused_after.1: Input should be less than or equal to 4",
+    ),
+    "a section for a data set that is not there": (
+        (
+            "params.yaml",
+            "\nrubi:\n",
+            "\nrubi:\n  other: {modality: a, hidden_layers: 1, weight: 1.0}\n",
+        ),
+        "rubi has ['other'], but datasets has ['colored_mnist']",
+    ),
+    "rubi on inputs without its modality": (
+        (
+            TINY,
+            "inputs: [distinct, identical], policy: [vanilla], rates: sweep",
+            "inputs: [identical], policy: [rubi], rates: sweep",
+        ),
+        "experiments.sweep asks for rubi on ['identical'], which have no branch 'color'",
+    ),
+    "a preset on a base that is not there": (
+        ("params.yaml", "\npresets:\n", "\npresets:\n  mine: {base: papper, gate_scale: 1}\n"),
+        "params.yaml: presets.mine.base is 'papper'; it takes one of ['official', 'paper']",
+    ),
+    "a name that no folder can have": (
+        ("params.yaml", "\npresets:\n", "\npresets:\n  a/b: {base: paper}\n"),
+        "presets.a/b",
+    ),
     "an unknown key": (
         ("params.yaml", "    window: 5 ", "    windw: 3\n    window: 5 "),
         (
@@ -202,17 +230,19 @@ def test_one_more_seed_adds_a_run_and_changes_none(project):
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        ("{count: 1}", "{count: 3}"),
-        ("rates: sweep, seeds: 1", "rates: sweep, seeds: 3"),
+        ("{count: 2}", "{count: 4}"),
+        ("rates: sweep, seeds: 2", "rates: sweep, seeds: 4"),
     ],
     ids=["rates", "initializations"],
 )
 def test_a_larger_sweep_keeps_the_models_of_the_smaller_one(project, old, new):
+    project.edit(TINY, "{count: 1}", "{count: 2}")
+    project.edit(TINY, "rates: sweep, seeds: 1", "rates: sweep, seeds: 2")
     before = expand_runs(project.load(), "sweep")
     project.edit(TINY, old, new)
     after = expand_runs(project.load(), "sweep")
     assert before.items() <= after.items()
-    assert len(after) == 3 * len(before)
+    assert len(after) == 2 * len(before)
 
 
 def test_the_rates_of_a_sweep_lie_in_its_interval_and_spread_over_it():
@@ -248,3 +278,11 @@ def test_the_paper_s_table_has_three_seeds_of_every_method_at_its_rate():
     cells = {cell[:2] for cell in seeds if cell[2] == "paper"}
     unimodal = {("color", "vanilla"), ("gray", "vanilla")}
     assert cells == unimodal | {("distinct", p) for p in ("vanilla", "rubi", "random", "guided")}
+
+
+def test_a_preset_on_a_base_changes_one_switch(project):
+    project.edit(
+        "params.yaml", "\npresets:\n", "\npresets:\n  mine: {base: paper, gate_scale: 1}\n"
+    )
+    presets = project.load().presets
+    assert presets["mine"] == presets["paper"].model_copy(update={"gate_scale": 1.0})

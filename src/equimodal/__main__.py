@@ -159,6 +159,7 @@ def table(params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> None:
     )
 
     settings = load_params(params, scale)
+    _one_of("table1", settings.experiments, "experiment")
     folder = layout.tables(settings.scale)
     runs = of_experiment(_read_table("runs", settings), "table1")
     tables = table1(runs, _read_table("evaluations", settings), read_published())
@@ -166,7 +167,13 @@ def table(params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> None:
         _write_table(content.round(4), folder / f"{name}.csv")
     pairs = paired_differences(runs)
     _write_table(pairs.round(4), folder / "table1_paired.csv")
-    notes = [*([settings.note] if settings.note else []), *failures(runs)]
+    notes = [settings.note] if settings.note else []
+    if any(dataset.validation == "test" for dataset in settings.datasets.values()):
+        notes.append(
+            "Each network's epoch was chosen by its accuracy on these same test images, as the paper's"
+            " text suggests: the accuracies are optimistic (validation_examples in params.yaml)."
+        )
+    notes += failures(runs)
     _write_text(as_markdown(tables["table1"], pairs, notes), folder / "table1.md")
 
 
@@ -235,7 +242,9 @@ def _figure_input(name: str, settings: Params) -> Any:
         return _read_table(name, settings)
     path = layout.prepared(settings.scale, "colored_mnist") / "examples.npz"
     if not path.is_file():
-        raise UserError(f"{path} is missing; run `equimodal prepare colored_mnist` first")
+        raise UserError(
+            f"{path} is missing; run `equimodal prepare colored_mnist --scale {settings.scale}` first"
+        )
     with np.load(path) as arrays:
         return dict(arrays)
 
@@ -247,7 +256,8 @@ def _read_table(name: str, settings: Params) -> Any:
     try:
         return pd.read_csv(path)
     except FileNotFoundError:
-        raise UserError(f"{path} is missing; run `equimodal collect` first") from None
+        verb = f"equimodal collect --scale {settings.scale}"
+        raise UserError(f"{path} is missing; run `{verb}` first") from None
     except ValueError as error:
         raise UserError(f"{path} is damaged ({error}); run `equimodal collect` again") from None
 

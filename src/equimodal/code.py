@@ -11,6 +11,8 @@ from pathlib import Path
 
 PACKAGE = "equimodal"
 ROOT = Path(__file__).parent
+# What these do shows in no result: they write files, word messages, and hash code.
+COMPUTE_NOTHING = {f"{PACKAGE}.{name}" for name in ("code", "errors", "files", "progress")}
 
 
 def code_hash(*entries: str) -> str:
@@ -22,10 +24,10 @@ def code_hash(*entries: str) -> str:
     Raises:
         ModuleNotFoundError: If there is no such module.
     """
-    modules = sorted(imported_modules(*entries))
+    modules = sorted(imported_modules(*entries) - COMPUTE_NOTHING)
     digest = hashlib.sha256()
     for module in modules:
-        digest.update(f"{module}\n{ast.dump(_meaning(module))}\n".encode())
+        digest.update(f"{module}\n{ast.unparse(_meaning(module))}\n".encode())
     return digest.hexdigest()[:16]
 
 

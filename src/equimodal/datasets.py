@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from equimodal.spec import Count, Normalization, NotNegative, Positive, Section, Share
 
 Color = Annotated[tuple[Share, ...], Field(min_length=3, max_length=3)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+$")]  # of folders, files and columns
 SplitName = Literal["train", "validation", "test"]
 
 
@@ -29,8 +30,8 @@ class Dataset(Section):
     """What all data sets have."""
 
     classes: Annotated[int, Field(ge=2)]
-    sources: dict[str, Source]
-    inputs: dict[str, dict[str, str]]
+    sources: dict[Name, Source]
+    inputs: dict[Name, dict[Name, str]]
     table1_rate: Positive
 
     @model_validator(mode="after")

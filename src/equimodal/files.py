@@ -58,7 +58,8 @@ def write_aside(path: Path) -> Iterator[Path]:
             " and the space on its disk"
         ) from error
     finally:
-        aside.unlink(missing_ok=True) if aside.parent.is_dir() else None
+        if aside.parent.is_dir():
+            aside.unlink(missing_ok=True)
 
 
 def save_arrays(path: Path, arrays: dict[str, Any]) -> None:

@@ -17,9 +17,10 @@ import numpy as np
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
-from equimodal.datasets import DatasetSettings
+from equimodal.datasets import DatasetSettings, Name
 from equimodal.errors import UserError
 from equimodal.spec import (
+    POLICY_SECTION,
     Augmentation,
     Balance,
     Count,
@@ -70,8 +71,8 @@ class Grid(Section):
     """All combinations of the settings listed, as runs of an experiment."""
 
     dataset: str
-    inputs: tuple[str, ...]
-    policy: tuple[PolicyName, ...]
+    inputs: Annotated[tuple[str, ...], Field(min_length=1)]
+    policy: Annotated[tuple[PolicyName, ...], Field(min_length=1)]
     fidelity: tuple[str, ...] | None = None  # the preset of params.yaml if left out
     rates: Literal["table1", "sweep"]
     seeds: Annotated[int, Field(ge=1, le=999)]
@@ -83,23 +84,30 @@ class Params(Section):
     scale: str
     note: str | None  # said wherever a number of the scale is shown
     mirror: str | None
-    datasets: dict[str, DatasetSettings]
+    datasets: dict[Name, DatasetSettings]
     networks: dict[str, NetworkSettings]
     fidelity: str
-    presets: dict[str, Fidelity]
+    presets: dict[Name, Fidelity]
     training: dict[str, Training]
     augmentation: dict[str, Augmentation]
     balance: dict[str, Balance]
     rubi: dict[str, RubiSettings]
     sweeps: dict[str, Sweep]
-    experiments: dict[str, tuple[Grid, ...]]
+    experiments: Annotated[
+        dict[Name, Annotated[tuple[Grid, ...], Field(min_length=1)]], Field(min_length=1)
+    ]
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         sections = ("networks", "training", "augmentation", "balance", "rubi", "sweeps")
         for section in sections:
-            if missing := sorted(self.datasets.keys() - getattr(self, section).keys()):
+            given = getattr(self, section).keys()
+            if missing := sorted(self.datasets.keys() - given):
                 raise ValueError(f"{section} lacks {missing}")
+            if unknown := sorted(given - self.datasets.keys()):
+                raise ValueError(
+                    f"{section} has {unknown}, but datasets has {sorted(self.datasets)}"
+                )
         for name, settings in self.rubi.items():
             if settings.modality not in self.datasets[name].sources:
                 raise ValueError(
@@ -128,6 +136,13 @@ class Params(Section):
                         f"experiments.{name} asks for inputs {unknown}; {grid.dataset} has"
                         f" {sorted(known)}"
                     )
+                if "rubi" in grid.policy:
+                    biased = self.rubi[grid.dataset].modality
+                    if lacking := [i for i in grid.inputs if biased not in known[i]]:
+                        raise ValueError(
+                            f"experiments.{name} asks for rubi on {lacking}, which have no branch"
+                            f" {biased!r} (rubi.{grid.dataset}.modality)"
+                        )
                 single = [i for i in grid.inputs if len(known[i]) == 1]
                 if single and set(grid.policy) != {"vanilla"}:
                     raise ValueError(
@@ -160,6 +175,7 @@ def load_params(path: Path = Path("params.yaml"), scale: str | None = None) -> P
         raw = _overlay(shared, own) | {"scale": scale}
     except _ClashError as error:
         raise UserError(f"{scale_path}: {error} in {path}") from None
+    raw = raw | {"presets": _resolve_presets(raw.get("presets"), path)}
     try:
         # Through JSON, so that strict types meet what YAML can write: lists for tuples, 1 for 1.0.
         params = Params.model_validate_json(json.dumps(raw), strict=True)
@@ -169,6 +185,24 @@ def load_params(path: Path = Path("params.yaml"), scale: str | None = None) -> P
         raise UserError(f"{path} or {scale_path}: {error}") from None
     mirror = os.environ.get(MIRROR_VARIABLE) or params.mirror
     return params.model_copy(update={"mirror": mirror})
+
+
+def _resolve_presets(presets: Any, path: Path) -> Any:
+    """Fill presets that name a `base` with the switches of that preset."""
+    if not isinstance(presets, Mapping):
+        return presets  # the schema says what is wrong
+    resolved = {}
+    for name, preset in presets.items():
+        base = preset.get("base") if isinstance(preset, Mapping) else None
+        if base is None:
+            resolved[name] = preset
+        elif base not in presets or "base" in presets[base]:
+            full = sorted(p for p in presets if "base" not in presets[p])
+            raise UserError(f"{path}: presets.{name}.base is {base!r}; it takes one of {full}")
+        else:
+            own = {key: value for key, value in preset.items() if key != "base"}
+            resolved[name] = {**presets[base], **own}
+    return resolved
 
 
 def expand_runs(params: Params, experiment: str | None = None) -> dict[str, RunSpec]:
@@ -189,6 +223,7 @@ def _runs_of(grid: Grid, params: Params) -> Iterator[RunSpec]:
     presets = grid.fidelity or (params.fidelity,)
     choices = product(grid.inputs, grid.policy, presets, _draws(grid, params))
     for inputs, policy, fidelity, (rate, seed) in choices:
+        needs = POLICY_SECTION[policy]
         yield RunSpec(
             dataset=grid.dataset,
             inputs=inputs,
@@ -207,8 +242,8 @@ def _runs_of(grid: Grid, params: Params) -> Iterator[RunSpec]:
             switches=params.presets[fidelity],
             training=params.training[grid.dataset],
             augmentation=params.augmentation[grid.dataset],
-            balance=params.balance[grid.dataset] if policy in ("random", "guided") else None,
-            rubi=params.rubi[grid.dataset] if policy == "rubi" else None,
+            balance=params.balance[grid.dataset] if needs == "balance" else None,
+            rubi=params.rubi[grid.dataset] if needs == "rubi" else None,
         )
 
 

@@ -9,6 +9,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 PolicyName = Literal["vanilla", "rubi", "random", "guided"]
+# The section of params.yaml that a policy needs: only its runs depend on it.
+POLICY_SECTION = {"vanilla": None, "rubi": "rubi", "random": "balance", "guided": "balance"}
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -43,7 +45,6 @@ class Modality(Section):
     normalization: Normalization
 
 
-Places = Annotated[tuple[Count, ...], Field(min_length=1)]
 FourCounts = Annotated[tuple[Count, ...], Field(min_length=4, max_length=4)]
 
 
@@ -55,14 +56,14 @@ class FourConv(Section):
     kernels: FourCounts
     input_norm: bool
     batch_norm: bool
-    fused_after: Places
+    fused_after: Annotated[tuple[Annotated[int, Field(ge=1, le=4)], ...], Field(min_length=1)]
 
 
 class ResNet18(Section):
     """The ResNet-18 branch of ModelNet40."""
 
     kind: Literal["resnet18"]
-    fused_after: Places
+    fused_after: Annotated[tuple[Annotated[int, Field(ge=1, le=4)], ...], Field(min_length=1)]
 
 
 class I3D(Section):
@@ -71,7 +72,7 @@ class I3D(Section):
     kind: Literal["i3d"]
     width: Positive
     dropout: Share
-    fused_after: Places
+    fused_after: Annotated[tuple[Annotated[int, Field(ge=1, le=7)], ...], Field(min_length=1)]
 
 
 NetworkSettings = Annotated[FourConv | ResNet18 | I3D, Field(discriminator="kind")]

@@ -69,7 +69,7 @@ def test_a_damaged_file_is_refused_by_name(tmp_path, content):
 
 
 def test_a_missing_file_says_how_to_get_it(tmp_path):
-    with pytest.raises(UserError, match=r"labels\.gz is missing; run `equimodal fetch` first"):
+    with pytest.raises(UserError, match=r"labels\.gz is missing; run `equimodal fetch`"):
         read_labels(tmp_path / "labels.gz")
 
 

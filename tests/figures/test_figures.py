@@ -26,6 +26,7 @@ def runs_table():
     return table.assign(
         run=names,
         method=table["policy"],
+        dataset="colored_mnist",
         fidelity="paper",
         status="finished",
         learning_rate=0.001 * (1 + table["seed"]),

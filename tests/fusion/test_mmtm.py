@@ -65,7 +65,13 @@ def test_a_rebalanced_branch_sees_only_itself_and_the_others_still_see_it(mmtm, 
     assert influence("depth", "color", mmtm, features, rebalance(1)) > 0
 
 
+def test_an_isolated_pass_before_any_recorded_one_is_refused(mmtm, features):
+    with pytest.raises(RuntimeError, match="pass the training set with"):
+        mmtm(features, ISOLATED)
+
+
 def test_without_cross_modal_flow_no_branch_sees_another(mmtm, features):
+    mmtm(features, Flow(record=True))
     assert influence("color", "depth", mmtm, features, ISOLATED) == 0
     assert influence("depth", "color", mmtm, features, ISOLATED) == 0
     assert influence("depth", "depth", mmtm, features, ISOLATED) > 0

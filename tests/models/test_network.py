@@ -48,6 +48,7 @@ def test_resolutions_are_28_14_14_7_7(network):
 def test_without_cross_modal_flow_a_branch_does_not_hear_of_the_other_modality(network):
     network.eval()
     inputs = images()
+    network(inputs, Flow(record=True))
     alone = network(inputs, Flow(isolated=True))
     inputs["color"] = 10 * inputs["color"]
     changed = network(inputs, Flow(isolated=True))

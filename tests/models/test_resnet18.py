@@ -48,6 +48,7 @@ def test_a_three_view_network_joins_all_three_and_can_isolate_each(three_views):
     with torch.no_grad():
         logits = three_views(inputs)
         assert {m: tuple(z.shape) for m, z in logits.items()} == dict.fromkeys(inputs, (2, 40))
+        three_views(inputs, Flow(record=True))
         alone = three_views(inputs, Flow(isolated=True))
         changed = three_views({**inputs, "left": torch.rand(2, 3, 32, 32)}, Flow(isolated=True))
     assert torch.equal(alone["front"], changed["front"])

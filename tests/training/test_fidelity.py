@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from equimodal.data.split import draw_flips
-from equimodal.fusion.base import Flow
+from equimodal.fusion.base import Flow, held_parameters
 from equimodal.fusion.mmtm import MMTM
 from equimodal.fusion.squeezed import RunningMean
 from equimodal.metrics.learning_speed import LearningSpeed
@@ -185,7 +185,7 @@ def test_with_a_gradient_of_zero_momentum_still_moves_held_parameters(splits):
     def watch(training):
         network = training.network
         now = [
-            torch.cat([p.detach().ravel() for p in network.held_parameters(m)])
+            torch.cat([p.detach().ravel() for p in held_parameters(network, m)])
             for m in network.modalities
         ]
         last = moved.setdefault(training.spec.switches.held_parameters, {"moved": []})
@@ -346,3 +346,10 @@ def test_presets_start_from_the_same_weights():
     ]
     a, b = (dict(net.named_parameters()) for net in networks)
     assert all(torch.equal(a[n], b[n]) for n in a)
+
+
+def test_where_evaluation_moves_the_means_it_runs_in_batches_of_the_training_size(splits):
+    changes = {"mean_gate_updates": "every_pass", "mean_gate_weights": "batches"}
+    training = run(VANILLA, splits, switches=changes, training={"max_epochs": 1})
+    fusion = training.network.fusions["2"]
+    assert float(fusion.gates_seen) == 5 + 3  # 36 training and 20 test examples in batches of 8

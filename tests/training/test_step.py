@@ -3,6 +3,7 @@ import copy
 import pytest
 import torch
 
+from equimodal.fusion.base import held_parameters
 from equimodal.training.loop import Training
 from equimodal.training.policies import Guided, Vanilla
 from equimodal.training.step import train_step
@@ -57,7 +58,7 @@ def test_a_rebalancing_step_moves_all_but_the_layers_of_the_constant_gate(
 
 def test_a_rebalancing_step_keeps_the_momentum_of_what_it_holds(training):
     take_step(training, mode=-1)
-    held = training.network.held_parameters("gray")
+    held = held_parameters(training.network, "gray")
     before = [training.optimizer.state[p]["momentum_buffer"].clone() for p in held]
     take_step(training, mode=1)
     after = [training.optimizer.state[p]["momentum_buffer"] for p in held]

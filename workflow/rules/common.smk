@@ -6,7 +6,7 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 from equimodal.code import code_hash
-from equimodal.data.mnist import FILES
+from equimodal.data.mnist import FILES, GIVEN, ORIGINS
 from equimodal.errors import UserError
 from equimodal.files import require_writable
 from equimodal.figures import FIGURES
@@ -31,6 +31,9 @@ SCALE = PARAMS.scale
 RUNS = expand_runs(PARAMS)
 DIGITS = PARAMS.datasets["colored_mnist"].digits
 RAW_FILES = collect("data/raw/{digits}/{file}", digits=DIGITS, file=FILES[DIGITS])
+GIVEN_FILES = collect("data/raw/{digits}/{file}", digits=DIGITS, file=GIVEN[DIGITS])
+if missing := [file for file in GIVEN_FILES if not Path(file).is_file()]:
+    raise WorkflowError(f"{missing[0]} is missing: {ORIGINS[DIGITS].by_hand}")
 BANKS = collect("results/{scale}/runs/{run}/logits.npz", scale=SCALE, run=RUNS)
 TABLES = ["runs.csv", "table1.csv", "table1.md"]
 HERE = Path(workflow.basedir)

@@ -14,6 +14,7 @@ rule fetch:
 rule prepare:
     input:
         raw=RAW_FILES,
+        given=GIVEN_FILES,
     output:
         prepared_files(),
     log:

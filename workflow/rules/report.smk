@@ -19,6 +19,7 @@ rule collect:
     benchmark:
         "results/{scale}/benchmarks/collect.tsv"
     params:
+        note=PARAMS.note,
         experiments=experiments(),
         code=code_hash("equimodal.analysis.collect"),
     message:
@@ -86,6 +87,7 @@ rule draw:
 
 rule report:
     input:
+        banks=BANKS,
         products=PRODUCTS,
         captions=CAPTIONS,
     output:

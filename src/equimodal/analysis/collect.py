@@ -17,6 +17,10 @@ import pandas as pd
 from equimodal.errors import UserError
 from equimodal.metrics.utilization import accuracy, utilization_rate
 
+MEASURES = (
+    *("validation_accuracy", "accuracy", "accuracy_m0", "accuracy_m1", "m0", "m1"),
+    *("u_m1_given_m0", "u_m0_given_m1", "d_util", "s_m1_given_m0", "s_m0_given_m1", "d_speed"),
+)
 SETTINGS = ("dataset", "inputs", "policy", "fidelity", "learning_rate", "l1", "seed")
 
 
@@ -72,12 +76,18 @@ def collect(
         ]
         histories.append(history.assign(run=name))
     return {
-        "runs": pd.DataFrame(runs),
+        "runs": _with_measures(pd.DataFrame(runs)),
         "evaluations": pd.DataFrame(
             evaluations, columns=["run", "evaluation", "output", "accuracy"]
         ),
         "histories": pd.concat(histories, ignore_index=True).set_index("run").reset_index(),
     }
+
+
+def _with_measures(runs: pd.DataFrame) -> pd.DataFrame:
+    """Have a column for every measure, also if no run has it."""
+    lacking = [column for column in MEASURES if column not in runs]
+    return runs.assign(**dict.fromkeys(lacking, np.nan))
 
 
 def _asked(run: str, experiments: Mapping[str, Collection[str]]) -> str:
@@ -160,7 +170,8 @@ def _read_history(path: Path) -> pd.DataFrame:
 
 def of_experiment(runs: pd.DataFrame, experiment: str) -> pd.DataFrame:
     """Return the rows of the `runs` table that an experiment asks for."""
-    return runs[[experiment in asked.split() for asked in runs["experiments"]]]
+    asked = [experiment in names.split() for names in runs["experiments"]]
+    return runs.loc[np.array(asked, dtype=bool)]
 
 
 def failures(runs: pd.DataFrame) -> list[str]:

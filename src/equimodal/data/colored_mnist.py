@@ -31,8 +31,8 @@ def origin(settings: dict[str, Any]) -> Origin:
 
 
 def raw_files(settings: dict[str, Any]) -> tuple[str, ...]:
-    """Names of the raw files."""
-    return mnist.FILES[settings["digits"]]
+    """Names of the raw files, those that the user has to give included."""
+    return mnist.FILES[settings["digits"]] + mnist.GIVEN[settings["digits"]]
 
 
 def fetch(folder: Path, settings: dict[str, Any], *, mirror: str | None) -> None:

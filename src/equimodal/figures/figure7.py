@@ -22,14 +22,14 @@ def draw(runs: pd.DataFrame) -> Figure:
     ones.
     """
     runs = of_experiment(runs, "sweep")
+    runs = runs[(runs["dataset"] == "colored_mnist") & (runs["policy"] == "vanilla")]
     figure = new_figure(6.5, 3.0)
     left, right = figure.subplots(1, 2, sharey=True)
     for y, (pair, color) in enumerate(PAIRS.items()):
         models = runs[(runs["inputs"] == pair) & (runs["status"] == "finished")]
         _strip(left, y, models["d_util"], models["learning_rate"], color)
         _strip(right, y, models["d_speed"], models["learning_rate"], color)
-    counts = runs[runs["status"] == "finished"]["inputs"].value_counts()
-    left.set_yticks(range(len(PAIRS)), [f"{pair}\n{counts.get(pair, 0)} models" for pair in PAIRS])
+    left.set_yticks(range(len(PAIRS)), [_label(runs, pair) for pair in PAIRS])
     left.set(
         xlabel=r"$d_{\mathrm{util}} = u(m_1|m_0) - u(m_0|m_1)$",
         title="(a) conditional utilization rates",
@@ -49,6 +49,13 @@ def draw(runs: pd.DataFrame) -> Figure:
         axes.margins(x=0.1)
     figure.legend(loc="outside upper right", ncols=2, fontsize=8)
     return figure
+
+
+def _label(runs: pd.DataFrame, pair: str) -> str:
+    status = runs.loc[runs["inputs"] == pair, "status"]
+    failed = int((status != "finished").sum())
+    count = f"{len(status) - failed} models"
+    return f"{pair}\n{count}" + (f", {failed} failed" if failed else "")
 
 
 def _strip(axes: Axes, y: int, x: pd.Series, rates: pd.Series, color: str) -> None:

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from equimodal.analysis.collect import of_experiment
 from equimodal.figures.style import BLUE, GRAY, ORANGE, new_figure
 
-POLICIES = ("vanilla", "rubi", "random", "guided")
+METHODS = {"vanilla": "vanilla", "rubi": "RUBi", "random": "random", "guided": "guided"}
 PRESET = "paper"
 BRANCHES = {"m0": ORANGE, "m1": BLUE}
 
@@ -23,13 +23,15 @@ def draw(runs: pd.DataFrame, histories: pd.DataFrame) -> Figure:
     are re-balanced.
     """
     figure = new_figure(9, 4.6)
-    axes = figure.subplots(2, len(POLICIES), sharex=True, sharey="row", squeeze=False)
-    multimodal = of_experiment(runs, "table1").query("method != 'unimodal' and fidelity == @PRESET")
-    for column, policy in enumerate(POLICIES):
+    axes = figure.subplots(2, len(METHODS), sharex=True, sharey="row", squeeze=False)
+    multimodal = of_experiment(runs, "table1").query(
+        "dataset == 'colored_mnist' and inputs == 'distinct' and fidelity == @PRESET"
+    )
+    for column, policy in enumerate(METHODS):
         names = multimodal.loc[multimodal["policy"] == policy, "run"]
         chosen = histories[histories["run"].isin(names)]
         _draw_policy(axes[0, column], axes[1, column], chosen)
-        axes[0, column].set_title(f"{policy} ({chosen['run'].nunique()} seeds)")
+        axes[0, column].set_title(f"{METHODS[policy]} ({chosen['run'].nunique()} seeds)")
         axes[1, column].set_xlabel("epoch")
     axes[0, 0].set(ylabel="test accuracy (%)", ylim=(0, 101))
     axes[1, 0].set_ylabel("conditional learning\nspeed (log$_{10}$ units)")

@@ -61,3 +61,28 @@ class Fusion(nn.Module, ABC):
     @abstractmethod
     def reset_recording(self) -> None:
         """Forget the training-set means of earlier passes with `Flow(record=True)`."""
+
+
+def fusion_modules(model: nn.Module) -> list[Fusion]:
+    """Return the fusion modules of any network."""
+    return [module for module in model.modules() if isinstance(module, Fusion)]
+
+
+def fusion_parameters(model: nn.Module, modality: str) -> list[nn.Parameter]:
+    """Return theta_b' of the paper: fusion parameters that act on a branch, shared ones included."""
+    return [
+        p
+        for f in fusion_modules(model)
+        for p in (*f.shared_parameters(), *f.own_parameters(modality))
+    ]
+
+
+def held_parameters(model: nn.Module, modality: str) -> list[nn.Parameter]:
+    """Return the parameters without a gradient in a re-balancing step on a modality."""
+    return [p for f in fusion_modules(model) for p in f.own_parameters(modality)]
+
+
+def reset_recording(model: nn.Module) -> None:
+    """Forget the training-set means of all fusion modules."""
+    for fusion in fusion_modules(model):
+        fusion.reset_recording()

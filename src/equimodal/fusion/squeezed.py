@@ -89,6 +89,8 @@ class SqueezeFusion(Fusion):
         self.running_mean = running_mean
         total = sum(channels.values())
         code = int(2 * total / squeeze_ratio)
+        if code < 1:
+            raise ValueError(f"squeeze_ratio {squeeze_ratio} leaves no code of {total} channels")
         self.squeeze = nn.Linear(total, code)
         self.excite = nn.ModuleDict(
             {m: nn.Linear(code, self.outputs * c) for m, c in channels.items()}
@@ -114,11 +116,13 @@ class SqueezeFusion(Fusion):
 
         Raises:
             KeyError: If a modality is missing.
+            RuntimeError: If an isolated pass comes before any recorded one.
         """
         squeezes = {m: features[m].flatten(2).mean(-1) for m in self.modalities}
         if flow.record:
             self._record(squeezes)
         if flow.isolated:
+            self._require_recording()
             w = {m: self._outputs_alone(m, squeezes) for m in self.modalities}
         else:
             w = self._outputs(squeezes)
@@ -178,6 +182,13 @@ class SqueezeFusion(Fusion):
         mean = self.get_buffer(f"mean_gate_{modality}")
         return mean if self.running_mean.of == "post_sigmoid" else self.activation(mean)
 
+    def _require_recording(self) -> None:
+        if float(self.squeezes_seen) == 0:
+            raise RuntimeError(
+                "an isolated pass needs the training-set means: pass the training set with"
+                " Flow(record=True) first"
+            )
+
     @torch.no_grad()
     def _record(self, squeezes: Vectors) -> None:
         samples = len(squeezes[self.modalities[0]])
@@ -191,7 +202,7 @@ class SqueezeFusion(Fusion):
         # A regular pass does not use the running means, so it does not matter that they take in the
         # current batch before the step.
         if held is None or self.running_mean.updates == "every_pass":
-            counted: Tensor | float = 1.0
+            counted = torch.ones_like(self.gates_seen)
         else:
             counted = (~held.any()).double()
         weight = len(w[self.modalities[0]]) if self.running_mean.weights == "samples" else 1

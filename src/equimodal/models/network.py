@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from equimodal.fusion.base import REGULAR, Features, Flow, Fusion
+from equimodal.fusion.base import REGULAR, Features, Flow, Fusion, fusion_parameters
 from equimodal.fusion.mmtm import MMTM
 from equimodal.fusion.squeeze_excite import SqueezeExcite
 from equimodal.fusion.squeezed import RunningMean
@@ -93,23 +93,7 @@ class Network(nn.Module):
 
     def fusion_parameters(self, modality: str) -> list[nn.Parameter]:
         """theta_b' of the paper: fusion parameters that act on the branch, shared ones included."""
-        return [
-            p
-            for f in self._fusions()
-            for p in (*f.shared_parameters(), *f.own_parameters(modality))
-        ]
-
-    def held_parameters(self, modality: str) -> list[nn.Parameter]:
-        """Parameters without a gradient in a re-balancing step on the modality."""
-        return [p for f in self._fusions() for p in f.own_parameters(modality)]
-
-    def reset_recording(self) -> None:
-        """Forget the training-set means of all fusion modules."""
-        for fusion in self._fusions():
-            fusion.reset_recording()
-
-    def _fusions(self) -> list[Fusion]:
-        return [f for f in self.fusions.values() if isinstance(f, Fusion)]
+        return fusion_parameters(self, modality)
 
 
 def _check(branches: Mapping[str, nn.Module], fusions: Mapping[int, Fusion]) -> None:

@@ -1,28 +1,36 @@
 """What a network answers, on a whole split, under each way of evaluating it."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Int64
-from torch import Tensor
+from torch import Tensor, nn
 
 from equimodal.data.split import Split
-from equimodal.fusion.base import REGULAR, Flow
+from equimodal.fusion.base import REGULAR, Flow, reset_recording
+from equimodal.metrics.utilization import utilization_rate
 from equimodal.models.network import Logits, Network, fused
 from equimodal.training.policies import modality_losses
 
 Flips = dict[str, Bool[Tensor, " n"]]
 
-BATCH = 500  # examples at a time; in evaluation mode the size does not change the result
+BATCH = 500  # examples at a time; the size changes no result unless passes move running means
 
 
 @torch.no_grad()
 def predict(
-    network: Network, split: Split, flow: Flow = REGULAR, flips: Flips | None = None
+    network: Network,
+    split: Split,
+    flow: Flow = REGULAR,
+    flips: Flips | None = None,
+    *,
+    batch_size: int = BATCH,
 ) -> Logits:
     """Return the logits of each branch for all examples; leaves the network in evaluation mode."""
     network.eval()
-    parts = [network(split.batch(index, flips).inputs, flow) for index in _slices(split)]
+    slices = _slices(split, batch_size)
+    parts = [network(split.batch(index, flips).inputs, flow) for index in slices]
     return {m: torch.cat([part[m] for part in parts]) for m in network.modalities}
 
 
@@ -33,9 +41,40 @@ def record_mean_squeezes(network: Network, train: Split, flips: Flips | None = N
     Batch norm is frozen; there is no augmentation unless `flips` asks for it.
     """
     network.eval()
-    network.reset_recording()
+    reset_recording(network)
     for index in _slices(train):
         network(train.batch(index, flips).inputs, Flow(record=True, frozen=True))
+
+
+@torch.no_grad()
+def conditional_utilization(
+    model: nn.Module,
+    train: Iterable[dict[str, Tensor]],
+    test: Iterable[tuple[dict[str, Tensor], Tensor]],
+) -> dict[str, float]:
+    """Return the conditional utilization rate of each branch of any network (Eqs. 6 to 10).
+
+    For a branch b it is (A(f_b) - A(f_b')) / A(f_b), the share of its test accuracy that it owes to
+    the other modalities. With two branches, d_util is the first less the second.
+
+    Args:
+        model: Takes inputs by modality and a `Flow`, passes the flow to its fusion modules, and
+            returns the logits of each branch. Left in evaluation mode.
+        train: Inputs of the training set, for the mean squeezes.
+        test: Inputs and labels of the test set.
+    """
+    model.eval()
+    reset_recording(model)
+    for inputs in train:
+        model(inputs, Flow(record=True, frozen=True))
+    hits: dict[str, list[int]] = {}
+    examples = 0
+    for inputs, labels in test:
+        examples += len(labels)
+        for way, flow in enumerate((Flow(frozen=True), Flow(isolated=True, frozen=True))):
+            for m, z in model(inputs, flow).items():
+                hits.setdefault(m, [0, 0])[way] += int((z.argmax(-1) == labels).sum())
+    return {m: utilization_rate(a / examples, alone / examples) for m, (a, alone) in hits.items()}
 
 
 @dataclass(frozen=True)
@@ -47,10 +86,15 @@ class Score:
 
 
 def score(
-    network: Network, split: Split, flow: Flow = REGULAR, flips: Flips | None = None
+    network: Network,
+    split: Split,
+    flow: Flow = REGULAR,
+    flips: Flips | None = None,
+    *,
+    batch_size: int = BATCH,
 ) -> Score:
     """Evaluate the network on a split."""
-    logits = predict(network, split, flow, flips)
+    logits = predict(network, split, flow, flips, batch_size=batch_size)
     loss = modality_losses(logits, split.labels).sum()
     hits = {m: (z.argmax(-1) == split.labels).float().mean() for m, z in with_fused(logits).items()}
     return Score({m: float(x) for m, x in hits.items()}, float(loss))
@@ -81,5 +125,5 @@ def _device(network: Network) -> torch.device:
     return next(network.parameters()).device
 
 
-def _slices(split: Split) -> list[Int64[Tensor, " batch"]]:
-    return list(torch.arange(len(split), device=split.labels.device).split(BATCH))
+def _slices(split: Split, batch_size: int = BATCH) -> list[Int64[Tensor, " batch"]]:
+    return list(torch.arange(len(split), device=split.labels.device).split(batch_size))

@@ -30,7 +30,7 @@ def evaluate_run(folder: Path, *, data: Path, out: Path, device: str = "cpu") ->
     )
     test = load("test")
     bank = {"ids": test.ids, "labels": test.labels}
-    if json.loads((folder / "outcome.json").read_text())["status"] == "finished":
+    if _is_finished(folder / "outcome.json"):
         network = build_network(spec, device)
         _load_weights(network, folder / "model.pt", device)
         train = load("train")
@@ -46,6 +46,13 @@ def _answers(network: Network, test: Split) -> dict[str, Tensor]:
         for evaluation, flow in evaluations(network).items()
         for m, logits in predict(network, test, flow).items()
     }
+
+
+def _is_finished(path: Path) -> bool:
+    try:
+        return bool(json.loads(path.read_text())["status"] == "finished")
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"{path} is missing or damaged ({error!r}); train the run first") from None
 
 
 def _load_weights(network: Network, path: Path, device: str) -> None:

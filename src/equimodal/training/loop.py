@@ -1,7 +1,6 @@
 """Train one network from the spec of its run."""
 
 import copy
-import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -17,9 +16,11 @@ from equimodal.fusion.base import REGULAR, Flow
 from equimodal.metrics.learning_speed import LearningSpeed
 from equimodal.models.network import Network, build_network
 from equimodal.spec import OFFICIAL_SEED, RunSpec
-from equimodal.training.evaluate import Score, score, with_fused
+from equimodal.training.evaluate import BATCH, Score, score, with_fused
 from equimodal.training.policies import REGULAR_MODE, build_policy
 from equimodal.training.step import StepRecord, StepRules, train_step
+
+CHECK_EVERY = 50  # steps between looks at the loss where looking waits for the device
 
 Row = dict[str, Any]  # column -> number or text
 
@@ -83,8 +84,10 @@ class Training:
                 norm=spec.switches.speed_norm,
             )
         self.progress = Progress()
+        self._failed_at = torch.tensor(-1, device=self.device)  # first step of a loss not finite
         self.best_weights = copy.deepcopy(self.network.state_dict())
         self._reset_epoch()
+        self._regular = torch.tensor(REGULAR_MODE, dtype=torch.int8, device=self.device)
         self._modes: list[Tensor] = []  # of every step
         self._speeds: list[Tensor] = []  # after every step
 
@@ -105,6 +108,9 @@ class Training:
                 if self.progress.failure:
                     return
                 after_step(self)
+            self._check_finite()
+            if self.progress.failure:
+                return
             self._end_epoch()
 
     def _batches_left(self) -> Iterator[Tensor]:
@@ -140,24 +146,25 @@ class Training:
         self._hits += hits
         self._loss += record.loss.double() * len(batch)
         self._remember(record)
-        # Asking for the loss waits for the device; on the CPU there is nothing to wait for.
-        if self.device.type == "cpu" or self.progress.batch * self.spec.training.batch_size >= len(
-            self.splits["train"]
-        ):
+        self._failed_at = torch.where(
+            (self._failed_at < 0) & ~record.loss.isfinite(), self.progress.steps, self._failed_at
+        )
+        # Asking waits for the device; on the CPU there is nothing to wait for.
+        every = 1 if self.device.type == "cpu" else CHECK_EVERY
+        if self.progress.steps % every == 0:
             self._check_finite()
 
     def _remember(self, record: StepRecord) -> None:
-        regular = torch.tensor(REGULAR_MODE, dtype=torch.int8)
-        self._modes.append(regular if record.mode is None else record.mode.to(torch.int8))
+        self._modes.append(self._regular if record.mode is None else record.mode.to(torch.int8))
         if record.speeds is not None:
             self._speeds.append(record.speeds.float())
 
     def _check_finite(self) -> None:
-        total = float(self._loss)
-        if not math.isfinite(total):
+        step = int(self._failed_at)
+        if step >= 0:
             self.progress.failure = (
-                f"the loss became {total} by step {self.progress.steps} (epoch"
-                f" {self.progress.epoch}) at learning rate {self.spec.learning_rate:g}"
+                f"the loss became infinite or NaN at step {step} (epoch {self.progress.epoch}) at"
+                f" learning rate {self.spec.learning_rate:g}"
             )
             self.progress.finished = True
 
@@ -216,7 +223,10 @@ class Training:
         if self.spec.switches.validation_flips and split == "validation":
             seed = self._seed("validation flips")
             flips = draw_flips(self.splits[split], self.spec.augmentation, seed)
-        return score(self.network, self.splits[split], flow, flips)
+        # Where evaluation passes move the running means, their number matters: batches as in training.
+        every_pass = self.spec.switches.mean_gate_updates == "every_pass"
+        batch_size = self.spec.training.batch_size if every_pass else BATCH
+        return score(self.network, self.splits[split], flow, flips, batch_size=batch_size)
 
     def _mode_name(self) -> str:
         mode = REGULAR_MODE if self.policy.mode is None else int(self.policy.mode)
@@ -263,8 +273,8 @@ class Training:
         self.policy.restore(state["policy"])
         self._hits.copy_(state["hits"])
         self._loss.copy_(state["loss"])
-        self._modes = list(state["steps"]["modes"])
-        self._speeds = list(state["steps"]["speeds"])
+        self._modes = list(state["steps"]["modes"].to(self.device))
+        self._speeds = list(state["steps"]["speeds"].to(self.device))
 
 
 def _schedule(spec: RunSpec, optimizer: torch.optim.Optimizer) -> ReduceLROnPlateau | None:

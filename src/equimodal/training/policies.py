@@ -205,23 +205,27 @@ class RUBi(Policy):
 
 
 def build_policy(spec: RunSpec, network: Network, device: torch.device | str = "cpu") -> Policy:
-    """Build the policy of a run."""
-    if spec.rubi is not None:
-        return RUBi(
-            spec.rubi,
-            features=network.width(spec.rubi.modality),
-            classes=spec.classes,
-            seed=spec.seed,
-            device=device,
-        )
-    if spec.balance is None:
-        return Vanilla()
-    if spec.policy == "random":
-        shared = spec.switches.random_choices == "shared"
-        return Random(
-            len(spec.modalities),
-            warmup_epochs=spec.balance.warmup_epochs,
-            seed=OFFICIAL_SEED if shared else spec.seed,
-            device=device,
-        )
-    return Guided(spec.balance, device)
+    """Build the policy that a run names.
+
+    Raises:
+        ValueError: If no policy has that name.
+    """
+    match spec:
+        case RunSpec(policy="vanilla"):
+            return Vanilla()
+        case RunSpec(policy="guided", balance=Balance() as balance):
+            return Guided(balance, device)
+        case RunSpec(policy="random", balance=Balance() as balance):
+            shared = spec.switches.random_choices == "shared"
+            return Random(
+                len(spec.modalities),
+                warmup_epochs=balance.warmup_epochs,
+                seed=OFFICIAL_SEED if shared else spec.seed,
+                device=device,
+            )
+        case RunSpec(policy="rubi", rubi=RubiSettings() as rubi):
+            features = network.width(rubi.modality)
+            return RUBi(
+                rubi, features=features, classes=spec.classes, seed=spec.seed, device=device
+            )
+    raise ValueError(f"no policy {spec.policy!r} with the settings of {spec.name}")

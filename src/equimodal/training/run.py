@@ -6,6 +6,7 @@ an epoch), `steps.npz` (mode and speeds of every step) and `model.pt` (weights o
 
 import hashlib
 import json
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -62,9 +63,12 @@ def train_run(
     }
     training = Training(spec, splits, device)
     identity = _identity(spec, splits)
-    checkpoint = scratch / f"{identity}.pt"
+    checkpoint = scratch / f"{spec.name}.pt"
     if checkpoint.is_file():
-        training.restore(read_checkpoint(checkpoint, identity, device))
+        try:
+            training.restore(read_checkpoint(checkpoint, identity, device))
+        except UserError as error:
+            print(f"{error}. Starting anew.", file=sys.stderr)
 
     saved = time.monotonic()
 
@@ -72,8 +76,8 @@ def train_run(
         nonlocal saved
         report(training)
         if time.monotonic() - saved >= checkpoint_seconds:
-            with write_aside(checkpoint) as aside:
-                torch.save({"identity": identity} | training.state(), aside)
+            with write_aside(checkpoint) as aside, aside.open("wb") as file:
+                torch.save({"identity": identity} | training.state(), file)
             saved = time.monotonic()
 
     training.run(after_step)
@@ -95,13 +99,12 @@ def read_checkpoint(path: Path, identity: str, device: str = "cpu") -> dict[str,
         found = state.pop("identity")
     except Exception as error:  # torch.load raises whatever the damage leads to
         raise UserError(
-            f"{path} is not a checkpoint ({str(error).splitlines()[0]}); delete it, the run then"
-            " starts anew"
+            f"{path} is not a checkpoint of ours ({str(error).splitlines()[0]})"
         ) from error
     if found != identity:
         raise UserError(
-            f"{path} belongs to {found}: another spec, other data or another version of the code;"
-            f" expected {identity}. Delete it, the run then starts anew"
+            f"{path} belongs to another spec, other data or another version of the code: {found},"
+            f" expected {identity}"
         )
     return state
 
@@ -133,22 +136,25 @@ def _identity(spec: RunSpec, splits: dict[str, Split]) -> str:
 
 def _outcome(training: Training) -> dict[str, Any]:
     progress = training.progress
-    return {
-        "status": "failed" if progress.failure else "finished",
-        "reason": progress.failure,
+    ran = {
         "steps": progress.steps,
         "epochs": len(progress.rows),
-        "best_epoch": progress.best_epoch or None,
         "reached_perfect": progress.perfect_epochs > 0,
-        "left_behind": _left_behind(training),
-        "parameters_below": _parameters_below(training),
     }
-
-
-def _left_behind(training: Training) -> str | None:
-    """The mode that the chosen epoch's last step left behind, as the name of an evaluation."""
-    progress = training.progress
-    return progress.rows[progress.best_epoch - 1].get("next_mode") if progress.best_epoch else None
+    if progress.failure:
+        missing: dict[str, Any] = {"best_epoch": None, "left_behind": None, "parameters_below": {}}
+        return {"status": "failed", "reason": progress.failure} | ran | missing
+    # The mode that the chosen epoch's last step left behind is the name of an evaluation.
+    left_behind = progress.rows[progress.best_epoch - 1].get("next_mode")
+    return (
+        {"status": "finished", "reason": None}
+        | ran
+        | {
+            "best_epoch": progress.best_epoch,
+            "left_behind": left_behind,
+            "parameters_below": _parameters_below(training),
+        }
+    )
 
 
 def _parameters_below(training: Training) -> dict[str, float]:
@@ -165,8 +171,8 @@ def _write(training: Training, outcome: dict[str, Any], out: Path) -> None:
     with write_aside(out / "history.csv") as aside:
         pd.DataFrame(training.progress.rows).to_csv(aside, index=False)
     save_arrays(out / "steps.npz", training.steps())
-    with write_aside(out / "model.pt") as aside:
-        torch.save(training.best_weights, aside)
+    with write_aside(out / "model.pt") as aside, aside.open("wb") as file:
+        torch.save(training.best_weights, file)
     with write_aside(out / "outcome.json") as aside:
         aside.write_text(json.dumps(outcome, indent=2) + "\n")
     with write_aside(out / "spec.json") as aside:

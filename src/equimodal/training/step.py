@@ -1,6 +1,6 @@
 """One update of a network: a regular step or a re-balancing step (paper, Sec. 5.2)."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -9,7 +9,7 @@ from jaxtyping import Float, Float64
 from torch import Tensor, nn
 
 from equimodal.data.split import Batch
-from equimodal.fusion.base import Flow
+from equimodal.fusion.base import Flow, held_parameters
 from equimodal.metrics.learning_speed import LearningSpeed
 from equimodal.metrics.sparsity import add_l1_gradient, l1_norm
 from equimodal.models.network import Logits, Network
@@ -98,7 +98,8 @@ def train_step(
     if mode is None or rules.l1 or rules.held_parameters == "zero_gradient":
         optimizer.step()
     else:
-        _step_without_held(optimizer, network, mode)
+        held = [held_parameters(network, m) for m in network.modalities]
+        step_without_held(optimizer, held, mode)
     values = None
     if speeds is not None:
         speeds.after_step()
@@ -107,21 +108,28 @@ def train_step(
     return StepRecord(loss, {m: z.detach() for m, z in logits.items()}, mode, values)
 
 
-def _step_without_held(optimizer: torch.optim.Optimizer, network: Network, mode: Mode) -> None:
+def step_without_held(
+    optimizer: torch.optim.Optimizer, held: Sequence[Iterable[nn.Parameter]], mode: Mode
+) -> None:
     """Step, but leave the parameters that the mode holds, and their momentum, as they were.
 
     Their gradient is zero, not absent, since the mode is decided on the device: momentum alone
     would still move them.
+
+    Args:
+        optimizer: Any of torch's.
+        held: For each modality, `held_parameters` of the network.
+        mode: Of the step: -1 holds nothing.
     """
-    held = [
+    tensors = [
         (mode == b, t)
-        for b, m in enumerate(network.modalities)
-        for p in network.held_parameters(m)
+        for b, parameters in enumerate(held)
+        for p in parameters
         for t in (p.detach(), *_states(optimizer, p))
     ]
-    before = [t.clone() for _, t in held]
+    before = [t.clone() for _, t in tensors]
     optimizer.step()
-    for (is_held, t), old in zip(held, before, strict=True):
+    for (is_held, t), old in zip(tensors, before, strict=True):
         t.copy_(torch.where(is_held, old, t))
 
 
