@@ -93,9 +93,7 @@ class Params(Section):
     balance: dict[str, Balance]
     rubi: dict[str, RubiSettings]
     sweeps: dict[str, Sweep]
-    experiments: Annotated[
-        dict[Name, Annotated[tuple[Grid, ...], Field(min_length=1)]], Field(min_length=1)
-    ]
+    experiments: dict[Name, tuple[Grid, ...]]
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -118,6 +116,8 @@ class Params(Section):
             raise ValueError(
                 f"fidelity is {self.fidelity!r}; the presets are {sorted(self.presets)}"
             )
+        if not any(self.experiments.values()):
+            raise ValueError("experiments ask for no run")
         for name, grids in self.experiments.items():
             for grid in grids:
                 if unknown := sorted(set(grid.fidelity or ()) - set(self.presets)):
