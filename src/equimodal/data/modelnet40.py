@@ -1,0 +1,493 @@
+"""ModelNet40: views of 12,311 CAD models in 40 categories (paper, App. A).
+
+Three sources, one prepared form. `new_12x` are the renderings that the paper uses, `v1` the older
+ones of a third of the models, `off` the meshes themselves, of which we draw the views of `new_12x`.
+Only the views that are asked for are decoded or drawn.
+"""
+
+import hashlib
+import multiprocessing
+import os
+import re
+import signal
+import threading
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from functools import cached_property
+from io import BytesIO
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from jaxtyping import UInt8
+from numpy import ndarray
+from PIL import Image
+
+from equimodal.data.archive import SUFFIXES, Archive, open_archive, stream
+from equimodal.data.off import parse_off
+from equimodal.data.unfinished import UnfinishedArrays
+from equimodal.errors import UserError
+from equimodal.files import require_writable, save_arrays, write_aside
+from equimodal.progress import show_progress
+
+if TYPE_CHECKING:
+    from equimodal.data.render import Renderer
+
+EXAMPLES = "examples.npz"
+VERSION = 1  # of what stands in the arrays: raise it when the same raw files give other bytes
+CHUNK = 32  # jobs that a process is given at once
+SHOWN = 10  # bad files that a message names
+
+SplitName = Literal["train", "test"]
+SourceName = Literal["new_12x", "v1", "off"]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where raw files come from and what they are called."""
+
+    folder: str  # top folder, also within an archive
+    archives: tuple[str, ...]  # names of archives, as patterns without suffix
+    file: re.Pattern[str]  # groups `name` and, of a rendering, `view`
+    get: str
+
+
+SOURCES: dict[SourceName, Source] = {
+    "new_12x": Source(
+        "modelnet40_images_new_12x",
+        ("modelnet40_images_new_12x*", "shaded_images*"),
+        re.compile(r"(?P<name>.+)\.obj\.shaded_v(?P<view>\d{3})\.png"),
+        "the paper's renderings: http://supermoe.cs.umass.edu/shape_recog/shaded_images.tar.gz"
+        " (1.6 GB; reported dead, a mirror that people name is"
+        " https://cloud.tsinghua.edu.cn/f/dd9ef45fb00e427eae23/?dl=1), as shaded_images.tar.gz or"
+        " unpacked to modelnet40_images_new_12x/",
+    ),
+    "v1": Source(
+        "modelnet40v1",
+        ("modelnet40v1*",),
+        re.compile(r"(?P<name>.+)_(?P<view>\d{3})\.jpg"),
+        "older renderings of 3,983 models: http://maxwell.cs.umass.edu/mvcnn-data/modelnet40v1.tar"
+        " (204 MB), as modelnet40v1.tar or unpacked to modelnet40v1/",
+    ),
+    "off": Source(
+        "ModelNet40",
+        ("ModelNet40*",),
+        re.compile(r"(?P<name>.+)\.off"),
+        "the meshes, which are rendered here: http://modelnet.cs.princeton.edu/ModelNet40.zip"
+        " (2.0 GB), as ModelNet40.zip or unpacked to ModelNet40/",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Shape:
+    """One CAD model."""
+
+    name: str
+    label: int
+    files: dict[int, str]  # view asked for -> its rendering; of a mesh, one file for all views
+
+
+@dataclass(frozen=True)
+class Job:
+    """One raw file and the rows that it fills."""
+
+    file: str
+    views: tuple[int, ...]
+    split: str
+    row: int
+
+
+Chunk = list[tuple[int, Job, bytes | None]]  # content only where a process can not read it itself
+Done = tuple[int, list[str]]  # how many jobs, and what is wrong with those that failed
+
+
+class _ColorError(Exception):
+    """A rendering that is not gray where all were thought to be."""
+
+
+def prepare(raw: Path, out: Path, settings: dict[str, Any], *, processes: int = 1) -> None:
+    """Write the views of each split into `out`; a run that was ended early is taken up again.
+
+    Files, n examples each: `<split>.view<v>.npy` uint8 (n, size, size, 1), or 3 channels if a
+    rendering is not gray; `<split>.labels.npy` uint8 (n), the place in `classes.txt`;
+    `<split>.ids.npy` int32 (n), the place in the list of training or test objects;
+    `<split>.names.txt`; and `examples.npz` for a figure if the objects are stand-ins, which may be
+    shown around.
+
+    Args:
+        raw: Folder with the raw files, as a folder or as an archive that is not unpacked.
+        out: Made if missing.
+        settings: `source`, a key of SOURCES; `views`, from 0 to 11; `size` in pixels;
+            `validation_share` of the training objects and `validation_seed`; `classes`, how many
+            there must be, or None; `stand_in`.
+        processes: How many share the work.
+
+    Raises:
+        UserError: If raw files are missing or bad, or the disk is full. Bad objects do not keep the
+            others from being prepared.
+    """
+    require_writable(out)
+    source: SourceName = settings["source"]
+    archive = find_raw(raw, source)
+    classes, objects = _list_objects(archive, source, settings["views"])
+    if settings["classes"] not in (None, len(classes)):
+        raise UserError(
+            f"{archive.path} holds {len(classes)} classes, expected {settings['classes']};"
+            " it is incomplete, or classes in params.yaml is wrong"
+        )
+    splits = _split(objects, settings)
+    jobs = _jobs(splits)
+    arrays = _fill(archive, out, settings, jobs, processes)
+    _write_lists(out, classes, splits)
+    arrays.finish()
+    if settings["stand_in"]:
+        _write_examples(out, splits, settings["views"])
+
+
+def find_raw(raw: Path, source: SourceName) -> Archive:
+    """Find the folder or the archive of a source.
+
+    Raises:
+        UserError: If there is none; says where to get each source. Also as `open_archive`.
+    """
+    wanted = SOURCES[source]
+    candidates = [raw / wanted.folder] if (raw / wanted.folder).is_dir() else []
+    for pattern in wanted.archives:
+        candidates += sorted(p for s in SUFFIXES for p in raw.glob(pattern + s))
+    if not candidates:
+        others = "".join(f"\n  {name}: {s.get}" for name, s in SOURCES.items())
+        raise UserError(
+            f"{raw} has no {wanted.folder}. Put one of these there, and name it as the source in"
+            f" params.yaml (now {source}):{others}"
+        )
+    return open_archive(candidates[0])
+
+
+def _list_objects(
+    archive: Archive, source: SourceName, views: Sequence[int]
+) -> tuple[list[str], dict[SplitName, list[Shape]]]:
+    """Classes in the order of their names, and objects in the order of class and name.
+
+    ASSUME: the validation objects are drawn from this order; the official code lists a folder for
+    each class, too, but leaves the order within it to the file system.
+    """
+    wanted = SOURCES[source]
+    found: dict[tuple[str, str], dict[str, dict[int, str]]] = {}
+    classes = {below[0] for f in archive.folders if (below := _below(f, wanted.folder))}
+    for path in archive.files:
+        below = _below(path, wanted.folder)
+        if len(below) != 3 or below[1] not in ("train", "test"):
+            continue
+        classes.add(below[0])
+        if match := wanted.file.fullmatch(below[2]):
+            of = views if source == "off" else [v for v in views if v + 1 == int(match["view"])]
+            of_class = found.setdefault((below[0], below[1]), {})
+            of_class.setdefault(match["name"], {}).update(dict.fromkeys(of, path))
+    if not classes:
+        raise UserError(f"{archive.path} has no folders <class>/train and <class>/test")
+    names = sorted(classes)
+    objects: dict[SplitName, list[Shape]] = {"train": [], "test": []}
+    for split, shapes in objects.items():
+        for label, name in enumerate(names):
+            if (name, split) not in found:
+                kind = "meshes" if source == "off" else "images"
+                raise UserError(f"{archive.path} has no {kind} in {name}/{split}")
+            shapes += [Shape(n, label, files) for n, files in sorted(found[name, split].items())]
+    lacking = [
+        f"{names[s.label]}/{split}/{s.name} lacks view {v + 1:03d}"
+        for split, shapes in objects.items()
+        for s in shapes
+        for v in views
+        if v not in s.files
+    ]
+    if lacking:
+        raise UserError(f"{archive.path}: {_shortened(lacking)}")
+    if len(names) > 256:
+        raise UserError(f"{archive.path} holds {len(names)} classes, expected at most 256")
+    return names, objects
+
+
+def _below(path: str, folder: str) -> list[str]:
+    """Parts of a path below the top folder; none for what systems leave behind, such as ._x."""
+    parts = path.split("/")
+    if any(part.startswith((".", "__MACOSX")) for part in parts):
+        return []
+    return parts[parts.index(folder) + 1 :] if folder in parts else parts
+
+
+def _split(
+    objects: dict[SplitName, list[Shape]], settings: dict[str, Any]
+) -> dict[str, dict[int, Shape]]:
+    """Name of the split -> its objects by their place in the list of training or test objects.
+
+    Validation is the first floor(share * n) of the shuffled training objects, not stratified, as in
+    the official code; within a split, objects stand in the order of their list.
+    """
+    train = objects["train"]
+    order = list(range(len(train)))
+    Random(settings["validation_seed"]).shuffle(order)
+    held_out = int(settings["validation_share"] * len(train))
+    splits = {
+        "train": {i: train[i] for i in sorted(order[held_out:])},
+        "validation": {i: train[i] for i in sorted(order[:held_out])},
+        "test": dict(enumerate(objects["test"])),
+    }
+    if settings["validation_share"] == 0:
+        del splits["validation"]
+    if empty := [name for name, shapes in splits.items() if not shapes]:
+        raise UserError(
+            f"validation_share {settings['validation_share']} of {len(train)} training objects leaves"
+            f" {empty} empty"
+        )
+    return splits
+
+
+def _jobs(splits: dict[str, dict[int, Shape]]) -> list[Job]:
+    jobs = []
+    for split, shapes in splits.items():
+        for row, shape in enumerate(shapes.values()):
+            of_file: dict[str, list[int]] = {}
+            for view, file in shape.files.items():
+                of_file.setdefault(file, []).append(view)
+            jobs += [Job(file, tuple(views), split, row) for file, views in of_file.items()]
+    return jobs
+
+
+def _fill(
+    archive: Archive, out: Path, settings: dict[str, Any], jobs: list[Job], processes: int
+) -> UnfinishedArrays:
+    """Do all jobs that an earlier run left, in gray if all renderings are."""
+    key = _key(archive, settings, jobs)
+    in_color = UnfinishedArrays.earlier_key(out) == {**key, "channels": 3}
+    rows = {job.split: job.row + 1 for job in jobs}  # the last row of a split comes last
+
+    def fill(channels: int) -> UnfinishedArrays:
+        size = settings["size"]
+        shapes = {
+            _array(split, view): (n, size, size, channels)
+            for split, n in rows.items()
+            for view in settings["views"]
+        }
+        arrays = UnfinishedArrays(out, shapes, len(jobs))
+        done = arrays.begin({**key, "channels": channels})
+        left = {i: job for i, job in enumerate(jobs) if not done[i]}
+        _report(
+            _do(_Worker(archive, arrays, settings["source"], size), left, processes), left, jobs
+        )
+        return arrays
+
+    try:
+        return fill(channels=3 if in_color else 1)
+    except _ColorError:
+        return fill(channels=3)
+
+
+def _report(work: Iterable[Done], left: dict[int, Job], jobs: list[Job]) -> None:
+    """Show how the work goes on, and raise once it is over if files were bad."""
+    bad: list[str] = []
+    finished = len(jobs) - len(left)
+    with show_progress("modelnet40", len(jobs)) as advance:
+        for count, failures in work:
+            finished += count
+            bad += failures
+            advance(finished, f"{len(bad)} bad" if bad else "")
+    if bad:
+        raise UserError(
+            f"{len(bad)} of {len(jobs)} files are bad: {_shortened(sorted(bad))}\nReplace them and"
+            " run again: the others are kept."
+        )
+
+
+def _array(split: str, view: int) -> str:
+    return f"{split}.view{view}"
+
+
+def _key(archive: Archive, settings: dict[str, Any], jobs: list[Job]) -> dict[str, Any]:
+    """All that the arrays depend on, but for the channels."""
+    stat = archive.path.stat()
+    return {
+        "version": VERSION,
+        "settings": {name: settings[name] for name in ("source", "views", "size")},
+        "archive": None if archive.path.is_dir() else [stat.st_size, stat.st_mtime_ns],
+        "jobs": hashlib.sha256(repr(jobs).encode(errors="surrogateescape")).hexdigest(),
+    }
+
+
+# The work, which can be shared between processes
+
+
+@dataclass
+class _Worker:
+    """Does jobs: reads a raw file and writes its rows."""
+
+    archive: Archive
+    arrays: UnfinishedArrays
+    source: SourceName
+    size: int
+
+    def work(self, chunk: Chunk) -> Done:
+        bad = []
+        for number, job, content in chunk:
+            try:
+                content = self.archive.read(job.file) if content is None else content
+                images = self._images(content, job)
+            except UserError as error:
+                bad.append(str(error))
+                continue
+            for view, image in zip(job.views, images, strict=True):
+                self.arrays.write(_array(job.split, view), job.row, image)
+            self.arrays.mark(number)
+        return len(chunk), bad
+
+    def _images(self, content: bytes, job: Job) -> UInt8[ndarray, "views size size channels"]:
+        where = f"{self.archive.path}: {job.file}"
+        if self.source == "off":
+            mesh = parse_off(content, where)
+            try:
+                return self._renderer.draw(mesh, job.views)[..., None]
+            except UserError as error:
+                raise UserError(f"{where}: {error}") from None
+        image = decode(content, where, self.size)
+        shape = next(iter(self.arrays.shapes.values()))[1:]
+        if image.shape[-1] > shape[-1]:
+            raise _ColorError
+        return np.broadcast_to(image, (len(job.views), *shape))
+
+    @cached_property
+    def _renderer(self) -> "Renderer":
+        from equimodal.data.render import Renderer
+
+        return Renderer("new_12x", self.size)
+
+
+def decode(content: bytes, where: str, size: int) -> UInt8[ndarray, "size size channels"]:
+    """Decode a square image and, if it has another size, average it over the pixels asked for.
+
+    Returns:
+        One channel if it is gray (R = G = B everywhere), else three.
+
+    Raises:
+        UserError: If it is empty, damaged, not square or of absurd size; says `where` it lies.
+    """
+    if not content:
+        raise UserError(f"{where} is empty")
+    try:
+        with warnings.catch_warnings(action="error", category=Image.DecompressionBombWarning):
+            image = Image.open(BytesIO(content)).convert("RGB")
+    except Exception as error:  # noqa: BLE001  Pillow raises nearly anything on damaged bytes
+        raise UserError(f"{where} is not an image or damaged ({error})") from None
+    if image.width != image.height:
+        raise UserError(f"{where} is {image.width} x {image.height}, expected a square")
+    pixels = np.asarray(image)
+    if (pixels == pixels[..., :1]).all():
+        image = image.getchannel(0)
+    if image.width != size:
+        image = image.resize((size, size), Image.Resampling.BOX)
+    return np.asarray(image).reshape(size, size, -1)
+
+
+def _do(worker: _Worker, jobs: dict[int, Job], processes: int) -> Iterator[Done]:
+    """Do the jobs, numbered, in as many processes; report chunk after chunk."""
+    chunks = _chunks(worker.archive, jobs)
+    if processes == 1:
+        yield from map(worker.work, chunks)
+        return
+    spawn = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(processes, spawn, initializer=_start, initargs=(worker,))
+    waiting: set[Future[Done]] = set()
+    try:
+        for chunk in chunks:
+            waiting.add(pool.submit(_work, chunk))
+            if len(waiting) > 2 * processes:
+                done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                yield from (future.result() for future in done)
+        yield from (future.result() for future in waiting)
+    except BrokenProcessPool:
+        raise UserError(
+            "a process was ended from outside, perhaps for want of memory; run again, with fewer"
+            " processes: what is done is kept"
+        ) from None
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _chunks(archive: Archive, jobs: dict[int, Job]) -> Iterable[Chunk]:
+    if not archive.in_order:
+        items: Iterable[tuple[int, Job, bytes | None]] = ((i, j, None) for i, j in jobs.items())
+    else:
+        of_file = {job.file: i for i, job in jobs.items()}
+        read = stream(archive, set(of_file)) if jobs else ()
+        items = ((of_file[file], jobs[of_file[file]], content) for file, content in read)
+    chunk: Chunk = []
+    for item in items:
+        chunk.append(item)
+        if len(chunk) == CHUNK:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
+_worker: _Worker  # of this process
+
+
+def _start(worker: _Worker) -> None:
+    global _worker
+    _worker = worker
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent tells what is to be told
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A pool's process would wait for ever for the work of a parent that was killed."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
+
+
+def _work(chunk: Chunk) -> Done:
+    return _worker.work(chunk)
+
+
+# What is small
+
+
+def _write_lists(out: Path, classes: list[str], splits: dict[str, dict[int, Shape]]) -> None:
+    for split, shapes in splits.items():
+        arrays: dict[str, ndarray] = {
+            "labels": np.array([s.label for s in shapes.values()], np.uint8),
+            "ids": np.array(list(shapes), np.int32),
+        }
+        for name, array in arrays.items():
+            with write_aside(out / f"{split}.{name}.npy") as aside, aside.open("wb") as file:
+                np.save(file, array)
+        _write_lines(out / f"{split}.names.txt", [s.name for s in shapes.values()])
+    _write_lines(out / "classes.txt", classes)
+
+
+def _write_lines(path: Path, lines: list[str]) -> None:
+    with write_aside(path) as aside:
+        aside.write_text("".join(f"{line}\n" for line in lines))
+
+
+def _write_examples(out: Path, splits: dict[str, dict[int, Shape]], views: Sequence[int]) -> None:
+    """Write the first object of each class and split."""
+    examples: dict[str, ndarray] = {}
+    for split in splits:
+        labels = np.load(out / f"{split}.labels.npy")
+        first = np.unique(labels, return_index=True)[1]
+        for array in (*(f"view{v}" for v in views), "labels", "ids"):
+            stored = np.load(out / f"{split}.{array}.npy", mmap_mode="r")
+            examples[f"{split}.{array}"] = stored[first]
+    save_arrays(out / EXAMPLES, examples)
+
+
+def _shortened(lines: list[str]) -> str:
+    more = [f"and {len(lines) - SHOWN} more"] if len(lines) > SHOWN else []
+    return "".join(f"\n  {line}" for line in [*lines[:SHOWN], *more])

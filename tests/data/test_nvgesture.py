@@ -1,0 +1,571 @@
+import errno
+import hashlib
+import os
+import random
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from equimodal.data import nvgesture, nvgesture_standin
+from equimodal.data.nvgesture import Clip, Window, mismatched, prepare, read_list
+from equimodal.data.video import read_frames
+from equimodal.errors import UserError
+from equimodal.params import MIRROR_VARIABLE
+
+# The real lists, where a mirror holds them; read now, for no test sees the variable.
+REAL = Path(os.environ.get(MIRROR_VARIABLE, "/nonexistent")) / "nvgesture"
+FUZZ = int(os.environ.get("EQUIMODAL_FUZZ", "500"))
+
+LINE = (
+    "path:./Video_data/class_01/subject3_r0 depth:sk_depth:146:226 color:sk_color:146:226"
+    " duo_left:duo_left:170:263 label:1 "
+)
+
+
+@pytest.fixture(scope="module")
+def listed(tmp_path_factory):
+    """Write a text as a list and read it."""
+    path = tmp_path_factory.mktemp("lists") / "train.lst"
+
+    def read(text: str | bytes) -> list[Clip]:
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return read_list(path)
+
+    return read
+
+
+def test_a_line_of_the_real_lists_is_read_as_what_it_says(listed):
+    assert listed(LINE) == [
+        Clip(
+            line=1,
+            folder="Video_data/class_01/subject3_r0",
+            windows={
+                "depth": Window("sk_depth", 146, 226),
+                "color": Window("sk_color", 146, 226),
+                "duo_left": Window("duo_left", 170, 263),
+            },
+            label=0,
+            subject=3,
+        )
+    ]
+
+
+def test_the_label_counts_and_not_the_folder_s_name(listed):
+    (clip,) = listed(LINE.replace("label:1", "label:25"))
+    assert (clip.folder, clip.label) == ("Video_data/class_01/subject3_r0", 24)
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\r\n", "\n\n \n\r\n", "  \t\n"])
+@pytest.mark.parametrize("between", ["\n", "\r\n", " \n"])
+def test_ends_of_lines_and_of_the_file_do_not_matter(listed, between, end):
+    clips = listed(LINE + between + LINE.strip() + end)
+    assert [c.line for c in clips] == [1, 2]
+    assert clips[0].windows == clips[1].windows
+
+
+def test_fields_may_come_in_any_order_and_other_sensors_may_be_missing(listed):
+    text = "label:2 color:a:0:9 path:x/subject12_r34 depth:b:1:10"
+    (clip,) = listed(text)
+    assert (clip.label, clip.subject, set(clip.windows)) == (1, 12, {"color", "depth"})
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        ("label:1", "", r"\['label'\] missing"),
+        ("color:sk_color:146:226", "", r"\['color'\] missing"),
+        ("depth:sk_depth:146:226", "", r"\['depth'\] missing"),
+        ("path:./Video_data/class_01/subject3_r0", "", r"\['path'\] missing"),
+        ("label:1", "label:0", "label is '0', expected a number from 1 to 25"),
+        ("label:1", "label:26", "from 1 to 25"),
+        ("label:1", "label:-1", "from 1 to 25"),
+        ("label:1", "label:1.0", "from 1 to 25"),
+        ("label:1", "label:", "from 1 to 25"),
+        ("label:1", "label:١", "from 1 to 25"),
+        ("label:1", "label:" + "9" * 5000, "from 1 to 25"),
+        ("label:1", "label:1 label:2", r"\['label'\] given more than once"),
+        ("color:sk_color:146:226", "color:sk_color:226:226", "226:226, expected an END after"),
+        ("color:sk_color:146:226", "color:sk_color:226:146", "expected an END after"),
+        ("color:sk_color:146:226", "color:sk_color:-1:226", "not negative"),
+        ("color:sk_color:146:226", "color:sk_color:146", "expected FILE:START:END"),
+        ("color:sk_color:146:226", "color:sk_color:146:226:1", "expected FILE:START:END"),
+        ("color:sk_color:146:226", "color:sk_color:a:b", "expected FILE:START:END"),
+        ("color:sk_color:146:226", "color:../sk_color:146:226", "expected FILE:START:END"),
+        ("color:sk_color:146:226", "color:sk_color:1_0:226", "expected FILE:START:END"),
+        ("duo_left:duo_left:170:263", "nonsense", "nonsense is '', expected FILE:START:END"),
+        ("./Video_data", "../Video_data", "leaves the folder"),
+        ("./Video_data", "./Video_data/../../x", "leaves the folder"),
+        ("./Video_data", "/Video_data", "leaves the folder"),
+        ("./Video_data/", "..\\Video_data\\", "expected ./Video_data/class_XX"),
+        ("subject3_r0", "someone", "expected ./Video_data/class_XX/subjectY_rZ"),
+    ],
+)
+def test_a_wrong_line_is_refused_with_its_file_its_number_and_what_was_expected(
+    listed, old, new, problem
+):
+    assert LINE.count(old) == 1
+    with pytest.raises(UserError, match=f"(?s)train.lst, line 2: .*{problem}"):
+        listed(f"{LINE}\n{LINE.replace(old, new)}\n{LINE}")
+
+
+def test_a_blank_line_between_others_is_refused(listed):
+    with pytest.raises(UserError, match=r"line 2: .*missing"):
+        listed(f"{LINE}\n\n{LINE}")
+
+
+@pytest.mark.parametrize("content", [b"", b"\n \n"])
+def test_an_empty_list_is_refused(listed, content):
+    with pytest.raises(UserError, match=r"line 1: .*missing"):
+        listed(content)
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00label", LINE.encode("utf-16")])
+def test_a_list_that_is_no_text_is_refused(listed, content):
+    with pytest.raises(UserError, match=r"train.lst can not be read as a list"):
+        listed(content)
+
+
+def test_a_missing_list_says_what_belongs_there(tmp_path):
+    with pytest.raises(UserError, match=r"none.lst is missing; put the lists and Video_data"):
+        read_list(tmp_path / "none.lst")
+
+
+stems = st.from_regex(r"[A-Za-z0-9_-]{1,50}", fullmatch=True)
+windows = st.builds(
+    lambda stem, start, length: Window(stem, start, start + length),
+    stems,
+    st.integers(0, 10**6),
+    st.integers(1, 10**6),
+)
+clips = st.builds(
+    lambda subject, take, sensors, label: Clip(
+        1, f"Video_data/class_01/subject{subject}_r{take}", sensors, label, subject
+    ),
+    st.integers(0, 10**6),
+    st.integers(0, 10**6),
+    st.fixed_dictionaries({"color": windows, "depth": windows}, optional={"duo_left": windows}),
+    st.integers(0, 24),
+)
+
+
+def written(clip: Clip) -> str:
+    sensors = [f"{s}:{w.stem}:{w.start}:{w.end}" for s, w in clip.windows.items()]
+    return " ".join([f"path:./{clip.folder}", *sensors, f"label:{clip.label + 1}"]) + " "
+
+
+@given(clip=clips)
+def test_a_clip_survives_being_written_and_read(listed, clip):
+    assert listed(written(clip)) == [clip]
+
+
+@given(text=st.text())
+def test_no_text_raises_anything_but_our_error(listed, text):
+    with pytest.raises(UserError):
+        listed(text)
+
+
+def test_a_damaged_list_gives_clips_or_our_error_and_nothing_else(listed):
+    generator = random.Random(0)
+    lines = [LINE, LINE.replace("146", "9"), LINE.strip(), LINE.replace("label:1", "label:25")]
+    pieces = ["path:", "color:", "label:", ":", " ", "\n", "\r", "..", "/", "-", "0", "26", "\0"]
+    pieces += ["\x85", "٣", "²", "9" * 30, "subject1_r1", "\ufeff", "e9"]
+    seen: Counter[bool] = Counter()
+    for _ in range(FUZZ):
+        text = bytearray("\n".join(generator.choices(lines, k=3)).encode())
+        for _ in range(generator.choice([1, 1, 2, 5])):
+            place = generator.randrange(len(text) + 1)
+            match generator.randrange(4):
+                case 0:
+                    text[place : place + 1] = generator.randbytes(1)
+                case 1:
+                    del text[place : place + generator.randrange(1, 30)]
+                case 2:
+                    text[place:place] = generator.choice(pieces).encode()
+                case _:
+                    other = generator.randrange(len(text) + 1)
+                    text[place:place] = text[other : other + generator.randrange(60)]
+        try:
+            read = listed(bytes(text))
+        except UserError:
+            seen[False] += 1
+        else:
+            seen[True] += 1
+            assert all(0 <= c.label < 25 and ".." not in Path(c.folder).parts for c in read)
+            assert all(0 <= w.start < w.end for c in read for w in c.windows.values())
+    assert len(seen) == 2
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="no mirror with the real lists")
+def test_the_real_lists_have_the_clips_and_the_four_mismatches_of_the_data_set():
+    train, test = (
+        read_list(REAL / f"nvgesture_{part}_correct_cvpr2016.lst") for part in ("train", "test")
+    )
+    assert (len(train), len(test)) == (1050, 482)
+    assert {w.end - w.start for c in train + test for s, w in c.windows.items() if s[0] != "d"} == {
+        80
+    }
+    assert {c.windows["depth"].end - c.windows["depth"].start for c in train + test} == {80}
+    assert [c.folder.removeprefix("Video_data/") for c in mismatched(train)] == [
+        "class_06/subject17_r1",
+        "class_20/subject18_r2",
+        "class_23/subject18_r1",
+        "class_24/subject18_r2",
+    ]
+    assert mismatched(test) == []
+    assert {c.subject for c in test} == {5, 8, 9, 13, 14, 20}
+    assert not {c.subject for c in train} & {c.subject for c in test}
+    assert {c.label for c in train} == {c.label for c in test} == set(range(25))
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="no mirror with the real lists")
+def test_a_fifth_of_the_real_training_clips_is_drawn_for_validation():
+    path = REAL / "nvgesture_train_correct_cvpr2016.lst"
+    splits = nvgesture._split(read_list(path), SETTINGS | {"validation_examples": 210}, path)
+    assert {split: len(chosen) for split, chosen in splits.items()} == {
+        "train": 840,
+        "validation": 210,
+    }
+
+
+# ---- Preparation ---------------------------------------------------------------------------------
+
+WINDOW, SHORT, SIZE = 8, 3, 16
+SETTINGS = {
+    "list_version": "v2",
+    "frames": WINDOW,
+    "size": SIZE,
+    "validation_examples": 2,
+    "validation_seed": 10,
+    "validation_subjects": None,
+    "stand_in": False,
+}
+ARRAYS = ("color", "depth", "labels", "ids", "lengths")
+
+
+def make_raw(folder):
+    nvgesture_standin.write(
+        folder,
+        seed=1,
+        gestures=2,
+        clips_per_class={"train": 4, "test": 2},
+        subjects={"train": [1, 2], "test": [5]},
+        size=(32, 24),
+        recorded=14,
+        window=WINDOW,
+        short=SHORT,
+    )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def shared_raw(tmp_path_factory):
+    """The stand-in's files; not to be changed."""
+    return make_raw(tmp_path_factory.mktemp("raw"))
+
+
+@pytest.fixture
+def raw(tmp_path):
+    """The stand-in's files, to change."""
+    return make_raw(tmp_path / "raw")
+
+
+@pytest.fixture(scope="module")
+def prepared(shared_raw, tmp_path_factory):
+    """The stand-in, prepared."""
+    out = tmp_path_factory.mktemp("prepared")
+    prepare(shared_raw, out, SETTINGS)
+    return out
+
+
+def load(folder, split):
+    return {name: np.load(folder / f"{split}.{name}.npy") for name in ARRAYS}
+
+
+def contents(folder):
+    return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in folder.iterdir()}
+
+
+@pytest.fixture
+def decoded(monkeypatch):
+    """The videos that are decoded, in order."""
+    paths: list[Path] = []
+
+    def note(path: Path, *window: int, **options: int) -> np.ndarray:
+        paths.append(path)
+        return read_frames(path, *window, **options)
+
+    monkeypatch.setattr(nvgesture, "read_frames", note)
+    return paths
+
+
+def lines_of(raw, name) -> Sequence[Clip]:
+    return read_list(raw / f"nvgesture_{name}.lst")
+
+
+def test_arrays_have_the_shapes_and_types_promised(prepared):
+    counts = {"train": 6, "validation": 2, "test": 4}
+    for split, n in counts.items():
+        arrays = load(prepared, split)
+        assert {name: (a.dtype, a.shape) for name, a in arrays.items()} == {
+            "color": (np.uint8, (n, WINDOW, SIZE, SIZE, 3)),
+            "depth": (np.uint8, (n, WINDOW, SIZE, SIZE, 1)),
+            "labels": (np.uint8, (n,)),
+            "ids": (np.int32, (n,)),
+            "lengths": (np.int32, (n,)),
+        }
+    assert {p.name for p in prepared.iterdir()} == {f"{s}.{a}.npy" for s in counts for a in ARRAYS}
+
+
+def test_every_row_holds_the_color_window_of_its_line_in_both_modalities(prepared, shared_raw):
+    for split, part in (("train", "train"), ("validation", "train"), ("test", "test")):
+        clips = lines_of(shared_raw, f"{part}_correct_cvpr2016_v2")
+        arrays = load(prepared, split)
+        for row, line in enumerate(arrays["ids"]):
+            clip = clips[line]
+            span = (clip.windows["color"].start, clip.windows["color"].end)
+            length = span[1] - span[0]
+            assert arrays["lengths"][row] == length
+            assert arrays["labels"][row] == clip.label
+            for sensor in ("color", "depth"):
+                path = shared_raw / clip.folder / f"sk_{sensor}.avi"
+                frames = read_frames(path, *span, size=SIZE, gray=sensor == "depth")
+                np.testing.assert_array_equal(arrays[sensor][row, :length], frames)
+                assert not arrays[sensor][row, length:].any()
+
+
+def test_a_short_clip_is_stored_with_its_length(prepared):
+    lengths = np.concatenate([load(prepared, s)["lengths"] for s in ("train", "validation")])
+    assert sorted(lengths) == [SHORT] + 7 * [WINDOW]
+
+
+def test_of_a_longer_window_the_first_frames_are_stored(prepared, shared_raw, tmp_path):
+    prepare(shared_raw, tmp_path, SETTINGS | {"frames": 5})
+    few, all_of_them = load(tmp_path, "test"), load(prepared, "test")
+    assert few["lengths"].tolist() == [5] * 4
+    np.testing.assert_array_equal(few["depth"], all_of_them["depth"][:, :5])
+
+
+def test_the_mismatched_windows_are_counted_and_reported(shared_raw, tmp_path, capsys):
+    prepare(shared_raw, tmp_path, SETTINGS)
+    reported = capsys.readouterr().err
+    assert "color and depth windows differ in 1 of 8 train clips; the color window" in reported
+    assert "test clips" not in reported
+
+
+def test_the_versions_of_the_lists_differ_in_labels_alone(prepared, shared_raw, tmp_path):
+    prepare(shared_raw, tmp_path, SETTINGS | {"list_version": "v1"})
+    differences = 0
+    for split in ("train", "validation", "test"):
+        first, second = load(tmp_path, split), load(prepared, split)
+        differences += (first.pop("labels") != second.pop("labels")).sum()
+        for name, array in first.items():
+            np.testing.assert_array_equal(array, second[name])
+    assert differences == 1
+
+
+def test_lists_of_the_version_asked_for_must_be_there(raw, tmp_path):
+    (raw / "nvgesture_test_correct_cvpr2016_v2.lst").unlink()
+    with pytest.raises(
+        UserError, match=r"lacks nvgesture_test_correct_cvpr2016_v2.lst, .*set list"
+    ):
+        prepare(raw, tmp_path / "out", SETTINGS)
+    prepare(raw, tmp_path / "out", SETTINGS | {"list_version": "v1"})
+
+
+def test_validation_clips_are_the_first_that_a_seeded_shuffle_gives(prepared):
+    order = list(range(8))
+    random.Random(10).shuffle(order)
+    assert load(prepared, "validation")["ids"].tolist() == sorted(order[:2])
+    assert load(prepared, "train")["ids"].tolist() == sorted(order[2:])
+
+
+def test_validation_may_be_whole_subjects(shared_raw, tmp_path):
+    prepare(shared_raw, tmp_path, SETTINGS | {"validation_subjects": [2]})
+    clips = lines_of(shared_raw, "train_correct_cvpr2016_v2")
+    ids = load(tmp_path, "validation")["ids"]
+    assert ids.tolist() == [c.line - 1 for c in clips if c.subject == 2]
+
+
+def test_nothing_is_held_out_if_no_validation_is_asked_for(shared_raw, tmp_path):
+    prepare(shared_raw, tmp_path, SETTINGS | {"validation_examples": 0})
+    assert load(tmp_path, "train")["ids"].tolist() == list(range(8))
+    assert not list(tmp_path.glob("validation*"))
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"validation_subjects": [1, 7]}, r"validation_subjects has \[7\]; .* has \[1, 2\]"),
+        ({"validation_subjects": [1, 2]}, "all 8 clips of .* are held out"),
+        ({"validation_examples": 8}, "all 8 clips of .* are held out"),
+    ],
+)
+def test_a_validation_that_can_not_be_is_refused(shared_raw, tmp_path, change, problem):
+    with pytest.raises(UserError, match=problem):
+        prepare(shared_raw, tmp_path, SETTINGS | change)
+
+
+def test_two_processes_write_the_same_bytes_as_one(prepared, shared_raw, tmp_path):
+    prepare(shared_raw, tmp_path, SETTINGS, processes=2)
+    assert contents(tmp_path) == contents(prepared)
+
+
+def test_examples_are_shown_of_the_stand_in_alone(prepared, shared_raw, tmp_path):
+    assert not (prepared / nvgesture.EXAMPLES).exists()
+    prepare(shared_raw, tmp_path, SETTINGS | {"stand_in": True})
+    with np.load(tmp_path / nvgesture.EXAMPLES) as examples:
+        assert examples["test.labels"].tolist() == [0, 1]
+        assert examples["test.color"].shape == (2, 3, SIZE, SIZE, 3)
+        stored = load(prepared, "test")["depth"]
+        np.testing.assert_array_equal(examples["test.depth"][1], stored[2, [2, 4, 6]])
+
+
+# ---- Trouble -------------------------------------------------------------------------------------
+
+
+def test_missing_videos_are_named_before_any_is_decoded(raw, tmp_path, decoded):
+    clip = lines_of(raw, "train_correct_cvpr2016_v2")[5]
+    (raw / clip.folder / "sk_depth.avi").unlink()
+    message = r"(?s)1 of 24 videos .*train_correct_cvpr2016_v2.lst, line 6: .*sk_depth.avi.*Unpack"
+    with pytest.raises(UserError, match=message):
+        prepare(raw, tmp_path / "out", SETTINGS)
+    assert decoded == []
+    assert not (tmp_path / "out").exists()
+
+
+def test_when_all_videos_are_missing_ten_are_named(raw, tmp_path):
+    for path in raw.rglob("*.avi"):
+        path.unlink()
+    with pytest.raises(UserError, match="24 of 24 videos") as caught:
+        prepare(raw, tmp_path / "out", SETTINGS)
+    assert str(caught.value).count(".avi") == 10
+    assert "... and 14 more" in str(caught.value)
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_damaged_video_is_named_the_others_are_kept_and_a_second_run_goes_on(
+    raw, prepared, tmp_path, decoded, processes
+):
+    clip = lines_of(raw, "train_correct_cvpr2016_v2")[4]
+    video = raw / clip.folder / "sk_color.avi"
+    content = video.read_bytes()
+    video.write_bytes(b"")
+    with pytest.raises(UserError, match=r"(?s)1 of 12 clips .*v2.lst, line 5: .*sk_color.avi can"):
+        prepare(raw, tmp_path / "out", SETTINGS, processes=processes)
+    assert not list((tmp_path / "out").glob("*.npy"))
+    decoded.clear()
+    video.write_bytes(content)
+    prepare(raw, tmp_path / "out", SETTINGS)
+    assert {path.parent for path in decoded} == {video.parent}
+    assert contents(tmp_path / "out") == contents(prepared)
+
+
+def test_a_window_past_the_end_names_line_file_and_frames(raw, tmp_path):
+    for version in ("", "_v2"):
+        path = raw / f"nvgesture_test_correct_cvpr2016{version}.lst"
+        line = path.read_text().splitlines()[0]
+        start = line.split("color:sk_color:")[1].split(":")[0]
+        far = line.replace(f"sk_color:{start}:", "sk_color:900:").replace(
+            f":{int(start) + WINDOW} duo", f":{900 + WINDOW} duo"
+        )
+        path.write_text(path.read_text().replace(line, far))
+    with pytest.raises(UserError, match=r"line 1: .*frames 900 to 907 are wanted, it has 14"):
+        prepare(raw, tmp_path / "out", SETTINGS)
+
+
+def test_a_color_window_may_end_a_frame_after_the_depth_video_if_the_list_says_so(raw, tmp_path):
+    path = raw / "nvgesture_test_correct_cvpr2016_v2.lst"
+    folder = lines_of(raw, "test_correct_cvpr2016_v2")[0].folder
+    _, _, rest = path.read_text().partition("\n")
+    # As in the real lists: color 161:241, depth 160:240; and a depth video of 240 frames.
+    color, _ = nvgesture_standin.draw(
+        np.random.default_rng(0), 0, size=(32, 24), recorded=15, start=3, length=WINDOW
+    )
+    nvgesture_standin._write_avi(raw / folder / "sk_color.avi", color, "mjpeg", {})
+    line = f"path:./{folder} depth:sk_depth:{{}}:{{}} color:sk_color:7:15 label:1\n"
+    path.write_text(line.format(6, 14) + rest)
+    prepare(raw, tmp_path / "out", SETTINGS)
+    depth = load(tmp_path / "out", "test")["depth"][0]
+    np.testing.assert_array_equal(depth[7], depth[6])
+    path.write_text(line.format(7, 15) + rest)
+    with pytest.raises(UserError, match=r"sk_depth.avi ends too early"):
+        prepare(raw, tmp_path / "out", SETTINGS)
+
+
+@pytest.mark.parametrize("at", [0, 1, 9, 23])
+def test_a_run_that_is_ended_goes_on_where_it_was(
+    shared_raw, prepared, tmp_path, monkeypatch, decoded, at
+):
+    def end(path: Path, *window: int, **options: int) -> np.ndarray:
+        if len(decoded) == at:
+            raise KeyboardInterrupt
+        decoded.append(path)
+        return read_frames(path, *window, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(nvgesture, "read_frames", end)
+        with pytest.raises(KeyboardInterrupt):
+            prepare(shared_raw, tmp_path, SETTINGS)
+    whole = 2 * (len(decoded) // 2)
+    again = len(decoded)
+    prepare(shared_raw, tmp_path, SETTINGS)
+    assert len(decoded) - again == 24 - whole
+    assert contents(tmp_path) == contents(prepared)
+
+
+@pytest.mark.parametrize("renamed", range(6))
+def test_a_run_that_is_ended_while_it_finishes_decodes_nothing_again(
+    shared_raw, prepared, tmp_path, monkeypatch, decoded, renamed
+):
+    replace, done = os.replace, []
+
+    def end(source: Path, target: Path) -> None:
+        if target.name.endswith(("color.npy", "depth.npy")):
+            if len(done) == renamed:
+                raise KeyboardInterrupt
+            done.append(target)
+        replace(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", end)
+        with pytest.raises(KeyboardInterrupt):
+            prepare(shared_raw, tmp_path, SETTINGS)
+    decoded.clear()
+    prepare(shared_raw, tmp_path, SETTINGS)
+    assert decoded == []
+    assert contents(tmp_path) == contents(prepared)
+
+
+def test_other_settings_do_not_go_on_with_what_was_left_and_remove_it(
+    shared_raw, tmp_path, monkeypatch, decoded
+):
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(nvgesture, "_write_row", full)
+        with pytest.raises(UserError, match=r"No space left on device; check .*run again to go on"):
+            prepare(shared_raw, tmp_path, SETTINGS)
+    assert len(list(tmp_path.glob(".*.part"))) == 9
+    decoded.clear()
+    prepare(shared_raw, tmp_path, SETTINGS | {"size": 12})
+    assert len(decoded) == 24
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_a_disk_without_room_is_refused_before_work_begins(shared_raw, tmp_path, decoded):
+    with pytest.raises(UserError, match=r"needs [\d.]+ GB more for the frames, [\d.]+ GB are free"):
+        prepare(shared_raw, tmp_path, SETTINGS | {"size": 2_000_000})
+    assert decoded == []
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_can_not_be_made_is_refused(shared_raw, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="file/out can not be written"):
+        prepare(shared_raw, tmp_path / "file/out", SETTINGS)
