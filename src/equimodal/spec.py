@@ -127,11 +127,27 @@ class Training(Section):
     sparsity_thresholds: tuple[Positive, ...]
 
 
+class ClipViews(Section):
+    """What is seen of stored clips: a random part in training, the middle in evaluation."""
+
+    frames: Count  # consecutive
+    crop: Count  # side of the square, the same in all frames and modalities
+    evaluated: Literal["center", "all"]  # which frames are seen in evaluation
+
+
 class Augmentation(Section):
     """Random changes of training examples."""
 
     flip: Share  # chance of a horizontal flip
     shared: bool  # one decision for all modalities, or one for each
+    flip_swaps: tuple[tuple[int, int], ...] = ()  # labels that a flip makes of each other
+    clip: ClipViews | None = None  # None for images
+
+    @model_validator(mode="after")
+    def _one_label(self) -> "Augmentation":
+        if self.flip_swaps and not self.shared:
+            raise ValueError("flip_swaps changes labels, so flips have to be shared: true")
+        return self
 
 
 class RubiSettings(Section):

@@ -1,5 +1,7 @@
 """What only a GPU can show: nothing in a step waits for it, and a training resumes on it."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -14,7 +16,16 @@ POLICIES = ("vanilla", "rubi", "random", "guided")
 
 
 def on_gpu(spec, splits):
-    return {name: split.to("cuda") for name, split in splits(spec).items()}
+    return {
+        name: replace(
+            split,
+            arrays={m: x.cuda() for m, x in split.arrays.items()},
+            labels=split.labels.cuda(),
+            ids=split.ids.cuda(),
+            scale={m: (f.cuda(), o.cuda()) for m, (f, o) in split.scale.items()},
+        )
+        for name, split in splits(spec).items()
+    }
 
 
 @pytest.mark.parametrize("policy", POLICIES)

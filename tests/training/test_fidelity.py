@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from equimodal.data.split import draw_flips
+from equimodal.data.split import draw_views
 from equimodal.fusion.base import Flow, held_parameters
 from equimodal.fusion.mmtm import MMTM
 from equimodal.fusion.squeezed import RunningMean
@@ -241,14 +241,14 @@ def test_flips_of_the_validation_set_leave_training_and_test_alone(splits):
 
 def test_shared_flips_are_the_same_in_all_modalities(splits):
     split = splits(small_spec(VANILLA))["train"]
-    shared = draw_flips(split, Augmentation(flip=0.5, shared=True), [0])
-    single = draw_flips(split, Augmentation(flip=0.5, shared=False), [0])
-    assert torch.equal(shared["color"], shared["gray"])
-    assert not torch.equal(single["color"], single["gray"])
+    shared = draw_views(split, Augmentation(flip=0.5, shared=True), [0])
+    single = draw_views(split, Augmentation(flip=0.5, shared=False), [0])
+    assert torch.equal(shared.mirrored["color"], shared.mirrored["gray"])
+    assert not torch.equal(single.mirrored["color"], single.mirrored["gray"])
     index = torch.arange(5)
     plain, mirrored = split.batch(index), split.batch(index, shared)
     for i in range(5):
-        expected = plain.inputs["color"][i].flip(-1) if shared["color"][i] else None
+        expected = plain.inputs["color"][i].flip(-1) if shared.mirrored["color"][i] else None
         torch.testing.assert_close(
             mirrored.inputs["color"][i], plain.inputs["color"][i] if expected is None else expected
         )

@@ -1,6 +1,6 @@
 """A split held in memory: batches are index slices of a few tensors."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +10,9 @@ from jaxtyping import Bool, Float, Int64, UInt8
 from torch import Tensor
 
 from equimodal.errors import UserError
-from equimodal.spec import Augmentation, Modality
+from equimodal.spec import Augmentation, ClipViews, Modality
+
+LENGTHS = "lengths"  # array of the frames of each clip
 
 
 @dataclass(frozen=True)
@@ -25,70 +27,124 @@ class Batch:
 
 
 @dataclass(frozen=True)
+class Part:
+    """What is seen of each clip of a split: consecutive frames, and one square of all of them."""
+
+    frames: int
+    crop: int
+    begin: Int64[Tensor, "n 3"]  # first frame, top, left
+
+    def of(
+        self, stored: UInt8[Tensor, "n time size size channels"], index: Int64[Tensor, " batch"]
+    ) -> UInt8[Tensor, "batch frames crop crop channels"]:
+        """Gather the parts of some clips. Only the pixels that are seen are read."""
+        every_part = stored.unfold(1, self.frames, 1)
+        every_part = every_part.unfold(2, self.crop, 1).unfold(3, self.crop, 1)  # no copy is made
+        first, top, left = self.begin[index].T
+        return every_part[index, first, top, left].movedim(1, -1)
+
+
+@dataclass(frozen=True)
+class Views:
+    """What is seen of each example of a split."""
+
+    mirrored: dict[str, Bool[Tensor, " n"]] | None = None  # of each modality, left to right
+    part: Part | None = None  # of clips, the same in all modalities
+    labels: Int64[Tensor, " n"] | None = None  # where the mirror changes them
+
+
+@dataclass(frozen=True)
 class Split:
-    """All examples of a split, as bytes, on the device where they are used."""
+    """All examples of a split, as bytes, on the device where they are used.
+
+    Arrays that are too large for the device stay on the host; their batches are moved.
+    """
 
     arrays: dict[str, UInt8[Tensor, "n *_space _channels"]]
     labels: Int64[Tensor, " n"]
     ids: Int64[Tensor, " n"]
     scale: dict[str, tuple[Tensor, Tensor]]  # per modality: factor and offset of each channel
+    centered: Views = Views()  # what is seen where nothing is drawn
+    lengths: Int64[np.ndarray, " n"] | None = None  # frames of each clip, around the middle
 
     def __len__(self) -> int:
         return len(self.labels)
 
-    def to(self, device: torch.device | str) -> "Split":
-        """Return the split on another device; modalities that share a tensor go on sharing it."""
-        moved = {id(x): x.to(device) for x in self.arrays.values()}
-        return Split(
-            arrays={m: moved[id(x)] for m, x in self.arrays.items()},
-            labels=self.labels.to(device),
-            ids=self.ids.to(device),
-            scale={m: (f.to(device), o.to(device)) for m, (f, o) in self.scale.items()},
-        )
-
-    def batch(
-        self,
-        index: Int64[Tensor, " batch"],
-        flips: dict[str, Bool[Tensor, " n"]] | None = None,
-    ) -> Batch:
+    def batch(self, index: Int64[Tensor, " batch"], views: Views | None = None) -> Batch:
         """Gather examples and normalize them: `(x / 255 - mean) / std` in each channel.
 
-        The channels lie last in memory and come first in the shape: torch's channels-last format.
+        What is stored with one channel is given to each channel of its modality. The channels lie
+        last in memory and come first in the shape: torch's channels-last format.
 
         Args:
             index: Which examples.
-            flips: For each modality, which examples of the split are mirrored left to right.
+            views: What is seen of each example of the split; as in evaluation if None.
         """
-        inputs = {m: self._normalized(m, x[index]) for m, x in self.arrays.items()}
-        if flips is not None:
-            inputs = {m: _flipped(x, flips[m][index]) for m, x in inputs.items()}
-        return Batch(inputs, self.labels[index])
+        views = views or self.centered
+        inputs = {}
+        for m, x in self.arrays.items():
+            here = index.to(x.device)
+            seen = x[here] if views.part is None else views.part.of(x, here)
+            inputs[m] = self._normalized(m, seen.to(self.labels.device))
+            if views.mirrored is not None:
+                inputs[m] = _mirrored(inputs[m], views.mirrored[m][index])
+        labels = self.labels if views.labels is None else views.labels
+        return Batch(inputs, labels[index])
 
     def _normalized(self, modality: str, x: Tensor) -> Tensor:
         factor, offset = self.scale[modality]
         return torch.addcmul(offset, x.to(factor.dtype), factor).movedim(-1, 1)
 
 
-def draw_flips(
-    split: Split, augmentation: Augmentation, seed: Sequence[int]
-) -> dict[str, Bool[Tensor, " n"]] | None:
-    """Draw which examples are mirrored: one decision an example, or one for each modality too.
+def _mirrored(x: Tensor, mirrored: Bool[Tensor, " batch"]) -> Tensor:
+    return torch.where(mirrored.view(-1, *[1] * (x.ndim - 1)), x.flip(-1), x)
 
-    None where the augmentation flips nothing. The same seed draws the same.
+
+def draw_views(split: Split, augmentation: Augmentation, seed: Sequence[int]) -> Views | None:
+    """Draw what is seen of each example in training; None if nothing is random.
+
+    Which are mirrored: one decision an example, or one for each modality too. Of clips: consecutive
+    frames of those that they have, and a square, each uniform over its possible places. A clip with
+    too few frames is seen whole, with black frames on both sides. The same seed draws the same.
     """
-    if augmentation.flip == 0:
-        return None
     generator = np.random.default_rng(seed)
-    drawn: dict[str, Tensor] = {}
-    for m in split.arrays:
-        if not drawn or not augmentation.shared:
-            flip = torch.from_numpy(generator.random(len(split)) < augmentation.flip)
-        drawn[m] = flip.to(split.labels.device)
-    return drawn
+    mirrored: dict[str, Tensor] = {}
+    for m in split.arrays if augmentation.flip else ():
+        if not mirrored or not augmentation.shared:
+            drawn = torch.from_numpy(generator.random(len(split)) < augmentation.flip)
+        mirrored[m] = drawn.to(split.labels.device)
+    clip = augmentation.clip
+    if not mirrored and clip is None:
+        return None
+    return Views(
+        mirrored=mirrored or None,
+        part=None if clip is None else _draw_part(split, clip, generator),
+        labels=_relabeled(split, augmentation, mirrored),
+    )
 
 
-def _flipped(x: Tensor, flip: Bool[Tensor, " batch"]) -> Tensor:
-    return torch.where(flip.view(-1, *[1] * (x.ndim - 1)), x.flip(-1), x)
+def _relabeled(
+    split: Split, augmentation: Augmentation, mirrored: dict[str, Tensor]
+) -> Int64[Tensor, " n"] | None:
+    if not (augmentation.flip_swaps and mirrored):
+        return None
+    labels = split.labels
+    of_mirror = labels.clone()
+    for a, b in augmentation.flip_swaps:
+        of_mirror[labels == a], of_mirror[labels == b] = b, a
+    return torch.where(next(iter(mirrored.values())), of_mirror, labels)
+
+
+def _draw_part(split: Split, clip: ClipViews, generator: np.random.Generator) -> Part:
+    stored = next(iter(split.arrays.values()))
+    frames, size = stored.shape[1:3]
+    lengths = split.lengths
+    assert lengths is not None, "clips come with their lengths"
+    earliest = (frames - np.maximum(lengths, clip.frames)) // 2
+    first = earliest + generator.integers(0, np.maximum(lengths - clip.frames, 0) + 1)
+    corner = generator.integers(0, size - clip.crop + 1, (2, len(split)))
+    begin = torch.from_numpy(np.stack([first, *corner], axis=1))
+    return Part(clip.frames, clip.crop, begin.to(stored.device))
 
 
 def load_split(
@@ -97,11 +153,21 @@ def load_split(
     *,
     modalities: dict[str, Modality],
     classes: int,
+    clip: ClipViews | None = None,
     device: torch.device | str = "cpu",
 ) -> Split:
-    """Read the arrays of a prepared split that a network's modalities ask for.
+    """Open the arrays of a prepared split that a network's modalities ask for.
 
-    Modalities that read the same source share one tensor.
+    Modalities that read the same source share one tensor. On the CPU the arrays are memory-mapped:
+    runs side by side share them.
+
+    Args:
+        folder: Of the prepared data set.
+        name: Of the split.
+        modalities: What is read and how it is scaled.
+        classes: How many there are.
+        clip: What is seen of clips; None for images.
+        device: Where the split is used.
 
     Raises:
         UserError: If an array is missing, of another length or shape, or a label is out of range.
@@ -112,24 +178,34 @@ def load_split(
     sources = {m.source: m for m in modalities.values()}
     arrays = {s: _load(folder / f"{name}.{s}.npy") for s in sources}
     for source, array in arrays.items():
-        if len(array) != len(labels) or array.shape[-1] != sources[source].channels:
+        channels = sources[source].channels
+        if len(array) != len(labels) or array.shape[-1] not in (1, channels):
             raise UserError(
                 f"{folder}/{name}.{source}.npy has shape {array.shape}, expected {len(labels)}"
-                f" examples of {sources[source].channels} channels; prepare the data set again"
+                f" examples of {channels} channels; prepare the data set again"
             )
-    ids = _load(folder / f"{name}.ids.npy").astype(np.int64)
-    if ids.shape != labels.shape:
-        raise UserError(
-            f"{folder}/{name}.ids.npy has shape {ids.shape}, expected {len(labels)} ids; prepare the"
-            " data set again"
-        )
-    tensors = {s: torch.from_numpy(a).to(device) for s, a in arrays.items()}
+    ids = _per_example(folder, name, "ids", len(labels))
+    tensors = {s: torch.from_numpy(a) for s, a in arrays.items()}
+    if torch.device(device).type == "cuda" and _fits(tensors.values(), device):
+        tensors = {s: x.to(device) for s, x in tensors.items()}
     return Split(
         arrays={m: tensors[x.source] for m, x in modalities.items()},
         labels=torch.from_numpy(labels).to(device),
         ids=torch.from_numpy(ids).to(device),
         scale={m: _scale(x, device) for m, x in modalities.items()},
+        centered=Views()
+        if clip is None
+        else Views(part=_center(next(iter(tensors.values())), clip)),
+        lengths=None if clip is None else _per_example(folder, name, LENGTHS, len(labels)),
     )
+
+
+def _center(stored: UInt8[Tensor, "n time size size channels"], clip: ClipViews) -> Part:
+    """Return the middle frames, or all, and the middle square of each clip."""
+    frames = clip.frames if clip.evaluated == "center" else stored.shape[1]
+    corner = (stored.shape[2] - clip.crop) // 2
+    begin = torch.tensor([(stored.shape[1] - frames) // 2, corner, corner], device=stored.device)
+    return Part(frames, clip.crop, begin.expand(len(stored), 3))
 
 
 def _scale(modality: Modality, device: torch.device | str) -> tuple[Tensor, Tensor]:
@@ -140,10 +216,26 @@ def _scale(modality: Modality, device: torch.device | str) -> tuple[Tensor, Tens
     return (1 / (255 * std)).float().to(device), (-mean / std).float().to(device)
 
 
+def _fits(arrays: Iterable[Tensor], device: torch.device | str) -> bool:
+    """Whether the arrays leave half of what is free on the device to the network."""
+    free, _ = torch.cuda.mem_get_info(device)
+    return sum(x.nbytes for x in arrays) <= free / 2
+
+
+def _per_example(folder: Path, name: str, array: str, examples: int) -> Int64[np.ndarray, " n"]:
+    path = folder / f"{name}.{array}.npy"
+    loaded = _load(path).astype(np.int64)
+    if loaded.shape != (examples,):
+        raise UserError(
+            f"{path} has shape {loaded.shape}, expected {examples} values; prepare the data set again"
+        )
+    return loaded
+
+
 def _load(path: Path) -> np.ndarray:
     try:
-        with path.open("rb") as file:
-            return np.load(file, allow_pickle=False)
+        # Copied where it is written to, which it is not: torch takes no array that is read-only.
+        return np.asarray(np.load(path, mmap_mode="c", allow_pickle=False))
     except FileNotFoundError:
         raise UserError(
             f"{path} is missing; run `equimodal prepare` with its data set and scale first"

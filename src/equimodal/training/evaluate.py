@@ -4,18 +4,19 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Int64
+from jaxtyping import Int64
 from torch import Tensor, nn
 
-from equimodal.data.split import Split
+from equimodal.data.split import Split, Views
 from equimodal.fusion.base import REGULAR, Flow, reset_recording
 from equimodal.metrics.utilization import utilization_rate
 from equimodal.models.network import Logits, Network, fused
 from equimodal.training.policies import modality_losses
 
-Flips = dict[str, Bool[Tensor, " n"]]
-
-BATCH = 500  # examples at a time; the size changes no result unless passes move running means
+# Examples at a time, and values of them: clips are large. The size changes no result unless passes
+# move running means.
+BATCH = 500
+VALUES = 2**24
 
 
 @torch.no_grad()
@@ -23,27 +24,27 @@ def predict(
     network: Network,
     split: Split,
     flow: Flow = REGULAR,
-    flips: Flips | None = None,
+    views: Views | None = None,
     *,
     batch_size: int = BATCH,
 ) -> Logits:
     """Return the logits of each branch for all examples; leaves the network in evaluation mode."""
     network.eval()
     slices = _slices(split, batch_size)
-    parts = [network(split.batch(index, flips).inputs, flow) for index in slices]
+    parts = [network(split.batch(index, views).inputs, flow) for index in slices]
     return {m: torch.cat([part[m] for part in parts]) for m in network.modalities}
 
 
 @torch.no_grad()
-def record_mean_squeezes(network: Network, train: Split, flips: Flips | None = None) -> None:
+def record_mean_squeezes(network: Network, train: Split, views: Views | None = None) -> None:
     """Take the training-set means that an isolated pass needs (Eq. 6), with the regular flow.
 
-    Batch norm is frozen; there is no augmentation unless `flips` asks for it.
+    Batch norm is frozen; there is no augmentation unless `views` asks for it.
     """
     network.eval()
     reset_recording(network)
     for index in _slices(train):
-        network(train.batch(index, flips).inputs, Flow(record=True, frozen=True))
+        network(train.batch(index, views).inputs, Flow(record=True, frozen=True))
 
 
 @torch.no_grad()
@@ -89,12 +90,12 @@ def score(
     network: Network,
     split: Split,
     flow: Flow = REGULAR,
-    flips: Flips | None = None,
+    views: Views | None = None,
     *,
     batch_size: int = BATCH,
 ) -> Score:
     """Evaluate the network on a split."""
-    logits = predict(network, split, flow, flips, batch_size=batch_size)
+    logits = predict(network, split, flow, views, batch_size=batch_size)
     loss = modality_losses(logits, split.labels).sum()
     hits = {m: (z.argmax(-1) == split.labels).float().mean() for m, z in with_fused(logits).items()}
     return Score({m: float(x) for m, x in hits.items()}, float(loss))
@@ -126,4 +127,6 @@ def _device(network: Network) -> torch.device:
 
 
 def _slices(split: Split, batch_size: int = BATCH) -> list[Int64[Tensor, " batch"]]:
-    return list(torch.arange(len(split), device=split.labels.device).split(batch_size))
+    values = sum(x[0].numel() for x in split.arrays.values())
+    size = min(batch_size, max(1, VALUES // values))
+    return list(torch.arange(len(split), device=split.labels.device).split(size))

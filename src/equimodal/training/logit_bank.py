@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from equimodal.data.split import Split, draw_flips, load_split
+from equimodal.data.split import Split, draw_views, load_split
 from equimodal.errors import UserError
 from equimodal.files import save_arrays
 from equimodal.models.network import Network, build_network
@@ -26,7 +26,12 @@ def evaluate_run(folder: Path, *, data: Path, out: Path, device: str = "cpu") ->
     """
     spec = read_spec(folder)
     load = partial(
-        load_split, data, modalities=spec.modalities, classes=spec.classes, device=device
+        load_split,
+        data,
+        modalities=spec.modalities,
+        classes=spec.classes,
+        clip=spec.augmentation.clip,
+        device=device,
     )
     test = load("test")
     bank = {"ids": test.ids, "labels": test.labels}
@@ -34,8 +39,8 @@ def evaluate_run(folder: Path, *, data: Path, out: Path, device: str = "cpu") ->
         network = build_network(spec, device)
         _load_weights(network, folder / "model.pt", device)
         train = load("train")
-        flips = draw_flips(train, spec.augmentation, [spec.seed, 0, 3])
-        record_mean_squeezes(network, train, flips if spec.switches.squeeze_flips else None)
+        views = draw_views(train, spec.augmentation, [spec.seed, 0, 3])
+        record_mean_squeezes(network, train, views if spec.switches.squeeze_flips else None)
         bank |= _answers(network, test)
     save_arrays(out, {name: x.cpu().numpy() for name, x in bank.items()})
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from equimodal.data.split import Split, draw_flips
+from equimodal.data.split import Split, draw_views
 from equimodal.fusion.base import REGULAR, Flow
 from equimodal.metrics.learning_speed import LearningSpeed
 from equimodal.models.network import Network, build_network
@@ -116,7 +116,7 @@ class Training:
     def _batches_left(self) -> Iterator[Tensor]:
         train = self.splits["train"]
         order = np.random.default_rng(self._seed("order")).permutation(len(train))
-        self._flips = draw_flips(train, self.spec.augmentation, self._seed("flips"))
+        self._views = draw_views(train, self.spec.augmentation, self._seed("flips"))
         batches = torch.from_numpy(order).to(self.device).split(self.spec.training.batch_size)
         yield from batches[self.progress.batch :]
 
@@ -127,7 +127,7 @@ class Training:
         return [OFFICIAL_SEED if shared else self.spec.seed, self.progress.epoch, uses.index(use)]
 
     def _step(self, index: Tensor) -> None:
-        batch = self.splits["train"].batch(index, self._flips)
+        batch = self.splits["train"].batch(index, self._views)
         self.network.train()
         record = train_step(
             self.network,
@@ -216,17 +216,17 @@ class Training:
         return row
 
     def _score(self, split: str) -> Score:
-        """Evaluate as the run's fidelity asks for: its mode, and its flips of the validation set."""
+        """Evaluate as the run's fidelity asks for: its mode, and its view of the validation set."""
         left_behind = self.spec.switches.evaluation_mode == "left_behind"
         flow = Flow(rebalance=self.policy.mode) if left_behind else REGULAR
-        flips = None
+        views = None
         if self.spec.switches.validation_flips and split == "validation":
             seed = self._seed("validation flips")
-            flips = draw_flips(self.splits[split], self.spec.augmentation, seed)
+            views = draw_views(self.splits[split], self.spec.augmentation, seed)
         # Where evaluation passes move the running means, their number matters: batches as in training.
         every_pass = self.spec.switches.mean_gate_updates == "every_pass"
         batch_size = self.spec.training.batch_size if every_pass else BATCH
-        return score(self.network, self.splits[split], flow, flips, batch_size=batch_size)
+        return score(self.network, self.splits[split], flow, views, batch_size=batch_size)
 
     def _mode_name(self) -> str:
         mode = REGULAR_MODE if self.policy.mode is None else int(self.policy.mode)
