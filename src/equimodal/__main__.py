@@ -68,18 +68,23 @@ def data_status(params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> Non
         raw, prepared = layout.raw(dataset.raw), layout.prepared(settings.scale, name)
         arrays = [prepared / f"{s}.{a}.npy" for s in dataset.splits for a in dataset.arrays]
         wanted = dataset.preparation
-        raw_files = [raw / file for file in module.raw_files(wanted)]
+        raw_files = module.raw_files(raw, wanted)
         print(describe(name, module.origin(wanted), status_of(raw_files), status_of(arrays)), "\n")
 
 
 @app.command()
-def prepare(dataset: Dataset, params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> None:
-    """Turn the raw files of a data set into arrays."""
+def prepare(
+    dataset: Dataset,
+    params: ParamsFile = DEFAULT_PARAMS,
+    scale: Scale = None,
+    processes: Annotated[int, typer.Option(min=1, help="How many share the work.")] = 1,
+) -> None:
+    """Turn the raw files of a data set into arrays; one that was stopped goes on."""
     settings = load_params(params, scale)
     chosen = settings.datasets[_one_of(dataset, settings.datasets, "data set")]
     out = layout.prepared(settings.scale, dataset)
     module = import_module(f"equimodal.data.{chosen.kind}")
-    module.prepare(layout.raw(chosen.raw), out, chosen.preparation)
+    module.prepare(layout.raw(chosen.raw), out, chosen.preparation, processes=processes)
 
 
 @app.command()

@@ -51,6 +51,16 @@ class Dataset(Section):
         return [*self.sources, "labels", "ids"]
 
     @property
+    def raw(self) -> str:
+        """Folder of the raw files below data/raw."""
+        raise NotImplementedError
+
+    @property
+    def preparation(self) -> dict[str, Any]:
+        """The settings that the raw files and the prepared arrays depend on."""
+        raise NotImplementedError
+
+    @property
     def splits(self) -> list[SplitName]:
         """The splits that are stored."""
         return ["train", "validation", "test"]
@@ -118,4 +128,128 @@ class ColoredMnist(Dataset):
         return self.model_dump(mode="json", include=fields)
 
 
-DatasetSettings = ColoredMnist
+class StandInObjects(Section):
+    """Parametric objects in place of ModelNet40's."""
+
+    train_per_class: Count
+    test_per_class: Count
+    seed: Annotated[int, Field(ge=0)]
+
+
+class ModelNet40(Dataset):
+    """Views of ModelNet40's objects: the sources are view0, the front, to view11."""
+
+    kind: Literal["modelnet40"]
+    source: Literal["new_12x", "v1", "meshes"]
+    size: Count
+    validation_share: Annotated[float, Field(ge=0, lt=1)]
+    validation_seed: int
+    stand_in: StandInObjects | None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        views = {f"view{v}" for v in range(12)}
+        if unknown := sorted(set(self.sources) - views):
+            raise ValueError(f"sources has {unknown}; the views are view0 to view11")
+        if self.stand_in is not None and self.source != "meshes":
+            raise ValueError(f"stand-ins are meshes, so source has to be meshes, not {self.source}")
+        return self
+
+    @property
+    def splits(self) -> list[SplitName]:
+        """The splits that are stored."""
+        return ["train", "validation", "test"] if self.validation_share else ["train", "test"]
+
+    @property
+    def validation(self) -> Literal["test", "validation"]:
+        """The split that checkpoints are chosen on."""
+        return "validation" if self.validation_share else "test"
+
+    @property
+    def raw(self) -> str:
+        """Folder of the raw files below data/raw."""
+        return "modelnet40" if self.stand_in is None else "modelnet40_stand_in"
+
+    @property
+    def preparation(self) -> dict[str, Any]:
+        """The settings that the raw files and the prepared arrays depend on."""
+        fields = {"source", "size", "validation_share", "validation_seed", "classes", "stand_in"}
+        views = sorted(int(source.removeprefix("view")) for source in self.sources)
+        return self.model_dump(mode="json", include=fields) | {"views": views}
+
+
+class StandInClips(Section):
+    """Synthetic gestures in place of NVGesture's."""
+
+    train_per_class: Annotated[int, Field(ge=3)]
+    test_per_class: Count
+    width: Annotated[int, Field(ge=32, multiple_of=2)]
+    height: Annotated[int, Field(ge=32, multiple_of=2)]
+    recorded: Count  # frames of a file
+    window: Count  # frames of a gesture
+    short: Count  # frames of one clip's window
+    seed: Annotated[int, Field(ge=0)]
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if not self.short <= self.window <= self.recorded - 2:
+            raise ValueError(
+                f"expected short <= window <= recorded - 2, given {self.short}, {self.window},"
+                f" {self.recorded}"
+            )
+        return self
+
+
+class NVGesture(Dataset):
+    """Color and depth clips of NVGesture."""
+
+    kind: Literal["nvgesture"]
+    list_version: Literal["v1", "v2"]
+    size: Count
+    frames: Count
+    validation_examples: Annotated[int, Field(ge=0)]
+    validation_seed: int
+    validation_subjects: tuple[int, ...] | None
+    stand_in: StandInClips | None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if unknown := sorted(set(self.sources) - {"color", "depth"}):
+            raise ValueError(f"sources has {unknown}; the sensors are color and depth")
+        if self.validation_subjects is not None and self.validation_examples:
+            raise ValueError("hold out validation_subjects or validation_examples, not both")
+        if self.stand_in is not None and self.classes not in (2, 4, 6, 8):
+            raise ValueError(f"stand-ins have 2, 4, 6 or 8 classes, not {self.classes}")
+        return self
+
+    @property
+    def arrays(self) -> list[str]:
+        """The arrays that are stored of each split; `lengths` says which frames are not padding."""
+        return [*super().arrays, "lengths"]
+
+    @property
+    def splits(self) -> list[SplitName]:
+        """The splits that are stored."""
+        held_out = self.validation_examples or self.validation_subjects
+        return ["train", "validation", "test"] if held_out else ["train", "test"]
+
+    @property
+    def validation(self) -> Literal["test", "validation"]:
+        """The split that checkpoints are chosen on."""
+        return "validation" if "validation" in self.splits else "test"
+
+    @property
+    def raw(self) -> str:
+        """Folder of the raw files below data/raw."""
+        return "nvgesture" if self.stand_in is None else "nvgesture_stand_in"
+
+    @property
+    def preparation(self) -> dict[str, Any]:
+        """The settings that the raw files and the prepared arrays depend on."""
+        fields = {"list_version", "size", "frames", "validation_examples", "validation_seed"}
+        return self.model_dump(
+            mode="json", include={*fields, "validation_subjects", "classes", "stand_in"}
+        )
+
+
+DatasetSettings = Annotated[ColoredMnist | ModelNet40 | NVGesture, Field(discriminator="kind")]

@@ -17,7 +17,7 @@ import numpy as np
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
-from equimodal.datasets import DatasetSettings, Name
+from equimodal.datasets import DatasetSettings, Name, NVGesture
 from equimodal.errors import UserError
 from equimodal.spec import (
     POLICY_SECTION,
@@ -107,11 +107,14 @@ class Params(Section):
                     f"{section} has {unknown}, but datasets has {sorted(self.datasets)}"
                 )
         for name, settings in self.rubi.items():
-            if settings.modality not in self.datasets[name].sources:
+            branches = {b for inputs in self.datasets[name].inputs.values() for b in inputs}
+            if settings.modality not in branches:
                 raise ValueError(
-                    f"rubi.{name}.modality is {settings.modality!r}; {name} has"
-                    f" {sorted(self.datasets[name].sources)}"
+                    f"rubi.{name}.modality is {settings.modality!r}; inputs of {name} have the"
+                    f" branches {sorted(branches)}"
                 )
+        for name, seen in self.augmentation.items():
+            _check_augmentation(name, seen, self.datasets[name])
         if self.fidelity not in self.presets:
             raise ValueError(
                 f"fidelity is {self.fidelity!r}; the presets are {sorted(self.presets)}"
@@ -150,6 +153,24 @@ class Params(Section):
                         f" inputs {single}; they take [vanilla]: there is nothing to balance"
                     )
         return self
+
+
+def _check_augmentation(name: str, seen: Augmentation, dataset: DatasetSettings) -> None:
+    """Raise ValueError if what is seen of a data set's examples is not in them."""
+    where = f"augmentation.{name}"
+    if not isinstance(dataset, NVGesture):
+        if seen.clip is not None:
+            raise ValueError(f"{where}.clip is for clips; {name} has images")
+        return
+    if seen.clip is None:
+        raise ValueError(f"{where}.clip is missing: which frames and square of a clip are seen")
+    if seen.clip.frames > dataset.frames or seen.clip.crop > dataset.size:
+        raise ValueError(
+            f"{where}.clip sees {seen.clip.frames} frames of {seen.clip.crop} pixels; datasets.{name}"
+            f" stores {dataset.frames} of {dataset.size}"
+        )
+    if unknown := [label for pair in seen.flip_swaps for label in pair if label >= dataset.classes]:
+        raise ValueError(f"{where}.flip_swaps has {unknown}; labels go to {dataset.classes - 1}")
 
 
 def load_params(path: Path = Path("params.yaml"), scale: str | None = None) -> Params:

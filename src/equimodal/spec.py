@@ -63,6 +63,7 @@ class ResNet18(Section):
     """The ResNet-18 branch of ModelNet40."""
 
     kind: Literal["resnet18"]
+    width: Positive
     fused_after: Annotated[tuple[Annotated[int, Field(ge=1, le=4)], ...], Field(min_length=1)]
 
 

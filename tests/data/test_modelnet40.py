@@ -30,7 +30,7 @@ SETTINGS = {
     "classes": 2,
     "stand_in": False,
 }
-NEW, V1, OFF = ({**SETTINGS, "source": source} for source in ("new_12x", "v1", "off"))
+NEW, V1, OFF = ({**SETTINGS, "source": source} for source in ("new_12x", "v1", "meshes"))
 HELD_OUT = list(range(10))
 random.Random(10).shuffle(HELD_OUT)
 HELD_OUT = sorted(HELD_OUT[:2])
@@ -160,7 +160,7 @@ def test_v1_is_read_as_well(raw, out):
 
 
 def test_meshes_are_rendered_as_in_new_12x(raw, out):
-    modelnet40_standin.write(raw, seed=0, train_per_class=2, test_per_class=1)
+    modelnet40_standin.write(raw, seed=0, classes=10, train_per_class=2, test_per_class=1)
     prepare(raw, out, {**OFF, "size": 32, "classes": None}, processes=2)
     path = raw / "ModelNet40/airplane/test/airplane_0003.off"
     drawn = Renderer("new_12x", 32).draw(read_off(path), [0, 6])
@@ -171,7 +171,7 @@ def test_meshes_are_rendered_as_in_new_12x(raw, out):
 
 
 def test_examples_are_kept_of_stand_ins_only(raw, out):
-    modelnet40_standin.write(raw, seed=0, train_per_class=2, test_per_class=1)
+    modelnet40_standin.write(raw, seed=0, classes=10, train_per_class=2, test_per_class=1)
     prepare(raw, out, {**OFF, "size": 32, "classes": None, "stand_in": True})
     with np.load(out / "examples.npz") as examples:
         assert examples["test.view6"].shape == (10, 32, 32, 1)
@@ -375,14 +375,14 @@ def test_every_bad_rendering_is_counted_and_ten_are_named(raw, out):
 
 @pytest.mark.parametrize("content", [b"", b"OFF\n3 1 0\n0 0 0\n"], ids=["empty", "truncated"])
 def test_a_bad_mesh_is_named(raw, out, content):
-    modelnet40_standin.write(raw, seed=0, train_per_class=1, test_per_class=1)
+    modelnet40_standin.write(raw, seed=0, classes=10, train_per_class=1, test_per_class=1)
     (raw / "ModelNet40/cup/test/cup_0002.off").write_bytes(content)
     with pytest.raises(UserError, match=r"(?s)1 of 20 files are bad.*cup_0002\.off"):
         prepare(raw, out, {**OFF, "classes": 10, "validation_share": 0})
 
 
 def test_a_mesh_that_is_a_point_is_named(raw, out):
-    modelnet40_standin.write(raw, seed=0, train_per_class=1, test_per_class=1)
+    modelnet40_standin.write(raw, seed=0, classes=10, train_per_class=1, test_per_class=1)
     point = b"OFF\n1 1 0\n0 0 0\n3 0 0 0\n"
     (raw / "ModelNet40/cup/test/cup_0002.off").write_bytes(point)
     with pytest.raises(UserError, match=r"cup_0002\.off: the mesh has the extent 0"):

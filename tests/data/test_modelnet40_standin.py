@@ -9,7 +9,7 @@ from equimodal.data.render import Renderer
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("standin")
-    write(folder, seed=0, train_per_class=3, test_per_class=1)
+    write(folder, seed=0, classes=10, train_per_class=3, test_per_class=1)
     return folder / "ModelNet40"
 
 
@@ -48,15 +48,15 @@ def test_meshes_are_simple_and_no_two_are_the_same(folder):
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_one_others(folder, tmp_path):
-    write(tmp_path / "again", seed=0, train_per_class=3, test_per_class=1)
-    write(tmp_path / "other", seed=1, train_per_class=3, test_per_class=1)
+    write(tmp_path / "again", seed=0, classes=10, train_per_class=3, test_per_class=1)
+    write(tmp_path / "other", seed=1, classes=10, train_per_class=3, test_per_class=1)
     ours = contents(folder)
     assert contents(tmp_path / "again/ModelNet40") == ours
     assert not set(contents(tmp_path / "other/ModelNet40").values()) & set(ours.values())
 
 
 def test_an_object_stays_the_same_when_there_are_more(folder, tmp_path):
-    write(tmp_path, seed=0, train_per_class=1, test_per_class=1)
+    write(tmp_path, seed=0, classes=10, train_per_class=1, test_per_class=1)
     more = {read_off(p).vertices.tobytes() for p in folder.rglob("*.off")}
     assert {read_off(p).vertices.tobytes() for p in tmp_path.rglob("*.off")} <= more
 

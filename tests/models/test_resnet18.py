@@ -19,7 +19,7 @@ VIEW = Modality(
 
 def network(views):
     spec = expand_runs(load_params(ROOT / "params.yaml", "demo"))[RUN]
-    settings = ResNet18(kind="resnet18", fused_after=(2, 3, 4))
+    settings = ResNet18(kind="resnet18", width=1.0, fused_after=(2, 3, 4))
     modalities = dict.fromkeys(views, VIEW)
     changes = {"network": settings, "modalities": modalities, "classes": 40}
     return build_network(spec.model_copy(update=changes))

@@ -1,12 +1,13 @@
 # What the rules share: the runs that params.yaml asks for, and the code that each rule runs.
 import json
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
+from equimodal import layout
 from equimodal.code import code_hash
-from equimodal.data.mnist import FILES, GIVEN, ORIGINS
 from equimodal.errors import UserError
 from equimodal.files import require_writable
 from equimodal.figures import FIGURES
@@ -29,12 +30,29 @@ except UserError as error:
 
 SCALE = PARAMS.scale
 RUNS = expand_runs(PARAMS)
-DIGITS = PARAMS.datasets["colored_mnist"].digits
-RAW_FILES = collect("data/raw/{digits}/{file}", digits=DIGITS, file=FILES[DIGITS])
-GIVEN_FILES = collect("data/raw/{digits}/{file}", digits=DIGITS, file=GIVEN[DIGITS])
-if missing := [file for file in GIVEN_FILES if not Path(file).is_file()]:
-    raise WorkflowError(f"{missing[0]} is missing: {ORIGINS[DIGITS].by_hand}")
 BANKS = collect("results/{scale}/runs/{run}/logits.npz", scale=SCALE, run=RUNS)
+USED = sorted({spec.dataset for spec in RUNS.values()})  # data sets
+DATA_MODULES = {
+    name: import_module(f"equimodal.data.{dataset.kind}")
+    for name, dataset in PARAMS.datasets.items()
+}
+# Decoding and drawing is shared by all cores; digits are done in seconds.
+PROCESSES = {
+    name: 1 if dataset.kind == "colored_mnist" else workflow.cores or 1
+    for name, dataset in PARAMS.datasets.items()
+}
+FETCHED, RAW_FILES = {}, {}
+for name, module in DATA_MODULES.items():
+    folder, wanted = (
+        layout.raw(PARAMS.datasets[name].raw),
+        PARAMS.datasets[name].preparation,
+    )
+    RAW_FILES[name] = list(map(str, module.raw_files(folder, wanted)))
+    brought = {str(folder / file) for file in module.fetched(wanted)}
+    FETCHED[name] = [file for file in RAW_FILES[name] if file in brought]
+    lacking = [f for f in RAW_FILES[name] if f not in brought and not Path(f).exists()]
+    if name in USED and lacking:
+        raise WorkflowError(f"{lacking[0]} is missing: {module.origin(wanted).by_hand}")
 TABLES = ["runs.csv", "table1.csv", "table1.md"]
 HERE = Path(workflow.basedir)
 PUBLISHED = str(HERE / "src/equimodal/analysis/published.csv")
@@ -52,32 +70,48 @@ PRODUCTS = [
 
 wildcard_constraints:
     scale=SCALE,
-    dataset="|".join(PARAMS.datasets),
     figure="|".join(FIGURES),
 
 
 def prepared_of_run(wildcards):
     spec = spec_of(wildcards)
-    sources = sorted({m.source for m in spec.modalities.values()})
+    dataset = PARAMS.datasets[spec.dataset]
+    others = (
+        set(dataset.arrays) - set(dataset.sources) - {"colors"}
+    )  # which no network is given
+    sources = {m.source for m in spec.modalities.values()}
     return collect(
         "data/prepared/{scale}/{dataset}/{split}.{array}.npy",
         scale=SCALE,
         dataset=spec.dataset,
-        split=PARAMS.datasets[spec.dataset].splits,
-        array=["labels", "ids", *sources],
+        split=dataset.splits,
+        array=sorted(sources | others),
     )
 
 
-def prepared_files():
-    """What `prepare` makes of each data set: arrays of each split, and examples for Figure 6."""
+def prepared_files(dataset):
+    """What `prepare` makes of a data set: arrays of each split, and examples for a figure.
+
+    Examples are shown around, so there are none of data that may not be.
+    """
+    settings = PARAMS.datasets[dataset]
+    shown = settings.kind == "colored_mnist" or settings.stand_in
     return [
-        "data/prepared/{scale}/{dataset}/examples.npz",
+        *([f"data/prepared/{SCALE}/{dataset}/examples.npz"] if shown else []),
         *collect(
-            "data/prepared/{{scale}}/{{dataset}}/{split}.{array}.npy",
-            split=PARAMS.datasets["colored_mnist"].splits,
-            array=["color", "gray", "colors", "labels", "ids"],
+            "data/prepared/{scale}/{dataset}/{split}.{array}.npy",
+            scale=SCALE,
+            dataset=dataset,
+            split=settings.splits,
+            array=settings.arrays,
         ),
     ]
+
+
+def stand_in_code(dataset):
+    settings = PARAMS.datasets[dataset]
+    made = settings.kind != "colored_mnist" and settings.stand_in
+    return code_hash(f"equimodal.data.{settings.kind}_standin") if made else None
 
 
 def figure_inputs(wildcards):
@@ -118,8 +152,17 @@ def branch_module(wildcards):
     return f"equimodal.models.{spec_of(wildcards).network.kind}"
 
 
-def settings_of_dataset(wildcards):
-    return json.dumps(PARAMS.datasets[wildcards.dataset].preparation, sort_keys=True)
+def settings_of_dataset(dataset):
+    return json.dumps(PARAMS.datasets[dataset].preparation, sort_keys=True)
+
+
+def settings_of_raw(dataset):
+    """What decides which raw files are fetched or made."""
+    wanted = PARAMS.datasets[dataset].preparation
+    keys = ("digits", "source", "classes", "stand_in", "list_version")
+    return json.dumps(
+        {key: wanted[key] for key in keys if key in wanted}, sort_keys=True
+    )
 
 
 def experiments():

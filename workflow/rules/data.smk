@@ -1,30 +1,43 @@
-rule fetch:
-    output:
-        RAW_FILES,
-    log:
-        "results/{scale}/logs/fetch.log".format(scale=SCALE),
-    benchmark:
-        "results/{scale}/benchmarks/fetch.tsv".format(scale=SCALE)
-    message:
-        "Fetch the digits of Colored-and-gray-MNIST."
-    shell:
-        "equimodal fetch colored_mnist --scale {SCALE} > {log} 2>&1"
+# Two rules for each data set: what it is made of and from differs.
+for dataset in PARAMS.datasets:
 
+    if FETCHED[dataset]:
 
-rule prepare:
-    input:
-        raw=RAW_FILES,
-        given=GIVEN_FILES,
-    output:
-        prepared_files(),
-    log:
-        "results/{scale}/logs/prepare/{dataset}.log",
-    benchmark:
-        "results/{scale}/benchmarks/prepare/{dataset}.tsv"
-    params:
-        settings=settings_of_dataset,
-        code=code_hash("equimodal.data.colored_mnist"),
-    message:
-        "Prepare {wildcards.dataset}."
-    shell:
-        "equimodal prepare {wildcards.dataset} --scale {wildcards.scale} > {log} 2>&1"
+        rule:
+            name:
+                f"fetch_{dataset}"
+            output:
+                FETCHED[dataset],
+            log:
+                f"results/{SCALE}/logs/fetch/{dataset}.log",
+            benchmark:
+                f"results/{SCALE}/benchmarks/fetch/{dataset}.tsv"
+            params:
+                settings=settings_of_raw(dataset),
+                code=stand_in_code(dataset),
+                dataset=dataset,
+            message:
+                "Fetch {params.dataset}."
+            shell:
+                "equimodal fetch {params.dataset} --scale {SCALE} > {log} 2>&1"
+
+    rule:
+        name:
+            f"prepare_{dataset}"
+        input:
+            RAW_FILES[dataset],
+        output:
+            prepared_files(dataset),
+        log:
+            f"results/{SCALE}/logs/prepare/{dataset}.log",
+        benchmark:
+            f"results/{SCALE}/benchmarks/prepare/{dataset}.tsv"
+        threads: PROCESSES[dataset]
+        params:
+            settings=settings_of_dataset(dataset),
+            code=code_hash(f"equimodal.data.{PARAMS.datasets[dataset].kind}"),
+            dataset=dataset,
+        message:
+            "Prepare {params.dataset}."
+        shell:
+            "equimodal prepare {params.dataset} --scale {SCALE} --processes {threads} > {log} 2>&1"

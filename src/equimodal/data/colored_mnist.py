@@ -30,9 +30,15 @@ def origin(settings: dict[str, Any]) -> Origin:
     return mnist.ORIGINS[settings["digits"]]
 
 
-def raw_files(settings: dict[str, Any]) -> tuple[str, ...]:
-    """Names of the raw files, those that the user has to give included."""
-    return mnist.FILES[settings["digits"]] + mnist.GIVEN[settings["digits"]]
+def fetched(settings: dict[str, Any]) -> tuple[str, ...]:
+    """Names of the raw files that `fetch` makes or downloads."""
+    return mnist.FILES[settings["digits"]]
+
+
+def raw_files(folder: Path, settings: dict[str, Any]) -> list[Path]:
+    """What `prepare` reads: what is fetched, and what the user has to give."""
+    digits = settings["digits"]
+    return [folder / name for name in mnist.FILES[digits] + mnist.GIVEN[digits]]
 
 
 def fetch(folder: Path, settings: dict[str, Any], *, mirror: str | None) -> None:
@@ -40,7 +46,7 @@ def fetch(folder: Path, settings: dict[str, Any], *, mirror: str | None) -> None
     mnist.fetch(folder, settings["digits"], mirror=mirror)
 
 
-def prepare(raw: Path, out: Path, settings: dict[str, Any]) -> None:
+def prepare(raw: Path, out: Path, settings: dict[str, Any], *, processes: int = 1) -> None:
     """Write each split as `<split>.<array>.npy` into `out`, and `examples.npz` for a figure.
 
     Arrays, n examples each: `color` uint8 (n, 28, 28, 3), `gray` uint8 (n, 28, 28, 1), `colors`
@@ -50,6 +56,7 @@ def prepare(raw: Path, out: Path, settings: dict[str, Any]) -> None:
         raw: Folder with the idx files.
         out: Made if missing.
         settings: `ColoredMnist.preparation` of params.yaml.
+        processes: Not used: one is done in seconds.
 
     Raises:
         UserError: If a raw file is missing or damaged, or there are too few examples.

@@ -44,6 +44,11 @@ def download(
         _fetch_one(folder, file, sha256, urls, wanted=f"{name}/{file}")
 
 
+def mirror_folder(mirror: str | None) -> Path | None:
+    """Return the mirror if it is a folder."""
+    return None if mirror is None or "://" in mirror else Path(mirror).expanduser()
+
+
 def _mirror_address(mirror: str, name: str) -> str:
     base = mirror if "://" in mirror else Path(mirror).expanduser().resolve().as_uri()
     return f"{base.rstrip('/')}/{name}"

@@ -1,7 +1,7 @@
 """ModelNet40: views of 12,311 CAD models in 40 categories (paper, App. A).
 
 Three sources, one prepared form. `new_12x` are the renderings that the paper uses, `v1` the older
-ones of a third of the models, `off` the meshes themselves, of which we draw the views of `new_12x`.
+ones of a third of the models, `meshes` the meshes themselves, of which we draw the views of `new_12x`.
 Only the views that are asked for are decoded or drawn.
 """
 
@@ -10,6 +10,7 @@ import multiprocessing
 import os
 import re
 import signal
+import sys
 import threading
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
@@ -27,11 +28,14 @@ from jaxtyping import UInt8
 from numpy import ndarray
 from PIL import Image
 
+from equimodal.data import modelnet40_standin as standin
 from equimodal.data.archive import SUFFIXES, Archive, open_archive, stream
+from equimodal.data.download import download, mirror_folder
 from equimodal.data.off import parse_off
+from equimodal.data.status import Origin
 from equimodal.data.unfinished import UnfinishedArrays
 from equimodal.errors import UserError
-from equimodal.files import require_writable, save_arrays, write_aside
+from equimodal.files import make_folder, require_writable, save_arrays, write_aside
 from equimodal.progress import show_progress
 
 if TYPE_CHECKING:
@@ -43,7 +47,7 @@ CHUNK = 32  # jobs that a process is given at once
 SHOWN = 10  # bad files that a message names
 
 SplitName = Literal["train", "test"]
-SourceName = Literal["new_12x", "v1", "off"]
+SourceName = Literal["new_12x", "v1", "meshes"]
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,7 @@ class Source:
     archives: tuple[str, ...]  # names of archives, as patterns without suffix
     file: re.Pattern[str]  # groups `name` and, of a rendering, `view`
     get: str
+    default: str  # name of the archive as it comes
 
 
 SOURCES: dict[SourceName, Source] = {
@@ -65,6 +70,7 @@ SOURCES: dict[SourceName, Source] = {
         " (1.6 GB; reported dead, a mirror that people name is"
         " https://cloud.tsinghua.edu.cn/f/dd9ef45fb00e427eae23/?dl=1), as shaded_images.tar.gz or"
         " unpacked to modelnet40_images_new_12x/",
+        "shaded_images.tar.gz",
     ),
     "v1": Source(
         "modelnet40v1",
@@ -72,15 +78,21 @@ SOURCES: dict[SourceName, Source] = {
         re.compile(r"(?P<name>.+)_(?P<view>\d{3})\.jpg"),
         "older renderings of 3,983 models: http://maxwell.cs.umass.edu/mvcnn-data/modelnet40v1.tar"
         " (204 MB), as modelnet40v1.tar or unpacked to modelnet40v1/",
+        "modelnet40v1.tar",
     ),
-    "off": Source(
+    "meshes": Source(
         "ModelNet40",
         ("ModelNet40*",),
         re.compile(r"(?P<name>.+)\.off"),
         "the meshes, which are rendered here: http://modelnet.cs.princeton.edu/ModelNet40.zip"
         " (2.0 GB), as ModelNet40.zip or unpacked to ModelNet40/",
+        "ModelNet40.zip",
     ),
 }
+
+ADDRESS = "http://modelnet.cs.princeton.edu"
+SHA256 = {"ModelNet40.zip": "42dc3e656932e387f554e25a4eb2cc0e1a1bd3ab54606e2a9eae444c60e536ac"}
+LICENCE = "for academic research only; meshes and renderings may not be passed on"
 
 
 @dataclass(frozen=True)
@@ -108,6 +120,59 @@ Done = tuple[int, list[str]]  # how many jobs, and what is wrong with those that
 
 class _ColorError(Exception):
     """A rendering that is not gray where all were thought to be."""
+
+
+def origin(settings: dict[str, Any]) -> Origin:
+    """Where the objects come from."""
+    if settings["stand_in"]:
+        return Origin("made by this program: stand-ins, none of ModelNet40's models", "ours: MIT")
+    source = SOURCES[settings["source"]]
+    if source.default in SHA256:
+        return Origin(source.get, LICENCE)
+    return Origin(source.get, LICENCE, f"put {source.default} into data/raw/modelnet40")
+
+
+def fetched(settings: dict[str, Any]) -> tuple[str, ...]:
+    """Names of the raw files that `fetch` makes or downloads."""
+    if settings["stand_in"]:
+        return (standin.MARKER,)
+    return tuple({SOURCES[settings["source"]].default} & SHA256.keys())
+
+
+def raw_files(folder: Path, settings: dict[str, Any]) -> list[Path]:
+    """What `prepare` reads: the source's folder or archive, as far as it is there."""
+    if settings["stand_in"]:
+        return [folder / standin.MARKER]
+    source = SOURCES[settings["source"]]
+    return _candidates(folder, source)[:1] or [folder / source.default]
+
+
+def fetch(folder: Path, settings: dict[str, Any], *, mirror: str | None) -> None:
+    """Make the stand-ins, or bring the source.
+
+    Meshes are downloaded. Renderings have no published checksum, so that they have to be given: in
+    `folder`, or in a mirror that is a folder.
+
+    Raises:
+        UserError: If the source can not be had; says where to get it.
+    """
+    if settings["stand_in"]:
+        standin.write(folder, classes=settings["classes"], **settings["stand_in"])
+        return
+    source = SOURCES[settings["source"]]
+    if _candidates(folder, source):
+        find_raw(folder, settings["source"])
+    elif source.default in SHA256:
+        wanted = {source.default: SHA256[source.default]}
+        download(folder, name="modelnet40", files=wanted, addresses=[ADDRESS], mirror=mirror)
+    elif (mirrored := mirror_folder(mirror)) and _candidates(mirrored / "modelnet40", source):
+        given = _candidates(mirrored / "modelnet40", source)[0]
+        print(f"{given} is taken as it is: it has no published checksum", file=sys.stderr)
+        make_folder(folder)
+        with write_aside(folder / given.name) as aside:
+            aside.symlink_to(given.resolve())
+    else:
+        find_raw(folder, settings["source"])
 
 
 def prepare(raw: Path, out: Path, settings: dict[str, Any], *, processes: int = 1) -> None:
@@ -156,9 +221,7 @@ def find_raw(raw: Path, source: SourceName) -> Archive:
         UserError: If there is none; says where to get each source. Also as `open_archive`.
     """
     wanted = SOURCES[source]
-    candidates = [raw / wanted.folder] if (raw / wanted.folder).is_dir() else []
-    for pattern in wanted.archives:
-        candidates += sorted(p for s in SUFFIXES for p in raw.glob(pattern + s))
+    candidates = _candidates(raw, wanted)
     if not candidates:
         others = "".join(f"\n  {name}: {s.get}" for name, s in SOURCES.items())
         raise UserError(
@@ -166,6 +229,13 @@ def find_raw(raw: Path, source: SourceName) -> Archive:
             f" params.yaml (now {source}):{others}"
         )
     return open_archive(candidates[0])
+
+
+def _candidates(raw: Path, source: Source) -> list[Path]:
+    """The folder of a source, if it is there, and its archives."""
+    folder = raw / source.folder
+    archives = [p for a in source.archives for s in SUFFIXES for p in sorted(raw.glob(a + s))]
+    return ([folder] if folder.is_dir() else []) + archives
 
 
 def _list_objects(
@@ -185,7 +255,7 @@ def _list_objects(
             continue
         classes.add(below[0])
         if match := wanted.file.fullmatch(below[2]):
-            of = views if source == "off" else [v for v in views if v + 1 == int(match["view"])]
+            of = views if source == "meshes" else [v for v in views if v + 1 == int(match["view"])]
             of_class = found.setdefault((below[0], below[1]), {})
             of_class.setdefault(match["name"], {}).update(dict.fromkeys(of, path))
     if not classes:
@@ -195,7 +265,7 @@ def _list_objects(
     for split, shapes in objects.items():
         for label, name in enumerate(names):
             if (name, split) not in found:
-                kind = "meshes" if source == "off" else "images"
+                kind = "meshes" if source == "meshes" else "images"
                 raise UserError(f"{archive.path} has no {kind} in {name}/{split}")
             shapes += [Shape(n, label, files) for n, files in sorted(found[name, split].items())]
     lacking = [
@@ -346,7 +416,7 @@ class _Worker:
 
     def _images(self, content: bytes, job: Job) -> UInt8[ndarray, "views size size channels"]:
         where = f"{self.archive.path}: {job.file}"
-        if self.source == "off":
+        if self.source == "meshes":
             mesh = parse_off(content, where)
             try:
                 return self._renderer.draw(mesh, job.views)[..., None]

@@ -5,6 +5,7 @@ looks to -y as in ModelNet40, and a rear that looks different; sizes and details
 Numbers made from them say nothing about ModelNet40.
 """
 
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from numpy import ndarray
 from numpy.random import Generator
 
 from equimodal.data.off import Mesh, write_off
+from equimodal.errors import UserError
 from equimodal.files import write_aside
 
 README = """\
@@ -23,8 +25,15 @@ SEGMENTS = 20  # corners of what is round
 TURN = 20.0  # degrees, how far an object may be turned away from the front
 
 
-def write(folder: Path, *, seed: int, train_per_class: int, test_per_class: int) -> None:
+MARKER = "ModelNet40/README.txt"  # written last
+
+
+def write(
+    folder: Path, *, seed: int, classes: int, train_per_class: int, test_per_class: int
+) -> None:
     """Write `ModelNet40/<class>/<train or test>/<class>_0001.off` and on, and a README.txt.
+
+    What another call left there is removed.
 
     Every third file has its counts on the line of `OFF`, as part of ModelNet40 has. An object
     stays the same whatever the counts.
@@ -32,11 +41,12 @@ def write(folder: Path, *, seed: int, train_per_class: int, test_per_class: int)
     Raises:
         UserError: If they can not be written.
     """
+    if classes > len(CLASSES):
+        raise UserError(f"there are stand-ins of {len(CLASSES)} classes, not of {classes}")
     top = folder / "ModelNet40"
-    with write_aside(top / "README.txt") as aside:
-        aside.write_text(README.format(seed=seed))
+    shutil.rmtree(top, ignore_errors=True)
     counts = {"train": train_per_class, "test": test_per_class}
-    for label, name in enumerate(CLASSES):
+    for label, name in enumerate(list(CLASSES)[:classes]):
         number = 0
         for part, (split, count) in enumerate(counts.items()):
             for i in range(count):
@@ -45,6 +55,8 @@ def write(folder: Path, *, seed: int, train_per_class: int, test_per_class: int)
                 path = top / name / split / f"{name}_{number:04d}.off"
                 mesh = _placed(make(name, random), random)
                 write_off(path, mesh, counts_apart=number % 3 != 0)
+    with write_aside(folder / MARKER) as aside:
+        aside.write_text(README.format(seed=seed))
 
 
 def make(name: str, random: Generator) -> Mesh:
