@@ -64,7 +64,10 @@ def test_an_unknown_run_is_refused(refused, verb):
 
 @pytest.mark.parametrize("verb", ["fetch", "prepare"])
 def test_an_unknown_data_set_is_refused(refused, verb):
-    assert "there is no data set 'mnist'; there are ['colored_mnist']" in refused(verb, "mnist")
+    assert (
+        "there is no data set 'mnist'; there are ['colored_mnist', 'modelnet40', 'nvgesture']"
+        in refused(verb, "mnist")
+    )
 
 
 def test_an_unknown_figure_is_refused(refused):

@@ -18,7 +18,7 @@ MISTAKES = {
             "\nrubi:\n",
             "\nrubi:\n  other: {modality: a, hidden_layers: 1, weight: 1.0}\n",
         ),
-        "rubi has ['other'], but datasets has ['colored_mnist']",
+        "rubi has ['other'], but datasets has ['colored_mnist', 'modelnet40', 'nvgesture']",
     ),
     "rubi on inputs without its modality": (
         (
@@ -134,9 +134,43 @@ MISTAKES = {
         ("params.yaml", "- [0.5, 0.1, 0.9] ", "# "),
         "coloring.palette has 9 colors for 10 classes",
     ),
+    "a view that no object has": (
+        ("params.yaml", "      view8: *view", "      view12: *view"),
+        "sources has ['view12']; the views are view0 to view11",
+    ),
+    "stand-ins of renderings": (
+        (TINY, "source: meshes", "source: new_12x"),
+        f"{TINY}: datasets.modelnet40: stand-ins are meshes, so source has to be meshes, not new_12x",
+    ),
+    "more frames than are stored": (
+        (TINY, "frames: 8, crop: 16", "frames: 11, crop: 16"),
+        (
+            "augmentation.nvgesture.clip sees 11 frames of 16 pixels; datasets.nvgesture stores 10 of 18"
+        ),
+    ),
+    "clips of images": (
+        (
+            "params.yaml",
+            "flip: 0.0, shared: true",
+            "flip: 0.0, shared: true, clip: {frames: 1, crop: 1, evaluated: all}",
+        ),
+        "augmentation.colored_mnist.clip is for clips; colored_mnist has images",
+    ),
+    "clips of which nothing is seen": (
+        (TINY, "    clip: {frames: 8, crop: 16, evaluated: center}", "    clip: null"),
+        "augmentation.nvgesture.clip is missing",
+    ),
+    "swapped labels that are not there": (
+        ("params.yaml", "flip_swaps: []", "flip_swaps: [[0, 5]]"),
+        "augmentation.nvgesture.flip_swaps has [5]; labels go to 1",
+    ),
+    "two ways of holding out": (
+        ("params.yaml", "validation_subjects: null", "validation_subjects: [1]"),
+        "datasets.nvgesture: hold out validation_subjects or validation_examples, not both",
+    ),
     "text in place of keys": (
-        (TINY, "\nsweeps:\n  colored_mnist: {count: 1}\n", "\nsweeps: many\n"),
-        f"{TINY}: sweeps",
+        (TINY, "  colored_mnist: {count: 1}\n", "  colored_mnist: many\n"),
+        f"{TINY}: sweeps.colored_mnist",
     ),
 }
 
@@ -153,7 +187,7 @@ def test_a_mistake_in_the_settings_gives_one_line_that_names_file_and_key(projec
 
 def test_what_is_not_yaml_is_refused_by_file_and_line(project):
     project.edit(TINY, "widths: [2, 2, 2, 2]", "widths: [2, 2, 2, 2")
-    with pytest.raises(UserError, match=rf"(?s){TINY} can not be read as YAML.*line 1\d"):
+    with pytest.raises(UserError, match=rf"(?s){TINY} can not be read as YAML.*line 2\d"):
         load_params()
 
 

@@ -71,3 +71,32 @@ def test_branches_cut_differently_are_refused():
     short.stages = nn.ModuleList([nn.Identity()])
     with pytest.raises(ValueError, match="as many stages"):
         Network({"a": ResNet18Branch(3, 2), "b": short}, {})
+
+
+@torch.no_grad()
+def test_the_branch_computes_what_torchvision_s_resnet18_does():
+    from torchvision.models import resnet18  # once our own module has made it importable
+
+    torch.manual_seed(0)
+    theirs, ours = resnet18(num_classes=5), ResNet18Branch(3, 5)
+    values = [x.clone() for x in theirs.state_dict().values()]
+    names = list(ours.state_dict())
+    ours.load_state_dict(dict(zip(names, values, strict=True)))
+    theirs.eval()
+    ours.eval()
+    x = torch.rand(2, 3, 64, 64)
+    features = x
+    for stage in ours.stages:
+        features = stage(features)
+    torch.testing.assert_close(ours.head(features), theirs(x))
+
+
+def test_a_narrow_branch_has_as_much_of_every_width():
+    narrow = ResNet18Branch(3, 5, width=0.125)
+    assert narrow.widths == (8, 16, 32, 64)
+    assert [s[-1].conv2.out_channels for s in (narrow.stages[0][1], *narrow.stages[1:])] == [
+        8,
+        16,
+        32,
+        64,
+    ]
