@@ -24,7 +24,7 @@ TURN = 20.0  # degrees, how far an object may be turned away from the front
 
 
 def write(folder: Path, *, seed: int, train_per_class: int, test_per_class: int) -> None:
-    """Write `ModelNet40/<class>/<train or test>/<class>_0001.off` and on, and a README.txt.
+    """Write `ModelNet40/<class>/<train or test>/<class>_0001.off` and on; last, a README.txt.
 
     Every third file has its counts on the line of `OFF`, as part of ModelNet40 has. An object
     stays the same whatever the counts.
@@ -33,8 +33,6 @@ def write(folder: Path, *, seed: int, train_per_class: int, test_per_class: int)
         UserError: If they can not be written.
     """
     top = folder / "ModelNet40"
-    with write_aside(top / "README.txt") as aside:
-        aside.write_text(README.format(seed=seed))
     counts = {"train": train_per_class, "test": test_per_class}
     for label, name in enumerate(CLASSES):
         number = 0
@@ -45,6 +43,8 @@ def write(folder: Path, *, seed: int, train_per_class: int, test_per_class: int)
                 path = top / name / split / f"{name}_{number:04d}.off"
                 mesh = _placed(make(name, random), random)
                 write_off(path, mesh, counts_apart=number % 3 != 0)
+    with write_aside(top / "README.txt") as aside:
+        aside.write_text(README.format(seed=seed))
 
 
 def make(name: str, random: Generator) -> Mesh:
