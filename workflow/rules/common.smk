@@ -51,7 +51,8 @@ for name, module in DATA_MODULES.items():
     RAW_FILES[name] = module.raw_files(folder, wanted)
     # What only a user can give is an output while it is missing: the job says what to do. Once it
     # is there it is nobody's output, since Snakemake removes outputs.
-    FETCHED[name] = [f for f in RAW_FILES[name] if f in brought or not f.exists()]
+    missing = [f for f in RAW_FILES[name] if f in brought or not f.exists()]
+    FETCHED[name] = [f if f.suffix else directory(f) for f in missing]
 KINETICS = str(layout.raw("kinetics") / kinetics.FILE)
 TABLES = ["runs.csv", "table1.csv", "table1.md"]
 HERE = Path(workflow.basedir)
