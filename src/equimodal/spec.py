@@ -73,6 +73,7 @@ class I3D(Section):
     kind: Literal["i3d"]
     width: Positive
     dropout: Share
+    norm_momentum: Share
     fused_after: Annotated[tuple[Annotated[int, Field(ge=1, le=7)], ...], Field(min_length=1)]
 
 
