@@ -36,9 +36,9 @@ DATA_MODULES = {
     name: import_module(f"equimodal.data.{dataset.kind}")
     for name, dataset in PARAMS.datasets.items()
 }
-# Decoding and drawing is shared by all cores; digits are done in seconds.
+# Decoding and drawing is shared by all cores there are, up to this; digits are done in seconds.
 PROCESSES = {
-    name: 1 if dataset.kind == "colored_mnist" else workflow.cores or 1
+    name: 1 if dataset.kind == "colored_mnist" else 16
     for name, dataset in PARAMS.datasets.items()
 }
 FETCHED, RAW_FILES = {}, {}
