@@ -41,15 +41,9 @@ def _summarize(models: pd.DataFrame, settings: Analysis) -> dict[str, Any]:
     row: dict[str, Any] = {"n": len(present(models["d_util"]))}
     row["failed"] = int((models["status"] != "finished").sum())
     for measure in ("d_util", "d_speed"):
-        row |= mean_of(measure, models, settings)
+        row |= bootstrap_mean(
+            models[measure], settings.confidence, settings.resamples, settings.seed
+        ).named(measure)
     identical = (models["inputs"] == "identical").all()
     p = symmetry_p(models["d_util"]) if identical else NAN
     return row | {"abs_d_util": abs(row["d_util"]), "symmetry_p": p}
-
-
-def mean_of(measure: str, models: pd.DataFrame, settings: Analysis) -> dict[str, float]:
-    """Return the mean of a measure and its bootstrap interval, named after it."""
-    mean, low, high = bootstrap_mean(
-        models[measure], settings.confidence, settings.resamples, settings.seed
-    )
-    return {measure: mean, f"{measure}_low": low, f"{measure}_high": high}

@@ -5,8 +5,7 @@ from typing import Any
 import pandas as pd
 
 from equimodal.analysis.collect import of_experiment
-from equimodal.analysis.greediness import mean_of
-from equimodal.analysis.statistics import present
+from equimodal.analysis.statistics import mean_t_interval, present
 from equimodal.params import Analysis
 
 
@@ -14,7 +13,7 @@ def build(runs: pd.DataFrame, settings: Analysis) -> pd.DataFrame:
     """Average the runs of each factor `l1` of the penalty (Sec. 6.3).
 
     `below_<t>`: share of all parameters with an absolute value below t; `accuracy`: test accuracy of
-    the prediction in percent; d_util and d_speed with bootstrap intervals.
+    the prediction in percent; d_util and d_speed with t intervals.
     """
     study = of_experiment(runs, "l1")
     thresholds = [column for column in runs if column.startswith("below_")]
@@ -25,5 +24,7 @@ def build(runs: pd.DataFrame, settings: Analysis) -> pd.DataFrame:
         row["failed"] = int((group["status"] != "finished").sum())
         row |= group[thresholds].mean().to_dict()
         row["accuracy"] = 100 * group["accuracy"].mean()
-        rows.append(row | mean_of("d_util", group, settings) | mean_of("d_speed", group, settings))
+        for measure in ("d_util", "d_speed"):
+            row |= mean_t_interval(group[measure], settings.confidence).named(measure)
+        rows.append(row)
     return pd.DataFrame(rows, columns=["l1", "n", "failed", *thresholds, "accuracy", *measures])

@@ -21,7 +21,11 @@ def build(runs: pd.DataFrame, settings: Analysis) -> pd.DataFrame:
     if study.empty:
         return pd.DataFrame(columns=COLUMNS)
     rows = [
-        (x, y, *spearman(study[x], study[y], settings.confidence, settings.resamples, settings.seed))
+        (
+            x,
+            y,
+            *spearman(study[x], study[y], settings.confidence, settings.resamples, settings.seed),
+        )
         for x, y in TRENDS
     ]
     return pd.DataFrame(rows, columns=COLUMNS)

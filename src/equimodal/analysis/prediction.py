@@ -24,9 +24,7 @@ def build(runs: pd.DataFrame, settings: Analysis) -> pd.DataFrame:
         groups = [*models.groupby("dataset", sort=False), ("all", models)] if len(models) else []
         for dataset, group in groups:
             speeds, rates = group["d_speed"], group["d_util"]
-            tested = spearman(
-                speeds, rates, settings.confidence, settings.resamples, settings.seed
-            )
+            tested = spearman(speeds, rates, settings.confidence, settings.resamples, settings.seed)
             _, agreement = sign_agreement(speeds, rates, settings.confidence)
             rows.append((dataset, inputs, *tested, agreement.value))
     return pd.DataFrame(rows, columns=COLUMNS)

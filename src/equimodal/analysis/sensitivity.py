@@ -5,7 +5,6 @@ from typing import Any
 import pandas as pd
 
 from equimodal.analysis.collect import of_experiment
-from equimodal.analysis.greediness import mean_of
 from equimodal.analysis.statistics import mean_t_interval, present, sample_sd
 from equimodal.params import Analysis
 
@@ -20,7 +19,7 @@ def build(runs: pd.DataFrame, settings: Analysis) -> pd.DataFrame:
     """Average the guided runs for each value of the tolerance alpha, and of the window Q (Fig. 9).
 
     `value`: in log10 units for the tolerance, in steps for the window; `accuracy` ± `sd`: test
-    accuracy of the prediction in percent with its t interval; d_util with its bootstrap interval.
+    accuracy of the prediction in percent with its t interval; d_util with its t interval.
     """
     study = of_experiment(runs, "sensitivity")
     guided = study[study["method"] == "guided"]
@@ -31,7 +30,8 @@ def build(runs: pd.DataFrame, settings: Analysis) -> pd.DataFrame:
             row = {"setting": setting, "value": value, "n": len(present(group["accuracy"]))}
             row |= {"failed": int((group["status"] != "finished").sum())}
             row |= {"accuracy": accuracy, "sd": sample_sd(100 * group["accuracy"])}
-            rows.append(row | {"low": low, "high": high} | mean_of("d_util", group, settings))
+            d_util = mean_t_interval(group["d_util"], settings.confidence).named("d_util")
+            rows.append(row | {"low": low, "high": high} | d_util)
     return pd.DataFrame(rows, columns=COLUMNS)
 
 

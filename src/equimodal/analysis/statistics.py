@@ -26,6 +26,10 @@ class Estimate(NamedTuple):
     low: float
     high: float
 
+    def named(self, name: str) -> dict[str, float]:
+        """Return the columns of a table that hold it."""
+        return {name: self.value, f"{name}_low": self.low, f"{name}_high": self.high}
+
 
 class Tested(NamedTuple):
     """An estimate from `n` cases, and the p-value of its being 0."""
@@ -158,7 +162,7 @@ def spearman(x: Values, y: Values, confidence: float, resamples: int, seed: int)
     """Return Spearman's rank correlation, its bootstrap interval and a permutation test's p.
 
     The interval is the percentile interval over resampled pairs (resamples without spread give no
-    correlation and are left out). The test is exact where there are no more orders than `resamples`,
+    correlation and are left out); it has no width where the order is perfect. The test is exact where there are no more orders than `resamples`,
     drawn at random otherwise, so that p is at least 2 / (resamples + 1). Fewer than three pairs, or
     no spread in one of the two, give NaN.
     """
@@ -178,7 +182,9 @@ def spearman(x: Values, y: Values, confidence: float, resamples: int, seed: int)
         vectorized=True,
         rng=rng,
     )
-    return Tested(len(a), float(_rank_correlation(a, b)), float(low), float(high), float(test.pvalue))
+    return Tested(
+        len(a), float(_rank_correlation(a, b)), float(low), float(high), float(test.pvalue)
+    )
 
 
 def _rank_correlation(x: np.ndarray, y: np.ndarray, axis: int = -1) -> Any:

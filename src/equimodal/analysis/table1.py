@@ -73,7 +73,10 @@ def _cells(
         answers = evaluations[evaluations["run"].isin(of_cell["run"])]
         if row["method"] == "unimodal":  # its one branch is its prediction
             answers = answers[answers["output"] == "fused"]
-        ways = {way: 100 * g["accuracy"] for way, g in answers.groupby(["evaluation", "output"], sort=False)}
+        ways = {
+            way: 100 * g["accuracy"]
+            for way, g in answers.groupby(["evaluation", "output"], sort=False)
+        }
         for (evaluation, output), percent in (ways or _hole(row["reported"])).items():
             mean, low, high = mean_t_interval(percent, settings.confidence)
             row |= {"evaluation": evaluation, "output": output, "n": len(present(percent))}
@@ -87,9 +90,8 @@ def _hole(reported: str) -> dict[Any, pd.Series]:
 
 def _against(published: Any, percent: pd.Series, settings: Analysis) -> dict[str, float]:
     mean, sd = published
-    difference, low, high = welch_difference(percent, mean, sd, settings.confidence)
-    bounds = {"difference_low": low, "difference_high": high}
-    return {"published_mean": mean, "published_sd": sd, "difference": difference} | bounds
+    difference = welch_difference(percent, mean, sd, settings.confidence)
+    return {"published_mean": mean, "published_sd": sd} | difference.named("difference")
 
 
 def with_best_unimodal(runs: pd.DataFrame) -> pd.DataFrame:

@@ -35,7 +35,5 @@ def build(runs: pd.DataFrame, settings: Analysis) -> pd.DataFrame:
         failed = int((group["status"] != "finished").sum())
         branches = 100 * group[BRANCHES].mean()
         counts = (method, len(present(percent)), failed)
-        rows.append(
-            (*counts, mean, sample_sd(percent), low, high, *branches, *difference[1:4])
-        )
+        rows.append((*counts, mean, sample_sd(percent), low, high, *branches, *difference[1:4]))
     return pd.DataFrame(rows, columns=COLUMNS)
