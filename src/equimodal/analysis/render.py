@@ -43,7 +43,10 @@ WORDS = {
     "difference": "not compared",
     "inputs": "",
 }
-LATEX = str.maketrans({c: f"\\{c}" for c in "&%$#_{}"} | {"|": r"\textbar{}"})
+LATEX = str.maketrans(
+    {c: f"\\{c}" for c in "&%$#_{}"}
+    | {"|": r"\textbar{}", "<": r"\textless{}", ">": r"\textgreater{}"}
+)
 
 
 def render(
@@ -62,7 +65,7 @@ def render(
         ".tex": shown.to_latex(
             index=False,
             escape=True,
-            caption=f"{entry.title}. {caption}".translate(LATEX),
+            caption=f"{entry.title.rstrip('?')}. {caption}".translate(LATEX),
             label=f"tab:{name}",
         ),
     }
@@ -113,7 +116,7 @@ def _cell(column: str, value: Any) -> str:
         shown = value.replace("_", " ") if column in ("evaluation", "way") else value
         return NAMES.get(column, {}).get(value, shown)
     if column in ("p", "p_holm", "symmetry_p") and value < 0.001:
-        return "< 0.001"
+        return "below 0.001"
     return FORMATS.get(column, "{:.3f}").format(value)
 
 
@@ -163,7 +166,8 @@ def notes_on(
         named = " and ".join(DATASETS.get(d, d) for d in optimistic)
         notes.append(
             f"{named}: each network's epoch was chosen by its accuracy on these same test examples, as the"
-            " paper's text suggests; the accuracies are optimistic (validation_examples in params.yaml)."
+            " paper's text suggests; the accuracies are optimistic, by how much can not be seen here (validation_examples in"
+            " params.yaml)."
         )
     return notes + failures(rests_on)
 
