@@ -7,6 +7,7 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 from equimodal import layout
+from equimodal.analysis import TABLES
 from equimodal.code import code_hash
 from equimodal.data import kinetics
 from equimodal.errors import UserError
@@ -54,12 +55,21 @@ for name, module in DATA_MODULES.items():
     missing = [f for f in RAW_FILES[name] if f in brought or not f.exists()]
     FETCHED[name] = [f if f.suffix else directory(f) for f in missing]
 KINETICS = str(layout.raw("kinetics") / kinetics.FILE)
-TABLES = ["runs.csv", "table1.csv", "table1.md"]
+COLLECTED = ["runs", "evaluations", "histories", "steps"]
 HERE = Path(workflow.basedir)
-PUBLISHED = str(HERE / "src/equimodal/analysis/published.csv")
+PUBLISHED = collect(
+    f"{HERE}/src/equimodal/analysis/{{table}}.csv",
+    table=["published", "published_greediness"],
+)
 CAPTIONS = sorted(map(str, (HERE / "workflow/report").glob("*.rst")))
 PRODUCTS = [
-    *collect("results/{scale}/tables/{table}", scale=SCALE, table=TABLES),
+    f"results/{SCALE}/tables/runs.csv",
+    *collect(
+        "results/{scale}/tables/{table}.{suffix}",
+        scale=SCALE,
+        table=TABLES,
+        suffix=["csv", "md", "tex"],
+    ),
     *collect(
         "results/{scale}/figures/{figure}.{suffix}",
         scale=SCALE,
