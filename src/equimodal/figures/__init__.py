@@ -23,7 +23,7 @@ class About:
 
 
 _STRIP = (
-    "One dot is one network; within a row it lies higher the higher its learning rate. The diamond"
+    "One dot is one model; within a row it lies higher the higher its learning rate. The diamond"
     " below the dots is their mean with its bootstrap interval, the star above them the published"
     " mean. The interval of learning rates is ours: the paper's is not to be had."
 )
@@ -48,10 +48,10 @@ FIGURES = {
         published="Figure 4",
         inputs=("runs", "l1_study", "l1_trends"),
         shows=(
-            "Vanilla networks trained on ModelNet40 with the penalty λ‖θ‖₁: their sparsity (share of"
+            "Models trained (vanilla) on ModelNet40 with the penalty λ‖θ‖₁: their sparsity (share of"
             " parameters smaller than 0.001 in absolute value), d_util and d_speed against λ, and"
-            " d_util and d_speed against sparsity. One dot is one network; squares are means at one"
-            " λ, with their intervals. ρ is Spearman's rank correlation over networks. The axes of"
+            " d_util and d_speed against sparsity. One dot is one model; squares are means at one"
+            " λ, with their intervals. ρ is Spearman's rank correlation over models. The axes of"
             " the original, its interval of λ and its threshold are not known; these are ours."
         ),
         expect=(
@@ -97,18 +97,18 @@ FIGURES = {
             f" with identical modalities. {_STRIP}"
         ),
         expect=(
-            "The paper finds |E[d_util]| of about 0.3 over 80 networks with distinct modalities (its"
+            "The paper finds |E[d_util]| of about 0.3 over 80 models with distinct modalities (its"
             " sign is not to be had, so both are marked) and about 0 with identical ones."
         ),
     ),
     "figure8": About(
-        title="Sparsity at every threshold, and d_util of the sparser networks",
+        title="Sparsity at every threshold, and d_util of the sparser models",
         published="Figure 8",
         inputs=("runs", "l1_study"),
         shows=(
-            "Vanilla networks trained on ModelNet40 with the penalty λ‖θ‖₁. (a) Share of parameters"
-            " smaller than each threshold in absolute value, mean over the networks of one λ."
-            " (b) d_util against sparsity (threshold 0.001) of the sparser half of the networks;"
+            "Models trained (vanilla) on ModelNet40 with the penalty λ‖θ‖₁. (a) Share of parameters"
+            " smaller than each threshold in absolute value, mean over the models of one λ."
+            " (b) d_util against sparsity (threshold 0.001) of the sparser half of the models;"
             " squares are means at one λ, with their intervals. The axes and the range of the"
             " original are not known; these are ours."
         ),
@@ -124,7 +124,7 @@ FIGURES = {
         shows=(
             "Guided training on ModelNet40: test accuracy and d_util against (a) the imbalance"
             " tolerance α at Q = 5 and (b) the size Q of the re-balancing window at α = 0.01. Marks"
-            " are means over seeds with their intervals; n counts the networks. The dashed line is"
+            " are means over seeds with their intervals; n counts the models. The dashed line is"
             " the paper's choice."
         ),
         expect="The values of α and Q that the paper shows, and its results, are not to be had.",
@@ -151,9 +151,9 @@ FIGURES = {
         published=None,
         inputs=("runs", "prediction", "prediction_by_epoch"),
         shows=(
-            "All networks of the vanilla sweeps. (a) d_util against d_speed, both at the chosen"
+            "All models of the vanilla sweeps. (a) d_util against d_speed, both at the chosen"
             " epoch; filled marks are distinct, open ones identical modalities; ρ is Spearman's rank"
-            " correlation over both. (b) Share of networks with distinct modalities whose d_speed"
+            " correlation over both. (b) Share of models with distinct modalities whose d_speed"
             " after an epoch has the sign that d_util has in the end, with Wilson intervals."
         ),
         expect=(

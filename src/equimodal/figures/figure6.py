@@ -110,9 +110,9 @@ def _show(axes: Axes, panel: Panel) -> None:
             axes.imshow(image.squeeze(), cmap="gray", vmin=0, vmax=255, extent=place)
     width = columns // len(panel.classes)  # columns of one class
     centers = width * np.arange(len(panel.classes)) + (width - GAP) / 2
-    axes.set_xticks(centers, [str(label) for label in panel.classes], fontsize=8)
+    names = [f"class {label}" if i == 0 else str(label) for i, label in enumerate(panel.classes)]
+    axes.set_xticks(centers, names, fontsize=8)
     axes.set_yticks(np.arange(len(rows)) + (1 - GAP) / 2, list(panel.rows), fontsize=8)
     axes.set(xlim=(0, max(CLASSES, columns)), ylim=(len(rows), 0), anchor="W")
-    axes.set_xlabel("class", fontsize=8, loc="left")
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)

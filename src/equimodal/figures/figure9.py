@@ -5,21 +5,22 @@ from typing import Any
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
 from equimodal.figures.parts import D_UTIL, mark_mean, say
-from equimodal.figures.style import BLUE, GRAY, VERMILION, new_figure
+from equimodal.figures.style import BLUE, GRAY, VERMILION, Look, new_figure
 
 SETTINGS = {"tolerance": r"tolerance $\alpha$ (log$_{10}$ units)", "window": "window $Q$ (steps)"}
 OF_THE_PAPER = {"tolerance": 0.01, "window": 5}  # on ModelNet40 (Sec. 6.4)
-LOOKS = {
+LOOKS: dict[str, Look] = {
     "accuracy": {"color": BLUE, "marker": "o", "ls": "-", "lw": 1, "ms": 5},
     "d_util": {"color": VERMILION, "marker": "s", "ls": "--", "lw": 1, "ms": 5},
 }
 
 
 def draw(sensitivity: pd.DataFrame) -> Figure:
-    """Show test accuracy and d_util of guided networks against α and against Q.
+    """Show test accuracy and d_util of guided models against α and against Q.
 
     Args:
         sensitivity: The `sensitivity` table: means over seeds with intervals, accuracy in percent.
@@ -33,6 +34,9 @@ def draw(sensitivity: pd.DataFrame) -> Figure:
             _draw_setting(column, rows, setting)
         else:
             _say_nothing(column, rows, setting)
+    paper = Line2D([], [], color=GRAY, lw=1, ls="--", label="the paper's choice")
+    mean = Line2D([], [], color="black", marker="|", ms=8, label="mean over seeds, with interval")
+    figure.legend(handles=[mean, paper], loc="outside upper center", ncols=2, fontsize=8)
     panels[0, 0].set_ylabel("test accuracy (%)")
     panels[1, 0].set_ylabel(D_UTIL)
     return figure
@@ -48,7 +52,7 @@ def _draw_setting(column: list[Axes], rows: pd.DataFrame, setting: str) -> None:
         axes.margins(x=0.1, y=0.15)
     bottom.axhline(0, color=GRAY, lw=0.6, zorder=0)
     bottom.set(xscale="log", xlabel=SETTINGS[setting])
-    bottom.set_xticks(rows["value"], [_tick(row) for row in rows.itertuples()], fontsize=8)
+    bottom.set_xticks(rows["value"], [_tick(row) for row in rows.itertuples()], fontsize=7)
     bottom.xaxis.set_minor_locator(NullLocator())
 
 

@@ -106,11 +106,10 @@ def published_means(means: pd.Series) -> list[float]:
 
 def legend_handles() -> list[Line2D]:
     """Return what the legend explains: our mean and the published one."""
+    published = r"published E[$d_{\mathrm{util}}$] (± where its sign is not known)"
     return [
         Line2D([], [], color="black", marker="D", ms=5, lw=1.2, label="our mean, with interval"),
-        Line2D(
-            [], [], color="white", mec="black", marker="*", ms=10, label=r"published E[$d_{util}$]"
-        ),
+        Line2D([], [], color="white", mec="black", marker="*", ms=10, label=published),
     ]
 
 

@@ -1,13 +1,14 @@
 """What several figures choose, word and draw alike."""
 
 import textwrap
+from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from equimodal.analysis.collect import of_experiment
-from equimodal.figures.style import GRAY
+from equimodal.figures.style import GRAY, Look
 
 DATASETS = {
     "colored_mnist": "Colored-and-gray-MNIST",
@@ -77,6 +78,12 @@ def saying(figure: Figure, sentence: str) -> Figure:
     return figure
 
 
+def legend_below(axes: Axes, **options: Any) -> None:
+    """Put the legend below the label of the x axis."""
+    place: Look = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.18)}
+    axes.legend(fontsize=8, title_fontsize=8, **place, **options)
+
+
 def models_of(runs: pd.DataFrame, experiment: str, dataset: str, policy: str) -> pd.DataFrame:
     """Return an experiment's runs on a data set with a policy, of one preset."""
     runs = of_experiment(runs, experiment)
@@ -84,7 +91,7 @@ def models_of(runs: pd.DataFrame, experiment: str, dataset: str, policy: str) ->
 
 
 def mark_mean(
-    axes: Axes, x: pd.Series, y: pd.Series, low: pd.Series, high: pd.Series, **look: object
+    axes: Axes, x: pd.Series, y: pd.Series, low: pd.Series, high: pd.Series, **look: Any
 ) -> None:
     """Mark means of y at x, with their intervals where there are any."""
     mean, below, above = (column.to_numpy(dtype=float) for column in (y, low, high))

@@ -11,11 +11,12 @@ from equimodal.figures.parts import (
     D_UTIL,
     DATASETS,
     finished,
+    legend_below,
     of_one_preset,
     say,
     with_interval,
 )
-from equimodal.figures.style import BLUE, GRAY, GREEN, VERMILION, new_figure
+from equimodal.figures.style import BLUE, GRAY, GREEN, VERMILION, Look, new_figure
 
 LOOKS = {
     "colored_mnist": (BLUE, "o", "-"),
@@ -25,9 +26,7 @@ LOOKS = {
 EVERY = "all"  # the row of the table over all data sets
 
 
-def draw(
-    runs: pd.DataFrame, prediction: pd.DataFrame, prediction_by_epoch: pd.DataFrame
-) -> Figure:
+def draw(runs: pd.DataFrame, prediction: pd.DataFrame, prediction_by_epoch: pd.DataFrame) -> Figure:
     """Show d_util against d_speed, and how early the sign of the one tells that of the other.
 
     Args:
@@ -38,7 +37,7 @@ def draw(
     figure = new_figure(9, 4.2)
     left, right = figure.subplots(1, 2)
     sweep = of_one_preset(of_experiment(runs, "sweep").query("policy == 'vanilla'"))
-    left.set_title("(a) one mark a network")
+    left.set_title("(a) one mark a model")
     right.set_title(r"(b) same sign of $d_{\mathrm{speed}}$ and final $d_{\mathrm{util}}$")
     _scatter(left, finished(sweep), prediction)
     _by_epoch(right, prediction_by_epoch)
@@ -47,12 +46,19 @@ def draw(
 
 def _scatter(axes: Axes, models: pd.DataFrame, prediction: pd.DataFrame) -> None:
     if models.empty:
-        say(axes, "Nothing to show: no network of a vanilla sweep finished at this scale.")
+        say(axes, "Nothing to show: no model of a vanilla sweep finished at this scale.")
         return
     for dataset, (color, marker, _) in LOOKS.items():
         for pair, fill in (("distinct", color), ("identical", "none")):
             chosen = models[(models["dataset"] == dataset) & (models["inputs"] == pair)]
-            look = {"marker": marker, "ms": 5, "mec": color, "mfc": fill, "ls": "", "alpha": 0.8}
+            look: Look = {
+                "marker": marker,
+                "ms": 5,
+                "mec": color,
+                "mfc": fill,
+                "ls": "",
+                "alpha": 0.8,
+            }
             axes.plot(chosen["d_speed"], chosen["d_util"], **look)
         label = f"{DATASETS[dataset]}: {_rank_correlation(prediction, dataset)}"
         axes.plot([], [], marker, color=color, label=label)
@@ -62,7 +68,7 @@ def _scatter(axes: Axes, models: pd.DataFrame, prediction: pd.DataFrame) -> None
     axes.axvline(0, color=GRAY, lw=0.6, zorder=0)
     axes.set(xlabel=D_SPEED, ylabel=D_UTIL)
     every = f"all data sets: {_rank_correlation(prediction, EVERY)}"
-    _legend_below(axes, title=every)
+    legend_below(axes, title=every)
 
 
 def _rank_correlation(prediction: pd.DataFrame, dataset: str) -> str:
@@ -77,28 +83,18 @@ def _rank_correlation(prediction: pd.DataFrame, dataset: str) -> str:
 
 def _by_epoch(axes: Axes, by_epoch: pd.DataFrame) -> None:
     if by_epoch.empty:
-        say(axes, "Nothing to show: no network of a vanilla sweep has d_speed by epoch.")
+        say(axes, "Nothing to show: no model of a vanilla sweep has d_speed by epoch.")
         return
     for dataset, (color, marker, style) in LOOKS.items():
         rows = by_epoch[by_epoch["dataset"] == dataset].sort_values("epoch")
         if rows.empty:
             continue
-        look = {"color": color, "marker": marker, "ls": style, "ms": 4.5}
+        look: Look = {"color": color, "marker": marker, "ls": style, "ms": 4.5}
         share, low, high = (100 * rows[column] for column in ("sign_agreement", "low", "high"))
         label = f"{DATASETS[dataset]}, n = {rows['n'].max()}"
         axes.plot(rows["epoch"], share, markevery=max(1, len(rows) // 15), label=label, **look)
         axes.fill_between(rows["epoch"], low, high, color=color, alpha=0.12, lw=0)
     axes.axhline(50, color=GRAY, lw=1, ls=":", label="chance")
-    axes.set(xlabel="epoch", ylabel="networks (%)", ylim=(-3, 103))
+    axes.set(xlabel="epoch", ylabel="models (%)", ylim=(-3, 103))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    _legend_below(axes, title=None)
-
-
-def _legend_below(axes: Axes, title: str | None) -> None:
-    axes.legend(
-        loc="upper center",
-        bbox_to_anchor=(0.5, -0.18),
-        fontsize=8,
-        title=title,
-        title_fontsize=8,
-    )
+    legend_below(axes)

@@ -10,9 +10,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from equimodal.figures.parts import DATASETS, finished, saying
-from equimodal.figures.style import BLUE, GRAY, ORANGE, VERMILION, new_figure
+from equimodal.figures.style import BLUE, GRAY, ORANGE, VERMILION, Look, new_figure
 
-MODES = {
+MODES: dict[str, Look] = {
     "rebalance_m0": {"facecolor": ORANGE, "hatch": "////"},
     "regular": {"facecolor": "#DDDDDD"},
     "rebalance_m1": {"facecolor": BLUE},
@@ -41,17 +41,15 @@ def draw(runs: pd.DataFrame, steps: pd.DataFrame) -> Figure:
     close = _close_up(taken)
     _draw_part(panels[:, 0], taken, run["tolerance"])
     _draw_part(panels[:, 1], close, run["tolerance"])
-    panels[0, 0].set_title(f"(a) all {len(taken)} steps of {int(taken['epoch'].max())} epochs")
+    panels[0, 0].set_title(
+        f"{DATASETS.get(run['dataset'], run['dataset'])}, guided, seed {run['seed']}\n"
+        f"(a) all {len(taken)} steps of {taken['epoch'].max()} epochs"
+    )
     panels[0, 1].set_title(f"(b) steps {close['step'].min()} to {close['step'].max()}")
     panels[0, 0].set_ylabel("share of steps")
     panels[1, 0].set_ylabel("conditional learning\nspeed (log$_{10}$ units)")
     panels[2, 0].set_ylabel("$d_{\\mathrm{speed}}$\n(log$_{10}$ units)")
-    figure.suptitle(
-        f"{DATASETS.get(run['dataset'], run['dataset'])}, guided, seed {run['seed']}:"
-        f" $m_0$ is {run['m0']}, $m_1$ is {run['m1']}",
-        fontsize=9,
-    )
-    figure.legend(handles=_handles(run["tolerance"]), loc="outside lower center", ncols=4, fontsize=8)
+    figure.legend(handles=_handles(run), loc="outside upper center", ncols=4, fontsize=8)
     return figure
 
 
@@ -100,11 +98,12 @@ def _mark_epochs(column: list[Axes], steps: pd.DataFrame) -> None:
             axes.axvline(end, color="black", lw=0.7, ls=":")
 
 
-def _handles(tolerance: float) -> list[Any]:
+def _handles(run: pd.Series) -> list[Any]:
+    tolerance = run["tolerance"]
     names = {
-        "rebalance_m0": "re-balancing step on $m_0$",
+        "rebalance_m0": f"re-balancing step on $m_0$ ({run['m0']})",
         "regular": "regular step",
-        "rebalance_m1": "re-balancing step on $m_1$",
+        "rebalance_m1": f"re-balancing step on $m_1$ ({run['m1']})",
     }
     speeds = {"speed_m0": "$s(m_1|m_0)$", "speed_m1": "$s(m_0|m_1)$"}
     band = Patch(fc=VERMILION, alpha=0.3, label=rf"tolerance $\pm\alpha$ = ±{tolerance:g}")

@@ -14,6 +14,8 @@ ORANGE, SKY, GREEN, BLUE, VERMILION, PURPLE = (
 )  # fmt: skip
 GRAY = "#666666"
 
+Look = dict[str, Any]  # how matplotlib draws a mark, a line or a patch
+
 STYLE: dict[Any, Any] = {
     "font.size": 9,
     "axes.spines.top": False,
