@@ -38,10 +38,10 @@ def draw(runs: pd.DataFrame, l1_study: pd.DataFrame, l1_trends: pd.DataFrame) ->
         l1_study: The `l1_study` table: means of the models of one λ, with intervals.
         l1_trends: The `l1_trends` table: Spearman's rank correlations over models.
     """
-    figure = new_figure(9, 5.4)
     models = models_of(runs, "l1", "modelnet40", "vanilla")
     if finished(models).empty:
-        return saying(figure, why_empty(models, "l1", "modelnet40"))
+        return saying(why_empty(models, "l1", "modelnet40"))
+    figure = new_figure(9, 5.4)
     panels = figure.subplots(2, 3, sharey="col")
     for axes, y in zip(panels[0], (SPARSITY, "d_util", "d_speed"), strict=True):
         draw_against(axes, models, l1_study, "l1", y)
@@ -79,7 +79,7 @@ def draw_against(axes: Axes, models: pd.DataFrame, means: pd.DataFrame, x: str, 
 def handles(models: pd.DataFrame) -> list[Line2D]:
     """Return what the legend explains, with the number of models."""
     return [
-        Line2D([], [], label=f"one model ({count(models)})", **DOTS),
+        Line2D([], [], label=f"one of {count(models)}", **DOTS),
         Line2D([], [], label=r"mean of one $\lambda$, with interval", **MEANS),
     ]
 

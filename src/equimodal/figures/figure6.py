@@ -60,7 +60,11 @@ def draw(examples: Mapping[str, Arrays], labels: Mapping[str, str]) -> Figure:
         if panel.rows:
             _show(axes, panel)
         else:
-            say(axes, "Not prepared, or real data, whose images are not shown.", width=80)
+            say(
+                axes,
+                "Nothing to show: not prepared, or real data, whose images are not shown.",
+                width=80,
+            )
     return figure
 
 

@@ -20,10 +20,10 @@ def draw(runs: pd.DataFrame, l1_study: pd.DataFrame) -> Figure:
         runs: The `runs` table; its runs of the L1 study are drawn.
         l1_study: The `l1_study` table: means of the models of one λ.
     """
-    figure = new_figure(8, 4)
     models = models_of(runs, "l1", "modelnet40", "vanilla")
     if finished(models).empty:
-        return saying(figure, why_empty(models, "l1", "modelnet40"))
+        return saying(why_empty(models, "l1", "modelnet40"))
+    figure = new_figure(8, 4)
     left, right = figure.subplots(1, 2)
     thresholds = sorted(
         (c for c in l1_study if c.startswith("below_")), key=lambda c: -float(c.split("_")[1])

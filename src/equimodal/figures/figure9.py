@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
-from equimodal.figures.parts import D_UTIL, mark_mean, say
+from equimodal.figures.parts import D_UTIL, mark_mean, say, saying
 from equimodal.figures.style import BLUE, GRAY, VERMILION, Look, new_figure
 
 SETTINGS = {"tolerance": r"tolerance $\alpha$ (log$_{10}$ units)", "window": "window $Q$ (steps)"}
@@ -25,6 +25,8 @@ def draw(sensitivity: pd.DataFrame) -> Figure:
     Args:
         sensitivity: The `sensitivity` table: means over seeds with intervals, accuracy in percent.
     """
+    if sensitivity.empty:
+        return saying("Nothing to show: the experiment sensitivity asks for no run at this scale.")
     figure = new_figure(8, 5)
     panels = figure.subplots(2, 2, sharex="col", sharey="row")
     for letter, column, (setting, words) in zip("ab", panels.T, SETTINGS.items(), strict=True):
@@ -35,7 +37,7 @@ def draw(sensitivity: pd.DataFrame) -> Figure:
         else:
             _say_nothing(column, rows, setting)
     paper = Line2D([], [], color=GRAY, lw=1, ls="--", label="the paper's choice")
-    mean = Line2D([], [], color="black", marker="|", ms=8, label="mean over seeds, with interval")
+    mean = Line2D([], [], color="black", marker="o", ms=5, label="mean over seeds, with interval")
     figure.legend(handles=[mean, paper], loc="outside upper center", ncols=2, fontsize=8)
     panels[0, 0].set_ylabel("test accuracy (%)")
     panels[1, 0].set_ylabel(D_UTIL)

@@ -35,12 +35,15 @@ def draw_sweep(runs: pd.DataFrame, greediness: pd.DataFrame, datasets: Sequence[
         greediness: The `greediness` table, for the means, their intervals and the published means.
         datasets: Names in params.yaml, from top to bottom.
     """
-    figure = new_figure(7, 0.5 + 2.5 * len(datasets))
-    panels = figure.subplots(len(datasets), 2, squeeze=False)
-    letters = [f"({'ab'[i]}) " if len(datasets) > 1 else "" for i in range(len(datasets))]
-    for (left, right), dataset, letter in zip(panels, datasets, letters, strict=True):
+    swept = {dataset: models_of(runs, "sweep", dataset, "vanilla") for dataset in datasets}
+    heights = [0.6 if finished(models).empty else 2.5 for models in swept.values()]
+    figure = new_figure(7, 0.5 + sum(heights))
+    panels = figure.subplots(len(datasets), 2, squeeze=False, height_ratios=heights)
+    letters = ["(a) ", "(b) "] if len(datasets) > 1 else [""]
+    for (left, right), letter, (dataset, models) in zip(
+        panels, letters, swept.items(), strict=True
+    ):
         left.set_title(f"{letter}{DATASETS[dataset]}: utilization")
-        models = models_of(runs, "sweep", dataset, "vanilla")
         if finished(models).empty:
             say(left, why_empty(models, "sweep", dataset))
             right.set_axis_off()

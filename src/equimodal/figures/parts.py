@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from equimodal.analysis.collect import of_experiment
-from equimodal.figures.style import GRAY, Look
+from equimodal.figures.style import GRAY, Look, new_figure
 
 DATASETS = {
     "colored_mnist": "Colored-and-gray-MNIST",
@@ -72,8 +72,9 @@ def say(axes: Axes, sentence: str, width: int = 44) -> None:
     axes.text(0.5, 0.5, text, color=GRAY, ha="center", va="center", transform=axes.transAxes)
 
 
-def saying(figure: Figure, sentence: str) -> Figure:
-    """Return the figure with a sentence in place of all of it."""
+def saying(sentence: str) -> Figure:
+    """Return a figure that is a sentence, where there is nothing to draw."""
+    figure = new_figure(7, 1)
     say(figure.subplots(), sentence, width=70)
     return figure
 

@@ -60,7 +60,9 @@ def _scatter(axes: Axes, models: pd.DataFrame, prediction: pd.DataFrame) -> None
                 "alpha": 0.8,
             }
             axes.plot(chosen["d_speed"], chosen["d_util"], **look)
-        label = f"{DATASETS[dataset]}: {_rank_correlation(prediction, dataset)}"
+        known = (models["dataset"] == dataset).any()
+        words = _rank_correlation(prediction, dataset) if known else "no model"
+        label = f"{DATASETS[dataset]}: {words}"
         axes.plot([], [], marker, color=color, label=label)
     for words, fill in (("filled: distinct modalities", GRAY), ("open: identical ones", "none")):
         axes.plot([], [], "h", mec=GRAY, mfc=fill, label=words)

@@ -30,13 +30,13 @@ def draw(runs: pd.DataFrame, steps: pd.DataFrame) -> Figure:
             steps is drawn.
         steps: The `steps` table: mode and speeds (log10 units) of every step of some runs.
     """
-    figure = new_figure(9, 5.4)
     guided = runs[(runs["policy"] == "guided") & (runs["inputs"] == "distinct")]
     guided = finished(guided[guided["run"].isin(steps["run"])])
     if guided.empty:
-        return saying(figure, "Nothing to show: no guided run at this scale left its steps.")
+        return saying("Nothing to show: no guided run at this scale finished and left its steps.")
     run = guided.iloc[0]
     taken = steps[steps["run"] == run["run"]].sort_values("step", ignore_index=True)
+    figure = new_figure(9, 5.4)
     panels = figure.subplots(3, 2, sharex="col", height_ratios=[0.7, 1, 1])
     close = _close_up(taken)
     _draw_part(panels[:, 0], taken, run["tolerance"])
