@@ -135,8 +135,8 @@ FIGURES = {
         inputs=("runs", "steps"),
         shows=(
             "One guided run, step by step; left the whole training, right the steps around the end"
-            " of the warm-up. Top: which steps were regular and which re-balanced a modality; where"
-            " a training is long, shares of the steps in each of 300 equal parts. Middle: conditional"
+            " of the warm-up. Top: which steps were regular and which re-balanced a modality; of"
+            " more than 1,000, shares in each of 100 equal parts. Middle: conditional"
             " learning speeds. Bottom: d_speed, with the tolerance ±α as a band. Dotted lines: ends"
             " of epochs."
         ),

@@ -58,7 +58,7 @@ def draw(runs: pd.DataFrame, l1_study: pd.DataFrame, l1_trends: pd.DataFrame) ->
         handles=handles(models),
         loc="center",
         fontsize=8,
-        title=r"$\rho$: Spearman's rank correlation over models",
+        title="ρ: Spearman's rank correlation over models",
         title_fontsize=8,
     )
     return figure
@@ -88,6 +88,6 @@ def _trend(trends: pd.DataFrame, x: str, y: str) -> str:
     """Word Spearman's ρ of two columns."""
     rows = trends[(trends["x"] == x) & (trends["y"] == y)]
     if rows.empty or pd.isna(rows.iloc[0]["spearman"]):
-        return r"$\rho$ missing"
+        return "ρ missing"
     row = rows.iloc[0]
-    return rf"$\rho$ = {with_interval(row['spearman'], row['low'], row['high'])}"
+    return f"ρ = {with_interval(row['spearman'], row['low'], row['high'])}"

@@ -97,6 +97,7 @@ def draw_rows(
     axes.set(ylim=(len(rows) - 0.4, -0.6), xlabel=D_UTIL if measure == "d_util" else D_SPEED)
     axes.axvline(0, color=GRAY, lw=0.6, zorder=0)
     axes.margins(x=0.1)
+    axes.locator_params(axis="x", nbins=5)
 
 
 def published_means(means: pd.Series) -> list[float]:
@@ -109,7 +110,7 @@ def published_means(means: pd.Series) -> list[float]:
 
 def legend_handles() -> list[Line2D]:
     """Return what the legend explains: our mean and the published one."""
-    published = r"published E[$d_{\mathrm{util}}$] (± where its sign is not known)"
+    published = r"published E[$d_{\mathrm{util}}$]"
     return [
         Line2D([], [], color="black", marker="D", ms=5, lw=1.2, label="our mean, with interval"),
         Line2D([], [], color="white", mec="black", marker="*", ms=10, label=published),
@@ -124,8 +125,8 @@ def _label(group: str, runs: pd.DataFrame, means: pd.Series | None) -> str:
         ours = with_interval(means["d_util"], means["d_util_low"], means["d_util_high"])
         lines.append(f"ours {ours}")
         if published := published_means(means):
-            sign = "±" if len(published) > 1 else ""
-            lines.append(f"published {sign}{number(published[-1], digits=1)}")
+            size = number(published[-1], digits=1)
+            lines.append(f"published {size if len(published) == 1 else f'±{size}, sign lost'}")
     return "\n".join(lines)
 
 

@@ -77,10 +77,10 @@ def _rank_correlation(prediction: pd.DataFrame, dataset: str) -> str:
     asked = (prediction["dataset"] == dataset) & (prediction["inputs"] == "both")
     rows = prediction[asked]
     if rows.empty or pd.isna(rows.iloc[0]["spearman"]):
-        return r"no $\rho$"
+        return "no ρ"
     row = rows.iloc[0]
     interval = with_interval(row["spearman"], row["low"], row["high"])
-    return rf"$\rho$ = {interval}, n = {row['n']}"
+    return f"ρ = {interval}, n = {row['n']}"
 
 
 def _by_epoch(axes: Axes, by_epoch: pd.DataFrame) -> None:

@@ -18,7 +18,7 @@ MODES: dict[str, Look] = {
     "rebalance_m1": {"facecolor": BLUE},
 }  # stacked from below
 SPEEDS = {"speed_m0": (ORANGE, "--"), "speed_m1": (BLUE, "-")}
-PARTS = 300  # of a ribbon, at most: more can not be told apart
+EXACT, PARTS = 1000, 100  # a ribbon of more steps is of so many parts: steps were too thin to see
 BEFORE, AFTER = 10, 50  # steps of the close-up, before and after the first re-balancing step
 
 
@@ -64,11 +64,12 @@ def _close_up(steps: pd.DataFrame) -> pd.DataFrame:
 def _draw_part(column: list[Axes], steps: pd.DataFrame, tolerance: float) -> None:
     """Draw some steps in a row: their modes, the speeds after each, and d_speed.
 
-    Step t covers t - 1 to t on the axis. Where there are more than `PARTS`, the ribbon shows shares
-    of the steps in equal parts, and the lines the values at the end of each part.
+    Step t covers t - 1 to t on the axis. Of more than `EXACT` steps, the ribbon shows shares in each
+    of `PARTS` equal parts, and the lines about `EXACT` values.
     """
     ribbon, speeds, gap = column
-    cuts = np.linspace(0, len(steps), min(PARTS, len(steps)) + 1).round().astype(int)
+    parts = len(steps) if len(steps) <= EXACT else PARTS
+    cuts = np.linspace(0, len(steps), parts + 1).round().astype(int)
     edges = steps["step"].iloc[0] - 1 + cuts
     base = np.zeros(len(cuts) - 1)
     for mode, look in MODES.items():
@@ -76,7 +77,7 @@ def _draw_part(column: list[Axes], steps: pd.DataFrame, tolerance: float) -> Non
         share = np.diff(taken[cuts]) / np.diff(cuts)
         ribbon.stairs(base + share, edges, baseline=base, fill=True, lw=0, **look)
         base = base + share
-    shown = steps.iloc[cuts[1:] - 1]
+    shown = steps.iloc[:: 1 + len(steps) // EXACT]
     for speed, (color, style) in SPEEDS.items():
         speeds.plot(shown["step"], shown[speed], ls=style, color=color, lw=1.2)
     gap.plot(shown["step"], shown["speed_m0"] - shown["speed_m1"], color="black", lw=1.2)
