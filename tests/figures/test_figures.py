@@ -1,6 +1,7 @@
 import re
 from html import unescape
 from importlib import import_module
+from io import StringIO
 
 import numpy as np
 import pandas as pd
@@ -45,10 +46,14 @@ def draw(figure, inputs):
     return module.draw(**{name: inputs[name] for name in FIGURES[figure].inputs})
 
 
-def words(figure, inputs, folder, note=None):
+def words(figure, inputs):
     """All text of a figure's SVG, without spaces: formulas have each letter on its own."""
-    save(draw(figure, inputs), folder / figure, note)
-    svg = (folder / f"{figure}.svg").read_text()
+    file = StringIO()
+    draw(figure, inputs).savefig(file, format="svg")
+    return words_of(file.getvalue())
+
+
+def words_of(svg):
     text = re.sub(r"<[^>]+>", "", re.sub(r"(?s)<!--.*?-->|<metadata>.*</metadata>", "", svg))
     return "".join(unescape(text).split())
 
@@ -102,10 +107,11 @@ SAID = {
 
 @pytest.fixture(scope="module", params=FIGURES)
 def figure_and_text(request, tmp_path_factory):
-    """A figure's name, and all text of it, drawn with a note."""
+    """A figure's name, and all text of it, saved with a note."""
     figure = request.param
-    tables = make_tables() | make_examples()
-    return figure, words(figure, tables, tmp_path_factory.mktemp(figure), "Tiny scale.")
+    out = tmp_path_factory.mktemp("figures") / figure
+    save(draw(figure, make_tables() | make_examples()), out, "Tiny scale.")
+    return figure, words_of(out.with_suffix(".svg").read_text())
 
 
 def test_a_figure_says_what_it_shows_and_in_which_units(figure_and_text):
@@ -146,26 +152,26 @@ def test_a_caption_says_what_is_shown_and_what_the_paper_says(figure):
 
 
 @pytest.mark.parametrize("figure", [f for f in FIGURES if f != "learning_curves"])
-def test_a_figure_of_nothing_says_so(figure, nothing, tmp_path):
-    assert said("Nothing to show", words(figure, nothing, tmp_path))
+def test_a_figure_of_nothing_says_so(figure, nothing):
+    assert said("Nothing to show", words(figure, nothing))
 
 
 @pytest.mark.parametrize("figure", FIGURES)
-def test_a_figure_of_one_model_a_group_is_drawn(figure, tmp_path):
+def test_a_figure_of_one_model_a_group_is_drawn(figure):
     runs = study()["runs"]
     groups = ["experiments", "dataset", "start", "inputs", "policy", "l1", "tolerance", "window"]
     one = runs.groupby(groups, dropna=False).head(1)
-    text = words(figure, with_runs(one), tmp_path)
+    text = words(figure, with_runs(one))
     assert said("no interval", text) or figure not in ("figure2", "figure5", "figure7")
 
 
 @pytest.mark.parametrize("figure", ["figure2", "figure4", "figure5", "figure7", "figure8"])
-def test_failed_runs_are_counted_and_their_failing_said(figure, tmp_path):
+def test_failed_runs_are_counted_and_their_failing_said(figure):
     runs = study()["runs"]
     of_sweep = runs["experiments"].isin(["sweep", "sweep_balanced", "l1"])
     some = of_sweep & (runs.groupby(["experiments", "dataset", "inputs", "policy"]).cumcount() < 2)
-    assert said("2 failed", words(figure, with_runs(fail(runs, some)), tmp_path))
-    assert said("failed.", words(figure, with_runs(fail(runs, of_sweep)), tmp_path))
+    assert said("2 failed", words(figure, with_runs(fail(runs, some))))
+    assert said("failed.", words(figure, with_runs(fail(runs, of_sweep))))
 
 
 def marks(axes, marker):
@@ -209,10 +215,10 @@ def test_figure_7_leaves_failed_models_out():
     assert len(marks(left, "o")[0]) == 2
 
 
-def test_a_model_without_d_util_is_counted(tmp_path):
+def test_a_model_without_d_util_is_counted():
     runs = study()["runs"]
     runs.loc[of_sweep(runs, "colored_mnist", "distinct").index[0], "d_util"] = np.nan
-    assert said("1 without d_util", words("figure7", with_runs(runs), tmp_path))
+    assert said("1 without d_util", words("figure7", with_runs(runs)))
 
 
 def test_a_higher_learning_rate_raises_a_dot(inputs):
@@ -252,12 +258,12 @@ def test_figure_9_marks_the_means_and_the_paper_s_choice(inputs):
     assert dashed == [0.01]
 
 
-def test_one_value_of_figure_9_may_have_no_interval_and_another_no_model(inputs, tmp_path):
+def test_one_value_of_figure_9_may_have_no_interval_and_another_no_model(inputs):
     ends = ["low", "high", "d_util_low", "d_util_high"]
     inputs["sensitivity"].loc[0, [*ends, "n"]] = [*[np.nan] * 4, 1]
     lost = ["accuracy", "d_util", *ends]
     inputs["sensitivity"].loc[1, [*lost, "n", "failed"]] = [*[np.nan] * 6, 0, 2]
-    text = words("figure9", inputs, tmp_path)
+    text = words("figure9", inputs)
     assert said("n = 1", text)
     assert said("n = 0 2 failed", text)
 
@@ -316,8 +322,8 @@ def test_prediction_has_a_mark_a_model_filled_if_distinct(inputs):
     )
 
 
-def test_learning_curves_of_no_run_are_empty_axes(nothing, tmp_path):
-    assert said("vanilla (0 seeds)", words("learning_curves", nothing, tmp_path))
+def test_learning_curves_of_no_run_are_empty_axes(nothing):
+    assert said("vanilla (0 seeds)", words("learning_curves", nothing))
 
 
 def test_learning_curves_are_in_percent_one_line_a_seed(inputs):
@@ -338,11 +344,11 @@ def test_figure_6_shows_every_class_in_every_modality(inputs):
     assert pictures == [20, 20, 4 * 8, 2 * 5 * 3]
 
 
-def test_figure_6_shows_no_image_of_data_that_has_no_examples(inputs, tmp_path):
+def test_figure_6_shows_no_image_of_data_that_has_no_examples(inputs):
     del inputs["examples"]["nvgesture"]
     del inputs["labels"]["nvgesture"]
     assert len(draw("figure6", inputs).axes[3].images) == 0
-    assert said("NVGesture: no examples", words("figure6", inputs, tmp_path))
+    assert said("NVGesture: no examples", words("figure6", inputs))
 
 
 def test_empty_tables_beside_real_runs_leave_the_dots(inputs, nothing):

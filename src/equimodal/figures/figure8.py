@@ -3,7 +3,7 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from equimodal.figures.figure4 import LABELS, LAMBDA, SPARSITY, draw_against, handles
+from equimodal.figures.l1 import LABELS, LAMBDA, SPARSITY, draw_against, handles
 from equimodal.figures.parts import finished, legend_below, models_of, saying, why_empty
 from equimodal.figures.style import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, Look, new_figure
 

@@ -107,7 +107,7 @@ def _handles(run: pd.Series) -> list[Any]:
         "rebalance_m1": f"re-balancing step on $m_1$ ({run['m1']})",
     }
     speeds = {"speed_m0": "$s(m_1|m_0)$", "speed_m1": "$s(m_0|m_1)$"}
-    band = Patch(fc=VERMILION, alpha=0.3, label=rf"tolerance $\pm\alpha$ = ±{tolerance:g}")
+    band = Patch(fc=VERMILION, alpha=0.3, label=f"tolerance ±α = ±{tolerance:g}")
     return [
         *(Patch(label=names[mode], **look) for mode, look in MODES.items()),
         Line2D([], [], color="black", ls=":", label="end of an epoch"),
