@@ -49,14 +49,22 @@ def test_training_does_load_torch():
     assert "import of torch refused" in run_without_torch("import equimodal.training.loop")
 
 
+def run_verbs(verbs):
+    code = f"from equimodal.__main__ import app; [app(v, standalone_mode=False) for v in {verbs}]"
+    return run_without_torch(code)
+
+
 @pytest.fixture
 def _runs_and_examples(project):
     """Run folders and prepared examples as the verbs before `collect` leave them."""
     settings = project.load()
     for name, spec in expand_runs(settings).items():
-        pair = len(spec.modalities) == 2
-        right = {"regular": (5, 4), "isolated": (4, 4)} if pair else {"regular": (5,)}
-        write_run(layout.run("tiny", name), spec, right, speeds=(0.1, 0.2) if pair else ())
+        count = len(spec.modalities)
+        right = {"regular": (5, 4, 3)[:count]} | (
+            {"isolated": (4, 4, 3)[:count]} if count > 1 else {}
+        )
+        speeds = (0.1, 0.2, 0.3)[:count] if count > 1 else ()
+        write_run(layout.run("tiny", name), spec, right, speeds=speeds)
     folder = layout.prepared("tiny", "colored_mnist")
     folder.mkdir(parents=True)
     examples = {}
@@ -70,8 +78,7 @@ def _runs_and_examples(project):
 @pytest.mark.usefixtures("_runs_and_examples")
 def test_collecting_tabulating_and_drawing_need_no_torch():
     verbs = [["collect"], ["table"], *(["draw", figure] for figure in FIGURES), ["show"]]
-    code = f"from equimodal.__main__ import app; [app(v, standalone_mode=False) for v in {verbs}]"
-    assert run_without_torch(code) == ""
+    assert run_verbs(verbs) == ""
     for table in TABLES:
         assert (layout.tables("tiny") / f"{table}.md").is_file()
     for figure in FIGURES:

@@ -33,6 +33,7 @@ except UserError as error:
 SCALE = PARAMS.scale
 RUNS = expand_runs(PARAMS)
 BANKS = collect("results/{scale}/runs/{run}/logits.npz", scale=SCALE, run=RUNS)
+USED = sorted({spec.dataset for spec in RUNS.values()})  # data sets
 DATA_MODULES = {
     name: import_module(f"equimodal.data.{dataset.kind}")
     for name, dataset in PARAMS.datasets.items()
@@ -74,7 +75,7 @@ PRODUCTS = [
         "results/{scale}/figures/{figure}.{suffix}",
         scale=SCALE,
         figure=FIGURES,
-        suffix=["svg", "png"],
+        suffix=["svg", "png", "pdf"],
     ),
 ]
 
@@ -101,14 +102,10 @@ def prepared_of_run(wildcards):
 
 
 def prepared_files(dataset):
-    """What `prepare` makes of a data set: arrays of each split, and examples for a figure.
-
-    Examples are shown around, so there are none of data that may not be.
-    """
+    """What `prepare` makes of a data set: arrays of each split, and examples for a figure."""
     settings = PARAMS.datasets[dataset]
-    shown = settings.kind == "colored_mnist" or settings.stand_in
     return [
-        *([f"data/prepared/{SCALE}/{dataset}/examples.npz"] if shown else []),
+        *examples_of(dataset),
         *collect(
             "data/prepared/{scale}/{dataset}/{split}.{array}.npy",
             scale=SCALE,
@@ -124,6 +121,13 @@ def weights_of_run(wildcards):
     return spec_of(wildcards).pretrained or []
 
 
+def examples_of(dataset):
+    """Examples are shown around, so there are none of data that may not be."""
+    settings = PARAMS.datasets[dataset]
+    shown = settings.kind == "colored_mnist" or settings.stand_in
+    return [f"data/prepared/{SCALE}/{dataset}/examples.npz"] if shown else []
+
+
 def stand_in_code(dataset):
     settings = PARAMS.datasets[dataset]
     made = settings.kind != "colored_mnist" and settings.stand_in
@@ -131,10 +135,12 @@ def stand_in_code(dataset):
 
 
 def figure_inputs(wildcards):
-    examples = f"data/prepared/{SCALE}/colored_mnist/examples.npz"
+    inputs = FIGURES[wildcards.figure].inputs
+    tables = [name for name in inputs if name not in ("examples", "labels")]
+    shown = [examples_of(dataset) for dataset in USED] if "examples" in inputs else []
     return [
-        examples if name == "examples" else f"results/{SCALE}/tables/{name}.csv"
-        for name in FIGURES[wildcards.figure]
+        *collect("results/{scale}/tables/{table}.csv", scale=SCALE, table=tables),
+        *(file for files in shown for file in files),
     ]
 
 

@@ -76,6 +76,7 @@ rule draw:
             labels={"figure": "{figure}"},
         ),
         png="results/{scale}/figures/{figure}.png",
+        pdf="results/{scale}/figures/{figure}.pdf",
     log:
         "results/{scale}/logs/draw/{figure}.log",
     benchmark:
