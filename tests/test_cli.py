@@ -137,8 +137,8 @@ def test_results_that_can_not_be_written_are_named(refused, tmp_path):
         tables / "runs.csv", index=False
     )
     (tmp_path / "results/tiny/figures").write_text("A file where the folder should be.")
-    message = refused("draw", "figure7")
-    assert "results/tiny/figures/figure7.svg can not be written: " in message
+    message = refused("draw", "learning_curves")
+    assert "results/tiny/figures/learning_curves.svg can not be written: " in message
     assert "check the folder's permissions and the space on its disk" in message
 
 
