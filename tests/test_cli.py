@@ -1,6 +1,5 @@
 import sys
 
-import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
@@ -131,14 +130,10 @@ def test_a_verb_before_its_turn_names_the_file_that_it_lacks(refused, command, m
 def test_results_that_can_not_be_written_are_named(refused, tmp_path):
     tables = tmp_path / "results/tiny/tables"
     tables.mkdir(parents=True)
-    run = {"dataset": "colored_mnist", "inputs": "gray", "policy": "vanilla"}
-    run |= {"status": "finished", "experiments": "table1"}
-    pd.DataFrame([run | dict.fromkeys(("d_util", "d_speed", "learning_rate"))]).to_csv(
-        tables / "runs.csv", index=False
-    )
+    (tables / "sensitivity.csv").write_text("setting,value\n")
     (tmp_path / "results/tiny/figures").write_text("A file where the folder should be.")
-    message = refused("draw", "learning_curves")
-    assert "results/tiny/figures/learning_curves.svg can not be written: " in message
+    message = refused("draw", "figure9")
+    assert "results/tiny/figures/figure9.svg can not be written: " in message
     assert "check the folder's permissions and the space on its disk" in message
 
 
