@@ -4,6 +4,7 @@ Each verb imports what it needs when it runs, so that drawing a figure does not 
 """
 
 import sys
+from collections.abc import Iterable
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
@@ -201,6 +202,29 @@ def draw(
 
 
 @app.command()
+def claims(
+    params: ParamsFile = DEFAULT_PARAMS,
+    scale: Scale = None,
+    claim: Annotated[str | None, typer.Option(help="Only print what decides on this one.")] = None,
+) -> None:
+    """Judge the paper's claims by our tables: claims.csv and claims.md."""
+    from equimodal.analysis import claims as analysis
+
+    settings = load_params(params, scale)
+    ledger = analysis.read_claims()
+    tables = _tables_there(analysis.tables_of(ledger), settings)
+    limits = analysis.limits(settings)
+    judged = analysis.judge_claims(ledger, tables, limits=limits, scale=settings.scale)
+    if claim is not None:
+        chosen = judged[judged["id"] == _one_of(claim, set(judged["id"]), "claim")]
+        print(analysis.as_markdown(chosen, settings.note))
+        return
+    folder = layout.tables(settings.scale)
+    _write_table(judged, folder / "claims.csv")
+    _write_text(analysis.as_markdown(judged, settings.note), folder / "claims.md")
+
+
+@app.command()
 def show(params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> None:
     """Print Table 1 and where the report and the figures are."""
     from equimodal.figures import FIGURES
@@ -265,6 +289,14 @@ def _read_table(name: str, settings: Params) -> Any:
         raise UserError(f"{path} is missing; run `{verb}` first") from None
     except ValueError as error:
         raise UserError(f"{path} is damaged ({error}); run `equimodal collect` again") from None
+
+
+def _tables_there(names: Iterable[str], settings: Params) -> dict[str, Any]:
+    """Read those tables that are there; what is made of them says what is missing."""
+    folder = layout.tables(settings.scale)
+    return {
+        name: _read_table(name, settings) for name in names if (folder / f"{name}.csv").is_file()
+    }
 
 
 def _checked_device(device: str) -> str:
