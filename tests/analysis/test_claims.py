@@ -198,7 +198,7 @@ def test_welchs_interval_of_runs_that_all_agree_has_no_width():
 def test_every_value_in_a_range_is_compared_with_the_chosen_one():
     check = DIFFERENCE | {"rows": {"value": {"from": 1, "to": 3}}, "than": {"value": 2}}
     check |= {"lies": {"inside": [-2, 2]}}
-    table = [{"value": v, "mean": m, "sd": 0.1, "n": 3} for v, m in zip(range(5), (0, 5, 5, 5, 0))]
+    table = [{"value": v, "mean": m, "sd": 0.1, "n": 3} for v, m in enumerate((0, 5, 5, 5, 0))]
     (found,) = judged(check, table).itertuples()
     assert found.verdict == "holds"
     assert found.evidence.count("gain 0 (95 %") == 2  # 1 and 3; 2 is the chosen one
