@@ -225,6 +225,22 @@ def claims(
 
 
 @app.command()
+def report(params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> None:
+    """Write the reading page: claims, tables, figures, costs. Status 1 if anything is missing."""
+    from equimodal.report.page import render
+    from equimodal.report.sources import gather
+
+    settings = load_params(params, scale)
+    tables, figures = _report_items(settings.scale)
+    content = gather(settings, table1=tables[0], tables=tables[1:], figures=figures)
+    _write_text(render(content), layout.report(settings.scale))
+    for sentence in content.missing:
+        print(f"equimodal: {sentence}", file=sys.stderr)
+    if content.missing:
+        raise typer.Exit(1)
+
+
+@app.command()
 def show(params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> None:
     """Print Table 1 and where the report and the figures are."""
     from equimodal.figures import FIGURES
@@ -289,6 +305,20 @@ def _read_table(name: str, settings: Params) -> Any:
         raise UserError(f"{path} is missing; run `{verb}` first") from None
     except ValueError as error:
         raise UserError(f"{path} is damaged ({error}); run `equimodal collect` again") from None
+
+
+def _report_items(scale: str) -> tuple[list[Any], list[Any]]:
+    """Tables, Table 1 first, and figures of the report."""
+    from equimodal.analysis.claims import read_claims, tables_of
+    from equimodal.figures import FIGURES
+    from equimodal.report import Item
+
+    def item(name: str, verb: str) -> Item:
+        title = name.replace("_", " ").capitalize()
+        return Item(name, title, "", f"equimodal {verb} --scale {scale}")
+
+    tables = dict.fromkeys(["table1", *tables_of(read_claims())])
+    return [item(t, "table") for t in tables], [item(f, f"draw {f}") for f in FIGURES]
 
 
 def _tables_there(names: Iterable[str], settings: Params) -> dict[str, Any]:

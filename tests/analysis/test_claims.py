@@ -17,13 +17,14 @@ from equimodal.analysis.claims import (
 )
 from tests.tables import made_up_tables
 
-COLUMNS = ["id", "claim", "where", "table", "dataset", "verdict", "measured", "evidence"]
-COLUMNS += ["reason", "command"]
+COLUMNS = ["id", "claim", "where", "experiments", "table", "dataset", "verdict", "measured"]
+COLUMNS += ["evidence", "reason", "command"]
 
 
 def judged(check, table, data=("modelnet40",), limits=None):
     """Judge one claim by one table named `t`."""
     claim = {"id": "c", "claim": "It is so.", "where": "Sec. 1", "data": data, "check": check}
+    claim["experiments"] = ["table1"]
     ledger = Ledger(fidelity="paper", claims=(Claim.model_validate(claim),))
     tables = {} if table is None else {"t": pd.DataFrame(table)}
     return judge_claims(ledger, tables, limits=limits or {}, scale="demo")

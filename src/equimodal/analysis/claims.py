@@ -269,6 +269,7 @@ class Claim(Section):
     id: Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
     claim: str
     where: str
+    experiments: Annotated[tuple[str, ...], Field(min_length=1)]  # whose runs it needs
     data: Annotated[tuple[str, ...], Field(min_length=1)]
     check: AnyCheck
 
@@ -327,7 +328,7 @@ def judge_claims(
         scale: Named in the commands.
 
     Returns:
-        A row for each claim and data set: id, claim, where, table, dataset, `verdict`, `measured`
+        A row for each claim and data set: id, claim, where, experiments, table, dataset, `verdict`, `measured`
         (the verdict that the numbers alone would get), `evidence` (the numbers in words), `reason`
         (why the verdict is not plain holds or does not hold), and the command that shows it.
     """
@@ -341,6 +342,7 @@ def judge_claims(
                     "id": claim.id,
                     "claim": claim.claim,
                     "where": claim.where,
+                    "experiments": " ".join(claim.experiments),
                     "table": claim.check.table,
                     "dataset": data,
                     "verdict": CANNOT_SAY if limit else found.verdict,
