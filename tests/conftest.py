@@ -93,7 +93,7 @@ def write_run(folder, spec, right, *, speeds=(), reason=None):
         "parameters_below": {"0.01": 0.25},
     }
     (folder / "outcome.json").write_text(json.dumps(outcome))
-    row = {"epoch": 1, "validation_accuracy": 0.5, "test_accuracy": 0.5}
+    row = {"epoch": 1, "steps": 4, "validation_accuracy": 0.5, "test_accuracy": 0.5}
     row |= {f"test_accuracy_{m}": 0.1 * (b + 1) for b, m in enumerate(branches)}
     row |= {f"speed_{m}": speed for m, speed in zip(branches, speeds, strict=len(speeds) > 0)}
     row |= {f"rebalance_{m}_steps": b for b, m in enumerate(branches)}
@@ -104,4 +104,7 @@ def write_run(folder, spec, right, *, speeds=(), reason=None):
         for evaluation, counts in right.items()
         for b, (m, count) in enumerate(zip(branches, counts, strict=True))
     }
+    modes = np.array([-1, -1, 0, 1], np.int8)  # regular, regular, then one branch after the other
+    measured = np.arange(4.0)[:, None] + np.arange(len(branches)) / 10
+    np.savez(folder / "steps.npz", modes=modes, speeds=measured)
     np.savez(folder / "logits.npz", ids=LABELS, labels=LABELS, **logits)

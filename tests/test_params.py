@@ -135,7 +135,7 @@ MISTAKES = {
         "coloring.palette has 9 colors for 10 classes",
     ),
     "a view that no object has": (
-        ("params.yaml", "      view8: *view", "      view12: *view"),
+        ("params.yaml", "      view8: *view", "      view8: *view\n      view12: *view"),
         "sources has ['view12']; the views are view0 to view11",
     ),
     "stand-ins of renderings": (
@@ -167,6 +167,24 @@ MISTAKES = {
     "two ways of holding out": (
         ("params.yaml", "validation_subjects: null", "validation_subjects: [1]"),
         "datasets.nvgesture: hold out validation_subjects or validation_examples, not both",
+    ),
+    "weights that are not named": (
+        (
+            TINY,
+            "{dataset: colored_mnist, inputs: [gray], policy: [vanilla], ",
+            "{dataset: colored_mnist, inputs: [gray], policy: [vanilla], start: [pretrained], ",
+        ),
+        (
+            "experiments.table1 asks for pretrained colored_mnist; pretrained names weights for"
+            " ['nvgesture']"
+        ),
+    ),
+    "a tolerance without a balance": (
+        (TINY, "policy: [vanilla, guided], ", "policy: [vanilla, guided], tolerance: [1.0], "),
+        (
+            "experiments.table1 sets tolerance or window for policy ['vanilla', 'guided']; only random and"
+            " guided have them"
+        ),
     ),
     "text in place of keys": (
         (TINY, "  colored_mnist: {count: 1}\n", "  colored_mnist: many\n"),
@@ -294,24 +312,83 @@ def test_evenly_spaced_rates_have_equal_ratios(project):
 
 
 @pytest.mark.parametrize("inputs", ["distinct", "identical"])
-def test_the_paper_s_sweep_has_80_models_of_each_pair_no_two_with_one_seed(inputs):
+def test_the_paper_s_sweeps_have_80_27_and_60_models_of_each_pair_no_two_with_one_seed(inputs):
     runs = expand_runs(load_params(ROOT / "params.yaml", "paper"), "sweep").values()
-    models = [run for run in runs if run.inputs == inputs]
-    assert len(models) == 80
-    assert len({run.seed for run in models}) == 80
-    assert len({run.learning_rate for run in models}) == 20
+    for dataset, count, rates in (
+        ("colored_mnist", 80, 20),
+        ("modelnet40", 27, 9),
+        ("nvgesture", 60, 20),
+    ):
+        models = [run for run in runs if (run.dataset, run.inputs) == (dataset, inputs)]
+        assert len(models) == count
+        assert len({run.seed for run in models}) == count
+        assert len({run.learning_rate for run in models}) == rates
 
 
-def test_the_paper_s_table_has_three_seeds_of_every_method_at_its_rate():
+def test_the_paper_s_table_has_three_seeds_of_every_method_in_four_columns():
     runs = expand_runs(load_params(ROOT / "params.yaml", "paper"), "table1").values()
+    rates = {"colored_mnist": 0.01, "modelnet40": 0.1, "nvgesture": 0.01}
     seeds = {}
     for run in runs:
-        assert run.learning_rate == 0.01
-        seeds.setdefault((run.inputs, run.policy, run.fidelity), []).append(run.seed)
+        assert run.learning_rate == rates[run.dataset]
+        if run.fidelity == "paper":
+            cell = (run.dataset, run.start, run.inputs, run.policy)
+            seeds.setdefault(cell, []).append(run.seed)
     assert set(map(tuple, seeds.values())) == {(0, 1, 2)}
-    cells = {cell[:2] for cell in seeds if cell[2] == "paper"}
-    unimodal = {("color", "vanilla"), ("gray", "vanilla")}
-    assert cells == unimodal | {("distinct", p) for p in ("vanilla", "rubi", "random", "guided")}
+    columns = {
+        ("colored_mnist", "scratch"): ("color", "gray"),
+        ("modelnet40", "scratch"): ("front", "rear"),
+        ("nvgesture", "scratch"): ("color", "depth"),
+        ("nvgesture", "pretrained"): ("color", "depth"),
+    }
+    assert seeds.keys() == {
+        (*column, inputs, policy)
+        for column, single in columns.items()
+        for inputs, policies in (
+            *((m, ("vanilla",)) for m in single),
+            ("distinct", ("vanilla", "rubi", "random", "guided")),
+        )
+        for policy in policies
+    }
+
+
+def test_the_paper_s_other_experiments_have_174_30_and_6_models():
+    params = load_params(ROOT / "params.yaml", "paper")
+    counts = {e: len(expand_runs(params, e)) for e in ("sweep_balanced", "l1", "three_views")}
+    assert counts == {"sweep_balanced": 174, "l1": 30, "three_views": 6}
+    assert len({run.l1 for run in expand_runs(params, "l1").values()}) == 10
+
+
+def test_a_setting_of_the_balance_that_differs_is_in_the_name(project):
+    old = "policy: [vanilla, guided], rates: table1, seeds: 1}"
+    line = (
+        "{dataset: colored_mnist, inputs: [distinct], policy: [guided], rates: table1, seeds: 1, "
+    )
+    project.edit(TINY, old, old + f"\n    - {line}tolerance: [0.1, 0.3], window: [5, 20]}}")
+    runs = expand_runs(project.load(), "table1")
+    guided = "colored_mnist/distinct/guided/paper/lr0.01{}/seed0"
+    changed = ["", "-tolerance_0.3", "-window_20", "-tolerance_0.3-window_20"]
+    found = {n: (r.balance.tolerance, r.balance.window) for n, r in runs.items() if r.balance}
+    values = [(0.1, 5), (0.3, 5), (0.1, 20), (0.3, 20)]
+    assert found == {guided.format(c): v for c, v in zip(changed, values, strict=True)}
+
+
+def test_runs_that_start_from_weights_are_runs_of_their_own(project):
+    line = "{dataset: nvgesture, inputs: [color], policy: [vanilla], rates: table1, seeds: 1, "
+    project.edit(TINY, "  sweep:\n", f"    - {line}start: [scratch, pretrained]}}\n  sweep:\n")
+    runs = expand_runs(project.load(), "table1")
+    name = "nvgesture/color/vanilla/paper/lr0.01{}/seed0"
+    assert runs[name.format("")].pretrained is None
+    assert runs[name.format("-pretrained")].pretrained.endswith("seed0/model.pt")
+
+
+def test_runs_are_left_out_by_patterns_of_their_names(project):
+    before = expand_runs(project.load())
+    project.edit("params.yaml", "leave_out: []", 'leave_out: ["*/identical/*", "*/guided/*"]')
+    after = expand_runs(project.load())
+    gone = {name for name in before if "/identical/" in name or "/guided/" in name}
+    assert gone
+    assert after.keys() == before.keys() - gone
 
 
 def test_a_preset_on_a_base_changes_one_switch(project):

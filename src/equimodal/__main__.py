@@ -30,6 +30,7 @@ Scale = Annotated[
     str | None, typer.Option(help="demo or paper; params.yaml says which if left out.")
 ]
 Dataset = Annotated[str, typer.Argument(help="A data set of params.yaml.")]
+Raw = Annotated[str, typer.Argument(help="A data set of params.yaml, or kinetics.")]
 Runs = Annotated[list[str], typer.Argument(help="Names of runs; `equimodal runs` lists them.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...")]
 DEFAULT_PARAMS = Path("params.yaml")
@@ -49,9 +50,14 @@ def runs(
 
 
 @app.command()
-def fetch(dataset: Dataset, params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> None:
-    """Bring the raw files of a data set, verified by checksum."""
+def fetch(dataset: Raw, params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> None:
+    """Bring the raw files of a data set, or the weights `kinetics`, verified by checksum."""
     settings = load_params(params, scale)
+    if dataset == "kinetics":
+        from equimodal.data import kinetics
+
+        kinetics.fetch(layout.raw(dataset), mirror=settings.mirror)
+        return
     chosen = settings.datasets[_one_of(dataset, settings.datasets, "data set")]
     module = import_module(f"equimodal.data.{chosen.kind}")
     module.fetch(layout.raw(chosen.raw), chosen.preparation, mirror=settings.mirror)

@@ -4,6 +4,7 @@
 experiments into named `RunSpec`s. Snakemake, the command line and the tests all go through here.
 """
 
+import fnmatch
 import json
 import math
 import os
@@ -11,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from functools import reduce
 from itertools import product
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import numpy as np
 import yaml
@@ -27,6 +28,7 @@ from equimodal.spec import (
     Fidelity,
     Modality,
     NetworkSettings,
+    NotNegative,
     PolicyName,
     Positive,
     RubiSettings,
@@ -67,15 +69,23 @@ class Sweep(Section):
         return [float(f"{math.exp(x):.4g}") for x in logs]
 
 
+T = TypeVar("T")
+Axis = Annotated[tuple[T, ...], Field(min_length=1)]
+
+
 class Grid(Section):
     """All combinations of the settings listed, as runs of an experiment."""
 
     dataset: str
-    inputs: Annotated[tuple[str, ...], Field(min_length=1)]
-    policy: Annotated[tuple[PolicyName, ...], Field(min_length=1)]
+    inputs: Axis[str]
+    policy: Axis[PolicyName]
     fidelity: tuple[str, ...] | None = None  # the preset of params.yaml if left out
     rates: Literal["table1", "sweep"]
     seeds: Annotated[int, Field(ge=1, le=999)]
+    start: Axis[Literal["scratch", "pretrained"]] = ("scratch",)
+    l1: Axis[NotNegative] = (0.0,)
+    tolerance: Axis[NotNegative] | None = None  # of `balance`, in place of the data set's
+    window: Axis[Count] | None = None
 
 
 class Params(Section):
@@ -93,7 +103,9 @@ class Params(Section):
     balance: dict[str, Balance]
     rubi: dict[str, RubiSettings]
     sweeps: dict[str, Sweep]
+    pretrained: dict[str, str]  # data set -> file of the weights that `start: pretrained` means
     experiments: dict[Name, tuple[Grid, ...]]
+    leave_out: tuple[str, ...]  # patterns of names of runs
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -146,6 +158,17 @@ class Params(Section):
                             f"experiments.{name} asks for rubi on {lacking}, which have no branch"
                             f" {biased!r} (rubi.{grid.dataset}.modality)"
                         )
+                if "pretrained" in grid.start and grid.dataset not in self.pretrained:
+                    raise ValueError(
+                        f"experiments.{name} asks for pretrained {grid.dataset}; pretrained names"
+                        f" weights for {sorted(self.pretrained)}"
+                    )
+                takes = [p for p in grid.policy if POLICY_SECTION[p] == "balance"]
+                if (grid.tolerance or grid.window) and set(takes) != set(grid.policy):
+                    raise ValueError(
+                        f"experiments.{name} sets tolerance or window for policy {list(grid.policy)};"
+                        " only random and guided have them"
+                    )
                 single = [i for i in grid.inputs if len(known[i]) == 1]
                 if single and set(grid.policy) != {"vanilla"}:
                     raise ValueError(
@@ -229,22 +252,31 @@ def _resolve_presets(presets: Any, path: Path) -> Any:
 def expand_runs(params: Params, experiment: str | None = None) -> dict[str, RunSpec]:
     """List the runs that an experiment asks for (all experiments if None), by name.
 
-    A run that several experiments ask for appears once: its name is made of its settings.
+    A run that several experiments ask for appears once: its name is made of its settings. Runs
+    whose name fits a pattern of `leave_out` are left out.
     """
     grids = (
         [g for gs in params.experiments.values() for g in gs]
         if experiment is None
         else params.experiments[experiment]
     )
-    return {spec.name: spec for grid in grids for spec in _runs_of(grid, params)}
+    specs = {spec.name: spec for grid in grids for spec in _runs_of(grid, params)}
+    left_out = {n for pattern in params.leave_out for n in fnmatch.filter(specs, pattern)}
+    return {name: spec for name, spec in specs.items() if name not in left_out}
 
 
 def _runs_of(grid: Grid, params: Params) -> Iterator[RunSpec]:
     dataset = params.datasets[grid.dataset]
     presets = grid.fidelity or (params.fidelity,)
-    choices = product(grid.inputs, grid.policy, presets, _draws(grid, params))
-    for inputs, policy, fidelity, (rate, seed) in choices:
+    choices = product(
+        *(grid.start, grid.inputs, grid.policy, presets, grid.l1),
+        *(grid.tolerance or (None,), grid.window or (None,)),
+        _draws(grid, params),
+    )
+    for start, inputs, policy, fidelity, l1, tolerance, window, (rate, seed) in choices:
         needs = POLICY_SECTION[policy]
+        changes = {"tolerance": tolerance, "window": window} if needs == "balance" else {}
+        balance, variant = _balance(params.balance[grid.dataset], changes)
         yield RunSpec(
             dataset=grid.dataset,
             inputs=inputs,
@@ -256,16 +288,25 @@ def _runs_of(grid: Grid, params: Params) -> Iterator[RunSpec]:
             validation=dataset.validation,
             policy=policy,
             fidelity=fidelity,
+            pretrained=params.pretrained[grid.dataset] if start == "pretrained" else None,
+            variant=variant,
             learning_rate=rate,
-            l1=0.0,
+            l1=l1,
             seed=seed,
             network=params.networks[grid.dataset],
             switches=params.presets[fidelity],
             training=params.training[grid.dataset],
             augmentation=params.augmentation[grid.dataset],
-            balance=params.balance[grid.dataset] if needs == "balance" else None,
+            balance=balance if needs == "balance" else None,
             rubi=params.rubi[grid.dataset] if needs == "rubi" else None,
         )
+
+
+def _balance(balance: Balance, changes: Mapping[str, Any]) -> tuple[Balance, str]:
+    """The balance with some settings changed, and a name for those that differ from before."""
+    differing = {k: v for k, v in changes.items() if v not in (None, getattr(balance, k))}
+    variant = "-".join(f"{k}_{v:g}" for k, v in differing.items())
+    return balance.model_copy(update=differing), variant
 
 
 def _draws(grid: Grid, params: Params) -> list[tuple[float, int]]:
@@ -349,7 +390,7 @@ def _without_tags(loc: tuple[int | str, ...], raw: Any) -> tuple[int | str, ...]
         ):
             raw = raw[key]  # type: ignore[index]
             kept.append(key)
-        elif i == len(loc) - 1:
+        elif i == len(loc) - 1 and not (isinstance(raw, Mapping) and raw.get("kind") == key):
             kept.append(key)  # the missing key itself
     return tuple(kept)
 

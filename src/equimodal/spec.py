@@ -177,6 +177,8 @@ class RunSpec(Section):
     validation: Literal["test", "validation"]  # the split that checkpoints are chosen on
     policy: PolicyName
     fidelity: str  # name of the preset
+    pretrained: str | None = None  # file of the weights that the branches start from
+    variant: str = ""  # what of `balance` differs from the data set's, as part of the name
     learning_rate: Positive
     l1: NotNegative
     seed: Annotated[int, Field(ge=0)]
@@ -190,9 +192,19 @@ class RunSpec(Section):
     @property
     def name(self) -> str:
         """Folder of the run, such as `colored_mnist/distinct/guided/paper/lr0.01/seed0`."""
-        rate = f"lr{self.learning_rate:g}" + (f"-l1_{self.l1:g}" if self.l1 else "")
+        settings = [
+            f"lr{self.learning_rate:g}",
+            *([self.start] if self.pretrained else []),
+            *([f"l1_{self.l1:g}"] if self.l1 else []),
+            *([self.variant] if self.variant else []),
+        ]
         cell = f"{self.dataset}/{self.inputs}/{self.policy}/{self.fidelity}"
-        return f"{cell}/{rate}/seed{self.seed}"
+        return f"{cell}/{'-'.join(settings)}/seed{self.seed}"
+
+    @property
+    def start(self) -> Literal["scratch", "pretrained"]:
+        """Whether the branches start from random weights."""
+        return "pretrained" if self.pretrained else "scratch"
 
     @property
     def method(self) -> str:

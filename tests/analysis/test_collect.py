@@ -174,3 +174,16 @@ def test_a_file_that_can_not_be_read_is_named(tmp_path, specs, file, damage):
         path.write_bytes(content[: len(content) // 2 if damage == "truncated" else 0])
     with pytest.raises(UserError, match=rf"{file} is .*the run (first|again)"):
         collect({VANILLA: tmp_path / "run"}, {})
+
+
+def test_the_steps_of_guided_runs_have_their_epoch_mode_and_speeds(tmp_path, specs):
+    right = {"regular": (8, 5), "isolated": (4, 4)}
+    folder = tmp_path / "run"
+    write_run(folder, specs[GUIDED], right, speeds=(-1.0, -1.5))
+    steps = collect({GUIDED: folder}, {"table1": {GUIDED}})["steps"]
+    assert steps["step"].tolist() == [1, 2, 3, 4]
+    assert steps["epoch"].tolist() == [1, 1, 1, 1]
+    assert steps["mode"].tolist() == ["regular", "regular", "rebalance_m0", "rebalance_m1"]
+    assert steps["speed_m0"].tolist() == [0, 1, 2, 3]
+    assert steps["speed_m1"].tolist() == [0.1, 1.1, 2.1, 3.1]
+    assert collect({GUIDED: folder}, {"sweep": {GUIDED}})["steps"].empty

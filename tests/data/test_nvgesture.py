@@ -1,7 +1,11 @@
 import errno
 import hashlib
+import io
 import os
 import random
+import signal
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from equimodal.data import nvgesture, nvgesture_standin
-from equimodal.data.nvgesture import Clip, Window, mismatched, prepare, read_list
+from equimodal.data.nvgesture import prepare
+from equimodal.data.nvgesture_list import Clip, Window, mismatched, read_list
 from equimodal.data.video import read_frames
 from equimodal.errors import UserError
 from equimodal.params import MIRROR_VARIABLE
@@ -242,7 +247,7 @@ SETTINGS = {
     "validation_examples": 2,
     "validation_seed": 10,
     "validation_subjects": None,
-    "stand_in": False,
+    "stand_in": None,
 }
 ARRAYS = ("color", "depth", "labels", "ids", "lengths")
 
@@ -334,8 +339,11 @@ def test_every_row_holds_the_color_window_of_its_line_in_both_modalities(prepare
             for sensor in ("color", "depth"):
                 path = shared_raw / clip.folder / f"sk_{sensor}.avi"
                 frames = read_frames(path, *span, size=SIZE, gray=sensor == "depth")
-                np.testing.assert_array_equal(arrays[sensor][row, :length], frames)
-                assert not arrays[sensor][row, length:].any()
+                before = (WINDOW - length) // 2
+                after = before + length
+                np.testing.assert_array_equal(arrays[sensor][row, before:after], frames)
+                assert not arrays[sensor][row, :before].any()
+                assert not arrays[sensor][row, after:].any()
 
 
 def test_a_short_clip_is_stored_with_its_length(prepared):
@@ -428,14 +436,38 @@ def test_examples_are_shown_of_the_stand_in_alone(prepared, shared_raw, tmp_path
 # ---- Trouble -------------------------------------------------------------------------------------
 
 
-def test_missing_videos_are_named_before_any_is_decoded(raw, tmp_path, decoded):
-    clip = lines_of(raw, "train_correct_cvpr2016_v2")[5]
-    (raw / clip.folder / "sk_depth.avi").unlink()
-    message = r"(?s)1 of 24 videos .*train_correct_cvpr2016_v2.lst, line 6: .*sk_depth.avi.*Unpack"
-    with pytest.raises(UserError, match=message):
+def test_missing_and_empty_videos_are_named_before_any_is_decoded(raw, tmp_path, decoded):
+    clips = lines_of(raw, "train_correct_cvpr2016_v2")
+    (raw / clips[5].folder / "sk_depth.avi").unlink()
+    (raw / clips[6].folder / "sk_color.avi").write_bytes(b"")
+    lines = r"v2.lst, line 6: .*sk_depth.avi is missing.*v2.lst, line 7: .*sk_color.avi is empty"
+    with pytest.raises(UserError, match=f"(?s)2 of 24 videos .*{lines}.*Unpack"):
         prepare(raw, tmp_path / "out", SETTINGS)
     assert decoded == []
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [("label:", "label:2"), ("label:", "label:-"), (" color:sk_color", " color")]
+)
+def test_a_wrong_line_is_refused_and_what_was_decoded_before_is_kept(
+    raw, prepared, tmp_path, monkeypatch, decoded, old, new
+):
+    with monkeypatch.context() as patch:
+        small_disk(patch, room=5 * CLIP + 100)
+        with pytest.raises(UserError, match="No space left"):
+            prepare(raw, tmp_path / "out", SETTINGS)
+    path = raw / "nvgesture_test_correct_cvpr2016_v2.lst"
+    text = path.read_text()
+    first, second, rest = text.split("\n", 2)
+    path.write_text("\n".join([first, second.replace(old, new + "9"), rest]))
+    with pytest.raises(UserError, match=r"test_correct_cvpr2016_v2.lst, line 2: "):
+        prepare(raw, tmp_path / "out", SETTINGS)
+    path.write_text(text)
+    decoded.clear()
+    prepare(raw, tmp_path / "out", SETTINGS)
+    assert len(decoded) == 24 - 2 * 5
+    assert contents(tmp_path / "out") == contents(prepared)
 
 
 def test_when_all_videos_are_missing_ten_are_named(raw, tmp_path):
@@ -447,15 +479,25 @@ def test_when_all_videos_are_missing_ten_are_named(raw, tmp_path):
     assert "... and 14 more" in str(caught.value)
 
 
-@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize(
+    ("processes", "damaged"),
+    [
+        (1, lambda content: content[: len(content) // 2]),
+        (1, lambda content: random.Random(0).randbytes(len(content))),
+        (2, lambda content: content[:100]),
+    ],
+    ids=["truncated", "garbage", "truncated early, two processes"],
+)
 def test_a_damaged_video_is_named_the_others_are_kept_and_a_second_run_goes_on(
-    raw, prepared, tmp_path, decoded, processes
+    raw, prepared, tmp_path, decoded, processes, damaged
 ):
     clip = lines_of(raw, "train_correct_cvpr2016_v2")[4]
     video = raw / clip.folder / "sk_color.avi"
     content = video.read_bytes()
-    video.write_bytes(b"")
-    with pytest.raises(UserError, match=r"(?s)1 of 12 clips .*v2.lst, line 5: .*sk_color.avi can"):
+    video.write_bytes(damaged(content))
+    with pytest.raises(
+        UserError, match=r"(?s)1 of 12 clips .*v2.lst, line 5: .*sk_color.avi .*res"
+    ):
         prepare(raw, tmp_path / "out", SETTINGS, processes=processes)
     assert not list((tmp_path / "out").glob("*.npy"))
     decoded.clear()
@@ -541,21 +583,144 @@ def test_a_run_that_is_ended_while_it_finishes_decodes_nothing_again(
     assert contents(tmp_path) == contents(prepared)
 
 
+CLIP = WINDOW * SIZE * SIZE * 4  # bytes of one clip, color and depth
+
+
+def small_disk(patch, *, room):
+    """Let what is written into files that are there already end when the disk is full."""
+    opened = Path.open
+    left = [room]
+
+    class OnSmallDisk(io.FileIO):
+        def write(self, content) -> int:
+            if len(content) > left[0]:
+                super().write(content[: left[0]])
+                raise OSError(errno.ENOSPC, "No space left on device")
+            if len(content) > 1:  # not the marks
+                left[0] -= len(content)
+            return super().write(content)
+
+    def open_there(path, mode="r", *arguments, **options):
+        return (
+            OnSmallDisk(path, mode) if mode == "r+b" else opened(path, mode, *arguments, **options)
+        )
+
+    patch.setattr(Path, "open", open_there)
+
+
+def test_a_disk_that_is_full_midway_is_named_and_a_second_run_goes_on(
+    shared_raw, prepared, tmp_path, monkeypatch, decoded
+):
+    with monkeypatch.context() as patch:
+        small_disk(patch, room=7 * CLIP + 100)
+        with pytest.raises(UserError, match=r"npy.part can not be written: No space .*run again"):
+            prepare(shared_raw, tmp_path, SETTINGS)
+    assert not list(tmp_path.glob("*.color.npy"))
+    decoded.clear()
+    prepare(shared_raw, tmp_path, SETTINGS)
+    assert len(decoded) == 24 - 2 * 7
+    assert contents(tmp_path) == contents(prepared)
+
+
+def test_a_limit_on_the_size_of_files_is_named(shared_raw, tmp_path):
+    script = f"""
+import resource
+from pathlib import Path
+from equimodal.data.nvgesture import prepare
+from equimodal.errors import UserError
+resource.setrlimit(resource.RLIMIT_FSIZE, ({CLIP}, {CLIP}))
+try:
+    prepare(Path({str(shared_raw)!r}), Path({str(tmp_path)!r}), {SETTINGS!r})
+except UserError as error:
+    print(error)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert "can not be written: File too large" in done.stdout
+
+
 def test_other_settings_do_not_go_on_with_what_was_left_and_remove_it(
     shared_raw, tmp_path, monkeypatch, decoded
 ):
-    def full(*_: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
     with monkeypatch.context() as patch:
-        patch.setattr(nvgesture, "_write_row", full)
-        with pytest.raises(UserError, match=r"No space left on device; check .*run again to go on"):
+        small_disk(patch, room=5 * CLIP + 100)
+        with pytest.raises(UserError, match="No space left on device"):
             prepare(shared_raw, tmp_path, SETTINGS)
-    assert len(list(tmp_path.glob(".*.part"))) == 9
+    assert len(list(tmp_path.glob(".*.part"))) == 6
     decoded.clear()
     prepare(shared_raw, tmp_path, SETTINGS | {"size": 12})
     assert len(decoded) == 24
     assert not list(tmp_path.glob(".*"))
+
+
+def test_what_an_earlier_version_of_the_code_left_is_not_gone_on_with(
+    shared_raw, prepared, tmp_path, monkeypatch, decoded
+):
+    with monkeypatch.context() as patch:
+        small_disk(patch, room=5 * CLIP + 100)
+        patch.setattr(nvgesture, "VERSION", nvgesture.VERSION - 1)
+        with pytest.raises(UserError, match="No space left on device"):
+            prepare(shared_raw, tmp_path, SETTINGS)
+    decoded.clear()
+    prepare(shared_raw, tmp_path, SETTINGS)
+    assert len(decoded) == 24
+    assert contents(tmp_path) == contents(prepared)
+
+
+KILLED = """
+import os, signal, sys
+from contextlib import contextmanager
+from pathlib import Path
+from equimodal.data import nvgesture
+from equimodal.data.unfinished import UnfinishedArrays
+
+raw, out, settings, where, at, processes = {arguments!r}
+put, puts = UnfinishedArrays._put, []
+
+def half(self, path, place, content):
+    puts.append(path)
+    if len(puts) > at:
+        put(self, path, place, content[: len(content) // 2])
+        os.kill(os.getpid(), signal.SIGKILL)
+    put(self, path, place, content)
+
+@contextmanager
+def until(*_):
+    def advance(done, *_):
+        if done >= at:
+            os.kill(os.getpid(), signal.SIGKILL)
+    yield advance
+
+if __name__ == "__main__":
+    if where == "write":
+        UnfinishedArrays._put = half
+    else:
+        nvgesture.show_progress = until
+    nvgesture.prepare(Path(raw), Path(out), settings, processes=processes)
+"""
+
+
+# The writes of a clip: color, depth, and the mark that it is done; the last of all is the mark that
+# the arrays get their names.
+@pytest.mark.parametrize(
+    ("where", "at", "processes"),
+    [*(("write", at, 1) for at in (12, 13, 14, 36)), ("parent", 4, 2)],
+)
+def test_a_killed_run_leaves_no_process_and_a_second_one_gives_the_same_bytes(
+    shared_raw, prepared, tmp_path, decoded, where, at, processes
+):
+    out = tmp_path / "out"
+    script = tmp_path / "killed.py"
+    arguments = (str(shared_raw), str(out), SETTINGS, where, at, processes)
+    script.write_text(KILLED.format(arguments=arguments))
+    # It returns when nobody holds the pipes any more: no process of the pool is left.
+    done = subprocess.run([sys.executable, script], capture_output=True, timeout=60, check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert not list(out.glob("*.color.npy"))
+    prepare(shared_raw, out, SETTINGS)
+    assert len(decoded) <= 24 - 2 * 4
+    assert contents(out) == contents(prepared)
 
 
 def test_a_disk_without_room_is_refused_before_work_begins(shared_raw, tmp_path, decoded):
@@ -567,5 +732,5 @@ def test_a_disk_without_room_is_refused_before_work_begins(shared_raw, tmp_path,
 
 def test_a_folder_that_can_not_be_made_is_refused(shared_raw, tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(UserError, match="file/out can not be written"):
+    with pytest.raises(UserError, match="file is a file, expected a folder"):
         prepare(shared_raw, tmp_path / "file/out", SETTINGS)

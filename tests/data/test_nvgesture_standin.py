@@ -4,7 +4,7 @@ import av
 import numpy as np
 import pytest
 
-from equimodal.data.nvgesture import mismatched, read_list
+from equimodal.data.nvgesture_list import mismatched, read_list
 from equimodal.data.nvgesture_standin import GESTURES, draw, move, write
 from equimodal.data.video import read_frames
 

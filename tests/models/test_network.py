@@ -1,17 +1,20 @@
+import copy
 from pathlib import Path
 
 import pytest
 import torch
 
+from equimodal.errors import UserError
 from equimodal.fusion.base import Flow
 from equimodal.fusion.mmtm import MMTM
-from equimodal.models.network import Network, build_network, fused
+from equimodal.models.network import Network, build_network, fused, start_from
 from equimodal.params import expand_runs, load_params
 from equimodal.spec import I3D
 
 ROOT = Path(__file__).parents[2]
 RUNS = expand_runs(load_params(ROOT / "params.yaml", "demo"))
 DISTINCT = RUNS["colored_mnist/distinct/vanilla/paper/lr0.01/seed0"]
+IDENTICAL = next(r for n, r in RUNS.items() if n.startswith("colored_mnist/identical/"))
 GRAY = RUNS["colored_mnist/gray/vanilla/paper/lr0.01/seed0"]
 
 
@@ -139,3 +142,35 @@ def test_a_network_on_clips_is_built_from_its_settings():
         "color": (2, 10),
         "gray": (2, 10),
     }
+
+
+def test_every_branch_starts_from_the_stages_of_a_run_and_keeps_its_classifier(tmp_path):
+    donor, taker = build_network(GRAY), build_network(IDENTICAL)
+    with torch.no_grad():
+        for p in donor.parameters():
+            p.add_(1)
+    before = copy.deepcopy(taker.state_dict())
+    torch.save(donor.state_dict(), tmp_path / "model.pt")
+    start_from(taker, "four_conv", tmp_path / "model.pt")
+    for m in taker.modalities:
+        for name, x in donor.branches["gray"].stages.state_dict().items():
+            assert torch.equal(taker.branches[m].stages.state_dict()[name], x)
+        for name, x in taker.branches[m].head.state_dict().items():
+            assert torch.equal(x, before[f"branches.{m}.head.{name}"])
+    fusions = {n: x for n, x in taker.state_dict().items() if n.startswith("fusions.")}
+    assert all(torch.equal(x, before[n]) for n, x in fusions.items())
+
+
+def test_weights_that_do_not_fit_are_refused_by_file(tmp_path):
+    donor, taker = build_network(GRAY), build_network(DISTINCT)
+    torch.save(donor.state_dict(), tmp_path / "model.pt")
+    with pytest.raises(UserError, match=r"model\.pt does not fit the network: .*size mismatch"):
+        start_from(taker, "four_conv", tmp_path / "model.pt")
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad/model.pt").write_bytes(b"nothing")
+    with pytest.raises(UserError, match=r"bad/model\.pt is damaged"):
+        start_from(taker, "four_conv", tmp_path / "bad/model.pt")
+    with pytest.raises(UserError, match=r"none/model\.pt is missing; train that run first"):
+        start_from(taker, "four_conv", tmp_path / "none/model.pt")
+    with pytest.raises(UserError, match=r"can not be loaded into branches of kind four_conv"):
+        start_from(taker, "four_conv", tmp_path / "kinetics.ckpt")

@@ -336,7 +336,9 @@ def test_flips_while_the_mean_squeezes_are_taken_change_the_isolated_answers_onl
         evaluate_run(out, data=data, out=out / "logits.npz")
         banks.append(np.load(out / "logits.npz"))
     alike = {k: np.array_equal(banks[0][k], banks[1][k]) for k in banks[0]}
-    assert {k for k, same in alike.items() if not same} == {"isolated/color", "isolated/gray"}
+    assert {k for k, same in alike.items() if not same} == {
+        f"{way}/{m}" for way in ("isolated", "class_mean") for m in ("color", "gray")
+    }
 
 
 def test_presets_start_from_the_same_weights():

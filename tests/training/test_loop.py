@@ -126,7 +126,8 @@ def test_the_bank_holds_every_way_of_evaluating(prepared, tmp_path):
     train_run(spec, data=data, out=tmp_path / "run", scratch=tmp_path)
     evaluate_run(tmp_path / "run", data=data, out=tmp_path / "logits.npz")
     bank = np.load(tmp_path / "logits.npz")
-    ways = ("regular", "rebalance_color", "rebalance_gray", "isolated")
+    ways = ("regular", "rebalance_color", "rebalance_gray")
+    ways += ("isolated", "zeroed", "permuted", "class_mean")
     assert set(bank) == {"ids", "labels"} | {f"{w}/{m}" for w in ways for m in ("color", "gray")}
     assert all(bank[k].shape == (20, 10) and bank[k].dtype == np.float16 for k in bank if "/" in k)
 

@@ -8,6 +8,7 @@ from snakemake.exceptions import WorkflowError
 
 from equimodal import layout
 from equimodal.code import code_hash
+from equimodal.data import kinetics
 from equimodal.errors import UserError
 from equimodal.files import require_writable
 from equimodal.figures import FIGURES
@@ -31,7 +32,6 @@ except UserError as error:
 SCALE = PARAMS.scale
 RUNS = expand_runs(PARAMS)
 BANKS = collect("results/{scale}/runs/{run}/logits.npz", scale=SCALE, run=RUNS)
-USED = sorted({spec.dataset for spec in RUNS.values()})  # data sets
 DATA_MODULES = {
     name: import_module(f"equimodal.data.{dataset.kind}")
     for name, dataset in PARAMS.datasets.items()
@@ -47,12 +47,13 @@ for name, module in DATA_MODULES.items():
         layout.raw(PARAMS.datasets[name].raw),
         PARAMS.datasets[name].preparation,
     )
-    RAW_FILES[name] = list(map(str, module.raw_files(folder, wanted)))
-    brought = {str(folder / file) for file in module.fetched(wanted)}
-    FETCHED[name] = [file for file in RAW_FILES[name] if file in brought]
-    lacking = [f for f in RAW_FILES[name] if f not in brought and not Path(f).exists()]
-    if name in USED and lacking:
-        raise WorkflowError(f"{lacking[0]} is missing: {module.origin(wanted).by_hand}")
+    brought = {folder / file for file in module.fetched(wanted)}
+    RAW_FILES[name] = module.raw_files(folder, wanted)
+    # What only a user can give is an output while it is missing: the job says what to do. Once it
+    # is there it is nobody's output, since Snakemake removes outputs.
+    missing = [f for f in RAW_FILES[name] if f in brought or not f.exists()]
+    FETCHED[name] = [f if f.suffix else directory(f) for f in missing]
+KINETICS = str(layout.raw("kinetics") / kinetics.FILE)
 TABLES = ["runs.csv", "table1.csv", "table1.md"]
 HERE = Path(workflow.basedir)
 PUBLISHED = str(HERE / "src/equimodal/analysis/published.csv")
@@ -106,6 +107,11 @@ def prepared_files(dataset):
             array=settings.arrays,
         ),
     ]
+
+
+def weights_of_run(wildcards):
+    """The file of weights that a run starts from, if it does; another run of ours may make it."""
+    return spec_of(wildcards).pretrained or []
 
 
 def stand_in_code(dataset):

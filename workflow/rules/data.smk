@@ -41,3 +41,16 @@ for dataset in PARAMS.datasets:
             "Prepare {params.dataset}."
         shell:
             "equimodal prepare {params.dataset} --scale {SCALE} --processes {threads} > {log} 2>&1"
+
+
+rule fetch_kinetics:
+    output:
+        KINETICS,
+    log:
+        f"results/{SCALE}/logs/fetch/kinetics.log",
+    benchmark:
+        f"results/{SCALE}/benchmarks/fetch/kinetics.tsv"
+    message:
+        "Fetch the weights trained on Kinetics."
+    shell:
+        "equimodal fetch kinetics --scale {SCALE} > {log} 2>&1"

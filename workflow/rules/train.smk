@@ -1,6 +1,7 @@
 rule train:
     input:
         data=prepared_of_run,
+        pretrained=weights_of_run,
     output:
         spec="results/{scale}/runs/{run}/spec.json",
         outcome="results/{scale}/runs/{run}/outcome.json",

@@ -1,4 +1,4 @@
-"""The collect verb: from run folders to three tidy tables.
+"""The collect verb: from run folders to four tidy tables.
 
 Modalities appear as the paper's m0 and m1 (the first and second branch), so that runs of all data
 sets fit one table; the columns `m0` and `m1` say which they are. All accuracies are shares of 1.
@@ -21,6 +21,7 @@ MEASURES = (
     *("validation_accuracy", "accuracy", "accuracy_m0", "accuracy_m1", "m0", "m1"),
     *("u_m1_given_m0", "u_m0_given_m1", "d_util", "s_m1_given_m0", "s_m0_given_m1", "d_speed"),
 )
+STEPS = ("run", "step", "epoch", "mode", "speed_m0", "speed_m1")
 SETTINGS = ("dataset", "inputs", "policy", "fidelity", "learning_rate", "l1", "seed")
 
 
@@ -42,11 +43,13 @@ def collect(
         `evaluations`: a row for each run, way of evaluating and output (`m0`, `m1`, `fused`);
         `left_behind` is the mode that the chosen epoch's last training step left behind.
         `histories`: a row for each run and epoch, without the seconds.
+        `steps`: a row for each step of the guided runs of Table 1 with seed 0: its epoch, its mode
+        (`regular`, `rebalance_m0`, ...) and the learning speeds after it.
 
     Raises:
         UserError: If a run folder lacks a file or has a damaged one.
     """
-    runs, evaluations, histories = [], [], []
+    runs, evaluations, histories, steps = [], [], [], []
     for name, folder in folders.items():
         spec, outcome = _read_json(folder / "spec.json"), _read_json(folder / "outcome.json")
         names = {m: f"m{i}" for i, m in enumerate(spec["modalities"])}
@@ -62,6 +65,8 @@ def collect(
         runs.append(
             {"run": name, "experiments": _asked(name, experiments)}
             | {key: spec[key] for key in SETTINGS}
+            | {"start": "pretrained" if spec["pretrained"] else "scratch"}
+            | {key: (spec["balance"] or {}).get(key) for key in ("tolerance", "window")}
             | {"method": spec["policy"] if len(names) > 1 else "unimodal"}
             | {m: modality for modality, m in names.items()}
             | {"reported": spec["switches"]["evaluation_mode"] if len(names) > 1 else "regular"}
@@ -75,13 +80,33 @@ def collect(
             for (e, o), a in accuracies.items()
         ]
         histories.append(history.assign(run=name))
+        if spec["policy"] == "guided" and spec["seed"] == 0 and "table1" in runs[-1]["experiments"]:
+            steps.append(_steps(name, folder, history, list(names.values())))
     return {
         "runs": _with_measures(pd.DataFrame(runs)),
         "evaluations": pd.DataFrame(
             evaluations, columns=["run", "evaluation", "output", "accuracy"]
         ),
         "histories": pd.concat(histories, ignore_index=True).set_index("run").reset_index(),
+        "steps": pd.concat([pd.DataFrame(columns=STEPS), *steps], ignore_index=True),
     }
+
+
+def _steps(run: str, folder: Path, history: pd.DataFrame, outputs: list[str]) -> pd.DataFrame:
+    try:
+        with np.load(folder / "steps.npz") as arrays:
+            modes, speeds = arrays["modes"], arrays["speeds"]
+    except FileNotFoundError:
+        raise UserError(f"{folder}/steps.npz is missing; train the run again") from None
+    except (OSError, ValueError, KeyError, BadZipFile) as error:
+        raise UserError(f"{folder}/steps.npz is damaged ({error}); train the run again") from None
+    step = np.arange(1, len(modes) + 1)
+    names = np.array([*(f"rebalance_{m}" for m in outputs), "regular"])  # -1 is the last
+    ends = history["steps"] if "steps" in history else pd.Series(dtype=int)  # none: failed at once
+    epochs = np.searchsorted(ends.to_numpy(), step) + 1
+    table = pd.DataFrame({"run": run, "step": step, "epoch": epochs, "mode": names[modes]})
+    measured = {f"speed_{m}": speeds[:, i] for i, m in enumerate(outputs)}
+    return table.assign(**{name: np.round(s.astype(float), 5) for name, s in measured.items()})
 
 
 def _with_measures(runs: pd.DataFrame) -> pd.DataFrame:

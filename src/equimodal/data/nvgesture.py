@@ -1,180 +1,261 @@
-"""NVGesture: lists and videos as they come, turned into arrays of frames (Molchanov et al., 2016).
+"""NVGesture: clips of 25 hand gestures in color and depth (Molchanov et al., 2016; paper, App. A).
 
-A list has one clip a line, `path:./Video_data/class_01/subject3_r0 depth:sk_depth:146:226
-color:sk_color:146:226 duo_left:duo_left:170:263 label:1 `: for each sensor a file and the frames
-[start, end) of the gesture. The label field counts, never the folder's name.
+Access to the data set has to be asked for: `fetch` unpacks and checks what was put into its folder.
+The stand-in, which has its files and folders, is drawn by code.
 """
 
 import hashlib
-import json
 import multiprocessing
 import os
 import random
-import re
 import shutil
+import signal
 import sys
-from collections import Counter
-from collections.abc import Generator, Iterable, Sequence
+import threading
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from math import prod
+from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError, URLError
+from urllib.request import urlopen
 
 import numpy as np
+from jaxtyping import UInt8
 from numpy import ndarray
 
+from equimodal.data import nvgesture_standin, seven_zip
+from equimodal.data.download import TIMEOUT
+from equimodal.data.nvgesture_list import SENSORS, Clip, mismatched, parse_list, read_list
+from equimodal.data.status import Origin
+from equimodal.data.unfinished import PART, UnfinishedArrays
 from equimodal.data.video import read_frames
 from equimodal.errors import UserError
-from equimodal.files import save_arrays, write_aside
+from equimodal.files import make_folder, save_arrays, write_aside
 from equimodal.progress import show_progress
 
-CLASSES = 25
-SENSORS = {"color": 3, "depth": 1}  # channels stored of each
+VERSION = 2  # of what stands in the arrays: raise it when the same raw files give other bytes
+CHANNELS = {"color": 3, "depth": 1}  # that are stored
 EXAMPLES = "examples.npz"
+VIDEOS = "Video_data"
 LISTS = {
     "v1": "nvgesture_{part}_correct_cvpr2016.lst",
     "v2": "nvgesture_{part}_correct_cvpr2016_v2.lst",
 }
+UNPACKING = ".unpacking"
+PACKED = ("sk_color.avi", "sk_depth.avi", "*.lst")  # what is unpacked of the archive
+SHOWN = 10  # bad videos or clips that a message names
 
-_FORM = "`path:FOLDER color:FILE:START:END depth:FILE:START:END label:1`"
-_FOLDER = re.compile(r"[A-Za-z0-9_./-]{1,200}")
-_WINDOW = re.compile(r"([A-Za-z0-9_-]{1,50}):([0-9]{1,9}):([0-9]{1,9})")
-_SUBJECT = re.compile(r"subject([0-9]{1,9})_r[0-9]+")
+PAGE = (
+    "https://research.nvidia.com/publication/"
+    "2016-06_online-detection-and-classification-dynamic-hand-gestures-recurrent-3d"
+)
+BY_HAND = """\
+ask for access at
+    {page}
+  and put into data/raw/nvgesture either its archive,
+    nvGesture_v1.7z.001, .002 and on (about 30 GB), or nvGesture_v1.1.7z (41 GB)
+  or what was unpacked from it,
+    {videos}/
+    {train}
+    {test}
+  then run
+    equimodal fetch nvgesture
+  which unpacks it if need be, and checks that every video is there"""
+STAND_IN = Origin(
+    "drawn by equimodal.data.nvgesture_standin: synthetic gestures, not NVGesture",
+    "that of equimodal; nobody else has a right in them",
+)
 
 
-@dataclass(frozen=True)
-class Window:
-    """The frames [start, end) of a video file, counted from 0."""
-
-    stem: str
-    start: int
-    end: int
-
-
-@dataclass(frozen=True)
-class Clip:
-    """One line of a list."""
-
-    line: int  # from 1
-    folder: str  # relative to the folder of the lists
-    windows: dict[str, Window]  # of each sensor
-    label: int  # from 0
-    subject: int
+def origin(settings: dict[str, Any]) -> Origin:
+    """Where the clips come from."""
+    if settings["stand_in"]:
+        return STAND_IN
+    names = _names(settings["list_version"])
+    return Origin(
+        PAGE,
+        "research use, to be asked for; it shows faces: do not pass it on or show frames of it",
+        BY_HAND.format(page=PAGE, videos=VIDEOS, **names),
+    )
 
 
-def read_list(path: Path) -> list[Clip]:
-    """Read a list, of either version.
+def fetched(settings: dict[str, Any]) -> tuple[str, ...]:
+    """Names of the raw files that `fetch` brings by itself."""
+    return (nvgesture_standin.MARKER,) if settings["stand_in"] else ()
+
+
+def raw_files(folder: Path, settings: dict[str, Any]) -> list[Path]:
+    """Raw files and folders that `prepare` needs."""
+    if settings["stand_in"]:
+        return [folder / nvgesture_standin.MARKER]
+    return [*_places(folder, settings["list_version"]).values(), folder / VIDEOS]
+
+
+# Fetching
+
+
+def fetch(folder: Path, settings: dict[str, Any], *, mirror: str | None) -> None:
+    """Draw the stand-in; or unpack the data set, if need be, and check that it is whole.
+
+    Args:
+        folder: Where the raw files lie, or the archive.
+        settings: As `prepare` takes them.
+        mirror: Folder or URL where lists that are missing are looked for, below `nvgesture`.
 
     Raises:
-        UserError: If the list is missing, empty or not text, or a line is not as it should be; the
-            message names file and line.
+        UserError: If the data set, a part of its archive or a video is missing or damaged; says
+            what to do.
     """
-    try:
-        text = path.read_bytes().decode()
-    except FileNotFoundError:
+    if settings["stand_in"]:
+        _draw(folder, settings["classes"], settings["stand_in"])
+        return
+    if not (folder / VIDEOS).is_dir() and (parts := seven_zip.find_parts(folder)):
+        _unpack(parts, folder)
+    if not (folder / VIDEOS).is_dir():
         raise UserError(
-            f"{path} is missing; put the lists and Video_data of NVGesture into {path.parent}"
+            f"{folder} holds neither {VIDEOS} of NVGesture nor its archive:"
+            f" {origin(settings).by_hand}"
+        )
+    _bring_lists(folder, settings["list_version"], mirror)
+    listed = {path: read_list(path) for path in _lists(folder, settings["list_version"]).values()}
+    size = _require_videos(folder, listed)
+    clips = [clip for chosen in listed.values() for clip in chosen]
+    print(
+        f"nvgesture: {len(clips)} clips, {len(mismatched(clips))} of them with other windows in"
+        f" depth than in color; {size:,} bytes of videos"
+    )
+
+
+def _draw(folder: Path, gestures: int, wanted: dict[str, Any]) -> None:
+    try:
+        nvgesture_standin.renew(
+            folder,
+            seed=wanted["seed"],
+            gestures=gestures,
+            clips_per_class={"train": wanted["train_per_class"], "test": wanted["test_per_class"]},
+            subjects={"train": (1, 2, 3), "test": (5, 8)},
+            size=(wanted["width"], wanted["height"]),
+            recorded=wanted["recorded"],
+            window=wanted["window"],
+            short=wanted["short"],
+        )
+    except ValueError as error:
+        raise UserError(f"stand_in of NVGesture can not be drawn: {error}") from None
+
+
+def _unpack(parts: Sequence[Path], folder: Path) -> None:
+    """Unpack color, depth and lists beside their places; Video_data comes last, and whole."""
+    aside = folder / UNPACKING
+    try:
+        if aside.exists():
+            shutil.rmtree(aside)
+        seven_zip.unpack(parts, aside, PACKED)
+        if not (found := [path for path in aside.rglob(VIDEOS) if path.is_dir()]):
+            raise UserError(f"{parts[0]} holds no {VIDEOS}: it is not the archive of NVGesture")
+        for path in aside.rglob("*.lst"):
+            if not (folder / path.name).exists():
+                os.replace(path, folder / path.name)
+        os.replace(found[0], folder / VIDEOS)
+    except OSError as error:
+        raise UserError(
+            f"{folder} can not be written: {error.strerror or error}; check its permissions and run"
+            " again"
+        ) from error
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _bring_lists(folder: Path, version: str, mirror: str | None) -> None:
+    """Copy lists that are missing from the mirror, if it has them."""
+    for path in _places(folder, version).values():
+        if mirror and not path.exists():
+            base = mirror if "://" in mirror else Path(mirror).expanduser().resolve().as_uri()
+            address = f"{base.rstrip('/')}/nvgesture/{path.name}"
+            if (content := _download(address)) is not None:
+                parse_list(content, address)
+                with write_aside(path) as aside:
+                    aside.write_bytes(content)
+
+
+def _download(address: str) -> bytes | None:
+    """Content of a small file; None if there is no such file."""
+    try:
+        with urlopen(address, timeout=TIMEOUT) as file:
+            return file.read()
+    except (OSError, ValueError) as error:
+        reason = error.reason if isinstance(error, URLError) else error
+        missing = isinstance(error, HTTPError) and error.code == 404
+        if missing or isinstance(reason, FileNotFoundError):
+            return None
+        raise UserError(
+            f"{address} can not be read ({reason}); check the connection, or mirror in params.yaml"
         ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} can not be read as a list of clips: {error}") from None
-    clips = []
-    for number, line in enumerate(text.rstrip().split("\n"), 1):
-        try:
-            clips.append(_parse(line.strip(" \t\r"), number))
-        except ValueError as error:
-            raise UserError(f"{path}, line {number}: {error}") from None
-    return clips
 
 
-def _parse(line: str, number: int) -> Clip:
-    pairs = [field.partition(":")[::2] for field in line.split()]
-    fields = dict(pairs)
-    if twice := sorted(key for key, count in Counter(key for key, _ in pairs).items() if count > 1):
-        raise ValueError(f"{twice} given more than once, expected {_FORM}")
-    if missing := [key for key in ("path", *SENSORS, "label") if key not in fields]:
-        raise ValueError(f"{missing} missing in {line[:200]!r}, expected {_FORM}")
-    folder, subject = _folder(fields.pop("path"))
-    label = fields.pop("label")
-    if not re.fullmatch("[0-9]{1,9}", label) or not 1 <= int(label) <= CLASSES:
-        raise ValueError(f"label is {label[:50]!r}, expected a number from 1 to {CLASSES}")
-    windows = {sensor: _window(sensor, field) for sensor, field in fields.items()}
-    return Clip(number, folder, windows, int(label) - 1, subject)
+def _names(version: str) -> dict[str, str]:
+    """Names of the lists, by the part that they list."""
+    return {part: LISTS[version].format(part=part) for part in ("train", "test")}
 
 
-def _folder(given: str) -> tuple[str, int]:
-    """Return the folder of a clip and the number of its subject."""
-    path = PurePosixPath(given)
-    if path.is_absolute() or ".." in path.parts:
-        raise ValueError(f"path {given[:200]!r} leaves the folder of the list")
-    subject = _SUBJECT.fullmatch(path.name)
-    if not (subject and _FOLDER.fullmatch(given)):
-        raise ValueError(
-            f"path is {given[:200]!r}, expected ./Video_data/class_XX/subjectY_rZ with numbers"
+def _places(folder: Path, version: str) -> dict[str, Path]:
+    return {part: folder / name for part, name in _names(version).items()}
+
+
+def _lists(folder: Path, version: str) -> dict[str, Path]:
+    lists = _places(folder, version)
+    if missing := [path.name for path in lists.values() if not path.is_file()]:
+        raise UserError(
+            f"{folder} lacks {' and '.join(missing)}, the lists of version {version}; put them"
+            f" there, beside {VIDEOS}, or set list_version to the version that you have: the"
+            " versions differ in a few labels"
         )
-    return str(path), int(subject[1])
+    return lists
 
 
-def _window(sensor: str, given: str) -> Window:
-    if not (match := _WINDOW.fullmatch(given)):
-        raise ValueError(
-            f"{sensor} is {given[:100]!r}, expected FILE:START:END with START and END whole numbers"
-            " that are not negative"
+def _require_videos(folder: Path, listed: Mapping[Path, Sequence[Clip]]) -> int:
+    """Check that all videos are there, before hours of work begin; return their bytes."""
+    size, bad = 0, []
+    for source, clips in listed.items():
+        for clip in clips:
+            for path in _videos(folder, clip).values():
+                there = path.stat().st_size if path.is_file() else None
+                size += there or 0
+                if not there:
+                    what = "missing" if there is None else "empty"
+                    bad.append(f"{source}, line {clip.line}: {path} is {what}")
+    if bad:
+        wanted = len(SENSORS) * sum(len(clips) for clips in listed.values())
+        raise UserError(
+            f"{len(bad)} of {wanted} videos that the lists name are missing or empty:\n{_some(bad)}\n"
+            "Unpack the archive again so that they lie there."
         )
-    window = Window(match[1], int(match[2]), int(match[3]))
-    if window.end <= window.start:
-        raise ValueError(
-            f"{sensor} has the window {window.start}:{window.end}, expected an END after the START"
-        )
-    return window
+    return size
 
 
-def mismatched(clips: Iterable[Clip]) -> list[Clip]:
-    """The clips whose color and depth windows differ; the color window is used for both."""
-    return [c for c in clips if _span(c, "color") != _span(c, "depth")]
+def _videos(folder: Path, clip: Clip) -> dict[str, Path]:
+    return {sensor: folder / clip.folder / f"{clip.windows[sensor].stem}.avi" for sensor in SENSORS}
 
 
-def _span(clip: Clip, sensor: str) -> tuple[int, int]:
-    return clip.windows[sensor].start, clip.windows[sensor].end
+def _some(lines: Sequence[str]) -> str:
+    rest = [f"  ... and {len(lines) - SHOWN} more"] if len(lines) > SHOWN else []
+    return "\n".join([*(f"  {line}" for line in lines[:SHOWN]), *rest])
+
+
+# Preparation
 
 
 @dataclass(frozen=True)
-class Store:
-    """A split that is being written: hidden files beside their final places, one row a clip."""
+class Job:
+    """One clip to decode, and where it goes."""
 
-    out: Path
-    split: str
-    key: str  # of the settings and lists: work of others is not gone on with
-    clips: int
-    frames: int
-    size: int
-
-    def part(self, name: str) -> Path:
-        """Where an array, or `done` with a byte a clip, lies until all clips are in."""
-        return self.out / f".{self.split}.{name}.{self.key}.part"
-
-    def final(self, name: str) -> Path:
-        """Where an array lies in the end."""
-        return self.out / f"{self.split}.{name}.npy"
-
-    def shape(self, sensor: str) -> tuple[int, ...]:
-        """The shape of the array of a sensor."""
-        return (self.clips, self.frames, self.size, self.size, SENSORS[sensor])
-
-    def bytes(self) -> int:
-        """What the arrays of all sensors take."""
-        return sum(int(np.prod(self.shape(sensor))) for sensor in SENSORS)
-
-
-@dataclass(frozen=True)
-class Task:
-    """One clip to decode."""
-
-    raw: Path
+    number: int
     source: Path  # the list that names the clip
     clip: Clip
-    store: Store
+    split: str
     row: int
 
 
@@ -183,8 +264,9 @@ def prepare(raw: Path, out: Path, settings: dict[str, Any], *, processes: int = 
 
     Arrays, n clips each: `color` uint8 (n, frames, size, size, 3), `depth` uint8 (n, frames, size,
     size, 1), `labels` uint8 (n) from 0, `ids` int32 (n), the line of the list from 0, `lengths`
-    int32 (n), the frames of the clip: what is stored after them is 0. Of a window longer than
-    `frames` the first ones are stored.
+    int32 (n), the frames of the clip. A clip shorter than `frames` has black frames on both sides,
+    in equal number or one more after it (paper, App. A): it begins at (frames - length) // 2. Of a
+    longer one the first frames are stored.
 
     A clip that can not be decoded is named in the end, after all others are in. A run that was
     ended goes on where it was, unless the settings or the lists changed.
@@ -195,7 +277,8 @@ def prepare(raw: Path, out: Path, settings: dict[str, Any], *, processes: int = 
         settings: `list_version` (`v1` or `v2`: which lists), `frames`, `size`,
             `validation_examples` (training clips drawn for validation, with `validation_seed`),
             `validation_subjects` (null, or who is held out instead of the drawn clips), `stand_in`
-            (true writes `examples.npz` for a figure; frames of the real data are never shown).
+            (null, or how it is drawn; then `examples.npz` is written for a figure: frames of the
+            real data are never shown).
         processes: How many clips are decoded at a time.
 
     Raises:
@@ -204,47 +287,26 @@ def prepare(raw: Path, out: Path, settings: dict[str, Any], *, processes: int = 
     lists = _lists(raw, settings["list_version"])
     clips = {part: read_list(path) for part, path in lists.items()}
     _report_mismatched(clips)
+    _require_videos(raw, {path: clips[part] for part, path in lists.items()})
     splits = _split(clips["train"], settings, lists["train"]) | {"test": clips["test"]}
-    source = {split: lists["test" if split == "test" else "train"] for split in splits}
-    key = _key(settings, lists.values())
-    stores = {
-        split: Store(out, split, key, len(chosen), settings["frames"], settings["size"])
+    frames, size = settings["frames"], settings["size"]
+    shapes = {
+        f"{split}.{sensor}": (len(chosen), frames, size, size, CHANNELS[sensor])
         for split, chosen in splits.items()
+        for sensor in SENSORS
     }
-    tasks = [
-        Task(raw, source[split], clip, stores[split], row)
-        for split, chosen in splits.items()
-        for row, clip in enumerate(chosen)
-    ]
-    _require_videos(tasks)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        _remove_others(out, key)
-        _require_space(out, stores.values())
-        done = {split: _begin(store) for split, store in stores.items()}
-        _decode_all([t for t in tasks if not done[t.store.split][t.row]], len(tasks), processes)
-        for split, chosen in splits.items():
-            _finish(stores[split], chosen)
-        for store in stores.values():
-            store.part("done").unlink()
-    except OSError as error:
-        raise UserError(
-            f"{out} can not be written: {error.strerror or error}; check the folder's permissions"
-            " and the space on its disk, then run again to go on"
-        ) from error
+    jobs = _jobs(splits, lists)
+    arrays = UnfinishedArrays(out, shapes, len(jobs))
+    make_folder(out)
+    _require_space(out, shapes.values())
+    done = arrays.begin(_key(settings, lists.values()))
+    left = [job for job in jobs if not done[job.number]]
+    _decode_all(_Worker(raw, arrays), left, len(jobs), processes)
+    for split, chosen in splits.items():
+        _save_small(out, split, chosen, frames)
+    arrays.finish()
     if settings["stand_in"]:
-        save_arrays(out / EXAMPLES, _examples(stores.values()))
-
-
-def _lists(raw: Path, version: str) -> dict[str, Path]:
-    lists = {part: raw / LISTS[version].format(part=part) for part in ("train", "test")}
-    if missing := [path.name for path in lists.values() if not path.is_file()]:
-        raise UserError(
-            f"{raw} lacks {' and '.join(missing)}, the lists of version {version}; put them there,"
-            f" beside Video_data, or set list_version to the version that you have: the versions"
-            " differ in a few labels"
-        )
-    return lists
+        save_arrays(out / EXAMPLES, _examples(out, splits))
 
 
 def _report_mismatched(clips: dict[str, list[Clip]]) -> None:
@@ -277,76 +339,41 @@ def _split(clips: list[Clip], settings: dict[str, Any], source: Path) -> dict[st
     return {"train": train} | ({"validation": validation} if validation else {})
 
 
-def _key(settings: dict[str, Any], lists: Iterable[Path]) -> str:
-    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
-    for path in lists:
-        digest.update(hashlib.sha256(path.read_bytes()).digest())
-    return digest.hexdigest()[:12]
-
-
-def _videos(task: Task) -> dict[str, Path]:
-    folder = task.raw / task.clip.folder
-    return {sensor: folder / f"{task.clip.windows[sensor].stem}.avi" for sensor in SENSORS}
-
-
-def _require_videos(tasks: Sequence[Task]) -> None:
-    """Check that all videos are there before hours of work begin."""
-    missing = [
-        f"{task.source}, line {task.clip.line}: {path}"
-        for task in tasks
-        for path in _videos(task).values()
-        if not path.is_file()
+def _jobs(splits: Mapping[str, Sequence[Clip]], lists: Mapping[str, Path]) -> list[Job]:
+    rows = [
+        (split, row, clip) for split, chosen in splits.items() for row, clip in enumerate(chosen)
     ]
-    if missing:
-        raise UserError(
-            f"{len(missing)} of {len(SENSORS) * len(tasks)} videos that the lists name are missing:"
-            f"\n{_some(missing)}\nUnpack the archive so that they lie there."
-        )
+    return [
+        Job(number, lists["test" if split == "test" else "train"], clip, split, row)
+        for number, (split, row, clip) in enumerate(rows)
+    ]
 
 
-def _some(lines: Sequence[str], most: int = 10) -> str:
-    rest = [f"  ... and {len(lines) - most} more"] if len(lines) > most else []
-    return "\n".join([*(f"  {line}" for line in lines[:most]), *rest])
+def _key(settings: dict[str, Any], lists: Iterable[Path]) -> dict[str, Any]:
+    """All that the arrays depend on, but for the videos."""
+    return {
+        "version": VERSION,
+        "settings": settings,
+        "lists": [hashlib.sha256(path.read_bytes()).hexdigest() for path in lists],
+    }
 
 
-def _remove_others(out: Path, key: str) -> None:
-    """Remove what runs with other settings left unfinished."""
-    for path in out.glob(".*.part"):
-        if not path.name.endswith(f".{key}.part"):
-            path.unlink()
-
-
-def _require_space(out: Path, stores: Iterable[Store]) -> None:
-    wanted = 0
-    for store in stores:
-        parts = [store.part(sensor) for sensor in SENSORS]
-        wanted += store.bytes() - sum(p.stat().st_blocks * 512 for p in parts if p.exists())
+def _require_space(out: Path, shapes: Iterable[tuple[int, ...]]) -> None:
+    taken = sum(path.stat().st_blocks * 512 for path in out.glob(f".*{PART}"))
+    wanted = sum(prod(shape) for shape in shapes) - taken
     if wanted > (free := shutil.disk_usage(out).free):
         raise UserError(
             f"{out} needs {wanted / 1e9:.1f} GB more for the frames, {free / 1e9:.1f} GB are free"
         )
 
 
-def _begin(store: Store) -> bytes:
-    """Make the files of a split, or find those of a run that was ended; a byte a clip, 1 if in."""
-    flags = store.part("done")
-    if flags.is_file() and len(done := flags.read_bytes()) == store.clips:
-        # A run that was ended while it finished has renamed some of the arrays already.
-        renamed = all(done)
-        if all(store.part(s).is_file() or (renamed and store.final(s).is_file()) for s in SENSORS):
-            return done
-    for sensor in SENSORS:
-        np.lib.format.open_memmap(store.part(sensor), "w+", np.uint8, store.shape(sensor))
-    flags.write_bytes(bytes(store.clips))
-    return bytes(store.clips)
-
-
-def _decode_all(tasks: Sequence[Task], total: int, processes: int) -> None:
-    earlier = total - len(tasks)
+def _decode_all(worker: "_Worker", jobs: Sequence[Job], total: int, processes: int) -> None:
+    """Decode clips, show how it goes on, and raise in the end if some can not be decoded."""
+    earlier = total - len(jobs)
     damaged = []
     with show_progress("nvgesture: decode clips", total) as advance:
         advance(earlier)
-        with closing(_outcomes(tasks, processes)) as outcomes:
+        with closing(_outcomes(worker, jobs, processes)) as outcomes:
             for number, problem in enumerate(outcomes, 1):
                 damaged += [problem] if problem else []
                 advance(earlier + number, f"{len(damaged)} can not be decoded" if damaged else "")
@@ -357,18 +384,18 @@ def _decode_all(tasks: Sequence[Task], total: int, processes: int) -> None:
         )
 
 
-def _outcomes(tasks: Sequence[Task], processes: int) -> Generator[str | None]:
+def _outcomes(worker: "_Worker", jobs: Sequence[Job], processes: int) -> Generator[str | None]:
     """Decode clips, in any order; yield for each what is wrong with it, or None."""
     if processes == 1:
-        yield from map(_store, tasks)
+        yield from map(worker.store, jobs)
         return
     # Not forked: a process that has loaded torch has threads.
     context = multiprocessing.get_context("spawn")
     with ExitStack() as stack:
-        pool = ProcessPoolExecutor(processes, mp_context=context)
+        pool = ProcessPoolExecutor(processes, mp_context=context, initializer=_start)
         stack.callback(pool.shutdown, cancel_futures=True)
         try:
-            for future in as_completed([pool.submit(_store, task) for task in tasks]):
+            for future in as_completed([pool.submit(worker.store, job) for job in jobs]):
                 yield future.result()
         except BrokenProcessPool:
             raise UserError(
@@ -377,70 +404,85 @@ def _outcomes(tasks: Sequence[Task], processes: int) -> Generator[str | None]:
             ) from None
 
 
-def _store(task: Task) -> str | None:
-    """Decode a clip and write it to its row; return what is wrong with it, or None."""
-    color, depth = task.clip.windows["color"], task.clip.windows["depth"]
-    length = _length(task.clip, task.store.frames)
-    for sensor, path in _videos(task).items():
-        # Where the windows differ, the color window may end a frame after the depth video.
-        # ASSUME: its last frame then counts twice. The paper says no more than whose window counts.
-        lacking = int(sensor == "depth" and depth.end < color.end)
-        frames = np.zeros(task.store.shape(sensor)[1:], np.uint8)
+def _start() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent tells what is to be told
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A pool's process would wait for ever for the work of a parent that was killed."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
+
+
+@dataclass(frozen=True)
+class _Worker:
+    """Decodes clips into their rows."""
+
+    raw: Path
+    arrays: UnfinishedArrays
+
+    def store(self, job: Job) -> str | None:
+        """Decode a clip and write it to its rows; return what is wrong with it, or None."""
         try:
-            frames[:length] = read_frames(
-                path,
-                color.start,
-                color.start + length,
-                size=task.store.size,
-                gray=SENSORS[sensor] == 1,
-                lacking=lacking,
-            )
+            clips = {sensor: self._decode(job, sensor) for sensor in SENSORS}
         except UserError as error:
-            return f"{task.source}, line {task.clip.line}: {error}"
-        _write_row(task.store.part(sensor), frames, task.row)
-    with task.store.part("done").open("r+b") as file:
-        file.seek(task.row)
-        file.write(b"\1")
-    return None
+            return f"{job.source}, line {job.clip.line}: {error}"
+        for sensor, clip in clips.items():
+            self.arrays.write(f"{job.split}.{sensor}", job.row, clip)
+        self.arrays.mark(job.number)
+        return None
+
+    def _decode(self, job: Job, sensor: str) -> UInt8[ndarray, "frames size size channels"]:
+        _, frames, size, _, channels = self.arrays.shapes[f"{job.split}.{sensor}"]
+        start, end = job.clip.span("color")
+        length = _length(job.clip, frames)
+        begin = (frames - length) // 2
+        clip = np.zeros((frames, size, size, channels), np.uint8)
+        clip[begin : begin + length] = read_frames(
+            _videos(self.raw, job.clip)[sensor],
+            start,
+            start + length,
+            size=size,
+            gray=channels == 1,
+            # Where the windows differ, the color window may end a frame after the depth video.
+            # ASSUME: its last frame then counts twice. The paper says whose window counts, no more.
+            lacking=int(sensor == "depth" and job.clip.span("depth")[1] < end),
+        )
+        return clip
 
 
 def _length(clip: Clip, frames: int) -> int:
-    start, end = _span(clip, "color")
+    start, end = clip.span("color")
     return min(end - start, frames)
 
 
-def _write_row(path: Path, frames: ndarray, row: int) -> None:
-    """Write a row of an array file: not through a memory map, which dies when the disk is full."""
-    header = np.load(path, mmap_mode="r").offset
-    with path.open("r+b") as file:
-        file.seek(header + row * frames.nbytes)
-        file.write(frames.data)
-
-
-def _finish(store: Store, clips: Sequence[Clip]) -> None:
-    """Put the arrays of a split in their final places."""
+def _save_small(out: Path, split: str, clips: Sequence[Clip], frames: int) -> None:
     small: dict[str, ndarray] = {
         "labels": np.array([clip.label for clip in clips], np.uint8),
         "ids": np.array([clip.line - 1 for clip in clips], np.int32),
-        "lengths": np.array([_length(clip, store.frames) for clip in clips], np.int32),
+        "lengths": np.array([_length(clip, frames) for clip in clips], np.int32),
     }
     for name, array in small.items():
-        with write_aside(store.final(name)) as aside, aside.open("wb") as file:
+        with write_aside(out / f"{split}.{name}.npy") as aside, aside.open("wb") as file:
             np.save(file, array)
-    for sensor in SENSORS:
-        if store.part(sensor).exists():
-            os.replace(store.part(sensor), store.final(sensor))
 
 
-def _examples(stores: Iterable[Store]) -> dict[str, ndarray]:
+def _examples(out: Path, splits: Iterable[str]) -> dict[str, ndarray]:
     """Three frames of the first clip of each class, early, middle and late, for each split."""
     examples = {}
-    for store in stores:
-        labels, ids, lengths = (np.load(store.final(n)) for n in ("labels", "ids", "lengths"))
+    for split in splits:
+        labels, ids, lengths = (
+            np.load(out / f"{split}.{name}.npy") for name in ("labels", "ids", "lengths")
+        )
         first = np.unique(labels, return_index=True)[1]
-        shown = lengths[first, None] * np.array([1, 2, 3]) // 4
+        length = lengths[first, None].astype(int)
         for sensor in SENSORS:
-            frames = np.load(store.final(sensor), mmap_mode="r")
-            examples[f"{store.split}.{sensor}"] = frames[first[:, None], shown]
-        examples |= {f"{store.split}.labels": labels[first], f"{store.split}.ids": ids[first]}
+            stored = np.load(out / f"{split}.{sensor}.npy", mmap_mode="r")
+            begin = (stored.shape[1] - length) // 2
+            shown = begin + length * np.array([1, 2, 3]) // 4
+            examples[f"{split}.{sensor}"] = stored[first[:, None], shown]
+        examples |= {f"{split}.labels": labels[first], f"{split}.ids": ids[first]}
     return examples

@@ -5,10 +5,12 @@ same frames in reverse order, so a single frame tells the pair and never the cla
 the hand alone on 0, closer is brighter. Color is hard: clutter of the hand's tints, and noise.
 """
 
+import json
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import av
 import numpy as np
@@ -21,6 +23,10 @@ from equimodal.errors import UserError
 from equimodal.files import write_aside
 
 GESTURES = ("left", "right", "up", "down", "clockwise", "counterclockwise", "push", "pull")
+
+VERSION = 1  # of what is drawn: raise it when the same arguments give other files
+MARKER = "README.txt"  # written last: where it is, all is
+MADE = ".stand-in.json"  # written first: who made what is here, and how
 
 README = """\
 STAND-IN: synthetic gestures, not the NVGesture data set.
@@ -73,6 +79,36 @@ class Recording:
     depth_start: int
 
 
+def renew(folder: Path, **arguments: Any) -> None:
+    """Write as `write` does, unless the same is there; else what an earlier call left is removed.
+
+    Raises:
+        UserError: If the folder holds videos that are not a stand-in, or can not be written.
+        ValueError: If the arguments do not fit together.
+    """
+    made, marker, videos = folder / MADE, folder / MARKER, folder / "Video_data"
+    if made.is_file() and marker.is_file() and made.read_text() == _made_with(arguments):
+        return
+    if videos.exists() and not made.is_file():
+        raise UserError(
+            f"{videos} is no stand-in that was drawn here; move it away, for one would replace it"
+        )
+    try:
+        marker.unlink(missing_ok=True)
+        if videos.exists():
+            shutil.rmtree(videos)
+    except OSError as error:
+        raise UserError(
+            f"{folder} can not be cleared: {error.strerror or error}; delete it and run again"
+        ) from error
+    _write_text(made, _made_with(arguments))
+    write(folder, **arguments)
+
+
+def _made_with(arguments: dict[str, Any]) -> str:
+    return json.dumps({"version": VERSION, **arguments}, indent=2, sort_keys=True) + "\n"
+
+
 def write(
     folder: Path,
     *,
@@ -85,7 +121,7 @@ def write(
     window: int,
     short: int,
 ) -> None:
-    """Write recordings, both versions of the lists, and a README that says what they are.
+    """Write recordings, both versions of the lists, and, last, a README that says what they are.
 
     The same arguments give the same bytes, with the same version of the encoders.
 
@@ -142,7 +178,7 @@ def write(
             name = f"nvgesture_{part}_correct_cvpr2016{version}.lst"
             _write_text(folder / name, text + ("" if part == "train" else "\n"))
     _write_text(
-        folder / "README.txt",
+        folder / MARKER,
         README.format(
             seed=seed,
             gestures="\n".join(f"{i:>3}  {g}" for i, g in enumerate(GESTURES[:gestures], 1)),

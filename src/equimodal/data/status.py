@@ -26,13 +26,18 @@ class Status:
 
 
 def status_of(files: Sequence[Path]) -> Status:
-    """Look which of the files are there; their contents are not read."""
-    sizes = [file.stat().st_size for file in files if file.is_file()]
+    """Look which of the files and folders are there; their contents are not read."""
+    sizes = [_size(file) for file in files if file.exists()]
     if not sizes:
         state: Literal["present", "partial", "missing"] = "missing"
     else:
         state = "present" if len(sizes) == len(files) else "partial"
     return Status(state, len(sizes), len(files), sum(sizes))
+
+
+def _size(path: Path) -> int:
+    inside = path.rglob("*") if path.is_dir() else [path]
+    return sum(p.stat().st_size for p in inside if p.is_file())
 
 
 def describe(name: str, origin: Origin, raw: Status, prepared: Status) -> str:

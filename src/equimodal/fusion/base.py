@@ -21,12 +21,14 @@ class Flow:
             that the choice can stay on the device; None is -1 without the cost of asking.
         isolated: Whether each branch sees its own features and the training-set mean of the
             others' (Eq. 7): no cross-modal flow at all.
+        zeroed: Whether an isolated branch sees zeros in place of that mean.
         record: Whether the pass adds to the training-set means that an isolated pass needs (Eq. 6).
         frozen: Whether the pass leaves the running means of re-balancing alone in any case.
     """
 
     rebalance: Int64[Tensor, ""] | None = None
     isolated: bool = False
+    zeroed: bool = False
     record: bool = False
     frozen: bool = False
 

@@ -122,8 +122,8 @@ class SqueezeFusion(Fusion):
         if flow.record:
             self._record(squeezes)
         if flow.isolated:
-            self._require_recording()
-            w = {m: self._outputs_alone(m, squeezes) for m in self.modalities}
+            others = {m: self._standing_in(m, h, flow) for m, h in squeezes.items()}
+            w = {m: self._outputs(others | {m: h})[m] for m, h in squeezes.items()}
         else:
             w = self._outputs(squeezes)
         held = self._held(flow)
@@ -159,13 +159,14 @@ class SqueezeFusion(Fusion):
         code = self.squeeze(torch.cat(list(squeezes.values()), dim=-1)).relu()
         return {m: layer(code) for m, layer in self.excite.items()}
 
-    def _outputs_alone(self, modality: str, squeezes: Vectors) -> Float[Tensor, "batch outputs"]:
-        """Vector of one modality from its own squeeze and the mean squeezes of the others (Eq. 7)."""
-        alone = {
-            m: h if m == modality else self.get_buffer(f"mean_squeeze_{m}").expand_as(h)
-            for m, h in squeezes.items()
-        }
-        return self._outputs(alone)[modality]
+    def _standing_in(
+        self, modality: str, h: Float[Tensor, "batch channels"], flow: Flow
+    ) -> Float[Tensor, "batch channels"]:
+        """What the other branches see of a modality in an isolated pass (Eq. 7)."""
+        if flow.zeroed:
+            return torch.zeros_like(h)
+        self._require_recording()
+        return self.get_buffer(f"mean_squeeze_{modality}").expand_as(h)
 
     def _held(self, flow: Flow) -> Bool[Tensor, " modalities"] | None:
         """For each modality, whether it gets its running mean in this pass."""

@@ -5,6 +5,7 @@ Carreira & Zisserman, Quo vadis, action recognition?, CVPR 2017.
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -230,3 +231,10 @@ def _stage(
 def build(settings: I3D, *, channels: int, classes: int) -> I3DBranch:
     """Build a branch from its settings."""
     return I3DBranch(channels, classes, dropout=settings.dropout, width=settings.width)
+
+
+def load_pretrained(branch: I3DBranch, path: Path) -> None:
+    """Set all but the classifier to weights that were trained on Kinetics; see `load_kinetics`."""
+    from equimodal.models.weights import load_kinetics
+
+    load_kinetics(branch, path)

@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping
 from importlib import import_module
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from equimodal.errors import UserError
 from equimodal.fusion.base import REGULAR, Features, Flow, Fusion, fusion_parameters
 from equimodal.fusion.mmtm import MMTM
 from equimodal.fusion.squeeze_excite import SqueezeExcite
@@ -144,6 +146,52 @@ def build_network(spec: RunSpec, device: torch.device | str = "cpu") -> Network:
         if p.ndim in CHANNELS_LAST:
             p.data = p.data.contiguous(memory_format=CHANNELS_LAST[p.ndim])
     return network
+
+
+def start_from(network: Network, kind: str, path: Path) -> None:
+    """Set every branch, but for its classifier, to weights that were trained before.
+
+    Args:
+        network: Changed in place.
+        kind: Of its branches; the module of that name loads files that are not of ours.
+        path: The `model.pt` of a run with the same kind of branch, whose first branch is taken for all; or a
+            file that `load_pretrained` of the kind's module reads.
+
+    Raises:
+        UserError: If the file is missing, damaged or does not fit.
+    """
+    if path.name == "model.pt":
+        weights = _stages_of_run(path)
+        for branch in network.branches.values():
+            stages: Any = branch.stages
+            try:
+                stages.load_state_dict(weights)
+            except RuntimeError as error:
+                reason = " ".join(str(error).split())
+                raise UserError(f"{path} does not fit the network: {reason}") from None
+        return
+    load = getattr(import_module(f"equimodal.models.{kind}"), "load_pretrained", None)
+    if load is None:
+        raise UserError(
+            f"{path} can not be loaded into branches of kind {kind}; give the model.pt of a run"
+        )
+    for branch in network.branches.values():
+        load(branch, path)
+
+
+def _stages_of_run(path: Path) -> dict[str, Tensor]:
+    try:
+        state = torch.load(path, weights_only=True, map_location="cpu")
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing; train that run first") from None
+    except Exception as error:  # noqa: BLE001  torch.load raises whatever the damage leads to
+        raise UserError(
+            f"{path} is damaged ({str(error).splitlines()[0]}); train it again"
+        ) from None
+    parts = [name.split(".", 3) for name in state if name.startswith("branches.")]
+    first = parts[0][1] if parts else None
+    prefix = f"branches.{first}.stages."
+    return {n.removeprefix(prefix): x for n, x in state.items() if n.startswith(prefix)}
 
 
 def _build_fusion(spec: RunSpec, channels: dict[str, int]) -> Fusion:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Int64
 from torch import Tensor, nn
@@ -26,25 +27,76 @@ def predict(
     flow: Flow = REGULAR,
     views: Views | None = None,
     *,
+    index: Int64[Tensor, " n"] | None = None,
     batch_size: int = BATCH,
 ) -> Logits:
-    """Return the logits of each branch for all examples; leaves the network in evaluation mode."""
+    """Return the logits of each branch for all examples, or those of an index.
+
+    Leaves the network in evaluation mode.
+    """
     network.eval()
-    slices = _slices(split, batch_size)
-    parts = [network(split.batch(index, views).inputs, flow) for index in slices]
+    slices = _slices(split, index, batch_size)
+    parts = [network(split.batch(part, views).inputs, flow) for part in slices]
     return {m: torch.cat([part[m] for part in parts]) for m in network.modalities}
 
 
 @torch.no_grad()
-def record_mean_squeezes(network: Network, train: Split, views: Views | None = None) -> None:
+def record_mean_squeezes(
+    network: Network,
+    train: Split,
+    views: Views | None = None,
+    *,
+    index: Int64[Tensor, " n"] | None = None,
+) -> None:
     """Take the training-set means that an isolated pass needs (Eq. 6), with the regular flow.
 
-    Batch norm is frozen; there is no augmentation unless `views` asks for it.
+    Batch norm is frozen; there is no augmentation unless `views` asks for it. An index takes the
+    means over some of the training set.
     """
     network.eval()
     reset_recording(network)
-    for index in _slices(train):
-        network(train.batch(index, views).inputs, Flow(record=True, frozen=True))
+    for part in _slices(train, index):
+        network(train.batch(part, views).inputs, Flow(record=True, frozen=True))
+
+
+@torch.no_grad()
+def predict_permuted(network: Network, split: Split, seed: int) -> Logits:
+    """Return each branch's logits where the others are given other examples of the split.
+
+    The order of those is drawn once for all branches; what of an example is seen stays its own.
+    """
+    network.eval()
+    order = np.random.default_rng(seed).permutation(len(split))
+    permuted = torch.from_numpy(order).to(split.labels.device)
+    logits: dict[str, list[Tensor]] = {m: [] for m in network.modalities}
+    for part in _slices(split):
+        own, other = split.batch(part).inputs, split.batch(permuted[part]).inputs
+        for m in network.modalities:
+            logits[m].append(network(other | {m: own[m]}, Flow(frozen=True))[m])
+    return {m: torch.cat(parts) for m, parts in logits.items()}
+
+
+@torch.no_grad()
+def predict_with_class_means(
+    network: Network, train: Split, test: Split, views: Views | None = None
+) -> Logits:
+    """Return each branch's logits where it sees of the others the mean of the example's class.
+
+    That is Eq. 7 with the training-set mean squeezes of the true class in place of those over all
+    classes; a class without training examples gets the latter. It changes what is recorded.
+    """
+    logits: dict[str, Tensor] = {}
+    for label in test.labels.unique().tolist():
+        shown, index = _of_class(train, label), _of_class(test, label)
+        record_mean_squeezes(network, train, views, index=shown if len(shown) else None)
+        isolated = Flow(isolated=True, frozen=True)
+        for m, z in predict(network, test, isolated, index=index).items():
+            logits.setdefault(m, z.new_zeros(len(test), z.shape[1]))[index] = z
+    return logits
+
+
+def _of_class(split: Split, label: int) -> Int64[Tensor, " n"]:
+    return (split.labels == label).nonzero()[:, 0]
 
 
 @torch.no_grad()
@@ -110,7 +162,8 @@ def evaluations(network: Network) -> dict[str, Flow]:
     """Every way of evaluating a network, by name.
 
     `regular`; `rebalance_<m>`, the gates of branch m at their running means, as in a re-balancing
-    step on m; `isolated`, no cross-modal flow. A uni-modal network has the first only.
+    step on m; `isolated`, no cross-modal flow; `zeroed`, the same with zeros in place of the others'
+    means. A uni-modal network has the first only.
     """
     flows = {"regular": Flow(frozen=True)}
     if len(network.modalities) > 1:
@@ -119,6 +172,7 @@ def evaluations(network: Network) -> dict[str, Flow]:
                 rebalance=torch.tensor(b, device=_device(network)), frozen=True
             )
         flows["isolated"] = Flow(isolated=True, frozen=True)
+        flows["zeroed"] = Flow(isolated=True, zeroed=True, frozen=True)
     return flows
 
 
@@ -126,7 +180,11 @@ def _device(network: Network) -> torch.device:
     return next(network.parameters()).device
 
 
-def _slices(split: Split, batch_size: int = BATCH) -> list[Int64[Tensor, " batch"]]:
+def _slices(
+    split: Split, index: Int64[Tensor, " n"] | None = None, batch_size: int = BATCH
+) -> list[Int64[Tensor, " batch"]]:
     values = sum(x[0].numel() for x in split.arrays.values())
     size = min(batch_size, max(1, VALUES // values))
-    return list(torch.arange(len(split), device=split.labels.device).split(size))
+    if index is None:
+        index = torch.arange(len(split), device=split.labels.device)
+    return list(index.split(size))

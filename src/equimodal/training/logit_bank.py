@@ -7,11 +7,17 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from equimodal.data.split import Split, draw_views, load_split
+from equimodal.data.split import Split, Views, draw_views, load_split
 from equimodal.errors import UserError
 from equimodal.files import save_arrays
 from equimodal.models.network import Network, build_network
-from equimodal.training.evaluate import evaluations, predict, record_mean_squeezes
+from equimodal.training.evaluate import (
+    evaluations,
+    predict,
+    predict_permuted,
+    predict_with_class_means,
+    record_mean_squeezes,
+)
 from equimodal.training.run import read_spec
 
 
@@ -40,16 +46,27 @@ def evaluate_run(folder: Path, *, data: Path, out: Path, device: str = "cpu") ->
         _load_weights(network, folder / "model.pt", device)
         train = load("train")
         views = draw_views(train, spec.augmentation, [spec.seed, 0, 3])
-        record_mean_squeezes(network, train, views if spec.switches.squeeze_flips else None)
-        bank |= _answers(network, test)
+        seen = views if spec.switches.squeeze_flips else None
+        bank |= _answers(network, train, test, seen, seed=spec.seed)
     save_arrays(out, {name: x.cpu().numpy() for name, x in bank.items()})
 
 
-def _answers(network: Network, test: Split) -> dict[str, Tensor]:
-    return {
-        f"{evaluation}/{m}": logits.half()
+def _answers(
+    network: Network, train: Split, test: Split, views: Views | None, *, seed: int
+) -> dict[str, Tensor]:
+    """Logits under every way of evaluating, and with the others switched off in further ways."""
+    record_mean_squeezes(network, train, views)
+    answers = {
+        evaluation: predict(network, test, flow)
         for evaluation, flow in evaluations(network).items()
-        for m, logits in predict(network, test, flow).items()
+    }
+    if len(network.modalities) > 1:
+        answers["permuted"] = predict_permuted(network, test, seed)
+        answers["class_mean"] = predict_with_class_means(network, train, test, views)
+    return {
+        f"{evaluation}/{m}": z.half()
+        for evaluation, logits in answers.items()
+        for m, z in logits.items()
     }
 
 

@@ -4,6 +4,7 @@ import copy
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from equimodal.data.split import Split, draw_views
 from equimodal.fusion.base import REGULAR, Flow
 from equimodal.metrics.learning_speed import LearningSpeed
-from equimodal.models.network import Network, build_network
+from equimodal.models.network import Network, build_network, start_from
 from equimodal.spec import OFFICIAL_SEED, RunSpec
 from equimodal.training.evaluate import BATCH, Score, score, with_fused
 from equimodal.training.policies import REGULAR_MODE, build_policy
@@ -61,6 +62,8 @@ class Training:
         self.splits = splits
         self.device = torch.device(device)
         self.network: Network = build_network(spec, self.device)
+        if spec.pretrained is not None:
+            start_from(self.network, spec.network.kind, Path(spec.pretrained))
         self.policy = build_policy(spec, self.network, self.device)
         self.rules = StepRules(
             l1=spec.l1,

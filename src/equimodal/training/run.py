@@ -55,7 +55,8 @@ def train_run(
         report: Called after every step, to show progress.
 
     Raises:
-        UserError: If the data are missing or damaged or `out` can not be written.
+        UserError: If the data or the weights to start from are missing or damaged, or `out` can not
+            be written.
     """
     splits: dict[str, Split] = {
         name: load_split(
@@ -135,6 +136,8 @@ def _identity(spec: RunSpec, splits: dict[str, Split]) -> str:
     """Hash of all that a checkpoint belongs to, so that no other is ever taken for it."""
     digest = hashlib.sha256(spec.model_dump_json().encode())
     digest.update(code_hash(__name__, f"equimodal.models.{spec.network.kind}").encode())
+    if spec.pretrained is not None:
+        digest.update(Path(spec.pretrained).read_bytes())
     for name, split in splits.items():
         digest.update(name.encode() + split.labels.cpu().numpy().tobytes())
         for array in split.arrays.values():

@@ -1,0 +1,308 @@
+import hashlib
+import shutil
+from pathlib import Path
+
+import py7zr
+import pytest
+
+from equimodal.data import nvgesture, nvgesture_standin, seven_zip
+from equimodal.data.nvgesture import fetch, fetched, origin, prepare, raw_files
+from equimodal.data.nvgesture_list import read_list
+from equimodal.errors import UserError
+
+STAND_IN = {
+    "gestures": 2,
+    "train_per_class": 4,
+    "test_per_class": 2,
+    "width": 32,
+    "height": 24,
+    "recorded": 14,
+    "window": 8,
+    "short": 3,
+    "seed": 1,
+}
+REAL = {
+    "list_version": "v2",
+    "size": 16,
+    "frames": 8,
+    "validation_examples": 2,
+    "validation_seed": 10,
+    "validation_subjects": None,
+    "stand_in": None,
+}
+DRAWN = REAL | {"stand_in": STAND_IN}
+LISTS = [f"nvgesture_{part}_correct_cvpr2016_v2.lst" for part in ("train", "test")]
+
+
+def contents(folder):
+    files = (p for p in folder.rglob("*") if p.is_file())
+    return {
+        p.relative_to(folder).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest() for p in files
+    }
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory):
+    """A stand-in; not to be changed."""
+    folder = tmp_path_factory.mktemp("drawn")
+    fetch(folder, DRAWN, mirror=None)
+    return folder
+
+
+@pytest.fixture
+def raw(drawn, tmp_path):
+    """What lies where the real data set was unpacked, to change."""
+    folder = tmp_path / "raw"
+    shutil.copytree(drawn / "Video_data", folder / "Video_data")
+    for path in drawn.glob("*.lst"):
+        shutil.copy(path, folder)
+    return folder
+
+
+@pytest.fixture
+def packed(raw):
+    """A folder with an archive in parts, and what it should be unpacked to."""
+    for name in ("sk_wrapped.avi", "duo_left.avi", "nucleus.txt"):
+        (next(raw.rglob("subject*")) / name).write_text("not needed")
+    folder = raw.parent / "packed"
+    folder.mkdir()
+    archive = folder / "nvGesture_v1.7z"
+    with py7zr.SevenZipFile(archive, "w") as file:
+        file.writeall(raw, "nvGesture_v1")
+    content = archive.read_bytes()
+    archive.unlink()
+    size = len(content) // 4 + 1
+    for number in range(4):
+        part = content[number * size : (number + 1) * size]
+        archive.with_name(f"{archive.name}.{number + 1:03}").write_bytes(part)
+    return folder
+
+
+# The stand-in
+
+
+def test_the_stand_in_is_brought_by_fetch_alone():
+    assert fetched(DRAWN) == ("README.txt",)
+    assert raw_files(Path("raw"), DRAWN) == [Path("raw/README.txt")]
+    assert origin(DRAWN).by_hand is None
+    assert "not NVGesture" in origin(DRAWN).source
+
+
+def test_a_stand_in_is_drawn_as_asked_and_can_be_prepared(drawn, tmp_path):
+    assert len(read_list(drawn / LISTS[0])) == 8
+    assert len(list(drawn.rglob("sk_*.avi"))) == 2 * 12
+    prepare(drawn, tmp_path, DRAWN)
+    assert (tmp_path / nvgesture.EXAMPLES).is_file()
+
+
+def test_nobody_of_the_test_trains(drawn):
+    train, test = ({clip.subject for clip in read_list(drawn / name)} for name in LISTS)
+    assert len(train) > 1
+    assert not train & test
+
+
+def test_a_stand_in_that_is_there_is_kept(drawn, monkeypatch):
+    monkeypatch.setattr(nvgesture_standin, "write", None)
+    fetch(drawn, DRAWN, mirror=None)
+
+
+def change(name, value):
+    return DRAWN | {"stand_in": STAND_IN | {name: value}}
+
+
+@pytest.mark.parametrize(("name", "value"), [("seed", 2), ("train_per_class", 3), ("short", 4)])
+def test_other_settings_draw_it_again_and_nothing_old_is_left(drawn, tmp_path, name, value):
+    fetch(tmp_path / "new", change(name, value), mirror=None)
+    shutil.copytree(drawn, tmp_path / "old")
+    fetch(tmp_path / "old", change(name, value), mirror=None)
+    assert contents(tmp_path / "old") == contents(tmp_path / "new") != contents(drawn)
+
+
+@pytest.mark.parametrize("written", [0, 3, 26, 29])
+def test_an_unfinished_stand_in_is_drawn_again(drawn, tmp_path, monkeypatch, written):
+    write, done = nvgesture_standin.write_aside, []
+
+    def end(path):
+        if len(done) == written:
+            raise KeyboardInterrupt
+        done.append(path)
+        return write(path)
+
+    fetch(tmp_path, change("seed", 2), mirror=None)
+    with monkeypatch.context() as patch:
+        patch.setattr(nvgesture_standin, "write_aside", end)
+        with pytest.raises(KeyboardInterrupt):
+            fetch(tmp_path, DRAWN, mirror=None)
+    assert not (tmp_path / "README.txt").exists()
+    fetch(tmp_path, DRAWN, mirror=None)
+    assert contents(tmp_path) == contents(drawn)
+
+
+def test_a_stand_in_never_replaces_the_data_set(raw):
+    before = contents(raw)
+    with pytest.raises(UserError, match="Video_data is no stand-in that was drawn here; move it"):
+        fetch(raw, DRAWN, mirror=None)
+    assert contents(raw) == before
+
+
+def test_a_stand_in_that_can_not_be_is_refused(tmp_path):
+    with pytest.raises(UserError, match="stand_in of NVGesture can not be drawn: gestures is 3"):
+        fetch(tmp_path, change("gestures", 3), mirror=None)
+
+
+# The data set, unpacked
+
+
+def test_the_real_data_set_is_brought_by_hand(tmp_path):
+    assert fetched(REAL) == ()
+    assert raw_files(tmp_path, REAL) == [tmp_path / name for name in (*LISTS, "Video_data")]
+    told = origin(REAL).by_hand
+    for needed in ("research.nvidia.com", "data/raw/nvgesture", "v1.7z.001", "v1.1.7z", *LISTS):
+        assert needed in told
+    assert "equimodal fetch nvgesture" in told
+    assert len(told.splitlines()) < 20
+    assert LISTS[0].replace("_v2", "") in origin(REAL | {"list_version": "v1"}).by_hand
+
+
+def test_what_is_whole_is_summed_up_in_a_line(raw, capsys):
+    size = sum(path.stat().st_size for path in raw.rglob("*.avi"))
+    fetch(raw, REAL, mirror=None)
+    assert capsys.readouterr().out == (
+        "nvgesture: 12 clips, 1 of them with other windows in depth than in color;"
+        f" {size:,} bytes of videos\n"
+    )
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_where_nothing_is_what_to_do_is_said(tmp_path, there):
+    if there:
+        (tmp_path / "raw").mkdir()
+    with pytest.raises(
+        UserError, match="neither Video_data of NVGesture nor its archive"
+    ) as caught:
+        fetch(tmp_path / "raw", REAL, mirror=None)
+    assert origin(REAL).by_hand in str(caught.value)
+
+
+def test_missing_and_empty_videos_are_counted_and_ten_are_named(raw):
+    videos = sorted(raw.rglob("*.avi"))
+    for path in videos[:7]:
+        path.unlink()
+    for path in videos[7:12]:
+        path.write_bytes(b"")
+    with pytest.raises(UserError, match=r"12 of 24 videos .* are missing or empty") as caught:
+        fetch(raw, REAL, mirror=None)
+    lines = str(caught.value).splitlines()
+    assert sum("_v2.lst, line " in line for line in lines) == 10
+    assert lines[-2:] == ["  ... and 2 more", "Unpack the archive again so that they lie there."]
+
+
+def test_a_wrong_line_is_named(raw):
+    path = raw / LISTS[1]
+    path.write_text(path.read_text().replace("label:", "lable:"))
+    with pytest.raises(UserError, match=r"test_correct_cvpr2016_v2.lst, line 1: \['label'\] miss"):
+        fetch(raw, REAL, mirror=None)
+
+
+# Lists of a mirror
+
+
+def take_lists(raw, mirror):
+    (mirror / "nvgesture").mkdir(parents=True)
+    for name in LISTS:
+        (raw / name).rename(mirror / "nvgesture" / name)
+
+
+@pytest.mark.parametrize("form", [str, Path.as_uri])
+def test_lists_that_are_missing_are_taken_from_the_mirror(raw, tmp_path, form):
+    before = contents(raw)
+    mirror = tmp_path / "a mirror"
+    take_lists(raw, mirror)
+    fetch(raw, REAL, mirror=form(mirror))
+    assert contents(raw) == before
+
+
+def test_a_mirror_without_the_lists_changes_nothing(raw, tmp_path):
+    take_lists(raw, tmp_path / "elsewhere")
+    for mirror in (None, str(tmp_path)):
+        with pytest.raises(UserError, match=f"lacks {LISTS[0]} and {LISTS[1]}, the lists of ver"):
+            fetch(raw, REAL, mirror=mirror)
+
+
+def test_a_bad_list_of_a_mirror_is_named_and_not_kept(raw, tmp_path):
+    take_lists(raw, tmp_path)
+    (tmp_path / "nvgesture" / LISTS[1]).write_text("<html>")
+    with pytest.raises(UserError, match=rf"nvgesture/{LISTS[1]}, line 1: "):
+        fetch(raw, REAL, mirror=str(tmp_path))
+    assert (raw / LISTS[0]).exists()
+    assert not (raw / LISTS[1]).exists()
+
+
+def test_a_mirror_that_does_not_answer_is_named(raw):
+    (raw / LISTS[0]).unlink()
+    address = "http://127.0.0.1:9"
+    with pytest.raises(
+        UserError, match=rf"{address}/nvgesture/{LISTS[0]} can not be read .*refused"
+    ):
+        fetch(raw, REAL, mirror=address)
+
+
+# The data set, packed
+
+
+def test_an_archive_in_parts_is_unpacked_and_checked(packed, raw, capsys):
+    parts = contents(packed)
+    fetch(packed, REAL, mirror=None)
+    assert "nvgesture: 12 clips" in capsys.readouterr().out
+    assert contents(packed) == parts | {
+        name: digest
+        for name, digest in contents(raw).items()
+        if name.endswith((".lst", "sk_color.avi", "sk_depth.avi"))
+    }
+
+
+def test_lists_that_are_there_are_kept(packed, raw):
+    text = (raw / LISTS[0]).read_text().rsplit("\n", 1)[0]
+    (packed / LISTS[0]).write_text(text)
+    fetch(packed, REAL, mirror=None)
+    assert (packed / LISTS[0]).read_text() == text
+
+
+def test_an_archive_is_left_alone_once_it_is_unpacked(packed, monkeypatch):
+    fetch(packed, REAL, mirror=None)
+    monkeypatch.setattr(seven_zip, "unpack", None)
+    fetch(packed, REAL, mirror=None)
+
+
+def test_a_missing_part_is_named(packed):
+    (packed / "nvGesture_v1.7z.002").unlink()
+    with pytest.raises(UserError, match=r"lacks nvGesture_v1.7z.002: parts"):
+        fetch(packed, REAL, mirror=None)
+
+
+def test_a_damaged_archive_leaves_nothing_that_would_be_taken_for_whole(packed):
+    with (packed / "nvGesture_v1.7z.003").open("r+b") as file:
+        file.seek(10)
+        file.write(bytes(50))
+    before = contents(packed)
+    with pytest.raises(UserError, match=r"nvGesture_v1.7z.00\d is damaged, here or shortly before"):
+        fetch(packed, REAL, mirror=None)
+    assert contents(packed) == before
+
+
+def test_what_a_killed_run_unpacked_is_not_taken_for_whole(packed, drawn):
+    half = packed / nvgesture.UNPACKING / "nvGesture_v1/Video_data/class_01"
+    half.mkdir(parents=True)
+    (half / "sk_color.avi").write_text("half")
+    fetch(packed, REAL, mirror=None)
+    assert not (packed / nvgesture.UNPACKING).exists()
+    videos = {name: d for name, d in contents(drawn).items() if name.endswith(".avi")}
+    assert {name: d for name, d in contents(packed).items() if name.endswith(".avi")} == videos
+
+
+def test_another_archive_is_refused(tmp_path):
+    with py7zr.SevenZipFile(tmp_path / "nvGesture_v1.1.7z", "w") as file:
+        file.writestr("x", "somewhere/x.lst")
+    with pytest.raises(UserError, match=r"v1.1.7z holds no Video_data: it is not the archive"):
+        fetch(tmp_path, REAL, mirror=None)
+    assert [path.name for path in tmp_path.iterdir()] == ["nvGesture_v1.1.7z"]
