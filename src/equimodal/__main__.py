@@ -160,33 +160,29 @@ def collect(params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> None:
 
 
 @app.command()
-def table(params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> None:
-    """Build Table 1, published against ours."""
-    from equimodal.analysis.collect import failures, of_experiment
-    from equimodal.analysis.table1 import (
-        as_markdown,
-        paired_differences,
-        read_published,
-        table1,
-    )
+def table(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Modules of equimodal.analysis; all tables if none.")
+    ] = None,
+    params: ParamsFile = DEFAULT_PARAMS,
+    scale: Scale = None,
+) -> None:
+    """Build tables, published numbers beside ours, as CSV, Markdown and LaTeX."""
+    from equimodal.analysis import TABLES
+    from equimodal.analysis.render import notes_on, render
 
     settings = load_params(params, scale)
-    _one_of("table1", settings.experiments, "experiment")
-    folder = layout.tables(settings.scale)
-    runs = of_experiment(_read_table("runs", settings), "table1")
-    tables = table1(runs, _read_table("evaluations", settings), read_published())
-    for name, content in tables.items():
-        _write_table(content.round(4), folder / f"{name}.csv")
-    pairs = paired_differences(runs)
-    _write_table(pairs.round(4), folder / "table1_paired.csv")
-    notes = [settings.note] if settings.note else []
-    if any(dataset.validation == "test" for dataset in settings.datasets.values()):
-        notes.append(
-            "Each network's epoch was chosen by its accuracy on these same test images, as the paper's"
-            " text suggests: the accuracies are optimistic (validation_examples in params.yaml)."
-        )
-    notes += failures(runs)
-    _write_text(as_markdown(tables["table1"], pairs, notes), folder / "table1.md")
+    chosen = [_one_of(name, TABLES, "table") for name in names or TABLES]
+    needed = dict.fromkeys(["runs", *(i for name in chosen for i in TABLES[name].inputs)])
+    inputs = {name: _table_input(name, settings) for name in needed}
+    on_test = [name for name, data in settings.datasets.items() if data.validation == "test"]
+    for name in chosen:
+        build = import_module(f"equimodal.analysis.{name}").build
+        made = build(**{i: inputs[i] for i in TABLES[name].inputs}, settings=settings.analysis)
+        notes = [settings.note] if settings.note else []
+        notes += notes_on(name, made, inputs["runs"], on_test)
+        for suffix, text in render(name, made, notes, settings.analysis).items():
+            _write_text(text, layout.tables(settings.scale) / f"{name}{suffix}")
 
 
 @app.command()
@@ -219,8 +215,13 @@ def claims(
     settings = load_params(params, scale)
     ledger = analysis.read_claims()
     tables = _tables_there(analysis.tables_of(ledger), settings)
-    limits = analysis.limits(settings)
-    judged = analysis.judge_claims(ledger, tables, limits=limits, scale=settings.scale)
+    judged = analysis.judge_claims(
+        ledger,
+        tables,
+        confidence=settings.analysis.confidence,
+        limits=analysis.limits(settings),
+        scale=settings.scale,
+    )
     if claim is not None:
         chosen = judged[judged["id"] == _one_of(claim, set(judged["id"]), "claim")]
         print(analysis.as_markdown(chosen, settings.note))
@@ -237,7 +238,7 @@ def report(params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> None:
     from equimodal.report.sources import gather
 
     settings = load_params(params, scale)
-    tables, figures = _report_items(settings.scale)
+    tables, figures = _report_items(settings)
     content = gather(settings, table1=tables[0], tables=tables[1:], figures=figures)
     _write_text(render(content), layout.report(settings.scale))
     for sentence in content.missing:
@@ -300,31 +301,53 @@ def _figure_input(name: str, settings: Params) -> Any:
         return dict(arrays)
 
 
+def _table_input(name: str, settings: Params) -> Any:
+    from equimodal.analysis.published import read_published
+
+    return read_published(name) if name.startswith("published") else _read_table(name, settings)
+
+
 def _read_table(name: str, settings: Params) -> Any:
     import pandas as pd
 
+    from equimodal.analysis import TABLES
+    from equimodal.analysis.collect import lacking_columns
+
+    verb = f"equimodal table {name}" if name in TABLES else "equimodal collect"
+    verb += f" --scale {settings.scale}"
     path = layout.tables(settings.scale) / f"{name}.csv"
     try:
-        return pd.read_csv(path)
+        table = pd.read_csv(path)
     except FileNotFoundError:
-        verb = f"equimodal collect --scale {settings.scale}"
         raise UserError(f"{path} is missing; run `{verb}` first") from None
     except ValueError as error:
-        raise UserError(f"{path} is damaged ({error}); run `equimodal collect` again") from None
+        raise UserError(f"{path} is damaged ({error}); run `{verb}` again") from None
+    if lacking := lacking_columns(name, table):
+        raise UserError(
+            f"{path} lacks the columns {lacking}: another version wrote it; run `{verb}` again"
+        )
+    return table
 
 
-def _report_items(scale: str) -> tuple[list[Any], list[Any]]:
+def _report_items(settings: Params) -> tuple[list[Any], list[Any]]:
     """Tables, Table 1 first, and figures of the report."""
-    from equimodal.analysis.claims import read_claims, tables_of
+    from equimodal.analysis import TABLES
     from equimodal.figures import FIGURES
     from equimodal.report import Item
 
-    def item(name: str, verb: str) -> Item:
-        title = name.replace("_", " ").capitalize()
-        return Item(name, title, "", f"equimodal {verb} --scale {scale}")
-
-    tables = dict.fromkeys(["table1", *tables_of(read_claims())])
-    return [item(t, "table") for t in tables], [item(f, f"draw {f}") for f in FIGURES]
+    scale = settings.scale
+    tables = [
+        Item(
+            name,
+            table.title,
+            table.caption.format(**settings.analysis.model_dump()),
+            f"equimodal table {name} --scale {scale}",
+            table.sections,
+        )
+        for name, table in TABLES.items()
+    ]
+    figures = [Item(name, name, "", f"equimodal draw {name} --scale {scale}") for name in FIGURES]
+    return tables, figures
 
 
 def _tables_there(names: Iterable[str], settings: Params) -> dict[str, Any]:

@@ -88,6 +88,16 @@ class Grid(Section):
     window: Axis[Count] | None = None
 
 
+class Analysis(Section):
+    """How tables judge what was measured (equimodal.analysis.statistics)."""
+
+    confidence: Annotated[float, Field(gt=0, lt=1)]  # of every interval
+    resamples: Annotated[int, Field(ge=100)]  # of every bootstrap and permutation test
+    seed: Annotated[int, Field(ge=0)]  # of the same
+    margin: Positive  # percentage points within which two accuracies count as equivalent
+    power: Annotated[float, Field(gt=0, lt=1)]  # with which an effect counts as detectable
+
+
 class Params(Section):
     """All of params.yaml, with the scale file laid over it."""
 
@@ -103,6 +113,7 @@ class Params(Section):
     balance: dict[str, Balance]
     rubi: dict[str, RubiSettings]
     sweeps: dict[str, Sweep]
+    analysis: Analysis
     pretrained: dict[str, str]  # data set -> file of the weights that `start: pretrained` means
     experiments: dict[Name, tuple[Grid, ...]]
     leave_out: tuple[str, ...]  # patterns of names of runs

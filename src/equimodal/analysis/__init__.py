@@ -1,1 +1,155 @@
-"""From run folders to tables. Never loads a network, the data or torch."""
+"""From run folders to tables. Never loads a network, the data or torch.
+
+`collect` reads run folders into tidy tables. Each table for readers is a module with a function
+`build(<inputs>, settings) -> DataFrame`; `TABLES` names them. `render` writes what they build.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Table:
+    """What a table for readers is made of, and what is said about it.
+
+    The caption may name the settings of `analysis:` in braces. `inputs` are the arguments of the
+    module's `build` beside the settings: tables of `collect`, or the paper's numbers (`published`,
+    `published_greediness`).
+    """
+
+    title: str
+    inputs: tuple[str, ...]
+    experiments: tuple[str, ...]  # whose runs it is made of
+    caption: str
+    sections: tuple[str, ...] = ()  # in Markdown, one table for each combination of these columns
+
+
+_TABLE1 = (
+    "Test accuracy in %, mean ± sample SD over runs that differ in seed only, with the {confidence:.0%} t"
+    " interval of the mean in brackets."
+)
+_AGAINST = (
+    " Published: Table 1 of the paper, mean ± SD of three runs. Difference: ours less published, percentage"
+    " points, with Welch's {confidence:.0%} interval"
+)
+_BOOTSTRAP = "in brackets the {confidence:.0%} bootstrap interval ({resamples} resamples)"
+_RANK = "Spearman's rank correlation, " + _BOOTSTRAP + ", and p of a permutation test"
+
+TABLES = {
+    "table1": Table(
+        title="Table 1, published against ours",
+        inputs=("runs", "evaluations", "published"),
+        experiments=("table1",),
+        sections=("dataset", "start"),
+        caption=_TABLE1
+        + " Evaluated as the fidelity preset reports it."
+        + _AGAINST
+        + "; equivalent: the whole interval is within ±{margin} points; different: it is wholly outside;"
+        " inconclusive: neither. A single run has no SD, and neither interval nor verdict.",
+    ),
+    "table1_evaluations": Table(
+        title="Table 1 for every output under every way of evaluating",
+        inputs=("runs", "evaluations", "published"),
+        experiments=("table1",),
+        sections=("dataset", "start"),
+        caption=_TABLE1
+        + " Outputs: the branches m0 and m1, and fused, the network's prediction. Evaluated: the flow between"
+        " the branches when the test set was answered; left behind is that of the last training step."
+        + _AGAINST
+        + ", against the same published number whatever the way of evaluating.",
+    ),
+    "comparisons": Table(
+        title="Each method less vanilla, paired by seed",
+        inputs=("runs",),
+        experiments=("table1",),
+        sections=("dataset", "start"),
+        caption="Mean difference in test accuracy, percentage points, over seeds at which both start from the"
+        " same weights and see the same batches, regular flow, with its {confidence:.0%} t interval; p: paired"
+        " t-test; p_holm: the same after Holm's correction for the columns of Table 1; detectable: the smallest"
+        " difference that so many seeds find with power {power:g}, at the spread found. Beside Table 1 of the"
+        " paper, which compares means and tests nothing.",
+    ),
+    "greediness": Table(
+        title="Greediness of each policy",
+        inputs=("runs", "published_greediness"),
+        experiments=("sweep", "sweep_balanced"),
+        caption="Means over the models of the sweeps of d_util = u(m1|m0) - u(m0|m1) and d_speed = s(m1|m0) -"
+        " s(m0|m1) (log10 units), "
+        + _BOOTSTRAP
+        + "; abs_d_util: the greediness |E[d_util]|; symmetry_p: p of"
+        " d_util being symmetric about 0 for two identical modalities (Wilcoxon's signed-rank test). Published:"
+        " E[d_util] of Section 6.4 and its absolute value of Section 6.2, where the sign for"
+        " Colored-and-gray-MNIST is not printed; for identical modalities the text says about 0. The paper's"
+        " intervals of learning rates are not known: these are ours.",
+    ),
+    "prediction": Table(
+        title="Does the conditional learning speed tell the utilization?",
+        inputs=("runs",),
+        experiments=("sweep",),
+        caption="d_speed at the chosen epoch against d_util over the vanilla models of the sweeps, of the distinct"
+        " pair or of both the distinct and the identical pair: "
+        + _RANK
+        + "; sign_agreement: share of models in which both have the same sign. Beside the claim of Section 6.2"
+        " that the one predicts the other; the paper prints no correlation.",
+    ),
+    "prediction_by_epoch": Table(
+        title="How early does the sign of d_speed tell the sign of d_util?",
+        inputs=("runs", "histories"),
+        experiments=("sweep",),
+        caption="Share of the vanilla models of the sweeps (distinct pair) in which d_speed after the epoch has the"
+        " sign that d_util has at the chosen epoch, in brackets Wilson's {confidence:.0%} interval; runs:"
+        " the models still in training. The paper has no such number.",
+    ),
+    "l1_study": Table(
+        title="The L1 study",
+        inputs=("runs",),
+        experiments=("l1",),
+        caption="ModelNet40, vanilla, by the factor of the L1 penalty: below_<t>, the share of all parameters with"
+        " an absolute value below t; mean test accuracy in %; means of d_util and d_speed (log10 units), in brackets the {confidence:.0%} t"
+        " interval. Beside Figures 4 and 8, whose values, range of factors and threshold are not printed.",
+    ),
+    "l1_trends": Table(
+        title="Trends of the L1 study",
+        inputs=("runs",),
+        experiments=("l1",),
+        caption="Over all runs of the study: "
+        + _RANK
+        + ". Sparsity: share of parameters with an absolute value below"
+        " 0.001. Beside the claims of Section 6.3 that d_util, and with it d_speed, rises with sparsity.",
+    ),
+    "sensitivity": Table(
+        title="Sensitivity of guided training",
+        inputs=("runs",),
+        experiments=("sensitivity",),
+        caption="Guided training on ModelNet40 by its tolerance (log10 units) and its window (steps), the other at its"
+        " usual value: mean test accuracy in % ± sample SD over seeds, in brackets its {confidence:.0%} t interval;"
+        " mean d_util with its t interval. Beside Figure 9, whose values are not printed.",
+    ),
+    "three_views": Table(
+        title="Three views of ModelNet40",
+        inputs=("runs",),
+        experiments=("three_views",),
+        caption="Test accuracy in % of networks with three branches, mean ± sample SD over seeds, in brackets its"
+        " {confidence:.0%} t interval, and means of the branches; difference: less vanilla at the same seed,"
+        " percentage points, with its t interval. Beside Section 6.4, whose two accuracies we could not find.",
+    ),
+    "selection": Table(
+        title="The choice of the epoch",
+        inputs=("runs", "histories"),
+        experiments=("table1",),
+        sections=("dataset", "start"),
+        caption="Mean test accuracy in % of the runs of Table 1 at the epoch with the best validation accuracy, at"
+        " the last, and at the one with the best test accuracy, as recorded in training. Optimism: what choosing"
+        " on the test set adds to the first, percentage points, with its {confidence:.0%} t interval; 0 by"
+        " construction where the validation set is the test set. Beside Table 1 of the paper, which reports the"
+        " first.",
+    ),
+    "switching_off": Table(
+        title="How a modality is switched off",
+        inputs=("runs", "evaluations"),
+        experiments=("sweep",),
+        caption="Mean d_util of the vanilla models of the sweeps (distinct pair) if a branch gets, in place of the"
+        " other modality's features, their mean over the training set (isolated, as in the paper), zeros, those of"
+        " another example (permuted) or their mean over the class; spearman: rank correlation over models with"
+        " d_util under isolated, " + _BOOTSTRAP + ". The paper has the first way only.",
+    ),
+}

@@ -16,6 +16,7 @@ import yaml
 from pydantic import Field, model_validator
 from scipy import stats
 
+from equimodal.analysis.statistics import wilson_interval
 from equimodal.params import Params
 from equimodal.spec import Section
 
@@ -26,12 +27,23 @@ HOLDS, FAILS, INCONCLUSIVE, NOT_TESTED, CANNOT_SAY = VERDICTS = (
     "not tested",
     "demo data cannot say",
 )
-LEVEL = 0.95  # of every interval
+HOW = (
+    "Intervals decide, never a bare mean. A claim about data that cannot speak for the paper's gets its"
+    " numbers and no verdict on them."
+)
 ONE_RUN = "one run has no interval"
 
 Bounds = tuple[float, float]
 Tables = Mapping[str, pd.DataFrame]
-Data = Mapping[str, str]  # dataset, fidelity and, if it matters, start
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a check may look at."""
+
+    tables: Tables
+    data: Mapping[str, str]  # dataset, fidelity and, if it matters, start
+    confidence: float  # of every interval
 
 
 @dataclass(frozen=True)
@@ -108,12 +120,12 @@ class Check(Section):
     unit: str = ""
     n: str = "n"
 
-    def judge(self, tables: Tables, data: Data) -> list[Finding]:
+    def judge(self, given: Given) -> list[Finding]:
         """Say what each of the rows shows about the claim, for one data set."""
-        found = _select(tables, self.table, self.rows, data)
-        return [self.finding(row, tables, data) for _, row in found.iterrows()]
+        found = _select(given, self.table, self.rows)
+        return [self.finding(row, given) for _, row in found.iterrows()]
 
-    def finding(self, row: Any, tables: Tables, data: Data) -> Finding:
+    def finding(self, row: Any, given: Given) -> Finding:
         """Say what one row shows."""
         raise NotImplementedError
 
@@ -142,7 +154,7 @@ class Interval(Check):
     magnitude: bool = False  # of the value without its sign
     lies: Region
 
-    def finding(self, row: Any, tables: Tables, data: Data) -> Finding:
+    def finding(self, row: Any, given: Given) -> Finding:
         """Say what one row shows."""
         value = _number(row, self.value)
         bounds = _number(row, self.interval[0]), _number(row, self.interval[1])
@@ -158,11 +170,11 @@ class Proportion(Check):
     value: str
     lies: Region
 
-    def finding(self, row: Any, tables: Tables, data: Data) -> Finding:
+    def finding(self, row: Any, given: Given) -> Finding:
         """Say what one row shows."""
         value, n = _number(row, self.value), _number(row, self.n)
-        bounds = (np.nan, np.nan) if pd.isna(value) or n < 1 else wilson(value, int(n))
-        return self._decide(row, value, bounds, self.lies)
+        found = wilson_interval(round(value * n) if n else 0, int(n), given.confidence)
+        return self._decide(row, value, (found.low, found.high), self.lies)
 
 
 class Difference(Check):
@@ -174,23 +186,25 @@ class Difference(Check):
     sd: str
     lies: Region
 
-    def judge(self, tables: Tables, data: Data) -> list[Finding]:
+    def judge(self, given: Given) -> list[Finding]:
         """Leave out the row that the others are compared with."""
-        found = _select(tables, self.table, self.rows, data)
-        other = _only(_select(tables, self.table, self.than, data), self.table)
+        found = _select(given, self.table, self.rows)
+        other = _only(_select(given, self.table, self.than), self.table)
         found = found.drop(index=other.name, errors="ignore")
         if found.empty:
             raise _NoDataError(f"the table {self.table} has only the row to compare with")
-        return [self._compare(row, other) for _, row in found.iterrows()]
+        return [self._compare(row, other, given) for _, row in found.iterrows()]
 
-    def _compare(self, row: Any, other: Any) -> Finding:
+    def _compare(self, row: Any, other: Any, given: Given) -> Finding:
         ours, theirs = (
             (_number(r, self.mean), _number(r, self.sd), _number(r, self.n)) for r in (row, other)
         )
         if pd.isna(theirs[0]):
             words = self._words(row, np.nan, (np.nan, np.nan))
             return Finding(NOT_TESTED, words, _why_no_value(other, self.n))
-        finding = self._decide(row, ours[0] - theirs[0], welch(ours, theirs), self.lies)
+        finding = self._decide(
+            row, ours[0] - theirs[0], welch(ours, theirs, given.confidence), self.lies
+        )
         if finding.reason.startswith(ONE_RUN) and _number(row, self.n) > 1:
             return Finding(finding.verdict, finding.evidence, f"{ONE_RUN}, on the other side")
         return finding
@@ -204,9 +218,9 @@ class Closer(Check):
     value: str
     interval: tuple[str, str]
 
-    def finding(self, row: Any, tables: Tables, data: Data) -> Finding:
+    def finding(self, row: Any, given: Given) -> Finding:
         """Say what one row shows."""
-        other = _only(_select(tables, self.table, self.than, data), self.table)
+        other = _only(_select(given, self.table, self.than), self.table)
         value, low, high = self._numbers(row)
         theirs, *bounds = self._numbers(other)
         words = f"{self._words(row, value, (low, high))}; {self._than(other)}"
@@ -241,7 +255,7 @@ class Verdicts(Check):
     interval: tuple[str, str]
     column: str
 
-    def finding(self, row: Any, tables: Tables, data: Data) -> Finding:
+    def finding(self, row: Any, given: Given) -> Finding:
         """Say what one row shows."""
         value = _number(row, self.value)
         words = self._words(
@@ -317,13 +331,14 @@ def limits(settings: Params) -> dict[str, str]:
 
 
 def judge_claims(
-    ledger: Ledger, tables: Tables, *, limits: Mapping[str, str], scale: str
+    ledger: Ledger, tables: Tables, *, confidence: float, limits: Mapping[str, str], scale: str
 ) -> pd.DataFrame:
     """Judge every claim on each of its data sets.
 
     Args:
         ledger: The claims.
         tables: Those tables that are there, by name.
+        confidence: Of the intervals, 0.95 say; those in the tables are taken to have it.
         limits: Data set -> why its data cannot speak for the paper's.
         scale: Named in the commands.
 
@@ -335,7 +350,8 @@ def judge_claims(
     rows = []
     for claim in ledger.claims:
         for data in claim.data:
-            found = _judge(claim.check, tables, _as_filter(data, ledger.fidelity))
+            given = Given(tables, _as_filter(data, ledger.fidelity), confidence)
+            found = _judge(claim.check, given)
             limit = limits.get(data.split()[0]) if found.verdict != NOT_TESTED else None
             rows.append(
                 {
@@ -357,7 +373,7 @@ def judge_claims(
 
 def as_markdown(judged: pd.DataFrame, note: str | None) -> str:
     """Render the ledger for readers: a claim a heading, a data set a line."""
-    parts = ["# Claims of the paper", *([note] if note else [])]
+    parts = ["# Claims of the paper", HOW, *([note] if note else [])]
     for _, rows in judged.groupby("id", sort=False):
         first = rows.iloc[0]
         lines = [_line(row) for row in rows.itertuples()]
@@ -369,13 +385,9 @@ def as_markdown(judged: pd.DataFrame, note: str | None) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def wilson(share: float, n: int) -> Bounds:
-    """Wilson's interval of a share of n."""
-    found = stats.binomtest(round(share * n), n).proportion_ci(LEVEL, method="wilson")
-    return float(found.low), float(found.high)
-
-
-def welch(ours: tuple[float, float, float], theirs: tuple[float, float, float]) -> Bounds:
+def welch(
+    ours: tuple[float, float, float], theirs: tuple[float, float, float], confidence: float
+) -> Bounds:
     """Welch's interval of the difference of two means; each side is mean, sample SD and n.
 
     NaN where a side has fewer than two runs.
@@ -387,14 +399,14 @@ def welch(ours: tuple[float, float, float], theirs: tuple[float, float, float]) 
     if a + b == 0:
         return difference, difference
     freedom = (a + b) ** 2 / (a**2 / (n - 1) + b**2 / (other_n - 1))
-    half = float(stats.t.ppf((1 + LEVEL) / 2, freedom) * np.sqrt(a + b))
+    half = float(stats.t.ppf((1 + confidence) / 2, freedom) * np.sqrt(a + b))
     return difference - half, difference + half
 
 
-def _judge(check: Check, tables: Tables, data: Data) -> Finding:
+def _judge(check: Check, given: Given) -> Finding:
     """Judge all rows together: the claim is about each of them."""
     try:
-        found = check.judge(tables, data)
+        found = check.judge(given)
     except _NoDataError as error:
         return Finding(NOT_TESTED, "", str(error))
     verdicts = [f.verdict for f in found]
@@ -409,19 +421,19 @@ def _judge(check: Check, tables: Tables, data: Data) -> Finding:
     return Finding(verdict, "; ".join(f.evidence for f in found), "; ".join(reasons))
 
 
-def _as_filter(data: str, fidelity: str) -> Data:
+def _as_filter(data: str, fidelity: str) -> dict[str, str]:
     dataset, *start = data.split()
     return {"dataset": dataset, "fidelity": fidelity} | ({"start": start[0]} if start else {})
 
 
-def _select(tables: Tables, name: str, rows: Rows, data: Data) -> pd.DataFrame:
-    """Rows of a table. What `data` says only counts where the table has such a column."""
-    if name not in tables:
+def _select(given: Given, name: str, rows: Rows) -> pd.DataFrame:
+    """Rows of a table. What `given.data` says only counts where the table has such a column."""
+    if name not in given.tables:
         raise _NoDataError(f"the table {name} is missing")
-    table = tables[name]
+    table = given.tables[name]
     if lacking := sorted(set(rows) - set(table)):
         raise _NoDataError(f"the table {name} has no column {', '.join(lacking)}")
-    wanted: dict[str, Any] = {c: v for c, v in data.items() if c in table} | rows
+    wanted: dict[str, Any] = {c: v for c, v in given.data.items() if c in table} | rows
     for column, value in wanted.items():
         table = table[_matches(table[column], value)]
     if table.empty:
@@ -474,7 +486,7 @@ def _interval(value: float, bounds: Bounds, unit: str) -> str:
     unit = f" {unit}" if unit else ""
     if pd.isna(bounds[0]) or pd.isna(bounds[1]):
         return f"{value:.3g}{unit} (no interval)"
-    return f"{value:.3g}{unit} (95 % interval {bounds[0]:.3g} to {bounds[1]:.3g})"
+    return f"{value:.3g}{unit} (interval {bounds[0]:.3g} to {bounds[1]:.3g})"
 
 
 def _count(row: Any, n: str) -> str:

@@ -22,6 +22,16 @@ MEASURES = (
     *("u_m1_given_m0", "u_m0_given_m1", "d_util", "s_m1_given_m0", "s_m0_given_m1", "d_speed"),
 )
 STEPS = ("run", "step", "epoch", "mode", "speed_m0", "speed_m1")
+COLUMNS = {  # that later verbs count on; the others depend on the runs
+    "runs": (
+        *("run", "experiments", "dataset", "inputs", "policy", "fidelity", "start"),
+        *("learning_rate", "l1", "tolerance", "window", "seed", "method", "reported"),
+        *("status", "reason", "accuracy", "accuracy_m0", "accuracy_m1", "d_util", "d_speed"),
+    ),
+    "evaluations": ("run", "evaluation", "output", "accuracy"),
+    "histories": ("run", "epoch"),
+    "steps": STEPS,
+}
 SETTINGS = ("dataset", "inputs", "policy", "fidelity", "learning_rate", "l1", "seed")
 
 
@@ -191,6 +201,11 @@ def _read_history(path: Path) -> pd.DataFrame:
         raise UserError(f"{path} is missing; train the run first") from None
     except (OSError, ValueError) as error:
         raise UserError(f"{path} is damaged ({error}); train the run again") from None
+
+
+def lacking_columns(name: str, table: pd.DataFrame) -> list[str]:
+    """Name the columns that every table called `name` has and this one lacks."""
+    return [column for column in COLUMNS.get(name, ()) if column not in table]
 
 
 def of_experiment(runs: pd.DataFrame, experiment: str) -> pd.DataFrame:

@@ -11,3 +11,4 @@ class Item:
     title: str
     caption: str
     command: str  # that makes it
+    sections: tuple[str, ...] = ()  # of a table: columns by which its rows are grouped

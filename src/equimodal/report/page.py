@@ -1,6 +1,7 @@
 """One self-contained HTML page from what the other verbs left: nothing in it comes from outside."""
 
 import base64
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -11,7 +12,8 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from equimodal.analysis.claims import VERDICTS, summary
-from equimodal.analysis.table1 import DATASETS, METHODS, mean_and_sd
+from equimodal.analysis.names import column_name
+from equimodal.analysis.render import for_readers
 from equimodal.report import Item
 
 MOST_ROWS = 200  # of a table in the page
@@ -96,8 +98,8 @@ def render(report: Report) -> str:
         claims=list(_claims(report.claims)),
         summary=[] if report.claims is None else summary(report.claims),
         signs=SIGNS,
-        table1=_shown(report.table1, table1_grid),
-        tables=[_shown(table, as_grid) for table in report.tables],
+        table1=_shown(report.table1),
+        tables=[_shown(table) for table in report.tables],
         failed=None if report.failed is None else as_grid(report.failed),
         costs=_cost_rows(report.costs),
         open_rows=OPEN_ROWS,
@@ -109,75 +111,23 @@ def as_image(svg: bytes) -> str:
     return f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}"
 
 
-def as_grid(table: pd.DataFrame) -> Grid:
-    """Write a table of numbers for readers: an interval is one column, missing is a dash."""
-    shown = _joined_intervals(table.head(MOST_ROWS))
-    numeric = [pd.api.types.is_numeric_dtype(table.get(c)) for c in shown]
-    rows = [[_cell(x) for x in row] for row in shown.itertuples(index=False)]
-    return Grid([c.replace("_", " ") for c in shown], numeric, [("", rows)])
+def as_grid(table: pd.DataFrame, sections: Sequence[str] = ()) -> Grid:
+    """Write a table for readers, in groups of rows that agree in the columns `sections`.
+
+    An estimate stands in one cell with its interval, as in the Markdown files.
+    """
+    head = table.head(MOST_ROWS)
+    shown = for_readers(head).set_index(head.index).drop(columns=list(sections))
+    numeric = [any(re.match(r"[+-]?\d", cell) for cell in shown[c]) for c in shown]
+    groups: list[tuple[str, list[list[str]]]] = [("", shown.to_numpy().tolist())]
+    if sections and len(head):
+        by = head.groupby(list(sections), sort=False)
+        groups = [(column_name(*s), shown.loc[g.index].to_numpy().tolist()) for s, g in by]
+    return Grid([str(c).replace("_", " ") for c in shown], numeric, groups)
 
 
-def table1_grid(table: pd.DataFrame) -> Grid:
-    """Write Table 1 for readers: published against ours, a group for each column of the paper's."""
-    header = ["method", "preset", "evaluated", "ours", "runs", "published", "ours less published"]
-    starts = table.get("start", pd.Series("", index=table.index))
-    groups = [
-        (_column_title(dataset, start), [_table1_row(row) for _, row in rows.iterrows()])
-        for (dataset, start), rows in table.groupby([table["dataset"], starts], sort=False)
-    ]
-    return Grid([*header, "verdict"], [False, False, False, True, True, True, True, False], groups)
-
-
-def _table1_row(row: Any) -> list[str]:
-    best = f", {row['inputs']}" if row["method"] == "unimodal" and row["n"] else ""
-    failed = row.get("failed", 0)
-    return [
-        METHODS.get(row["method"], row["method"]) + best,
-        row["fidelity"],
-        row["evaluation"].replace("_", " "),
-        mean_and_sd(row["mean"], row["sd"]),
-        f"{row['n']}" + (f" ({failed} failed)" if failed else ""),
-        mean_and_sd(row["published_mean"], row["published_sd"]),
-        _with_interval(*(row.get(f"difference{x}") for x in ("", "_low", "_high"))),
-        _cell(row.get("verdict")),
-    ]
-
-
-def _column_title(dataset: str, start: str) -> str:
-    return DATASETS.get(dataset, dataset) + (f", {start}" if start == "pretrained" else "")
-
-
-def _with_interval(value: Any, low: Any, high: Any) -> str:
-    if pd.isna(value):
-        return "–"
-    return f"{value:+.2f}" + ("" if pd.isna(low) else f" ({low:+.2f} to {high:+.2f})")
-
-
-def _joined_intervals(table: pd.DataFrame) -> pd.DataFrame:
-    """Put one column of text for each pair `<name>_low`, `<name>_high`, or `low`, `high`."""
-    joined = table.copy()
-    for low in [c for c in table if c == "low" or str(c).endswith("_low")]:
-        high = f"{low[:-3]}high"
-        if high in table:
-            pairs = zip(table[low], table[high], strict=True)
-            texts = ["–" if pd.isna(a) else f"{_cell(a)} to {_cell(b)}" for a, b in pairs]
-            joined.insert(joined.columns.get_loc(low), f"{low[:-3]}95 % interval", texts)
-            joined = joined.drop(columns=[low, high])
-    return joined
-
-
-def _cell(x: Any) -> str:
-    if isinstance(x, bool):
-        return "yes" if x else "no"
-    if x is None or pd.isna(x) or x == "":
-        return "–"
-    if isinstance(x, float):
-        return f"{x:.0f}" if x.is_integer() and abs(x) < 1e6 else f"{x:.4g}"
-    return str(x)
-
-
-def _shown(table: Table, write: Any) -> dict[str, Any]:
-    grid = None if table.content is None else write(table.content)
+def _shown(table: Table) -> dict[str, Any]:
+    grid = None if table.content is None else as_grid(table.content, table.item.sections)
     total = 0 if table.content is None else len(table.content)
     return {"item": table.item, "grid": grid, "total": total, "missing": table.missing}
 
@@ -196,8 +146,8 @@ def _cost_rows(costs: pd.DataFrame) -> list[dict[str, str]]:
     return [
         {
             "what": row.what,
-            "runs": _cell(row.runs),
-            "measured": _cell(row.measured),
+            "runs": "–" if pd.isna(row.runs) else f"{row.runs}",
+            "measured": f"{row.measured}",
             "cpu": duration(row.cpu_seconds),
             "wall": duration(row.wall_seconds),
             "memory": "–" if pd.isna(row.peak_memory_mb) else f"{row.peak_memory_mb:,.0f} MB",

@@ -37,7 +37,7 @@ def gather(
     claims, no_claims = _read_table("claims", settings.scale, "equimodal claims")
     shown = [_table(item, settings.scale) for item in (table1, *tables)]
     drawn = [_figure(item, settings.scale) for item in figures]
-    missing = [no_runs, no_claims, *(x.missing for x in (*shown, *drawn))]
+    missing = [no_runs, no_claims, *(t.missing for t in shown), *(f.missing for f in drawn)]
     missing += [*_gaps(asked, runs)] if runs is not None else []
     return Report(
         scale=settings.scale,

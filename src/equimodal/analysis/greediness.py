@@ -1,0 +1,49 @@
+"""Greediness of each policy: the expectation of d_util over the models of a sweep."""
+
+from typing import Any
+
+import pandas as pd
+
+from equimodal.analysis.collect import of_experiment
+from equimodal.analysis.names import in_order
+from equimodal.analysis.statistics import NAN, bootstrap_mean, present, symmetry_p
+from equimodal.params import Analysis
+
+CELL = ["dataset", "start", "inputs", "policy", "fidelity"]
+COLUMNS = [
+    *(*CELL, "n", "failed", "d_util", "d_util_low", "d_util_high", "abs_d_util"),
+    *("d_speed", "d_speed_low", "d_speed_high", "symmetry_p"),
+    *("published_d_util", "published_abs_d_util"),
+]
+
+
+def build(
+    runs: pd.DataFrame, published_greediness: pd.DataFrame, settings: Analysis
+) -> pd.DataFrame:
+    """Average d_util and d_speed over the models of each sweep, with bootstrap intervals.
+
+    `abs_d_util` is the greediness, |E[d_util]| (Sec. 4.2). `symmetry_p`: p of d_util being symmetric
+    about 0 (Wilcoxon's signed-rank test), for the identical pair only, of which the paper says so
+    (Sec. 6.2). Published numbers stand beside those of the same data set, pair and policy.
+    """
+    asked = of_experiment(runs, "sweep").index.union(of_experiment(runs, "sweep_balanced").index)
+    sweeps = in_order(runs.loc[asked], *CELL)
+    rows = [
+        dict(zip(CELL, cell, strict=True)) | _summarize(of_cell, settings)
+        for cell, of_cell in sweeps.groupby(CELL, sort=False)
+    ]
+    table = pd.DataFrame(rows, columns=COLUMNS[:-2])
+    keys = ["dataset", "inputs", "policy"]
+    return table.merge(published_greediness, on=keys, how="left", validate="many_to_one")[COLUMNS]
+
+
+def _summarize(models: pd.DataFrame, settings: Analysis) -> dict[str, Any]:
+    row: dict[str, Any] = {"n": len(present(models["d_util"]))}
+    row["failed"] = int((models["status"] != "finished").sum())
+    for measure in ("d_util", "d_speed"):
+        row |= bootstrap_mean(
+            models[measure], settings.confidence, settings.resamples, settings.seed
+        ).named(measure)
+    identical = (models["inputs"] == "identical").all()
+    p = symmetry_p(models["d_util"]) if identical else NAN
+    return row | {"abs_d_util": abs(row["d_util"]), "symmetry_p": p}

@@ -1,0 +1,30 @@
+"""The L1 study: how sparse the penalty leaves a network, and how greedy."""
+
+from typing import Any
+
+import pandas as pd
+
+from equimodal.analysis.collect import of_experiment
+from equimodal.analysis.statistics import mean_t_interval, present
+from equimodal.params import Analysis
+
+
+def build(runs: pd.DataFrame, settings: Analysis) -> pd.DataFrame:
+    """Average the runs of each factor `l1` of the penalty (Sec. 6.3).
+
+    `below_<t>`: share of all parameters with an absolute value below t; `accuracy`: test accuracy of
+    the prediction in percent; d_util and d_speed with t intervals.
+    """
+    study = of_experiment(runs, "l1")
+    thresholds = [column for column in runs if column.startswith("below_")]
+    measures = [f"{m}{end}" for m in ("d_util", "d_speed") for end in ("", "_low", "_high")]
+    rows: list[dict[str, Any]] = []
+    for l1, group in study.groupby("l1"):
+        row = {"l1": l1, "n": len(present(group["accuracy"]))}
+        row["failed"] = int((group["status"] != "finished").sum())
+        row |= group[thresholds].mean().to_dict()
+        row["accuracy"] = 100 * group["accuracy"].mean()
+        for measure in ("d_util", "d_speed"):
+            row |= mean_t_interval(group[measure], settings.confidence).named(measure)
+        rows.append(row)
+    return pd.DataFrame(rows, columns=["l1", "n", "failed", *thresholds, "accuracy", *measures])

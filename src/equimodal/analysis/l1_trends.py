@@ -1,0 +1,31 @@
+"""The L1 study's trends: what rises or falls with sparsity."""
+
+import pandas as pd
+
+from equimodal.analysis.collect import of_experiment
+from equimodal.analysis.statistics import spearman
+from equimodal.params import Analysis
+
+SPARSITY = "below_0.001"  # the headline threshold: the paper's was lost
+TRENDS = (("l1", "sparsity"), ("sparsity", "d_util"), ("sparsity", "d_speed"))
+COLUMNS = ["x", "y", "n", "spearman", "low", "high", "p"]
+
+
+def build(runs: pd.DataFrame, settings: Analysis) -> pd.DataFrame:
+    """Rank-correlate penalty and sparsity, sparsity and d_util, sparsity and d_speed over the runs.
+
+    `sparsity`: share of parameters with an absolute value below 0.001.
+    """
+    study = of_experiment(runs, "l1").reindex(columns=["l1", SPARSITY, "d_util", "d_speed"])
+    study = study.rename(columns={SPARSITY: "sparsity"})
+    if study.empty:
+        return pd.DataFrame(columns=COLUMNS)
+    rows = [
+        (
+            x,
+            y,
+            *spearman(study[x], study[y], settings.confidence, settings.resamples, settings.seed),
+        )
+        for x, y in TRENDS
+    ]
+    return pd.DataFrame(rows, columns=COLUMNS)

@@ -1,0 +1,45 @@
+"""The names that readers see and the order in which tables list things."""
+
+import pandas as pd
+
+COLUMNS_OF_TABLE1 = {
+    ("colored_mnist", "scratch"): "Colored-and-gray-MNIST",
+    ("modelnet40", "scratch"): "ModelNet40",
+    ("nvgesture", "scratch"): "NVGesture-scratch",
+    ("nvgesture", "pretrained"): "NVGesture-pretrained",
+}
+DATASETS = {
+    "colored_mnist": "Colored-and-gray-MNIST",
+    "modelnet40": "ModelNet40",
+    "nvgesture": "NVGesture",
+    "all": "all",
+}
+METHODS = {
+    "unimodal": "Uni-modal (best)",
+    "vanilla": "Multi-modal (vanilla)",
+    "rubi": "+ RUBi",
+    "random": "+ random",
+    "guided": "+ guided",
+}
+ORDER = {
+    "dataset": list(DATASETS),
+    "start": ["scratch", "pretrained"],
+    "inputs": ["distinct", "identical"],
+    "method": list(METHODS),
+    "policy": list(METHODS),
+}
+
+
+def in_order(table: pd.DataFrame, *by: str) -> pd.DataFrame:
+    """Sort by columns, each in the paper's order; what the paper does not name follows as it comes."""
+
+    def rank(column: pd.Series) -> pd.Series:
+        known = dict.fromkeys([*ORDER.get(str(column.name), []), *column])
+        return column.map({value: i for i, value in enumerate(known)})
+
+    return table.sort_values(list(by), key=rank, kind="stable", ignore_index=True)
+
+
+def column_name(dataset: str, start: str) -> str:
+    """Name of a column of Table 1."""
+    return COLUMNS_OF_TABLE1.get((dataset, start), f"{DATASETS.get(dataset, dataset)}, {start}")

@@ -1,0 +1,18 @@
+"""The paper's numbers, as they were printed."""
+
+from importlib.resources import files
+
+import pandas as pd
+
+
+def read_published(name: str) -> pd.DataFrame:
+    """Read `published` or `published_greediness`.
+
+    `published`: Table 1, test accuracy in percent, mean and SD of three runs: dataset, start, method,
+    output, published_mean, published_sd.
+    `published_greediness`: E[d_util] (Sec. 6.4) and its absolute value (Sec. 6.2) of the sweeps:
+    dataset, inputs, policy, published_d_util, published_abs_d_util. The sign for
+    Colored-and-gray-MNIST is not published; for identical modalities the text says about 0.
+    """
+    with files("equimodal.analysis").joinpath(f"{name}.csv").open() as file:
+        return pd.read_csv(file)

@@ -1,0 +1,191 @@
+"""How tables are written: CSV for programs, Markdown and LaTeX for readers.
+
+In the tables for readers an estimate stands in one cell with its SD, interval and verdict, and what is
+missing is said in words.
+"""
+
+from collections.abc import Callable, Collection, Iterable
+from typing import Any
+
+import pandas as pd
+
+from equimodal.analysis import TABLES, Table
+from equimodal.analysis.collect import failures, of_experiment
+from equimodal.analysis.names import COLUMNS_OF_TABLE1, DATASETS, METHODS, column_name
+from equimodal.params import Analysis
+
+HEADINGS = {
+    "fidelity": "preset",
+    "evaluation": "evaluated",
+    "mean": "ours",
+    "published_mean": "published",
+    "n": "runs",
+}
+NAMES = {"dataset": DATASETS, "method": METHODS}
+PERCENT, SIGNED_PERCENT, SIGNED = "{:.2f}", "{:+.2f}", "{:+.3f}"
+FORMATS = {
+    **dict.fromkeys(("mean", "published_mean", "accuracy", "detectable"), PERCENT),
+    **dict.fromkeys(("accuracy_m0", "accuracy_m1", "accuracy_m2"), PERCENT),
+    **dict.fromkeys(("validation_selected", "last", "test_selected"), PERCENT),
+    **dict.fromkeys(("difference", "optimism"), SIGNED_PERCENT),
+    **dict.fromkeys(("d_util", "d_speed", "spearman"), SIGNED),
+    "published_d_util": "{:+.1f}",
+    "published_abs_d_util": "{:.1f}",
+    **dict.fromkeys(("l1", "value"), "{:g}"),
+    **dict.fromkeys(("n", "failed", "epoch"), "{:.0f}"),
+}
+WORDS = {
+    **dict.fromkeys(
+        ("published_mean", "published_d_util", "published_abs_d_util"), "not published"
+    ),
+    **dict.fromkeys(("p", "p_holm", "symmetry_p"), "not tested"),
+    **dict.fromkeys(("spearman", "detectable"), "not defined"),
+    "difference": "not compared",
+    "inputs": "",
+}
+LATEX = str.maketrans(
+    {c: f"\\{c}" for c in "&%$#_{}"}
+    | {"|": r"\textbar{}", "<": r"\textless{}", ">": r"\textgreater{}"}
+)
+
+
+def render(
+    name: str, table: pd.DataFrame, notes: Iterable[str], settings: Analysis
+) -> dict[str, str]:
+    """Write a table of `TABLES`: file suffix -> text, for `.csv`, `.md` and `.tex`.
+
+    CSV has all columns, numbers to six digits, and nothing where a value is missing.
+    """
+    entry = TABLES[name]
+    caption = entry.caption.format(**settings.model_dump())
+    shown = for_readers(table)
+    return {
+        ".csv": table.to_csv(index=False, float_format="%.6g", lineterminator="\n"),
+        ".md": _markdown(entry, caption, table, shown, notes),
+        ".tex": shown.to_latex(
+            index=False,
+            escape=True,
+            caption=f"{entry.title.rstrip('?')}. {caption}".translate(LATEX),
+            label=f"tab:{name}",
+        ),
+    }
+
+
+def for_readers(table: pd.DataFrame) -> pd.DataFrame:
+    """Turn a table into text: SD, interval, failures and verdict join the column that they qualify."""
+    shown: dict[str, list[str]] = {}
+    estimate = ""
+    for column in map(str, table):
+        values = table[column].tolist()
+        if column.endswith("high"):
+            continue  # written with `low`
+        if add := _qualifier(column, table, FORMATS.get(estimate, "{:.3f}")):
+            missing = table[estimate].isna()
+            shown[estimate] = [
+                cell if gone else cell + add(i)
+                for i, (cell, gone) in enumerate(zip(shown[estimate], missing, strict=True))
+            ]
+        else:
+            estimate = column
+            shown[column] = [_cell(column, value) for value in values]
+    return pd.DataFrame({HEADINGS.get(c, c): cells for c, cells in shown.items()}, dtype=object)
+
+
+def _qualifier(column: str, table: pd.DataFrame, form: str) -> Callable[[int], str] | None:
+    """Return what a qualifying column adds to the cell of row i before it; None for other columns."""
+    values = table[column].tolist()
+    if column.endswith("sd"):
+        plain = form.replace("+", "")
+        return lambda i: " (no SD)" if pd.isna(values[i]) else f" ± {plain.format(values[i])}"
+    if column.endswith("low"):
+        highs = table[f"{column.removesuffix('low')}high"].tolist()
+        return lambda i: (
+            "" if pd.isna(values[i]) else f" [{form.format(values[i])}, {form.format(highs[i])}]"
+        )
+    if column == "failed":
+        return lambda i: f" ({values[i]:.0f} failed)" if values[i] else ""
+    if column == "verdict":
+        return lambda i: f": {values[i] or 'no verdict'}"
+    return None
+
+
+def _cell(column: str, value: Any) -> str:
+    if pd.isna(value):
+        return WORDS.get(column, "missing")
+    if isinstance(value, str):
+        shown = value.replace("_", " ") if column in ("evaluation", "way") else value
+        return NAMES.get(column, {}).get(value, shown)
+    if column in ("p", "p_holm", "symmetry_p") and value < 0.001:
+        return "below 0.001"
+    return FORMATS.get(column, "{:.3f}").format(value)
+
+
+def _markdown(
+    entry: Table, caption: str, table: pd.DataFrame, shown: pd.DataFrame, notes: Iterable[str]
+) -> str:
+    parts = [f"# {entry.title}", caption]
+    if entry.sections and len(table):
+        inner = shown.drop(columns=list(entry.sections))
+        for section, rows in table.groupby(list(entry.sections), sort=False):
+            parts += [f"## {column_name(*section)}", _pipes(inner.loc[rows.index])]
+    else:
+        parts.append(_pipes(shown))
+    return "\n\n".join([*parts, *notes]) + "\n"
+
+
+def _pipes(shown: pd.DataFrame) -> str:
+    return shown.to_markdown(index=False, disable_numparse=True)
+
+
+def notes_on(
+    name: str, table: pd.DataFrame, runs: pd.DataFrame, chosen_on_test: Collection[str]
+) -> list[str]:
+    """Say in sentences what a table lacks and why, and what its numbers suffer from.
+
+    Args:
+        name: Of the table in `TABLES`.
+        table: As it was built.
+        runs: The `runs` table.
+        chosen_on_test: Data sets whose epochs are chosen on the test set.
+    """
+    experiments = TABLES[name].experiments
+    asked = {experiment: of_experiment(runs, experiment) for experiment in experiments}
+    notes = [
+        f"No run of the experiment {experiment} is here: the settings of this scale ask for none."
+        for experiment, of_it in asked.items()
+        if of_it.empty
+    ]
+    rests_on = pd.concat(asked.values())
+    rests_on = rests_on[~rests_on.index.duplicated()]
+    if len(rests_on) and (rests_on["status"] != "finished").all():
+        notes.append("All runs that this table is made of failed.")
+    if len(rests_on) and "dataset" in table:
+        notes += _lacking(table, rests_on, "table1" in experiments)
+    optimistic = [d for d in chosen_on_test if d in set(rests_on["dataset"])]
+    if "table1" in experiments and optimistic:
+        named = " and ".join(DATASETS.get(d, d) for d in optimistic)
+        notes.append(
+            f"{named}: each network's epoch was chosen by its accuracy on these same test examples, as the"
+            " paper's text suggests; the accuracies are optimistic, by how much can not be seen here (validation_examples in"
+            " params.yaml)."
+        )
+    return notes + failures(rests_on)
+
+
+def _lacking(table: pd.DataFrame, runs: pd.DataFrame, by_start: bool) -> list[str]:
+    """One sentence for each data set of the paper, or column of its Table 1, without a row."""
+    keys = ["dataset", "start"] if by_start else ["dataset"]
+    expected = (
+        COLUMNS_OF_TABLE1 if by_start else {(d,): n for d, n in DATASETS.items() if d != "all"}
+    )
+    there, asked = (set(t[keys].itertuples(index=False, name=None)) for t in (table, runs))
+    return [
+        f"{title} is missing: "
+        + (
+            "no run of it finished."
+            if key in asked
+            else "the settings of this scale ask for no run."
+        )
+        for key, title in expected.items()
+        if key not in there
+    ]

@@ -1,0 +1,47 @@
+"""Sensitivity of guided training to its tolerance and its window."""
+
+from typing import Any
+
+import pandas as pd
+
+from equimodal.analysis.collect import of_experiment
+from equimodal.analysis.statistics import mean_t_interval, present, sample_sd
+from equimodal.params import Analysis
+
+FIXED = {"tolerance": "window", "window": "tolerance"}  # what is held while the other varies
+COLUMNS = [
+    *("setting", "value", "n", "failed", "accuracy", "sd", "low", "high"),
+    *("d_util", "d_util_low", "d_util_high"),
+]
+
+
+def build(runs: pd.DataFrame, settings: Analysis) -> pd.DataFrame:
+    """Average the guided runs for each value of the tolerance alpha, and of the window Q (Fig. 9).
+
+    `value`: in log10 units for the tolerance, in steps for the window; `accuracy` ± `sd`: test
+    accuracy of the prediction in percent with its t interval; d_util with its t interval.
+    """
+    study = of_experiment(runs, "sensitivity")
+    guided = study[study["method"] == "guided"]
+    rows: list[dict[str, Any]] = []
+    for setting in FIXED:
+        for value, group in _varied(guided, setting).groupby(setting):
+            accuracy, low, high = mean_t_interval(100 * group["accuracy"], settings.confidence)
+            row = {"setting": setting, "value": value, "n": len(present(group["accuracy"]))}
+            row |= {"failed": int((group["status"] != "finished").sum())}
+            row |= {"accuracy": accuracy, "sd": sample_sd(100 * group["accuracy"])}
+            d_util = mean_t_interval(group["d_util"], settings.confidence).named("d_util")
+            rows.append(row | {"low": low, "high": high} | d_util)
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _varied(runs: pd.DataFrame, setting: str) -> pd.DataFrame:
+    """Return the runs in which `setting` varies while the other keeps its usual value.
+
+    The usual value is the one under which the setting takes most values. If it takes one only, there
+    is no curve, and no run is returned.
+    """
+    values = runs.groupby(FIXED[setting])[setting].nunique()
+    if values.empty or values.max() < 2:
+        return runs.head(0)
+    return runs[runs[FIXED[setting]] == values.idxmax()]

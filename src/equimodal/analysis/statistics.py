@@ -1,0 +1,228 @@
+"""Estimates, their intervals and tests: few numbers in, few out.
+
+Missing values (NaN) are left out everywhere. What the values can not give is NaN: an interval of one
+value, a correlation of two. Intervals are two-sided, of the `confidence` given (0.95, say); those of
+means of few seeds are Student's, those of many models come from resampling.
+"""
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from scipy import stats
+
+NAN = float("nan")
+PUBLISHED_RUNS = 3  # behind every mean and SD of the paper's Table 1
+
+Verdict = Literal["equivalent", "different", "inconclusive", ""]
+Values = Any  # whatever numpy takes for a one-dimensional array of numbers
+
+
+class Estimate(NamedTuple):
+    """A number and the interval about it."""
+
+    value: float
+    low: float
+    high: float
+
+    def named(self, name: str) -> dict[str, float]:
+        """Return the columns of a table that hold it."""
+        return {name: self.value, f"{name}_low": self.low, f"{name}_high": self.high}
+
+
+class Tested(NamedTuple):
+    """An estimate from `n` cases, and the p-value of its being 0."""
+
+    n: int
+    value: float
+    low: float
+    high: float
+    p: float
+
+
+def present(values: Values) -> np.ndarray:
+    """Return the values that are there, as float64."""
+    array = np.asarray(values, dtype=np.float64)
+    return array[~np.isnan(array)]
+
+
+def sample_sd(values: Values) -> float:
+    """Return sqrt(sum (x - mean)^2 / (n - 1)), as the paper's Table 1; NaN of fewer than two."""
+    x = present(values)
+    return float(x.std(ddof=1)) if len(x) > 1 else NAN
+
+
+def mean_t_interval(values: Values, confidence: float) -> Estimate:
+    """Return the mean and mean ± t(n - 1) * SD / sqrt(n) (Student's interval)."""
+    x = present(values)
+    if len(x) == 0:
+        return Estimate(NAN, NAN, NAN)
+    mean, n = float(x.mean()), len(x)
+    half = _t_quantile(confidence, n - 1) * sample_sd(x) / np.sqrt(n) if n > 1 else NAN
+    return Estimate(mean, float(mean - half), float(mean + half))
+
+
+def bootstrap_mean(values: Values, confidence: float, resamples: int, seed: int) -> Estimate:
+    """Return the mean and the percentile interval of means of resamples (Efron 1979).
+
+    The same values, number of resamples and seed give the same interval.
+    """
+    x = present(values)
+    if len(x) < 2:
+        return Estimate(float(x[0]) if len(x) else NAN, NAN, NAN)
+    interval = stats.bootstrap(
+        (x,),
+        np.mean,
+        n_resamples=resamples,
+        confidence_level=confidence,
+        method="percentile",
+        rng=np.random.default_rng(seed),
+    ).confidence_interval
+    return Estimate(float(x.mean()), float(interval.low), float(interval.high))
+
+
+def paired_difference(ours: Values, other: Values, confidence: float) -> Tested:
+    """Return the mean of `ours - other`, pair by pair, its t interval and the paired t-test's p.
+
+    A pair of which one is missing is left out. Without spread among the differences there is no t,
+    and p is NaN.
+    """
+    x = present(np.asarray(ours, dtype=np.float64) - np.asarray(other, dtype=np.float64))
+    mean, low, high = mean_t_interval(x, confidence)
+    p = float(stats.ttest_1samp(x, 0.0).pvalue) if _spreads(x) else NAN
+    return Tested(len(x), mean, low, high, p)
+
+
+def holm(p_values: Values) -> np.ndarray:
+    """Return p-values corrected for all that are there (Holm 1979): the i-th smallest of m by m - i + 1."""
+    from statsmodels.stats.multitest import multipletests  # a second to load
+
+    p = np.asarray(p_values, dtype=np.float64)
+    there = ~np.isnan(p)
+    corrected = np.full(len(p), NAN)
+    if there.any():
+        corrected[there] = multipletests(p[there], method="holm")[1]
+    return corrected
+
+
+def detectable_difference(sd: float, n: int, confidence: float, power: float) -> float:
+    """Return the smallest mean difference that a paired t-test of `n` pairs finds.
+
+    That is, finds with chance `power` at level `1 - confidence`, if the differences have the standard
+    deviation `sd`: by the noncentral t distribution (Cohen 1988).
+    """
+    return _detectable_in_sd(n, confidence, power) * sd if n > 1 else NAN
+
+
+@cache
+def _detectable_in_sd(n: int, confidence: float, power: float) -> float:
+    from statsmodels.stats.power import TTestPower
+
+    return float(np.squeeze(TTestPower().solve_power(nobs=n, alpha=1 - confidence, power=power)))
+
+
+def welch_difference(
+    ours: Values, mean: float, sd: float, confidence: float, n: int = PUBLISHED_RUNS
+) -> Estimate:
+    """Return our mean less a published mean ± SD of `n` runs, with Welch's interval.
+
+    With v_i = SD_i^2 / n_i the interval is d ± t(df) * sqrt(v_1 + v_2), where
+    df = (v_1 + v_2)^2 / (v_1^2 / (n_1 - 1) + v_2^2 / (n_2 - 1)) (Welch 1947).
+    """
+    x = present(ours)
+    if len(x) == 0 or np.isnan(mean):
+        return Estimate(NAN, NAN, NAN)
+    difference = float(x.mean() - mean)
+    if len(x) < 2 or np.isnan(sd):
+        return Estimate(difference, NAN, NAN)
+    v = np.array([sample_sd(x) ** 2 / len(x), sd**2 / n])
+    if v.sum() == 0:
+        return Estimate(difference, difference, difference)
+    df = v.sum() ** 2 / (v**2 / np.array([len(x) - 1, n - 1])).sum()
+    half = float(_t_quantile(confidence, df) * np.sqrt(v.sum()))
+    return Estimate(difference, difference - half, difference + half)
+
+
+def verdict(low: float, high: float, margin: float) -> Verdict:
+    """Judge a difference by its interval against the margin below which it does not count.
+
+    `equivalent` if the whole interval is inside ±margin, as in two one-sided tests (Schuirmann 1987),
+    each at level (1 - confidence) / 2; `different` if the whole interval is outside; `inconclusive` if
+    it is partly inside; "" without an interval.
+    """
+    if np.isnan(low) or np.isnan(high):
+        return ""
+    if -margin <= low and high <= margin:
+        return "equivalent"
+    return "different" if low > margin or high < -margin else "inconclusive"
+
+
+def spearman(x: Values, y: Values, confidence: float, resamples: int, seed: int) -> Tested:
+    """Return Spearman's rank correlation, its bootstrap interval and a permutation test's p.
+
+    The interval is the percentile interval over resampled pairs (resamples without spread give no
+    correlation and are left out); it has no width where the order is perfect. The test is exact where there are no more orders than `resamples`,
+    drawn at random otherwise, so that p is at least 2 / (resamples + 1). Fewer than three pairs, or
+    no spread in one of the two, give NaN.
+    """
+    pairs = np.column_stack([np.asarray(x, np.float64), np.asarray(y, np.float64)])
+    a, b = pairs[~np.isnan(pairs).any(axis=1)].T
+    if len(a) < 3 or not (_spreads(a) and _spreads(b)):
+        return Tested(len(a), NAN, NAN, NAN, NAN)
+    rng = np.random.default_rng(seed)
+    drawn = rng.integers(len(a), size=(resamples, len(a)))
+    resampled = _rank_correlation(a[drawn], b[drawn])
+    low, high = np.nanquantile(resampled, [(1 - confidence) / 2, (1 + confidence) / 2])
+    test = stats.permutation_test(
+        (a,),
+        lambda order, axis: _rank_correlation(order, b, axis=axis),
+        permutation_type="pairings",
+        n_resamples=resamples,
+        vectorized=True,
+        rng=rng,
+    )
+    return Tested(
+        len(a), float(_rank_correlation(a, b)), float(low), float(high), float(test.pvalue)
+    )
+
+
+def _rank_correlation(x: np.ndarray, y: np.ndarray, axis: int = -1) -> Any:
+    """Pearson's correlation of the ranks; NaN where all ranks are equal."""
+    ranks = [stats.rankdata(values, axis=axis) for values in (x, y)]
+    a, b = (r - r.mean(axis=axis, keepdims=True) for r in ranks)
+    spread = np.sqrt((a**2).sum(axis) * (b**2).sum(axis))
+    with np.errstate(invalid="ignore"):
+        return (a * b).sum(axis) / spread
+
+
+def sign_agreement(x: Values, y: Values, confidence: float) -> tuple[int, Estimate]:
+    """Return how many pairs there are and the share of them of equal sign, with Wilson's interval."""
+    signs = np.sign(np.column_stack([np.asarray(x, np.float64), np.asarray(y, np.float64)]))
+    signs = signs[~np.isnan(signs).any(axis=1)]
+    agreeing = int((signs[:, 0] == signs[:, 1]).sum())
+    return len(signs), wilson_interval(agreeing, len(signs), confidence)
+
+
+def wilson_interval(successes: int, n: int, confidence: float) -> Estimate:
+    """Return a share and its interval: all p with |share - p| <= z * sqrt(p (1 - p) / n) (Wilson 1927)."""
+    if n == 0:
+        return Estimate(NAN, NAN, NAN)
+    interval = stats.binomtest(successes, n).proportion_ci(confidence, method="wilson")
+    return Estimate(successes / n, float(interval.low), float(interval.high))
+
+
+def symmetry_p(values: Values) -> float:
+    """Return p of the values' being symmetric about 0 (Wilcoxon's signed-rank test; zeros left out)."""
+    x = present(values)
+    x = x[x != 0]
+    return float(stats.wilcoxon(x).pvalue) if len(x) else NAN
+
+
+def _spreads(x: Sequence[float] | np.ndarray) -> bool:
+    """Whether there are two values that differ by more than rounding."""
+    return len(x) > 1 and float(np.ptp(x)) > 1e-12 * float(np.abs(x).max())
+
+
+def _t_quantile(confidence: float, df: float) -> float:
+    return float(stats.t.ppf((1 + confidence) / 2, df))
