@@ -96,6 +96,7 @@ def test_an_unknown_experiment_is_refused(refused):
         ["draw", "figure7"],
         ["show"],
         ["claims"],
+        ["report"],
     ],
     ids=lambda command: command[0],
 )

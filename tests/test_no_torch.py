@@ -7,6 +7,7 @@ import pytest
 
 import equimodal.analysis
 import equimodal.figures
+import equimodal.report
 from equimodal import layout
 from equimodal.figures import FIGURES
 from equimodal.params import expand_runs
@@ -29,7 +30,7 @@ LIGHT = [
     "equimodal.__main__",
     *(
         f"{package.__name__}.{module.name}"
-        for package in (equimodal.analysis, equimodal.figures)
+        for package in (equimodal.analysis, equimodal.figures, equimodal.report)
         for module in pkgutil.iter_modules(package.__path__)
     ),
 ]
@@ -70,7 +71,7 @@ def _runs_and_examples(project):
 @pytest.mark.usefixtures("_runs_and_examples")
 def test_collecting_tabulating_and_drawing_need_no_torch():
     verbs = [["collect"], ["table"], *(["draw", figure] for figure in FIGURES)]
-    verbs += [["claims"], ["show"]]
+    verbs += [["claims"], ["report"], ["show"]]
     code = f"from equimodal.__main__ import app; [app(v, standalone_mode=False) for v in {verbs}]"
     assert run_without_torch(code) == ""
     assert (layout.tables("tiny") / "table1.md").is_file()

@@ -261,9 +261,9 @@ def test_a_claim_without_numbers_is_not_tested_on_demo_data_too():
 
 def test_a_scale_with_a_note_and_stand_ins_cannot_speak(project):
     reasons = limits(project.load())
-    assert reasons["colored_mnist"] == "the scale's note: Tiny scale."
+    assert reasons["colored_mnist"] == "the tiny scale is not the paper's"
     assert reasons["nvgesture"].startswith("its data are stand-ins; ")
-    assert "modelnet40" in reasons["all"]
+    assert "ModelNet40" in reasons["all"]
 
 
 def test_the_data_of_the_paper_scale_can_speak(project):
@@ -285,4 +285,4 @@ def test_the_ledger_for_readers_has_every_claim_and_its_numbers():
         assert claim.claim in text
         assert claim.evidence in text
         assert claim.command in text
-    assert "- nvgesture: **demo data cannot say**" in text
+    assert "- NVGesture: **demo data cannot say**" in text

@@ -5,7 +5,7 @@ show. Intervals decide, never a bare mean: wholly where the claim says, it holds
 that, it does not; anything else is inconclusive.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Annotated, Any, Literal, Self
@@ -16,6 +16,7 @@ import yaml
 from pydantic import Field, model_validator
 from scipy import stats
 
+from equimodal.analysis.names import COLUMNS_OF_TABLE1, DATASETS
 from equimodal.analysis.statistics import wilson_interval
 from equimodal.params import Params
 from equimodal.spec import Section
@@ -316,17 +317,18 @@ def tables_of(ledger: Ledger) -> list[str]:
 def limits(settings: Params) -> dict[str, str]:
     """Say of each data set that cannot speak for the paper's why; others are not in it.
 
-    A note of the scale stands for all its data sets. `all` is there as soon as one data set is.
+    A scale with a note speaks for none of its data sets. `all` is there as soon as one data set is.
     """
     reasons = {}
     for name, dataset in settings.datasets.items():
         stand_in = getattr(dataset, "stand_in", None) is not None
         parts = ["its data are stand-ins"] if stand_in else []
-        parts += [f"the scale's note: {settings.note}"] if settings.note else []
+        parts += [f"the {settings.scale} scale is not the paper's"] if settings.note else []
         if parts:
             reasons[name] = "; ".join(parts)
     if reasons:
-        reasons["all"] = "not all data sets can speak for the paper's: " + ", ".join(reasons)
+        names = ", ".join(DATASETS[name] for name in reasons)
+        reasons["all"] = f"data of {names} cannot speak for the paper's"
     return reasons
 
 
@@ -501,14 +503,14 @@ def _plain(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
+def data_name(data: str) -> str:
+    """Name of a data set, or of a column of Table 1, for readers; `data` as in claims.yaml."""
+    dataset, *start = data.split()
+    return COLUMNS_OF_TABLE1[dataset, start[0]] if start else DATASETS[dataset]
+
+
 def _line(row: Any) -> str:
     numbers = f" {row.evidence}." if row.evidence else ""
     why = f" Why: {row.reason.removesuffix('.')}." if row.reason else ""
     measured = f" The numbers alone: {row.measured}." if row.measured != row.verdict else ""
-    return f"- {row.dataset}: **{row.verdict}**.{numbers}{measured}{why}"
-
-
-def summary(judged: pd.DataFrame) -> Iterable[tuple[str, int]]:
-    """How many claims, counted once a data set, got each verdict."""
-    counts = judged["verdict"].value_counts()
-    return [(verdict, int(counts.get(verdict, 0))) for verdict in VERDICTS]
+    return f"- {data_name(row.dataset)}: **{row.verdict}**.{numbers}{measured}{why}"

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from equimodal.analysis.claims import VERDICTS, summary
+from equimodal.analysis.claims import VERDICTS, data_name
 from equimodal.analysis.names import column_name
 from equimodal.analysis.render import for_readers
 from equimodal.report import Item
@@ -91,12 +91,12 @@ def render(report: Report) -> str:
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
-    environment.filters |= {"image": as_image, "slug": _slug}
+    environment.filters |= {"image": as_image, "slug": _slug, "data_name": data_name}
     return environment.get_template("template.html").render(
         report=report,
         style=files("equimodal.report").joinpath("style.css").read_text(),
         claims=list(_claims(report.claims)),
-        summary=[] if report.claims is None else summary(report.claims),
+        overview=_columns(report.claims),
         signs=SIGNS,
         table1=_shown(report.table1),
         tables=[_shown(table) for table in report.tables],
@@ -114,10 +114,13 @@ def as_image(svg: bytes) -> str:
 def as_grid(table: pd.DataFrame, sections: Sequence[str] = ()) -> Grid:
     """Write a table for readers, in groups of rows that agree in the columns `sections`.
 
-    An estimate stands in one cell with its interval, as in the Markdown files.
+    An estimate stands in one cell with its interval and verdict, as in the Markdown files, but in
+    lines below it: tables are wide.
     """
     head = table.head(MOST_ROWS)
+    sections = sections if set(sections) <= set(table) else ()  # a table of another version
     shown = for_readers(head).set_index(head.index).drop(columns=list(sections))
+    shown = shown.map(lambda cell: cell.replace(" [", "\n[").replace("]: ", "]\n"))
     numeric = [any(re.match(r"[+-]?\d", cell) for cell in shown[c]) for c in shown]
     groups: list[tuple[str, list[list[str]]]] = [("", shown.to_numpy().tolist())]
     if sections and len(head):
@@ -136,10 +139,26 @@ def _claims(judged: pd.DataFrame | None) -> Iterator[dict[str, Any]]:
     """Each claim with its judgments, a data set each."""
     if judged is None:
         return
-    rows = judged.fillna("").to_dict("records")
+    rows = _records(judged)
     for _, group in groupby(rows, key=lambda row: row["id"]):
         judgments = list(group)
-        yield {**judgments[0], "judgments": judgments}
+        by_column = {_column(j["dataset"]): j for j in judgments}
+        yield {**judgments[0], "judgments": judgments, "by_column": by_column}
+
+
+def _records(judged: pd.DataFrame) -> list[dict[str, Any]]:
+    return [dict(row) for row in judged.fillna("").to_dict("records")]
+
+
+def _columns(judged: pd.DataFrame | None) -> list[str]:
+    """Data that claims are judged on, as columns of the overview; all of them together come last."""
+    found = [] if judged is None else dict.fromkeys(map(_column, judged["dataset"]))
+    return sorted(found, key=lambda data: data == "all")
+
+
+def _column(data: str) -> str:
+    """Column of the overview that a judgment stands in: training from scratch is the usual start."""
+    return data.removesuffix(" scratch")
 
 
 def _cost_rows(costs: pd.DataFrame) -> list[dict[str, str]]:

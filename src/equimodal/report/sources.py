@@ -120,7 +120,7 @@ def _gaps(asked: Mapping[str, Collection[str]], runs: pd.DataFrame) -> Iterator[
             yield f"The experiment {experiment} asks for no run at this scale."
             continue
         if lacking := [name for name in names if name not in there]:
-            more = ", ..." if len(lacking) > NAMED else ""
+            more = f" and {len(lacking) - NAMED} more" if len(lacking) > NAMED else ""
             yield (
                 f"{len(lacking)} of {len(names)} runs of {experiment} are not in the table of runs:"
                 f" {', '.join(lacking[:NAMED])}{more}."
