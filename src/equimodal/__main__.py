@@ -204,6 +204,38 @@ def draw(
 
 
 @app.command()
+def estimate(
+    params: ParamsFile = DEFAULT_PARAMS,
+    scale: Scale = None,
+    experiment: Annotated[
+        list[str] | None, typer.Option(help="Only this one; may be given several times.")
+    ] = None,
+    measure: Annotated[
+        bool, typer.Option(help="Time a few training steps of each kind of network, now and here.")
+    ] = False,
+    device: Device = "cpu",
+) -> None:
+    """Say what experiments will cost at most: hours, memory and disk, and how that is known."""
+    from equimodal import estimate as analysis
+
+    settings = load_params(params, scale)
+    asked = settings.experiments
+    chosen = [_one_of(name, asked, "experiment") for name in experiment or asked]
+    specs = {name: spec for e in chosen for name, spec in expand_runs(settings, e).items()}
+    kinds = {analysis.kind_of(spec, settings): spec for spec in specs.values()}
+    paces = analysis.paces_from_benchmarks(settings)
+    from equimodal.training import measure as measuring
+
+    if measure:
+        paces |= measuring.measure(kinds, settings, _checked_device(device))
+    sizes = {kind: measuring.size_of(spec) for kind, spec in kinds.items()}
+    print(f"\nThe {settings.scale} scale: {len(specs)} runs, {len(kinds)} kinds of network.\n")
+    print(analysis.as_text(analysis.estimate(settings, chosen, paces, sizes)), "\n")
+    print(analysis.HOW, "\n")
+    print(*analysis.explain(settings, chosen, paces), sep="\n")
+
+
+@app.command()
 def claims(
     params: ParamsFile = DEFAULT_PARAMS,
     scale: Scale = None,
