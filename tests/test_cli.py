@@ -6,6 +6,7 @@ from typer.testing import CliRunner
 
 from equimodal import layout
 from equimodal.__main__ import app, main
+from equimodal.params import expand_runs
 from tests.tables import made_up_tables
 
 VERBS = {command.callback.__name__: command.callback for command in app.registered_commands}
@@ -97,6 +98,7 @@ def test_an_unknown_experiment_is_refused(refused):
         ["show"],
         ["claims"],
         ["report"],
+        ["estimate"],
     ],
     ids=lambda command: command[0],
 )
@@ -177,3 +179,16 @@ def test_the_command_of_a_claim_prints_what_decides_on_it(project):
 
 def test_an_unknown_claim_is_refused(refused):
     assert "there is no claim 'nope'; there are [" in refused("claims", "--claim", "nope")
+
+
+def test_an_estimate_names_what_it_is_based_on_and_what_was_never_measured(project):
+    shown = CliRunner().invoke(app, ["estimate", "--experiment", "sweep"])
+    assert shown.exit_code == 0
+    runs = len(expand_runs(project.load(), "sweep"))
+    assert f"The tiny scale: {runs} runs" in shown.output
+    assert "table1" not in shown.output.split("Hours are")[0]
+    assert "colored_mnist with 2 branches: no measurement. Add --measure, or train" in shown.output
+
+
+def test_an_estimate_of_an_unknown_experiment_is_refused(refused):
+    assert "there is no experiment 'nope'" in refused("estimate", "--experiment", "nope")

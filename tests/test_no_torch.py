@@ -27,6 +27,7 @@ sys.meta_path.insert(0, Refuse())
 LIGHT = [
     "equimodal.params",
     "equimodal.code",
+    "equimodal.estimate",
     "equimodal.__main__",
     *(
         f"{package.__name__}.{module.name}"

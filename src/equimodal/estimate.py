@@ -23,7 +23,8 @@ NVGESTURE = 1_050, 482
 RGB = 3  # channels as stored
 HOW = (
     "Hours are those of one process after the other; divide by the number that run side by side. They are"
-    " an upper limit: every run is taken to last until its last epoch. Disk comes from shapes, before"
+    " an upper limit: every run is taken to last until its last epoch. Memory is"
+    " without the data, which lie on a GPU beside the network if they fit. Disk comes from shapes, before"
     " compression; raw files and checkpoints are not in it."
 )
 BYTE, HALF, FLOAT, LONG = 1, 2, 4, 8  # bytes

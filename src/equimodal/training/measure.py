@@ -79,7 +79,10 @@ def measure_run(spec: RunSpec, settings: Params, device: str) -> Pace:
         bank=passes * example,
         cpu=cpu if torch.device(device).type == "cpu" else float("nan"),
         memory=_peak_memory(device),
-        basis=f"measured now on this machine's {device}, median of {len(steps)} steps on random data",
+        basis=(
+            f"measured now on this machine's {device}, median of {len(steps)} steps on random data,"
+            " without the start of a process"
+        ),
     )
 
 
