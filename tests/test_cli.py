@@ -7,6 +7,7 @@ from typer.testing import CliRunner
 from equimodal import layout
 from equimodal.__main__ import app, main
 from equimodal.params import expand_runs
+from tests.study import study
 from tests.tables import made_up_tables
 
 VERBS = {command.callback.__name__: command.callback for command in app.registered_commands}
@@ -79,6 +80,21 @@ def test_an_unknown_figure_is_refused(refused):
     assert "'figure7'" in message
 
 
+def test_an_unknown_table_is_refused(refused):
+    message = refused("table", "table1", "table9")
+    assert "there is no table 'table9'; there are [" in message
+    assert "'greediness'" in message
+
+
+def test_a_table_of_another_version_is_refused(refused, tmp_path):
+    tables = tmp_path / "results/tiny/tables"
+    tables.mkdir(parents=True)
+    study()["runs"].drop(columns="start").to_csv(tables / "runs.csv", index=False)
+    message = refused("table", "greediness")
+    assert "results/tiny/tables/runs.csv lacks the columns ['start']" in message
+    assert "run `equimodal collect --scale tiny` again" in message
+
+
 def test_an_unknown_experiment_is_refused(refused):
     message = refused("runs", "--experiment", "table9")
     assert "there is no experiment 'table9'; there are ['sweep', 'table1']" in message
@@ -137,11 +153,7 @@ def test_a_verb_before_its_turn_names_the_file_that_it_lacks(refused, command, m
 def test_results_that_can_not_be_written_are_named(refused, tmp_path):
     tables = tmp_path / "results/tiny/tables"
     tables.mkdir(parents=True)
-    run = {"dataset": "colored_mnist", "inputs": "gray", "policy": "vanilla"}
-    run |= {"status": "finished", "experiments": "table1"}
-    pd.DataFrame([run | dict.fromkeys(("d_util", "d_speed", "learning_rate"))]).to_csv(
-        tables / "runs.csv", index=False
-    )
+    study()["runs"].to_csv(tables / "runs.csv", index=False)
     (tmp_path / "results/tiny/figures").write_text("A file where the folder should be.")
     message = refused("draw", "figure7")
     assert "results/tiny/figures/figure7.svg can not be written: " in message

@@ -45,7 +45,7 @@ MISTAKES = {
     ),
     "an unknown section": (
         ("params.yaml", "\nmirror: null ", "\nmirrors: null\nmirror: null "),
-        "params.yaml: unknown key mirrors; it takes ['augmentation', 'balance', 'datasets'",
+        "params.yaml: unknown key mirrors; it takes ['analysis', 'augmentation', 'balance'",
     ),
     "an unknown key of the scale's file": (
         (TINY, "max_epochs: 1", "max_epochs: 1\n    epochs: 3"),

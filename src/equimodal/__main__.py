@@ -149,14 +149,17 @@ def evaluate(
 
 @app.command()
 def collect(params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> None:
-    """Read all runs into tidy tables: runs.csv, evaluations.csv, histories.csv."""
+    """Read all runs into tidy tables: runs.csv, evaluations.csv, histories.csv, steps.csv."""
     from equimodal.analysis import collect as analysis
 
     settings = load_params(params, scale)
-    folders = {name: layout.run(settings.scale, name) for name in expand_runs(settings)}
+    specs = expand_runs(settings)
+    folders = {name: layout.run(settings.scale, name) for name in specs}
     asked = {e: set(expand_runs(settings, e)) for e in settings.experiments}
-    for name, table in analysis.collect(folders, asked).items():
+    tables = analysis.collect(specs, folders, asked)
+    for name, table in tables.items():
         _write_table(table, layout.tables(settings.scale) / f"{name}.csv")
+    print(*analysis.failures(tables["runs"]), sep="\n", end="", file=sys.stderr)
 
 
 @app.command()
@@ -191,14 +194,13 @@ def draw(
     params: ParamsFile = DEFAULT_PARAMS,
     scale: Scale = None,
 ) -> None:
-    """Draw a figure as SVG and PNG."""
+    """Draw a figure as SVG, PNG and PDF."""
     from equimodal.figures import FIGURES
     from equimodal.figures.style import save
 
     settings = load_params(params, scale)
-    inputs = {
-        name: _figure_input(name, settings) for name in FIGURES[_one_of(figure, FIGURES, "figure")]
-    }
+    about = FIGURES[_one_of(figure, FIGURES, "figure")]
+    inputs = {name: _figure_input(name, settings) for name in about.inputs}
     drawn = import_module(f"equimodal.figures.{figure}").draw(**inputs)
     save(drawn, layout.figures(settings.scale) / figure, settings.note)
 
@@ -320,17 +322,25 @@ def _one_of(name: str, known: Any, what: str) -> str:
 
 
 def _figure_input(name: str, settings: Params) -> Any:
+    if name == "examples":
+        return _examples(settings)
+    if name == "labels":
+        stand_ins = [d for d, s in settings.datasets.items() if getattr(s, "stand_in", None)]
+        return dict.fromkeys(stand_ins, "stand-in")
+    return _read_table(name, settings)
+
+
+def _examples(settings: Params) -> dict[str, Any]:
+    """Images of the data sets that have any: data set -> arrays."""
     import numpy as np
 
-    if name != "examples":
-        return _read_table(name, settings)
-    path = layout.prepared(settings.scale, "colored_mnist") / "examples.npz"
-    if not path.is_file():
-        raise UserError(
-            f"{path} is missing; run `equimodal prepare colored_mnist --scale {settings.scale}` first"
-        )
-    with np.load(path) as arrays:
-        return dict(arrays)
+    examples = {}
+    for dataset in settings.datasets:
+        path = layout.prepared(settings.scale, dataset) / "examples.npz"
+        if path.is_file():
+            with np.load(path) as arrays:
+                examples[dataset] = dict(arrays)
+    return examples
 
 
 def _table_input(name: str, settings: Params) -> Any:
@@ -378,7 +388,15 @@ def _report_items(settings: Params) -> tuple[list[Any], list[Any]]:
         )
         for name, table in TABLES.items()
     ]
-    figures = [Item(name, name, "", f"equimodal draw {name} --scale {scale}") for name in FIGURES]
+    figures = [
+        Item(
+            name,
+            f"{figure.published}. {figure.title}" if figure.published else figure.title,
+            figure.caption,
+            f"equimodal draw {name} --scale {scale}",
+        )
+        for name, figure in FIGURES.items()
+    ]
     return tables, figures
 
 

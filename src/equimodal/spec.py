@@ -4,9 +4,12 @@ A `RunSpec` holds every setting that a run depends on and nothing else: equal sp
 bytes. The sections below are the schema of params.yaml as well; `equimodal.params` reads the file.
 """
 
+from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from equimodal.errors import UserError
 
 PolicyName = Literal["vanilla", "rubi", "random", "guided"]
 # The section of params.yaml that a policy needs: only its runs depend on it.
@@ -73,6 +76,7 @@ class I3D(Section):
     kind: Literal["i3d"]
     width: Positive
     dropout: Share
+    norm_momentum: Share
     fused_after: Annotated[tuple[Annotated[int, Field(ge=1, le=7)], ...], Field(min_length=1)]
 
 
@@ -210,3 +214,23 @@ class RunSpec(Section):
     def method(self) -> str:
         """Row of Table 1 that the run belongs to: its policy, or `unimodal`."""
         return self.policy if len(self.modalities) > 1 else "unimodal"
+
+
+def read_spec(folder: Path) -> RunSpec:
+    """Read the spec of a run folder.
+
+    Raises:
+        UserError: If it is missing or of another version.
+    """
+    try:
+        return RunSpec.model_validate_json((folder / "spec.json").read_text(), strict=True)
+    except FileNotFoundError:
+        raise UserError(f"{folder}/spec.json is missing; train the run first") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{folder}/spec.json is damaged ({error}); train the run again") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        reason = f"{'.'.join(map(str, first['loc'])) or 'all of it'}: {first['msg']}"
+        raise UserError(
+            f"{folder}/spec.json is damaged or of another version ({reason}); train the run again"
+        ) from None

@@ -1,18 +1,16 @@
 import pandas as pd
 import pytest
 
-from equimodal.analysis.table1 import (
-    METHODS,
-    as_markdown,
-    mean_and_sd,
-    paired_differences,
-    read_published,
-    table1,
-)
+from equimodal.analysis import table1, table1_evaluations
+from equimodal.analysis.names import METHODS
+from equimodal.analysis.published import read_published
+from equimodal.analysis.render import render
+from tests.analysis.conftest import SETTINGS
 
 PUBLISHED = pd.DataFrame(
     {
         "dataset": "colored_mnist",
+        "start": "scratch",
         "method": ["unimodal", "vanilla", "guided", "guided"],
         "output": ["fused", "fused", "fused", "m1"],
         "published_mean": [99.0, 45.0, 91.0, 98.0],
@@ -46,6 +44,8 @@ def tables_of(results, fidelity="paper", reported="regular"):
                     "method": method,
                     "policy": "vanilla" if method == "unimodal" else method,
                     "fidelity": fidelity,
+                    "start": "scratch",
+                    "experiments": "table1",
                     "learning_rate": 0.01,
                     "seed": seed,
                     "reported": reported if method != "unimodal" else "regular",
@@ -73,18 +73,18 @@ def tables_of(results, fidelity="paper", reported="regular"):
 
 
 def build(results, **preset):
-    return table1(*tables_of(results, **preset), PUBLISHED)
+    return table1.build(*tables_of(results, **preset), PUBLISHED, SETTINGS)
 
 
 def rows(results, **preset):
     """Rows of Table 1 by method."""
-    table = build(results, **preset)["table1"]
+    table = build(results, **preset)
     assert not table["method"].duplicated().any()
     return table.set_index("method").loc
 
 
 def markdown(results, notes=()):
-    return as_markdown(build(results)["table1"], paired_differences(tables_of(results)[0]), notes)
+    return render("table1", build(results), notes, SETTINGS)[".md"]
 
 
 ALL = {
@@ -106,19 +106,27 @@ def test_the_published_pair_and_the_difference_stand_beside_ours():
     vanilla = rows(ALL)["vanilla"]
     assert (vanilla["published_mean"], vanilla["published_sd"]) == (45.0, 0.5)
     assert vanilla["difference"] == pytest.approx(15)
-    assert "60.00 ± 14.14 | 2      | 45.00 ± 0.50 | +15.00" in markdown(ALL)
+    assert "60.00 ± 14.14 [-67.06, 187.06] | 2      | 45.00 ± 0.50 | +15.00 [" in markdown(ALL)
+
+
+def test_the_verdict_and_its_numbers_are_one_cell():
+    results = ALL | {("guided", "distinct"): [0.909, 0.911]}
+    assert rows(results)["guided"]["verdict"] == "inconclusive"
+    # sqrt(0.02 / 2 + 1.2^2 / 3) = 0.7, times 4.14, the quantile of t with 0.7^4 / (0.01^2 + 0.48^2 / 2)
+    # = 2.08 degrees of freedom
+    assert "+0.00 [-2.90, +2.90]: inconclusive" in markdown(results)
 
 
 def test_the_columns_that_others_read_are_there():
     wanted = {"dataset", "method", "mean", "sd", "n", "published_mean", "published_sd"}
-    assert wanted <= set(build(ALL)["table1"])
+    assert wanted <= set(build(ALL))
 
 
 def test_only_the_best_uni_modal_network_is_shown_and_named():
-    table = build(ALL)["table1"]
+    table = build(ALL)
     unimodal = table[table["method"] == "unimodal"]
     assert unimodal["inputs"].tolist() == ["gray"]
-    assert "Uni-modal (best), gray" in markdown(ALL)
+    assert "Uni-modal (best)      | gray" in markdown(ALL)
 
 
 def test_the_best_uni_modal_network_is_chosen_by_its_mean_not_by_its_luckiest_seed():
@@ -128,13 +136,14 @@ def test_the_best_uni_modal_network_is_chosen_by_its_mean_not_by_its_luckiest_se
 
 def test_the_rows_come_in_the_paper_s_order():
     backwards = dict(reversed(ALL.items()))
-    order = build(backwards)["table1"]["method"].tolist()
+    order = build(backwards)["method"].tolist()
     assert order == [method for method in METHODS if method in order]
     assert len(order) == 3
 
 
 def test_the_second_table_has_every_output_under_every_way_of_evaluating():
-    table = build(ALL)["table1_evaluations"].set_index(["method", "evaluation", "output"])
+    table = table1_evaluations.build(*tables_of(ALL), PUBLISHED, SETTINGS)
+    table = table.set_index(["method", "evaluation", "output"])
     guided = table.loc["guided"]
     assert set(guided.index) == {
         (e, o) for e in ("regular", "left_behind") for o in ("m0", "m1", "fused")
@@ -152,7 +161,7 @@ def test_a_preset_is_shown_as_it_reports():
 def test_presets_have_rows_of_their_own():
     one, two = tables_of(ALL), tables_of(ALL, fidelity="official", reported="left_behind")
     runs, evaluations = (pd.concat(pair) for pair in zip(one, two, strict=True))
-    table = table1(runs, evaluations, PUBLISHED)["table1"]
+    table = table1.build(runs, evaluations, PUBLISHED, SETTINGS)
     vanilla = table[table["method"] == "vanilla"].set_index("fidelity")["mean"]
     assert vanilla["paper"] == pytest.approx(60)
     assert vanilla["official"] == pytest.approx(30)
@@ -161,7 +170,7 @@ def test_presets_have_rows_of_their_own():
 def test_a_single_seed_has_no_sd_and_says_so():
     one = {cell: accuracies[:1] for cell, accuracies in ALL.items()}
     assert pd.isna(rows(one)["vanilla"]["sd"])
-    assert "50.00 (no SD)" in markdown(one)
+    assert "50.00 (no SD) (no interval)" in markdown(one)
 
 
 def test_a_failed_run_is_left_out_of_the_mean_and_counted():
@@ -201,67 +210,20 @@ def test_one_uni_modal_network_that_failed_leaves_the_other():
 
 def test_a_table_of_failed_runs_only_is_all_holes():
     results = {cell: [None] for cell in ALL if cell != ("unimodal", "color")}
-    table = build(results)["table1"]
+    table = build(results)
     assert table["method"].tolist() == ["unimodal", "vanilla", "guided"]
     assert table["mean"].isna().all()
-    assert markdown(results).split("Less vanilla")[0].count("| missing") == 3
-
-
-def test_methods_are_compared_with_vanilla_seed_by_seed():
-    results = ALL | {("guided", "distinct"): [0.8, 0.75]}
-    pairs = paired_differences(tables_of(results)[0]).set_index("seed")
-    assert pairs["method"].tolist() == ["guided", "guided"]
-    assert pairs["accuracy"].tolist() == pytest.approx([30, 5])
-    assert pairs["accuracy_m1"].tolist() == pytest.approx([15, 2.5])
-
-
-def cells(line):
-    return [cell.strip() for cell in line.strip("|").split("|")]
-
-
-def paired_row(results):
-    """The cells that compare guided with vanilla, below the table."""
-    compared = markdown(results).split("Less vanilla at the same seed")[1]
-    (row,) = (cells(line) for line in compared.splitlines() if "+ guided" in line)
-    return row[2:]
-
-
-def test_the_comparison_stands_below_the_table_one_number_a_seed():
-    assert paired_row(ALL) == ["+30.0, +10.0", "+15.0, +5.0", "+15.0, +5.0"]
-
-
-@pytest.mark.parametrize("method", ["vanilla", "guided"])
-def test_a_failed_run_is_compared_with_nothing_and_says_so(method):
-    results = ALL | {(method, "distinct"): [None, ALL[method, "distinct"][1]]}
-    assert "nan" not in markdown(results)
-    assert paired_row(results)[0] == "missing, +10.0"
-
-
-def test_without_a_pair_nothing_is_compared():
-    results = {cell: ALL[cell] for cell in ALL if cell[0] != "guided"}
-    assert "Less vanilla" not in markdown(results)
+    assert markdown(results).count("| missing") == 3
 
 
 def test_notes_stand_below_the_table():
     assert markdown(ALL, ["One note.", "Another."]).endswith("|\n\nOne note.\n\nAnother.\n")
 
 
-@pytest.mark.parametrize(
-    ("pair", "text"),
-    [
-        ((91.0, 1.2), "91.00 ± 1.20"),
-        ((91.0, float("nan")), "91.00 (no SD)"),
-        ((float("nan"), float("nan")), "missing"),
-    ],
-)
-def test_a_pair_is_written_as_in_the_paper(pair, text):
-    assert mean_and_sd(*pair) == text
-
-
 def test_the_paper_s_table_1_is_as_published():
-    published = read_published().set_index(["dataset", "method", "output"])
+    published = read_published("published").set_index(["dataset", "start", "method", "output"])
     assert published.index.is_unique
-    assert published.loc["colored_mnist", "guided", "fused"].tolist() == [91.01, 1.20]
-    assert published.loc["colored_mnist", "guided", "m1"].tolist() == [99.16, 0.14]
-    assert published.loc["modelnet40", "vanilla", "fused"].tolist() == [90.09, 0.58]
-    assert published.loc["nvgesture_pretrained", "guided", "fused"].tolist() == [83.82, 1.45]
+    assert published.loc["colored_mnist", "scratch", "guided", "fused"].tolist() == [91.01, 1.20]
+    assert published.loc["colored_mnist", "scratch", "guided", "m1"].tolist() == [99.16, 0.14]
+    assert published.loc["modelnet40", "scratch", "vanilla", "fused"].tolist() == [90.09, 0.58]
+    assert published.loc["nvgesture", "pretrained", "guided", "fused"].tolist() == [83.82, 1.45]

@@ -11,7 +11,6 @@ from equimodal.data.nvgesture_list import read_list
 from equimodal.errors import UserError
 
 STAND_IN = {
-    "gestures": 2,
     "train_per_class": 4,
     "test_per_class": 2,
     "width": 32,
@@ -22,6 +21,7 @@ STAND_IN = {
     "seed": 1,
 }
 REAL = {
+    "classes": 2,
     "list_version": "v2",
     "size": 16,
     "frames": 8,
@@ -147,7 +147,7 @@ def test_a_stand_in_never_replaces_the_data_set(raw):
 
 def test_a_stand_in_that_can_not_be_is_refused(tmp_path):
     with pytest.raises(UserError, match="stand_in of NVGesture can not be drawn: gestures is 3"):
-        fetch(tmp_path, change("gestures", 3), mirror=None)
+        fetch(tmp_path, DRAWN | {"classes": 3}, mirror=None)
 
 
 # The data set, unpacked

@@ -1,74 +1,59 @@
 import re
 from html import unescape
 from importlib import import_module
+from io import StringIO
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from equimodal.figures import FIGURES
+from equimodal.figures.parts import DATASETS
 from equimodal.figures.style import save
+from tests.figures.tables import make_examples, make_tables
+from tests.study import study
 
-RUNS = [  # inputs, policy, seed, experiment, d_util, d_speed
-    ("distinct", "vanilla", 0, "table1", 0.3, 0.4),
-    ("distinct", "guided", 0, "table1", 0.0, 0.0),
-    ("distinct", "vanilla", 1, "sweep", 0.4, 0.5),
-    ("distinct", "vanilla", 2, "sweep", 0.2, 0.3),
-    ("identical", "vanilla", 1, "sweep", 0.0, 0.1),
-]
-
-
-def runs_table():
-    table = pd.DataFrame(
-        RUNS, columns=["inputs", "policy", "seed", "experiments", "d_util", "d_speed"]
-    )
-    names = table["inputs"] + "/" + table["policy"] + "/" + table["seed"].astype(str)
-    return table.assign(
-        run=names,
-        method=table["policy"],
-        dataset="colored_mnist",
-        fidelity="paper",
-        status="finished",
-        learning_rate=0.001 * (1 + table["seed"]),
-        m0="color",
-        m1="gray",
-    )
-
-
-def make_inputs():
-    """What any figure may ask for: two epochs of every run, and black digits."""
-    runs = runs_table()
-    history = {
-        "epoch": [1, 2],
-        "test_accuracy": [0.2, 0.4],
-        "test_accuracy_m0": [0.2, 0.3],
-        "test_accuracy_m1": [0.3, 0.5],
-        "speed_m0": [-1.0, -0.9],
-        "speed_m1": [-1.1, -1.2],
-    }
-    examples = {}
-    for split in ("train", "test"):
-        examples[f"{split}.color"] = np.zeros((10, 4, 4, 3), np.uint8)
-        examples[f"{split}.gray"] = np.zeros((10, 4, 4, 1), np.uint8)
-        examples[f"{split}.labels"] = np.arange(10)
-    histories = [pd.DataFrame(history).assign(run=run) for run in runs["run"]]
-    return {"runs": runs, "histories": pd.concat(histories), "examples": examples}
+MEASURES = ["accuracy", "d_util", "d_speed", "below_0.001"]
 
 
 @pytest.fixture
 def inputs():
-    return make_inputs()
+    return make_tables() | make_examples()
+
+
+@pytest.fixture
+def nothing():
+    """Tables of a study without a run, and no examples."""
+    tables = make_tables(study()["runs"][:0])
+    empty = {name: tables[name][:0] for name in ("histories", "steps", "evaluations")}
+    return tables | empty | {"examples": {}, "labels": {}}
+
+
+def with_runs(runs):
+    return make_tables(runs) | make_examples()
+
+
+def fail(runs, which):
+    """Return the runs, some of them failed."""
+    runs = runs.copy()
+    runs.loc[which, "status"] = "failed"
+    runs.loc[which, MEASURES] = np.nan
+    return runs
 
 
 def draw(figure, inputs):
     module = import_module(f"equimodal.figures.{figure}")
-    return module.draw(**{name: inputs[name] for name in FIGURES[figure]})
+    return module.draw(**{name: inputs[name] for name in FIGURES[figure].inputs})
 
 
-def words(figure, inputs, folder, note=None):
+def words(figure, inputs):
     """All text of a figure's SVG, without spaces: formulas have each letter on its own."""
-    save(draw(figure, inputs), folder / figure, note)
-    svg = (folder / f"{figure}.svg").read_text()
+    file = StringIO()
+    draw(figure, inputs).savefig(file, format="svg")
+    return words_of(file.getvalue())
+
+
+def words_of(svg):
     text = re.sub(r"<[^>]+>", "", re.sub(r"(?s)<!--.*?-->|<metadata>.*</metadata>", "", svg))
     return "".join(unescape(text).split())
 
@@ -78,42 +63,61 @@ def said(phrase, text):
 
 
 SAID = {
-    "figure6": ["training: the color follows the label", "test: the color is drawn at random"],
-    "figure7": [
-        "distinct 2 models",
-        "identical 1 models",
-        "(a) conditional utilization rates",
-        "(b) conditional learning speeds",
-        "published",
-        "mean of our models",
+    "figure2": [
+        "(a) ModelNet40: utilization",
+        "(b) NVGesture: utilization",
+        "learning speed",
+        *("distinct", "identical", "6 models"),
+        *("published −0.1", "published 0.4", "published 0.0"),
+        "our mean, with interval",
         "units)",
     ],
+    "figure4": ["one of 10 models", "weight of the L1 penalty, λ", "sparsity", "ρ =", "units)"],
+    "figure5": [
+        *("ModelNet40", "NVGesture", "vanilla", "random", "guided", "6 models"),
+        *("published −0.1", "published −0.0", "published 0.4", "published 0.3", "published 0.1"),
+    ],
+    "figure6": [
+        "Colored-and-gray-MNIST, training: the color follows the label",
+        "Colored-and-gray-MNIST, test: the color is drawn at random",
+        *("ModelNet40 (stand-in)", "NVGesture (stand-in)"),
+        *("front", "rear", "depth", "class 0"),
+    ],
+    "figure7": [
+        "Colored-and-gray-MNIST: utilization",
+        *("distinct", "identical", "6 models", "published ±0.3, sign lost", "published 0.0"),
+    ],
+    "figure8": ["threshold", "0.0001", "the sparser half: 6 of 10 models", "sparsity"],
+    "figure9": [
+        *("against tolerance α", "against window Q", "n = 2", "test accuracy (%)"),
+        *("the paper's choice", "(steps)", "units)"),
+    ],
+    "steps": [
+        "Colored-and-gray-MNIST, guided, seed 0",
+        *("all 40 steps of 4 epochs", "regular step", "end of an epoch", "±α = ±0.1"),
+        *("(color)", "(gray)", "training step", "units)"),
+    ],
+    "prediction": [*DATASETS.values(), "ρ =", "n = 12", "n = 36", "chance", "models (%)", "epoch"],
     "learning_curves": [
-        "vanilla (1 seeds)",
-        "guided (1 seeds)",
-        "epoch",
-        "test accuracy (%)",
-        "units)",
-        "branch color",
-        "branch gray",
-        "s(gray | color)",
-        "s(color | gray)",
+        *("vanilla (3 seeds)", "guided (3 seeds)", "epoch", "test accuracy (%)", "units)"),
+        *("branch color", "branch gray", "s(gray | color)", "s(color | gray)"),
     ],
 }
 
 
 @pytest.fixture(scope="module", params=FIGURES)
 def figure_and_text(request, tmp_path_factory):
-    """A figure's name, and all text of it, drawn with a note."""
+    """A figure's name, and all text of it, saved with a note."""
     figure = request.param
-    return figure, words(figure, make_inputs(), tmp_path_factory.mktemp(figure), "Tiny scale.")
+    out = tmp_path_factory.mktemp("figures") / figure
+    save(draw(figure, make_tables() | make_examples()), out, "Tiny scale.")
+    return figure, words_of(out.with_suffix(".svg").read_text())
 
 
 def test_a_figure_says_what_it_shows_and_in_which_units(figure_and_text):
     figure, text = figure_and_text
     assert SAID[figure]
-    for phrase in SAID[figure]:
-        assert said(phrase, text)
+    assert [phrase for phrase in SAID[figure] if not said(phrase, text)] == []
 
 
 def test_the_note_of_the_scale_is_in_the_figure(figure_and_text):
@@ -124,60 +128,232 @@ def test_the_note_of_the_scale_is_in_the_figure(figure_and_text):
 def test_the_same_input_gives_the_same_bytes(figure, inputs, tmp_path):
     for name in ("one", "two"):
         save(draw(figure, inputs), tmp_path / name, "Note.")
-    for suffix in (".svg", ".png"):
+    for suffix in (".svg", ".png", ".pdf"):
         one, two = (tmp_path / f"{name}{suffix}" for name in ("one", "two"))
         assert one.read_bytes() == two.read_bytes()
 
 
 @pytest.mark.parametrize("figure", FIGURES)
 def test_drawing_changes_no_input(figure, inputs):
-    before = {k: v.copy() for k, v in inputs.items() if k != "examples"}
+    tables = {k: v for k, v in inputs.items() if isinstance(v, pd.DataFrame)}
+    before = {k: v.copy() for k, v in tables.items()}
     draw(figure, inputs)
     for name, table in before.items():
         pd.testing.assert_frame_equal(inputs[name], table)
 
 
-def points(axes):
-    """Places of the dots, row by row."""
-    dots = [line for line in axes.lines if line.get_marker() == "o"]
-    return [sorted(line.get_xdata().tolist()) for line in dots]
+@pytest.mark.parametrize("figure", FIGURES)
+def test_a_caption_says_what_is_shown_and_what_the_paper_says(figure):
+    about = FIGURES[figure]
+    assert about.published in (None, f"Figure {figure.removeprefix('figure')}")
+    for sentence in (about.title + ".", about.shows, about.expect):
+        assert sentence.strip().endswith(".")
+    assert about.shows in about.caption
 
 
-def test_figure_7_has_one_dot_a_model_of_the_sweep_and_a_bar_at_their_mean(inputs):
+@pytest.mark.parametrize("figure", [f for f in FIGURES if f != "learning_curves"])
+def test_a_figure_of_nothing_says_so(figure, nothing):
+    assert said("Nothing to show", words(figure, nothing))
+
+
+@pytest.mark.parametrize("figure", FIGURES)
+def test_a_figure_of_one_model_a_group_is_drawn(figure):
+    runs = study()["runs"]
+    groups = ["experiments", "dataset", "start", "inputs", "policy", "l1", "tolerance", "window"]
+    one = runs.groupby(groups, dropna=False).head(1)
+    text = words(figure, with_runs(one))
+    assert said("no interval", text) or figure not in ("figure2", "figure5", "figure7")
+
+
+@pytest.mark.parametrize("figure", ["figure2", "figure4", "figure5", "figure7", "figure8"])
+def test_failed_runs_are_counted_and_their_failing_said(figure):
+    runs = study()["runs"]
+    of_sweep = runs["experiments"].isin(["sweep", "sweep_balanced", "l1"])
+    some = of_sweep & (runs.groupby(["experiments", "dataset", "inputs", "policy"]).cumcount() < 2)
+    assert said("2 failed", words(figure, with_runs(fail(runs, some))))
+    assert said("failed.", words(figure, with_runs(fail(runs, of_sweep))))
+
+
+def marks(axes, marker):
+    """Places (x, y) of the marks of a kind, line by line."""
+    lines = [line for line in axes.lines if line.get_marker() == marker]
+    return [np.column_stack([line.get_xdata(), line.get_ydata()]) for line in lines]
+
+
+def of_sweep(runs, dataset, pair):
+    asked = (runs["experiments"] == "sweep") & (runs["dataset"] == dataset)
+    return runs[asked & (runs["inputs"] == pair)]
+
+
+def test_figure_7_has_a_mark_a_model_of_the_sweep_and_a_diamond_at_their_mean(inputs):
     left, right = draw("figure7", inputs).axes
-    assert points(left) == [[0.2, 0.4], [0.0]]
-    assert points(right) == [[0.3, 0.5], [0.1]]
-    bars = [line.get_xdata()[0] for line in left.lines if line.get_markersize() == 22]
-    assert bars == pytest.approx([0.3, 0.0])
+    for axes, measure in ((left, "d_util"), (right, "d_speed")):
+        pairs = {p: of_sweep(inputs["runs"], "colored_mnist", p) for p in ("distinct", "identical")}
+        for marker, models in zip("os", pairs.values(), strict=True):
+            (dots,) = marks(axes, marker)
+            assert sorted(x for x, _ in dots) == pytest.approx(sorted(models[measure]))
+        means = [x for line in marks(axes, "D") for x, _ in line]
+        assert means == pytest.approx([models[measure].mean() for models in pairs.values()])
 
 
-def test_figure_7_leaves_failed_models_out(inputs):
-    failed = inputs["runs"]["d_util"] == 0.4
-    inputs["runs"].loc[failed, ["status", "d_util", "d_speed"]] = ["failed", np.nan, np.nan]
-    left, _ = draw("figure7", inputs).axes
-    assert points(left) == [[0.2], [0.0]]
+def test_a_published_mean_of_unknown_sign_is_marked_on_both_sides(inputs):
+    left, right = draw("figure7", inputs).axes
+    assert [x for line in marks(left, "*") for x, _ in line] == [-0.3, 0.3, 0.0]
+    assert marks(right, "*") == []
 
 
-def test_figure_7_of_no_model_says_so(inputs, tmp_path):
-    inputs["runs"] = inputs["runs"].query("experiments != 'sweep'")
-    text = words("figure7", inputs, tmp_path)
-    assert said("no model", text)
-    assert said("distinct 0 models", text)
+def test_figure_5_has_the_published_mean_of_each_algorithm_in_its_row(inputs):
+    modelnet40, nvgesture = draw("figure5", inputs).axes
+    assert [x for line in marks(modelnet40, "*") for x, _ in line] == [-0.1, 0.0, 0.0]
+    assert [x for line in marks(nvgesture, "*") for x, _ in line] == [0.4, 0.1, 0.3]
 
 
-def test_learning_curves_of_no_run_are_empty_axes(inputs, tmp_path):
-    inputs["runs"] = inputs["runs"].query("experiments != 'table1'")
-    assert said("vanilla (0 seeds)", words("learning_curves", inputs, tmp_path))
+def test_figure_7_leaves_failed_models_out():
+    runs = study()["runs"]
+    first = of_sweep(runs, "colored_mnist", "distinct").index[:4]
+    left, _ = draw("figure7", with_runs(fail(runs, first))).axes
+    assert len(marks(left, "o")[0]) == 2
+
+
+def test_a_model_without_d_util_is_counted():
+    runs = study()["runs"]
+    runs.loc[of_sweep(runs, "colored_mnist", "distinct").index[0], "d_util"] = np.nan
+    assert said("1 without d_util", words("figure7", with_runs(runs)))
+
+
+def test_a_higher_learning_rate_raises_a_dot(inputs):
+    models = of_sweep(inputs["runs"], "colored_mnist", "distinct")
+    (dots,) = marks(draw("figure7", inputs).axes[0], "o")
+    by_rate = [d for _, d in sorted(zip(models["learning_rate"], models["d_util"], strict=True))]
+    assert [x for x, _ in sorted(dots, key=lambda dot: -dot[1])] == by_rate
+
+
+def test_figure_4_has_a_dot_a_model_and_a_square_a_lambda(inputs):
+    figure = draw("figure4", inputs)
+    drawn = [axes for axes in figure.axes if axes.lines]
+    assert len(drawn) == 5
+    for axes in drawn:
+        assert len(marks(axes, "o")[0]) == 10
+        assert len(marks(axes, "s")[0]) == 5
+    against_lambda = drawn[1]
+    wanted = inputs["l1_study"][["l1", "d_util"]].to_numpy()
+    assert marks(against_lambda, "s")[0] == pytest.approx(wanted)
+
+
+def test_figure_8_shows_every_threshold_and_the_sparser_half(inputs):
+    left, right = draw("figure8", inputs).axes
+    assert [text.get_text() for text in left.get_legend().get_texts()] == [
+        *("0.01", "0.001", "0.0001", "1e-05", "1e-06")
+    ]
+    runs = inputs["runs"].query("experiments == 'l1'")
+    assert min(x for x, _ in marks(right, "o")[0]) >= runs["below_0.001"].median()
+
+
+def test_figure_9_marks_the_means_and_the_paper_s_choice(inputs):
+    top, _, bottom, _ = draw("figure9", inputs).axes
+    rows = inputs["sensitivity"].query("setting == 'tolerance'")
+    assert marks(top, "o")[0] == pytest.approx(rows[["value", "accuracy"]].to_numpy())
+    assert marks(bottom, "s")[0] == pytest.approx(rows[["value", "d_util"]].to_numpy())
+    dashed = [line.get_xdata()[0] for line in top.lines if line.get_linestyle() == "--"]
+    assert dashed == [0.01]
+
+
+def test_one_value_of_figure_9_may_have_no_interval_and_another_no_model(inputs):
+    ends = ["low", "high", "d_util_low", "d_util_high"]
+    inputs["sensitivity"].loc[0, [*ends, "n"]] = [*[np.nan] * 4, 1]
+    lost = ["accuracy", "d_util", *ends]
+    inputs["sensitivity"].loc[1, [*lost, "n", "failed"]] = [*[np.nan] * 6, 0, 2]
+    text = words("figure9", inputs)
+    assert said("n = 1", text)
+    assert said("n = 0 2 failed", text)
+
+
+def ribbons(axes):
+    """Share of steps of each part and mode, stacked: mode -> heights."""
+    data = [patch.get_data() for patch in axes.patches]
+    names = ("rebalance_m0", "regular", "rebalance_m1")
+    return {n: d.values - d.baseline for n, d in zip(names, data, strict=True)}
+
+
+def test_the_step_diagram_shows_the_mode_of_every_step(inputs):
+    whole, close = draw("steps", inputs).axes[:2]
+    run = inputs["runs"].query("policy == 'guided'")["run"].iloc[0]
+    modes = inputs["steps"].loc[inputs["steps"]["run"] == run, "mode"].to_numpy()
+    for mode, heights in ribbons(whole).items():
+        assert heights.tolist() == (modes == mode).astype(float).tolist()
+    first = np.flatnonzero(modes != "regular")[0]
+    assert ribbons(close)["rebalance_m1"].tolist()[:11] == [0.0] * 10 + [1.0]
+    assert close.get_xlim()[0] == first - 10
+
+
+def test_a_long_training_is_shown_by_shares_of_its_steps(inputs):
+    run = inputs["runs"].query("policy == 'guided'")["run"].iloc[0]
+    count = 3000
+    step = np.arange(count)
+    inputs["steps"] = pd.DataFrame(
+        {
+            "run": run,
+            "step": step + 1,
+            "epoch": 1 + step // 300,
+            "mode": np.where(step % 3 == 0, "regular", "rebalance_m0"),
+            "speed_m0": 0.0,
+            "speed_m1": -1.0,
+        }
+    )
+    shares = ribbons(draw("steps", inputs).axes[0])
+    assert shares["regular"] == pytest.approx(np.full(100, 1 / 3))
+    assert shares["rebalance_m0"] == pytest.approx(np.full(100, 2 / 3))
+
+
+def test_d_speed_is_drawn_with_the_tolerance_of_the_run(inputs):
+    gap = draw("steps", inputs).axes[4]
+    dashed = [line.get_ydata()[0] for line in gap.lines if line.get_linestyle() == "--"]
+    assert dashed == [-0.1, 0.1]
+
+
+def test_prediction_has_a_mark_a_model_filled_if_distinct(inputs):
+    left, right = draw("prediction", inputs).axes
+    lines = [line for line in left.lines if len(line.get_xdata()) == 6]
+    assert len(lines) == 6
+    assert [line.get_markerfacecolor() == "none" for line in lines] == [False, True] * 3
+    rows = inputs["prediction_by_epoch"].query("dataset == 'colored_mnist'")
+    assert marks(right, "o")[0] == pytest.approx(
+        rows[["epoch", "sign_agreement"]].to_numpy() * [1, 100]
+    )
+
+
+def test_learning_curves_of_no_run_are_empty_axes(nothing):
+    assert said("vanilla (0 seeds)", words("learning_curves", nothing))
 
 
 def test_learning_curves_are_in_percent_one_line_a_seed(inputs):
-    top, bottom = (draw("learning_curves", inputs).axes[i] for i in (0, 4))
-    assert top.get_title(loc="left").startswith("vanilla")
-    lines = {tuple(line.get_ydata()) for line in top.lines}
-    assert lines == {(20.0, 40.0), (20.0, 30.0), (30.0, 50.0)}
-    assert (-1.0, -0.9) in {tuple(line.get_ydata()) for line in bottom.lines}
+    top = draw("learning_curves", inputs).axes[0]
+    assert top.get_title(loc="left") == "vanilla (3 seeds)"
+    vanilla = inputs["runs"].query(
+        "experiments == 'table1' and dataset == 'colored_mnist'"
+        " and inputs == 'distinct' and policy == 'vanilla'"
+    )
+    of_runs = inputs["histories"][inputs["histories"]["run"].isin(vanilla["run"])]
+    columns = ["test_accuracy", "test_accuracy_m0", "test_accuracy_m1"]
+    wanted = {tuple(100 * run[c]) for _, run in of_runs.groupby("run") for c in columns}
+    assert {tuple(line.get_ydata()) for line in top.lines} == wanted
 
 
-def test_figure_6_shows_every_class_of_both_splits_in_both_modalities(inputs):
-    images = [ax for part in draw("figure6", inputs).subfigs for ax in part.axes if ax.images]
-    assert len(images) == 2 * 2 * 10
+def test_figure_6_shows_every_class_in_every_modality(inputs):
+    pictures = [len(axes.images) for axes in draw("figure6", inputs).axes]
+    assert pictures == [20, 20, 4 * 8, 2 * 5 * 3]
+
+
+def test_figure_6_shows_no_image_of_data_that_has_no_examples(inputs):
+    del inputs["examples"]["nvgesture"]
+    del inputs["labels"]["nvgesture"]
+    assert len(draw("figure6", inputs).axes[3].images) == 0
+    assert said("NVGesture: no examples", words("figure6", inputs))
+
+
+def test_empty_tables_beside_real_runs_leave_the_dots(inputs, nothing):
+    """Tables that sum up may lack a row; what the runs say is still drawn."""
+    inputs["greediness"] = nothing["greediness"]
+    left, _ = draw("figure7", inputs).axes
+    assert len(marks(left, "o")[0]) == 6
+    assert marks(left, "D") == []

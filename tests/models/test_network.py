@@ -135,7 +135,9 @@ def test_convolutions_lie_in_channels_last_memory(network):
 
 
 def test_a_network_on_clips_is_built_from_its_settings():
-    settings = I3D(kind="i3d", width=0.05, dropout=0.5, fused_after=(2, 3, 4, 5, 6, 7))
+    settings = I3D(
+        kind="i3d", width=0.05, dropout=0.5, norm_momentum=0.01, fused_after=(2, 3, 4, 5, 6, 7)
+    )
     network = build_network(DISTINCT.model_copy(update={"network": settings})).eval()
     clips = {"color": torch.rand(2, 3, 8, 32, 32), "gray": torch.rand(2, 1, 8, 32, 32)}
     assert {m: tuple(z.shape) for m, z in network(clips).items()} == {

@@ -1,3 +1,4 @@
+import numpy as np
 import pandas as pd
 import pytest
 from typer.testing import CliRunner
@@ -81,7 +82,18 @@ def test_missing_runs_are_counted_and_named(results):
     lacking = runs["run"][0]
     (sentence,) = {s for s in gathered(results).missing if "table1" in s}
     assert sentence.startswith("1 of ")
-    assert f"runs of table1 are not in the table of runs: {lacking}." in sentence
+    assert f"runs of table1 have no results: {lacking}." in sentence
+
+
+def test_a_run_that_stands_in_the_table_without_results_is_missing_as_well(results):
+    runs = pd.read_csv(layout.tables("tiny") / "runs.csv")
+    first = runs.index == 0
+    runs["status"] = runs["status"].mask(first, "missing")
+    runs["reason"] = np.where(first, "spec.json is missing; train the run first", None)
+    write_table("runs", runs)
+    report = gathered(results)
+    assert any(runs["run"][0] in sentence for sentence in report.missing)
+    assert report.failed["reason"].tolist() == ["spec.json is missing; train the run first"]
 
 
 def test_one_failed_run_is_told_and_is_no_gap(results):
@@ -89,7 +101,7 @@ def test_one_failed_run_is_told_and_is_no_gap(results):
     write_runs(results, failed=[name])
     report = gathered(results)
     assert report.missing == []
-    assert report.failed.values.tolist() == [[name, "table1", "the loss became NaN"]]
+    assert report.failed.values.tolist() == [[name, "table1", "failed", "the loss became NaN"]]
 
 
 def test_an_experiment_of_which_all_runs_failed_is_a_gap(results):

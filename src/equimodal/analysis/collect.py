@@ -7,6 +7,7 @@ sets fit one table; the columns `m0` and `m1` say which they are. All accuracies
 import json
 import re
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -16,6 +17,7 @@ import pandas as pd
 
 from equimodal.errors import UserError
 from equimodal.metrics.utilization import accuracy, utilization_rate
+from equimodal.spec import RunSpec, read_spec
 
 MEASURES = (
     *("validation_accuracy", "accuracy", "accuracy_m0", "accuracy_m1", "m0", "m1"),
@@ -32,15 +34,18 @@ COLUMNS = {  # that later verbs count on; the others depend on the runs
     "histories": ("run", "epoch"),
     "steps": STEPS,
 }
-SETTINGS = ("dataset", "inputs", "policy", "fidelity", "learning_rate", "l1", "seed")
+SETTINGS = ("dataset", "inputs", "policy", "fidelity", "start", "learning_rate", "l1", "seed")
 
 
 def collect(
-    folders: Mapping[str, Path], experiments: Mapping[str, Collection[str]]
+    specs: Mapping[str, RunSpec],
+    folders: Mapping[str, Path],
+    experiments: Mapping[str, Collection[str]],
 ) -> dict[str, pd.DataFrame]:
     """Read run folders into tables.
 
     Args:
+        specs: Run name -> what was asked for.
         folders: Run name -> its folder, with the logit bank in it.
         experiments: Experiment -> names of the runs that it asks for.
 
@@ -48,58 +53,103 @@ def collect(
         `runs`: a row a run, with its settings, how it ended, the share of parameters below each
         threshold, the accuracies of the chosen epoch with the regular flow, conditional utilization
         rates (`u_m1_given_m0`, `u_m0_given_m1`), d_util, and the conditional learning speeds at the
-        chosen epoch (`s_...`), d_speed. Missing where a run failed. `reported` is the way of
-        evaluating that the run's fidelity preset reports.
+        chosen epoch (`s_...`), d_speed. Nothing is measured where a run failed, nor where its
+        folder lacks a file, has a damaged one or is that of another spec: status `missing`.
+        `reported` is the way of evaluating that the run's fidelity preset reports.
         `evaluations`: a row for each run, way of evaluating and output (`m0`, `m1`, `fused`);
         `left_behind` is the mode that the chosen epoch's last training step left behind.
         `histories`: a row for each run and epoch, without the seconds.
         `steps`: a row for each step of the guided runs of Table 1 with seed 0: its epoch, its mode
         (`regular`, `rebalance_m0`, ...) and the learning speeds after it.
-
-    Raises:
-        UserError: If a run folder lacks a file or has a damaged one.
     """
-    runs, evaluations, histories, steps = [], [], [], []
+    runs, read = [], []
     for name, folder in folders.items():
-        spec, outcome = _read_json(folder / "spec.json"), _read_json(folder / "outcome.json")
-        names = {m: f"m{i}" for i, m in enumerate(spec["modalities"])}
-        # Times always differ; the benchmark files of the workflow keep them.
-        history = _read_history(folder / "history.csv").drop(columns="seconds", errors="ignore")
-        history.columns = [_rename(c, names) for c in history.columns]
-        accuracies = _accuracies(folder / "logits.npz", names)
+        settings = {"run": name, "experiments": _asked(name, experiments)} | _settings(specs[name])
+        try:
+            run = _read_run(settings, specs[name], folder)
+        except UserError as error:
+            runs.append(settings | {"status": "missing", "reason": str(error)})
+        else:
+            runs.append(settings | run.row)
+            read.append(run)
+    nothing = {
+        "evaluations": pd.DataFrame(columns=["run", "evaluation", "output", "accuracy"]),
+        "histories": pd.DataFrame(columns=["run", "epoch"]),
+        "steps": pd.DataFrame(columns=STEPS),
+    }
+    parts = {table: [getattr(run, table) for run in read] for table in nothing}
+    return {"runs": _with_measures(pd.DataFrame(runs))} | {
+        table: pd.concat([nothing[table], *filled], ignore_index=True)
+        if (filled := [part for part in parts[table] if len(part)])
+        else nothing[table]
+        for table in nothing
+    }
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What a run folder adds to the tables."""
+
+    row: dict[str, Any]
+    evaluations: pd.DataFrame
+    histories: pd.DataFrame
+    steps: pd.DataFrame
+
+
+def _settings(spec: RunSpec) -> dict[str, Any]:
+    names = {f"m{i}": modality for i, modality in enumerate(spec.modalities)}
+    reported = spec.switches.evaluation_mode if len(names) > 1 else "regular"
+    balance = {} if spec.balance is None else spec.balance.model_dump()
+    return (
+        {key: getattr(spec, key) for key in SETTINGS}
+        | {key: balance.get(key) for key in ("tolerance", "window")}
+        | {"method": spec.method, **names, "reported": reported}
+    )
+
+
+def _read_run(settings: Mapping[str, Any], wanted: RunSpec, folder: Path) -> _Run:
+    if differing := _differing(read_spec(folder), wanted):
+        raise UserError(
+            f"{folder}/spec.json is of a run with other settings ({', '.join(differing)}); train the"
+            " run again"
+        )
+    outcome = _read_json(folder / "outcome.json")
+    names = {m: f"m{i}" for i, m in enumerate(wanted.modalities)}
+    # Times always differ; the benchmark files of the workflow keep them.
+    history = _read_history(folder / "history.csv").drop(columns="seconds", errors="ignore")
+    history.columns = [_rename(c, names) for c in history.columns]
+    accuracies = _accuracies(folder / "logits.npz", names)
+    try:
         if left_behind := outcome.pop("left_behind"):
             mode = _rename(left_behind, names)
             alias = {("left_behind", o): a for (e, o), a in accuracies.items() if e == mode}
             accuracies |= alias
         below = {f"below_{t}": share for t, share in outcome.pop("parameters_below").items()}
-        runs.append(
-            {"run": name, "experiments": _asked(name, experiments)}
-            | {key: spec[key] for key in SETTINGS}
-            | {"start": "pretrained" if spec["pretrained"] else "scratch"}
-            | {key: (spec["balance"] or {}).get(key) for key in ("tolerance", "window")}
-            | {"method": spec["policy"] if len(names) > 1 else "unimodal"}
-            | {m: modality for modality, m in names.items()}
-            | {"reported": spec["switches"]["evaluation_mode"] if len(names) > 1 else "regular"}
-            | outcome
-            | below
-            | _at_chosen_epoch(history, outcome["best_epoch"])
-            | _utilization(accuracies, list(names.values()))
-        )
-        evaluations += [
-            {"run": name, "evaluation": e, "output": o, "accuracy": a}
-            for (e, o), a in accuracies.items()
-        ]
-        histories.append(history.assign(run=name))
-        if spec["policy"] == "guided" and spec["seed"] == 0 and "table1" in runs[-1]["experiments"]:
-            steps.append(_steps(name, folder, history, list(names.values())))
-    return {
-        "runs": _with_measures(pd.DataFrame(runs)),
-        "evaluations": pd.DataFrame(
-            evaluations, columns=["run", "evaluation", "output", "accuracy"]
+        chosen = _at_chosen_epoch(history, outcome["best_epoch"])
+    except KeyError as error:
+        raise UserError(f"{folder}: {error} is missing in it; train the run again") from None
+    name = settings["run"]
+    diagram = (
+        wanted.policy == "guided"
+        and wanted.seed == 0
+        and "table1" in str(settings["experiments"]).split()
+    )
+    return _Run(
+        row=outcome | below | chosen | _utilization(accuracies, list(names.values())),
+        evaluations=pd.DataFrame(
+            [
+                {"run": name, "evaluation": e, "output": o, "accuracy": a}
+                for (e, o), a in accuracies.items()
+            ]
         ),
-        "histories": pd.concat(histories, ignore_index=True).set_index("run").reset_index(),
-        "steps": pd.concat([pd.DataFrame(columns=STEPS), *steps], ignore_index=True),
-    }
+        histories=history.assign(run=name),
+        steps=_steps(name, folder, history, list(names.values())) if diagram else pd.DataFrame(),
+    )
+
+
+def _differing(found: RunSpec, wanted: RunSpec) -> list[str]:
+    a, b = found.model_dump(), wanted.model_dump()
+    return [key for key in b if a[key] != b[key]]
 
 
 def _steps(run: str, folder: Path, history: pd.DataFrame, outputs: list[str]) -> pd.DataFrame:
@@ -215,6 +265,7 @@ def of_experiment(runs: pd.DataFrame, experiment: str) -> pd.DataFrame:
 
 
 def failures(runs: pd.DataFrame) -> list[str]:
-    """One sentence for each failed run."""
+    """One sentence for each run that failed or whose results are missing."""
     failed = runs[runs["status"] != "finished"]
-    return [f"{row.run} failed: {row.reason}." for row in failed.itertuples()]
+    said = {"failed": "failed", "missing": "has no results"}
+    return [f"{row.run} {said[row.status]}: {row.reason}." for row in failed.itertuples()]

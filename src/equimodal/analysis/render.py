@@ -100,7 +100,9 @@ def _qualifier(column: str, table: pd.DataFrame, form: str) -> Callable[[int], s
     if column.endswith("low"):
         highs = table[f"{column.removesuffix('low')}high"].tolist()
         return lambda i: (
-            "" if pd.isna(values[i]) else f" [{form.format(values[i])}, {form.format(highs[i])}]"
+            " (no interval)"
+            if pd.isna(values[i])
+            else f" [{form.format(values[i])}, {form.format(highs[i])}]"
         )
     if column == "failed":
         return lambda i: f" ({values[i]:.0f} failed)" if values[i] else ""

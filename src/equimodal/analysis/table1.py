@@ -20,9 +20,10 @@ from equimodal.params import Analysis
 
 COLUMN = ["dataset", "start", "fidelity"]
 CELL = [*COLUMN, "method", "inputs"]
+PAIR = ["published_mean", "published_sd"]
 COLUMNS = [
     *(*CELL, "evaluation", "mean", "sd", "low", "high", "n", "failed"),
-    *("published_mean", "published_sd", "difference", "difference_low", "difference_high"),
+    *(*PAIR, "difference", "difference_low", "difference_high"),
 ]
 
 
@@ -58,9 +59,6 @@ def summarize_cells(
         for row, percent in _cells(chosen, evaluations, settings)
     ]
     return pd.DataFrame(rows, columns=[*COLUMNS, "output", "reported"])
-
-
-PAIR = ["published_mean", "published_sd"]
 
 
 def _cells(

@@ -42,8 +42,14 @@ def raw_files(folder: Path, settings: dict[str, Any]) -> list[Path]:
 
 
 def fetch(folder: Path, settings: dict[str, Any], *, mirror: str | None) -> None:
-    """Bring the digits into `folder`; see `mnist.fetch`."""
+    """Bring the digits into `folder`; see `mnist.fetch`.
+
+    Raises:
+        UserError: If they can not be had, or Kim et al.'s file is wanted and was not given.
+    """
     mnist.fetch(folder, settings["digits"], mirror=mirror)
+    if lacking := [file for file in raw_files(folder, settings) if not file.exists()]:
+        raise UserError(f"{lacking[0]} is missing: {origin(settings).by_hand}")
 
 
 def prepare(raw: Path, out: Path, settings: dict[str, Any], *, processes: int = 1) -> None:

@@ -14,6 +14,8 @@ ORANGE, SKY, GREEN, BLUE, VERMILION, PURPLE = (
 )  # fmt: skip
 GRAY = "#666666"
 
+Look = dict[str, Any]  # how matplotlib draws a mark, a line or a patch
+
 STYLE: dict[Any, Any] = {
     "font.size": 9,
     "axes.spines.top": False,
@@ -23,6 +25,7 @@ STYLE: dict[Any, Any] = {
     "legend.frameon": False,
     "svg.hashsalt": "equimodal",  # the same figure gives the same bytes
     "svg.fonttype": "none",
+    "pdf.fonttype": 42,  # text stays text
 }
 
 
@@ -33,13 +36,14 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def save(figure: Figure, out: Path, note: str | None) -> None:
-    """Write `<out>.svg` and `<out>.png`, with the scale's note at the foot of the figure."""
+    """Write `<out>.svg`, `.png` and `.pdf`, with the scale's note at the foot of the figure."""
     mpl.rcParams.update(STYLE)
     if note:
         figure.supxlabel(note, fontsize=7, color=GRAY, x=0.01, ha="left", wrap=True)
     formats: dict[str, dict[str, Any]] = {
         ".svg": {"metadata": {"Date": None}},  # no time of writing: the same bytes each time
         ".png": {"dpi": 200},
+        ".pdf": {"metadata": {"CreationDate": None}},
     }
     for suffix, options in formats.items():
         with write_aside(out.with_name(out.name + suffix)) as aside:

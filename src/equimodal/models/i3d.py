@@ -80,7 +80,15 @@ class I3DBranch(nn.Module):
     than in the input, which TensorFlow's "same" padding rounds up, so that any size goes in.
     """
 
-    def __init__(self, channels: int, classes: int, *, dropout: float = 0.5, width: float = 1.0):
+    def __init__(
+        self,
+        channels: int,
+        classes: int,
+        *,
+        dropout: float = 0.5,
+        width: float = 1.0,
+        norm_momentum: float = 0.01,
+    ):
         """Build the branch.
 
         Args:
@@ -88,6 +96,7 @@ class I3DBranch(nn.Module):
             classes: Of the classifier.
             dropout: Share of the pooled features that the classifier does not see while training.
             width: Factor on the channels of every layer; 1 is the network of the study.
+            norm_momentum: Share of a step's moments in the running ones of batch normalization.
         """
         super().__init__()
 
@@ -102,6 +111,9 @@ class I3DBranch(nn.Module):
         self.stages = nn.ModuleList(stages)
         self.widths = tuple(widths)
         self.head = Head(c, classes, dropout)
+        for module in self.modules():
+            if isinstance(module, nn.BatchNorm3d):
+                module.momentum = norm_momentum
 
 
 class ConvUnit(nn.Sequential):
@@ -116,8 +128,7 @@ class ConvUnit(nn.Sequential):
             layers["pad"] = SamePad(kernel, stride)
         padding = "same" if stride == 1 else "valid"
         layers["conv"] = nn.Conv3d(c_in, c_out, kernel, stride, padding, bias=False)
-        # ASSUME: the paper does not say how fast the moments move: 0.01 a step, as in pytorch-i3d.
-        layers["bn"] = nn.BatchNorm3d(c_out, eps=1e-3, momentum=0.01)
+        layers["bn"] = nn.BatchNorm3d(c_out, eps=1e-3)
         layers["relu"] = nn.ReLU(inplace=True)
         super().__init__(layers)
 
@@ -230,7 +241,13 @@ def _stage(
 
 def build(settings: I3D, *, channels: int, classes: int) -> I3DBranch:
     """Build a branch from its settings."""
-    return I3DBranch(channels, classes, dropout=settings.dropout, width=settings.width)
+    return I3DBranch(
+        channels,
+        classes,
+        dropout=settings.dropout,
+        width=settings.width,
+        norm_momentum=settings.norm_momentum,
+    )
 
 
 def load_pretrained(branch: I3DBranch, path: Path) -> None:

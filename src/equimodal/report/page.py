@@ -62,7 +62,9 @@ class Report:
     tables: Sequence[Table]
     figures: Sequence[Figure]
     runs: int  # that the experiments ask for
-    failed: pd.DataFrame | None  # run, experiments and reason of every failed run
+    failed: (
+        pd.DataFrame | None
+    )  # run, experiments, status and reason of every run that did not finish
     missing: Sequence[str]  # a sentence for each thing that should be there and is not
     costs: pd.DataFrame  # of `equimodal.report.costs.costs`
     versions: Mapping[str, str]

@@ -109,12 +109,12 @@ def _data(name: str, settings: Params) -> Data:
 
 
 def _failed(runs: pd.DataFrame) -> pd.DataFrame:
-    return runs.loc[runs["status"] != "finished", ["run", "experiments", "reason"]]
+    return runs.loc[runs["status"] != "finished", ["run", "experiments", "status", "reason"]]
 
 
 def _gaps(asked: Mapping[str, Collection[str]], runs: pd.DataFrame) -> Iterator[str]:
-    """Say of each experiment which runs are not there, and if all of them failed."""
-    there = set(runs["run"])
+    """Say of each experiment which runs have no results, and if all of them failed."""
+    there = set(runs.loc[runs["status"] != "missing", "run"])
     for experiment, names in asked.items():
         if not names:
             yield f"The experiment {experiment} asks for no run at this scale."
@@ -122,9 +122,9 @@ def _gaps(asked: Mapping[str, Collection[str]], runs: pd.DataFrame) -> Iterator[
         if lacking := [name for name in names if name not in there]:
             more = f" and {len(lacking) - NAMED} more" if len(lacking) > NAMED else ""
             yield (
-                f"{len(lacking)} of {len(names)} runs of {experiment} are not in the table of runs:"
+                f"{len(lacking)} of {len(names)} runs of {experiment} have no results:"
                 f" {', '.join(lacking[:NAMED])}{more}."
             )
         states = of_experiment(runs, experiment)["status"]
-        if len(states) and (states != "finished").all():
+        if len(states) and (states == "failed").all():
             yield f"All {len(states)} runs of {experiment} failed; see the failed runs for reasons."

@@ -11,6 +11,7 @@ from equimodal.data.split import Split, Views, draw_views, load_split
 from equimodal.errors import UserError
 from equimodal.files import save_arrays
 from equimodal.models.network import Network, build_network
+from equimodal.spec import read_spec
 from equimodal.training.evaluate import (
     evaluations,
     predict,
@@ -18,7 +19,6 @@ from equimodal.training.evaluate import (
     predict_with_class_means,
     record_mean_squeezes,
 )
-from equimodal.training.run import read_spec
 
 
 def evaluate_run(folder: Path, *, data: Path, out: Path, device: str = "cpu") -> None:

@@ -118,20 +118,6 @@ def read_checkpoint(path: Path, identity: str, device: str = "cpu") -> dict[str,
     return state
 
 
-def read_spec(folder: Path) -> RunSpec:
-    """Read the spec of a run folder.
-
-    Raises:
-        UserError: If it is missing or of another version.
-    """
-    try:
-        return RunSpec.model_validate_json((folder / "spec.json").read_text(), strict=True)
-    except FileNotFoundError:
-        raise UserError(f"{folder}/spec.json is missing; train the run first") from None
-    except ValueError as error:
-        raise UserError(f"{folder}/spec.json is of another version: {error}") from None
-
-
 def _identity(spec: RunSpec, splits: dict[str, Split]) -> str:
     """Hash of all that a checkpoint belongs to, so that no other is ever taken for it."""
     digest = hashlib.sha256(spec.model_dump_json().encode())

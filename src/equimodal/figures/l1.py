@@ -1,0 +1,39 @@
+"""What the figures of the L1 study share: Figures 4 and 8."""
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+
+from equimodal.figures.parts import D_SPEED, D_UTIL, count, finished, mark_mean
+from equimodal.figures.style import BLUE, GRAY, Look
+
+SPARSITY = "below_0.001"  # column of the headline threshold
+LAMBDA = r"weight of the L1 penalty, $\lambda$"
+DOTS: Look = {"marker": "o", "ls": "", "ms": 4, "color": BLUE, "alpha": 0.6, "mec": "none"}
+MEANS: Look = {"marker": "s", "ls": "-", "ms": 4.5, "lw": 1, "color": "black", "mfc": "white"}
+LABELS = {
+    SPARSITY: "sparsity\n(parameters below 0.001, share)",
+    "d_util": D_UTIL,
+    "d_speed": D_SPEED.replace(" (", "\n("),
+    "l1": LAMBDA,
+}
+
+
+def draw_against(axes: Axes, models: pd.DataFrame, means: pd.DataFrame, x: str, y: str) -> None:
+    """Draw one dot a model, and the mean of each λ with its interval where the table has one."""
+    line = "-" if x == "l1" else ""  # means go along λ
+    axes.plot(finished(models)[x], finished(models)[y], **DOTS)
+    none = pd.Series(float("nan"), means.index)
+    low, high = (means.get(f"{y}_{end}", none) for end in ("low", "high"))
+    mark_mean(axes, means[x], means[y], low, high, **MEANS | {"ls": line})
+    axes.set(xlabel=LABELS[x], ylabel=LABELS[y])
+    if y != SPARSITY:
+        axes.axhline(0, color=GRAY, lw=0.6, zorder=0)
+
+
+def handles(models: pd.DataFrame) -> list[Line2D]:
+    """Return what the legend explains, with the number of models."""
+    return [
+        Line2D([], [], label=f"one of {count(models)}", **DOTS),
+        Line2D([], [], label=r"mean of one $\lambda$, with interval", **MEANS),
+    ]

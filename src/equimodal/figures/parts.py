@@ -1,0 +1,109 @@
+"""What several figures choose, word and draw alike."""
+
+import textwrap
+from typing import Any
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from equimodal.analysis.collect import of_experiment
+from equimodal.figures.style import GRAY, Look, new_figure
+
+DATASETS = {
+    "colored_mnist": "Colored-and-gray-MNIST",
+    "modelnet40": "ModelNet40",
+    "nvgesture": "NVGesture",
+}
+D_UTIL = r"$d_{\mathrm{util}} = u(m_1|m_0) - u(m_0|m_1)$"
+D_SPEED = r"$d_{\mathrm{speed}} = s(m_1|m_0) - s(m_0|m_1)$ (log$_{10}$ units)"
+PRESET = "paper"
+
+
+def finished(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return the runs that did not fail."""
+    return runs[runs["status"] == "finished"]
+
+
+def of_one_preset(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of the fidelity preset `paper`, or of the first one if none is of it."""
+    presets = list(table["fidelity"].unique())
+    if PRESET in presets or not presets:
+        return table[table["fidelity"] == PRESET]
+    return table[table["fidelity"] == presets[0]]
+
+
+def count(runs: pd.DataFrame) -> str:
+    """Say how many runs finished, and how many failed."""
+    done = len(finished(runs))
+    failed = len(runs) - done
+    return f"{done} model{'s' * (done != 1)}" + (f", {failed} failed" if failed else "")
+
+
+def why_empty(runs: pd.DataFrame, experiment: str, dataset: str) -> str:
+    """Say why there is no model of an experiment on a data set.
+
+    Args:
+        runs: The runs that would have been drawn, none of which finished.
+        experiment: Its name in params.yaml.
+        dataset: Its name in params.yaml.
+    """
+    name = DATASETS[dataset]
+    if len(runs):
+        return f"All {len(runs)} runs of the experiment {experiment} on {name} failed."
+    return f"Nothing to show: the experiment {experiment} asks for no run on {name} at this scale."
+
+
+def number(x: float, digits: int = 2) -> str:
+    """Write a number with a true minus sign; `missing` where there is none."""
+    return "missing" if pd.isna(x) else f"{x:.{digits}f}".replace("-", "−")
+
+
+def with_interval(mean: float, low: float, high: float) -> str:
+    """Write a mean and its interval, or say that there is none."""
+    interval = f"[{number(low)}, {number(high)}]" if pd.notna(low) else "(no interval)"
+    return f"{number(mean)} {interval}"
+
+
+def say(axes: Axes, sentence: str, width: int = 44) -> None:
+    """Put a sentence in place of data."""
+    axes.set_axis_off()
+    text = textwrap.fill(sentence, width)
+    axes.text(0.5, 0.5, text, color=GRAY, ha="center", va="center", transform=axes.transAxes)
+
+
+def saying(sentence: str) -> Figure:
+    """Return a figure that is a sentence, where there is nothing to draw."""
+    figure = new_figure(7, 1)
+    say(figure.subplots(), sentence, width=70)
+    return figure
+
+
+def legend_below(axes: Axes, **options: Any) -> None:
+    """Put the legend below the label of the x axis."""
+    place: Look = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.18)}
+    axes.legend(fontsize=8, title_fontsize=8, **place, **options)
+
+
+def models_of(runs: pd.DataFrame, experiment: str, dataset: str, policy: str) -> pd.DataFrame:
+    """Return an experiment's runs on a data set with a policy, of one preset."""
+    runs = of_experiment(runs, experiment)
+    return of_one_preset(runs[(runs["dataset"] == dataset) & (runs["policy"] == policy)])
+
+
+def mark_mean(
+    axes: Axes, x: pd.Series, y: pd.Series, low: pd.Series, high: pd.Series, **look: Any
+) -> None:
+    """Mark means of y at x, with their intervals where there are any."""
+    mean, below, above = (column.to_numpy(dtype=float) for column in (y, low, high))
+    known = ~pd.isna(below)
+    axes.plot(x, mean, **look)
+    axes.errorbar(
+        x[known],
+        mean[known],
+        yerr=[mean[known] - below[known], above[known] - mean[known]],
+        fmt="none",
+        ecolor="black",
+        elinewidth=1,
+        capsize=2.5,
+    )

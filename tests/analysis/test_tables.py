@@ -1,0 +1,308 @@
+from importlib import import_module
+from io import StringIO
+
+import pandas as pd
+import pytest
+
+from equimodal.analysis import TABLES
+from equimodal.analysis.published import read_published
+from equimodal.analysis.render import notes_on, render
+from tests.analysis.conftest import SETTINGS
+from tests.study import study
+
+NAN = float("nan")
+SETTINGS_OF_RUN = {
+    "experiments": "table1",
+    "dataset": "modelnet40",
+    "start": "scratch",
+    "inputs": "distinct",
+    "policy": "vanilla",
+    "fidelity": "paper",
+    "learning_rate": 0.1,
+    "l1": 0.0,
+    "tolerance": NAN,
+    "window": NAN,
+    "seed": 0,
+    "reported": "regular",
+    "status": "finished",
+    "reason": None,
+}
+MEASURES = ("accuracy", "accuracy_m0", "accuracy_m1", "d_util", "d_speed", "below_0.001")
+
+
+def table_of(*runs):
+    """The `runs` table of a few runs, each given by what is not as in `SETTINGS_OF_RUN`."""
+    rows = [
+        SETTINGS_OF_RUN | dict.fromkeys(MEASURES, NAN) | {"run": f"run{i}"} | run
+        for i, run in enumerate(runs)
+    ]
+    table = pd.DataFrame(rows)
+    return table.assign(method=table.get("method", table["policy"]))
+
+
+def failed(**settings):
+    return settings | {"status": "failed", "reason": "the loss became nan"}
+
+
+def build(name, **inputs):
+    return import_module(f"equimodal.analysis.{name}").build(**inputs, settings=SETTINGS)
+
+
+@pytest.fixture(scope="module")
+def made_up():
+    return study()
+
+
+def all_inputs(tables):
+    """The tables as the verb reads them from files, and the paper's numbers."""
+    read = {n: pd.read_csv(StringIO(t.to_csv(index=False))) for n, t in tables.items()}
+    return read | {n: read_published(n) for n in ("published", "published_greediness")}
+
+
+def build_from(name, tables):
+    inputs = all_inputs(tables)
+    return build(name, **{i: inputs[i] for i in TABLES[name].inputs})
+
+
+def text_of(name, tables):
+    made = build_from(name, tables)
+    notes = notes_on(name, made, all_inputs(tables)["runs"], ["colored_mnist"])
+    return render(name, made, notes, SETTINGS)
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_every_table_can_be_made_of_a_whole_study(made_up, name):
+    text = text_of(name, made_up)
+    assert set(text) == {".csv", ".md", ".tex"}
+    assert len(pd.read_csv(StringIO(text[".csv"]))) == text[".tex"].count(r" \\") - 1
+    assert "nan" not in text[".md"]
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_study_without_runs_gives_a_header_and_a_sentence(made_up, name):
+    nothing = {n: t.head(0) for n, t in made_up.items()}
+    text = text_of(name, nothing)
+    header = text_of(name, made_up)[".csv"].splitlines()[0]
+    assert text[".csv"] == header + "\n"
+    for experiment in TABLES[name].experiments:
+        assert f"No run of the experiment {experiment} is here" in text[".md"]
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_study_of_which_all_runs_failed_says_so(made_up, name):
+    runs = made_up["runs"].copy()
+    measured = runs.columns[runs.columns.get_loc("steps") :].difference(["m0", "m1", "m2"])
+    runs[[*measured]] = NAN
+    runs["status"], runs["reason"] = "failed", "the loss became nan"
+    tables = made_up | {"runs": runs, "evaluations": made_up["evaluations"].head(0)}
+    tables["histories"] = made_up["histories"][["run", "epoch"]].head(0)
+    text = text_of(name, tables)
+    assert "All runs that this table is made of failed." in text[".md"]
+    assert "failed: the loss became nan." in text[".md"]
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_study_with_one_seed_can_be_shown(made_up, name):
+    runs = made_up["runs"]
+    keys = ["experiments", "dataset", "start", "inputs", "policy", "l1", "tolerance", "window"]
+    text = text_of(name, made_up | {"runs": runs[~runs.duplicated(keys)]})
+    assert text[".md"].startswith(f"# {TABLES[name].title}\n")
+
+
+def test_a_data_set_that_lacks_is_named(made_up):
+    runs = made_up["runs"]
+    without = made_up | {"runs": runs[runs["dataset"] != "nvgesture"]}
+    sentence = "is missing: the settings of this scale ask for no run."
+    assert f"NVGesture-pretrained {sentence}" in text_of("table1", without)[".md"]
+    assert f"NVGesture {sentence}" in text_of("greediness", without)[".md"]
+
+
+def test_a_data_set_whose_epochs_are_chosen_on_the_test_set_is_named(made_up):
+    assert "Colored-and-gray-MNIST: each network's epoch" in text_of("selection", made_up)[".md"]
+    assert "each network's epoch was chosen" not in text_of("l1_study", made_up)[".md"]
+
+
+def test_latex_is_escaped(made_up):
+    text = text_of("comparisons", made_up)[".tex"]
+    assert r"\toprule" in text
+    assert r"p\_holm" in text
+    assert r"95\% t interval" in text
+
+
+def test_a_method_is_compared_with_vanilla_at_its_seed():
+    vanilla = [{"seed": s, "accuracy": a} for s, a in enumerate((0.5, 0.6, 0.7))]
+    guided = [
+        {"policy": "guided", "seed": s, "accuracy": a} for s, a in enumerate((0.71, 0.62, 0.53))
+    ]
+    # Reversed, so that rows do not meet by place: 71 - 50, 62 - 60, 53 - 70.
+    table = build("comparisons", runs=table_of(*vanilla, *reversed(guided)))
+    row = table.set_index("output").loc["fused"]
+    assert (row["method"], row["n"]) == ("guided", 3)
+    assert row["difference"] == pytest.approx((21 + 2 - 17) / 3)
+    assert row["p"] == row["p_holm"]
+
+
+def test_holm_s_correction_is_over_the_columns_of_table_1_within_a_method():
+    runs = []
+    for dataset in ("modelnet40", "nvgesture"):
+        for seed in range(3):
+            at = {"dataset": dataset, "seed": seed}
+            runs += [at | {"accuracy": 0.5}]
+            runs += [at | {"policy": "random", "accuracy": 0.5 + 0.01 * seed}]
+            runs += [at | {"policy": "guided", "accuracy": 0.6 + 0.01 * seed}]
+    table = build("comparisons", runs=table_of(*runs))
+    fused = table[table["output"] == "fused"]
+    assert fused["p_holm"].tolist() == pytest.approx((2 * fused["p"]).clip(upper=1).tolist())
+
+
+def test_a_failed_run_is_compared_with_nothing():
+    runs = table_of({"accuracy": 0.5}, failed(policy="guided"))
+    row = build("comparisons", runs=runs).iloc[0]
+    assert row["n"] == 0
+    assert pd.isna(row["difference"])
+
+
+def sweep(*measures, **settings):
+    return [
+        {"experiments": "sweep", "d_util": u, "d_speed": s, "seed": i} | settings
+        for i, (u, s) in enumerate(measures)
+    ]
+
+
+def greediness(runs):
+    return build(
+        "greediness", runs=runs, published_greediness=read_published("published_greediness")
+    ).iloc
+
+
+def test_greediness_is_the_absolute_value_of_the_mean():
+    runs = table_of(*sweep((-0.3, 1), (0.1, 2), (-0.1, 3)), failed(experiments="sweep"))
+    row = greediness(runs)[0]
+    assert (row["n"], row["failed"]) == (3, 1)
+    assert row[["d_util", "abs_d_util", "d_speed"]].tolist() == pytest.approx([-0.1, 0.1, 2])
+    assert -0.31 < row["d_util_low"] < -0.1 < row["d_util_high"] < 0.11
+    assert (row["published_d_util"], row["published_abs_d_util"]) == (-0.1, 0.1)
+
+
+def test_symmetry_is_tested_for_the_identical_pair_only():
+    measures = [(0.1 * i, 0) for i in range(1, 6)]
+    distinct, identical = (
+        greediness(table_of(*sweep(*measures, inputs=i)))[0] for i in ("distinct", "identical")
+    )
+    assert pd.isna(distinct["symmetry_p"])
+    assert identical["symmetry_p"] == pytest.approx(2 / 2**5)
+
+
+def test_the_sign_of_the_first_column_s_greediness_is_not_published():
+    row = greediness(table_of(*sweep((0.1, 1), dataset="colored_mnist")))[0]
+    assert pd.isna(row["published_d_util"])
+    assert row["published_abs_d_util"] == 0.3
+
+
+def test_speed_is_ranked_against_utilization_for_one_pair_and_for_both():
+    distinct = sweep((1, 1), (2, 2), (-3, 3))
+    identical = sweep((4, 4), inputs="identical")
+    balanced = sweep((-9, 9), policy="guided")
+    table = build("prediction", runs=table_of(*distinct, *identical, *balanced))
+    table = table.set_index(["inputs", "dataset"])
+    assert table["n"].to_dict() == {
+        ("distinct", "modelnet40"): 3, ("distinct", "all"): 3,
+        ("both", "modelnet40"): 4, ("both", "all"): 4,
+    }  # fmt: skip
+    assert table.loc[("distinct", "all"), "spearman"] == pytest.approx(-0.5)
+    assert table.loc[("distinct", "all"), "sign_agreement"] == pytest.approx(2 / 3)
+    assert table.loc[("both", "all"), "spearman"] == pytest.approx(0.4)
+
+
+def test_the_sign_of_the_speed_is_compared_epoch_by_epoch():
+    runs = table_of(*sweep((1, 0), (-1, 0)))
+    histories = pd.DataFrame(
+        [("run0", 1, 0.1, 0.2), ("run0", 2, 0.3, 0.2), ("run1", 1, 0.1, 0.2)],
+        columns=["run", "epoch", "speed_m0", "speed_m1"],
+    )
+    table = build("prediction_by_epoch", runs=runs, histories=histories)
+    assert table[["epoch", "n"]].to_numpy().tolist() == [[1, 2], [2, 1]]
+    assert table["sign_agreement"].tolist() == [0.5, 1]
+
+
+def test_the_l1_study_is_averaged_by_factor_and_its_trends_ranked():
+    runs = [
+        {"experiments": "l1", "l1": l1, "accuracy": a, "d_util": u, "d_speed": -u, "below_0.001": b}
+        for l1, a, u, b in ((1e-5, 0.8, 0.1, 0.2), (1e-5, 0.6, 0.3, 0.4), (1e-4, 0.5, 0.4, 0.9))
+    ]
+    study = build("l1_study", runs=table_of(*runs, failed(experiments="l1", l1=1e-4)))
+    assert study["l1"].tolist() == [1e-5, 1e-4]
+    assert study["n"].tolist() == [2, 1]
+    assert study["failed"].tolist() == [0, 1]
+    assert study["below_0.001"].tolist() == pytest.approx([0.3, 0.9])
+    assert study["accuracy"].tolist() == pytest.approx([70, 50])
+    assert study["d_util"].tolist() == pytest.approx([0.2, 0.4])
+    trends = build("l1_trends", runs=table_of(*runs)).set_index(["x", "y"])["spearman"]
+    assert trends["sparsity", "d_util"] == pytest.approx(1)
+    assert trends["sparsity", "d_speed"] == pytest.approx(-1)
+
+
+def guided(tolerance, window, accuracy):
+    settings = {"experiments": "sensitivity", "policy": "guided", "d_util": 0.1}
+    return settings | {"tolerance": tolerance, "window": window, "accuracy": accuracy}
+
+
+def test_each_setting_varies_while_the_other_is_held():
+    runs = [guided(0.1, 5, 0.5), guided(0.01, 5, 0.6), guided(0.01, 1, 0.7), guided(0.01, 20, 0.8)]
+    table = build("sensitivity", runs=table_of(*runs))
+    assert table[["setting", "value"]].to_numpy().tolist() == [
+        ["tolerance", 0.01], ["tolerance", 0.1], ["window", 1], ["window", 5], ["window", 20],
+    ]  # fmt: skip
+    assert table["accuracy"].tolist() == pytest.approx([60, 50, 70, 60, 80])
+
+
+def test_a_setting_with_one_value_makes_no_curve():
+    table = build("sensitivity", runs=table_of(guided(0.1, 5, 0.5), guided(0.1, 1, 0.6)))
+    assert table["setting"].tolist() == ["window", "window"]
+
+
+def test_three_views_are_compared_with_vanilla_at_their_seed():
+    settings = {"experiments": "three_views", "inputs": "three", "accuracy_m2": 0.4}
+    runs = [
+        settings | {"policy": policy, "seed": seed, "accuracy": a}
+        for policy, seed, a in (("vanilla", 0, 0.5), ("vanilla", 1, 0.6), ("guided", 1, 0.7))
+    ]
+    table = build("three_views", runs=table_of(*runs)).set_index("method")
+    assert table.loc["vanilla", ["n", "accuracy", "accuracy_m2"]].tolist() == pytest.approx(
+        [2, 55, 40]
+    )
+    assert table.loc["guided", ["n", "difference"]].tolist() == pytest.approx([1, 10])
+    assert pd.isna(table.loc["vanilla", "difference"])
+
+
+def test_the_optimism_is_what_choosing_on_the_test_set_adds():
+    runs = table_of({"seed": 0}, {"seed": 1}, failed(seed=2))
+    histories = pd.DataFrame(
+        {
+            "run": 3 * ["run0"] + 2 * ["run1"],
+            "epoch": [1, 2, 3, 1, 2],
+            "validation_accuracy": [0.5, 0.6, 0.6, 0.9, 0.8],
+            "test_accuracy": [0.7, 0.5, 0.6, 0.8, 0.7],
+        }
+    )
+    (row,) = build("selection", runs=runs, histories=histories).to_dict("records")
+    assert row["n"] == 2
+    assert row["validation_selected"] == pytest.approx(65)  # 50 of the first of equals, and 80
+    assert row["last"] == pytest.approx(65)
+    assert row["test_selected"] == pytest.approx(75)
+    assert row["optimism"] == pytest.approx(10)  # 20 and 0
+
+
+def test_ways_of_switching_off_are_ranked_against_the_paper_s():
+    runs = table_of(*sweep((0, 0), (0, 0), (0, 0)))
+    rows = []
+    for run, isolated, zeroed in (("run0", 0.4, 0.1), ("run1", 0.3, 0.2), ("run2", 0.2, 0.3)):
+        for way, m0 in (("regular", 0.5), ("isolated", isolated), ("zeroed", zeroed)):
+            rows += [(run, way, "m0", m0), (run, way, "m1", 0.5)]
+    evaluations = pd.DataFrame(rows, columns=["run", "evaluation", "output", "accuracy"])
+    table = build("switching_off", runs=runs, evaluations=evaluations).set_index("way")
+    assert table["n"].to_dict() == {"isolated": 3, "zeroed": 3, "permuted": 0, "class_mean": 0}
+    assert table.loc["isolated", "d_util"] == pytest.approx(0.4)  # mean of 0.2, 0.4 and 0.6
+    assert table.loc["zeroed", "d_util"] == pytest.approx(0.6)
+    assert table.loc["zeroed", "spearman"] == pytest.approx(-1)
+    assert pd.isna(table.loc["isolated", "spearman"])
