@@ -50,7 +50,7 @@ def test_runs_lists_the_names_of_all_runs(project):
     assert shown.exit_code == 0
     names = shown.output.splitlines()
     assert "colored_mnist/distinct/guided/paper/lr0.01/seed0" in names
-    assert len(names) == 5
+    assert len(names) == 12
 
 
 def test_runs_lists_those_of_one_experiment(project):
@@ -97,7 +97,10 @@ def test_a_table_of_another_version_is_refused(refused, tmp_path):
 
 def test_an_unknown_experiment_is_refused(refused):
     message = refused("runs", "--experiment", "table9")
-    assert "there is no experiment 'table9'; there are ['sweep', 'table1']" in message
+    assert (
+        "there is no experiment 'table9'; there are ['l1', 'sensitivity', 'sweep', 'sweep_balanced', 'table1', 'three_views']"
+        in message
+    )
 
 
 @pytest.mark.parametrize(
@@ -153,10 +156,10 @@ def test_a_verb_before_its_turn_names_the_file_that_it_lacks(refused, command, m
 def test_results_that_can_not_be_written_are_named(refused, tmp_path):
     tables = tmp_path / "results/tiny/tables"
     tables.mkdir(parents=True)
-    study()["runs"].to_csv(tables / "runs.csv", index=False)
+    (tables / "sensitivity.csv").write_text("setting,value\n")
     (tmp_path / "results/tiny/figures").write_text("A file where the folder should be.")
-    message = refused("draw", "figure7")
-    assert "results/tiny/figures/figure7.svg can not be written: " in message
+    message = refused("draw", "figure9")
+    assert "results/tiny/figures/figure9.svg can not be written: " in message
     assert "check the folder's permissions and the space on its disk" in message
 
 

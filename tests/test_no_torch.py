@@ -67,14 +67,20 @@ def _runs_and_examples(project):
         )
         speeds = (0.1, 0.2, 0.3)[:count] if count > 1 else ()
         write_run(layout.run("tiny", name), spec, right, speeds=speeds)
-    folder = layout.prepared("tiny", "colored_mnist")
-    folder.mkdir(parents=True)
-    examples = {}
-    for split in ("train", "test"):
-        examples[f"{split}.color"] = np.zeros((10, 4, 4, 3), np.uint8)
-        examples[f"{split}.gray"] = np.zeros((10, 4, 4, 1), np.uint8)
-        examples[f"{split}.labels"] = np.arange(10)
-    np.savez(folder / "examples.npz", **examples)
+    shapes = {
+        "colored_mnist": {"color": (10, 4, 4, 3), "gray": (10, 4, 4, 1)},
+        "modelnet40": {"view0": (2, 4, 4, 1), "view6": (2, 4, 4, 1)},
+        "nvgesture": {"color": (2, 3, 4, 4, 3), "depth": (2, 3, 4, 4, 1)},
+    }
+    for dataset, sources in shapes.items():
+        folder = layout.prepared("tiny", dataset)
+        folder.mkdir(parents=True)
+        examples = {}
+        for split in ("train", "test"):
+            for source, shape in sources.items():
+                examples[f"{split}.{source}"] = np.zeros(shape, np.uint8)
+                examples[f"{split}.labels"] = np.arange(shape[0])
+        np.savez(folder / "examples.npz", **examples)
 
 
 @pytest.mark.usefixtures("_runs_and_examples")

@@ -325,21 +325,27 @@ def _figure_input(name: str, settings: Params) -> Any:
     if name == "examples":
         return _examples(settings)
     if name == "labels":
-        stand_ins = [d for d, s in settings.datasets.items() if getattr(s, "stand_in", None)]
-        return dict.fromkeys(stand_ins, "stand-in")
+        return dict.fromkeys(_stand_ins(settings), "stand-in")
     return _read_table(name, settings)
 
 
+def _stand_ins(settings: Params) -> set[str]:
+    return {d for d, s in settings.datasets.items() if getattr(s, "stand_in", None)}
+
+
 def _examples(settings: Params) -> dict[str, Any]:
-    """Images of the data sets that have any: data set -> arrays."""
+    """Images of the data sets that runs use and that may be shown: data set -> arrays."""
     import numpy as np
 
     examples = {}
-    for dataset in settings.datasets:
+    used = {spec.dataset for spec in expand_runs(settings).values()}
+    for dataset in sorted(used & ({"colored_mnist"} | _stand_ins(settings))):
         path = layout.prepared(settings.scale, dataset) / "examples.npz"
-        if path.is_file():
-            with np.load(path) as arrays:
-                examples[dataset] = dict(arrays)
+        if not path.is_file():
+            verb = f"equimodal prepare {dataset} --scale {settings.scale}"
+            raise UserError(f"{path} is missing; run `{verb}` first")
+        with np.load(path) as arrays:
+            examples[dataset] = dict(arrays)
     return examples
 
 

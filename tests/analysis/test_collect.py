@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from equimodal.analysis.collect import collect, failures, of_experiment
+from equimodal.errors import UserError
 from equimodal.params import expand_runs
 from tests.conftest import write_run
 
@@ -190,7 +191,11 @@ def test_a_run_with_a_file_that_can_not_be_read_is_a_row_that_names_it(
 def test_a_folder_of_another_spec_has_no_results(tmp_path, specs):
     other = specs[VANILLA].model_copy(update={"learning_rate": 0.02})
     write_run(tmp_path / "run", other, {"regular": (8, 5)}, speeds=(0.0, 0.0))
-    (run,) = collect(specs, {VANILLA: tmp_path / "run"}, {})["runs"].to_dict("records")
+    with pytest.raises(UserError, match="no run has results: .*other settings"):
+        collect(specs, {VANILLA: tmp_path / "run"}, {})
+    write_run(tmp_path / "whole", specs[GRAY], {"regular": (7,)})
+    folders = {VANILLA: tmp_path / "run", GRAY: tmp_path / "whole"}
+    run, _ = collect(specs, folders, {})["runs"].to_dict("records")
     assert run["status"] == "missing"
     assert "spec.json is of a run with other settings (learning_rate)" in run["reason"]
 

@@ -21,6 +21,7 @@ from equimodal.spec import RunSpec, read_spec
 
 MEASURES = (
     *("validation_accuracy", "accuracy", "accuracy_m0", "accuracy_m1", "m0", "m1"),
+    "below_0.001",  # the headline threshold of sparsity
     *("u_m1_given_m0", "u_m0_given_m1", "d_util", "s_m1_given_m0", "s_m0_given_m1", "d_speed"),
 )
 STEPS = ("run", "step", "epoch", "mode", "speed_m0", "speed_m1")
@@ -61,6 +62,9 @@ def collect(
         `histories`: a row for each run and epoch, without the seconds.
         `steps`: a row for each step of the guided runs of Table 1 with seed 0: its epoch, its mode
         (`regular`, `rebalance_m0`, ...) and the learning speeds after it.
+
+    Raises:
+        UserError: If no run has results.
     """
     runs, read = [], []
     for name, folder in folders.items():
@@ -72,6 +76,8 @@ def collect(
         else:
             runs.append(settings | run.row)
             read.append(run)
+    if not read:
+        raise UserError(f"no run has results: {runs[0]['reason']}")
     nothing = {
         "evaluations": pd.DataFrame(columns=["run", "evaluation", "output", "accuracy"]),
         "histories": pd.DataFrame(columns=["run", "epoch"]),

@@ -18,6 +18,7 @@ from equimodal.figures.parts import (
     number,
     of_one_preset,
     say,
+    saying,
     why_empty,
     with_interval,
 )
@@ -36,6 +37,8 @@ def draw_sweep(runs: pd.DataFrame, greediness: pd.DataFrame, datasets: Sequence[
         datasets: Names in params.yaml, from top to bottom.
     """
     swept = {dataset: models_of(runs, "sweep", dataset, "vanilla") for dataset in datasets}
+    if all(finished(models).empty for models in swept.values()):
+        return saying(" ".join(why_empty(m, "sweep", d) for d, m in swept.items()))
     heights = [0.6 if finished(models).empty else 2.5 for models in swept.values()]
     figure = new_figure(7, 0.5 + sum(heights))
     panels = figure.subplots(len(datasets), 2, squeeze=False, height_ratios=heights)

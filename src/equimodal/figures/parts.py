@@ -45,13 +45,13 @@ def why_empty(runs: pd.DataFrame, experiment: str, dataset: str) -> str:
 
     Args:
         runs: The runs that would have been drawn, none of which finished.
-        experiment: Its name in params.yaml.
+        experiment: Its name in params.yaml, or several.
         dataset: Its name in params.yaml.
     """
     name = DATASETS[dataset]
     if len(runs):
-        return f"All {len(runs)} runs of the experiment {experiment} on {name} failed."
-    return f"Nothing to show: the experiment {experiment} asks for no run on {name} at this scale."
+        return f"All {len(runs)} runs of {experiment} on {name} failed."
+    return f"Nothing to show: this scale asks for no run of {experiment} on {name}."
 
 
 def number(x: float, digits: int = 2) -> str:
@@ -61,6 +61,8 @@ def number(x: float, digits: int = 2) -> str:
 
 def with_interval(mean: float, low: float, high: float) -> str:
     """Write a mean and its interval, or say that there is none."""
+    if pd.isna(mean):
+        return number(mean)
     interval = f"[{number(low)}, {number(high)}]" if pd.notna(low) else "(no interval)"
     return f"{number(mean)} {interval}"
 
@@ -75,7 +77,7 @@ def say(axes: Axes, sentence: str, width: int = 44) -> None:
 def saying(sentence: str) -> Figure:
     """Return a figure that is a sentence, where there is nothing to draw."""
     figure = new_figure(7, 1)
-    say(figure.subplots(), sentence, width=70)
+    say(figure.subplots(), sentence, width=80)
     return figure
 
 

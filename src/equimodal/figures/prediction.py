@@ -14,6 +14,7 @@ from equimodal.figures.parts import (
     legend_below,
     of_one_preset,
     say,
+    saying,
     with_interval,
 )
 from equimodal.figures.style import BLUE, GRAY, GREEN, VERMILION, Look, new_figure
@@ -34,9 +35,11 @@ def draw(runs: pd.DataFrame, prediction: pd.DataFrame, prediction_by_epoch: pd.D
         prediction: The `prediction` table, for Spearman's ρ over both pairs.
         prediction_by_epoch: The `prediction_by_epoch` table.
     """
+    sweep = of_one_preset(of_experiment(runs, "sweep").query("policy == 'vanilla'"))
+    if finished(sweep).empty:
+        return saying("Nothing to show: no model of a vanilla sweep finished at this scale.")
     figure = new_figure(9, 4.2)
     left, right = figure.subplots(1, 2)
-    sweep = of_one_preset(of_experiment(runs, "sweep").query("policy == 'vanilla'"))
     left.set_title("(a) one mark a model")
     right.set_title(r"(b) same sign of $d_{\mathrm{speed}}$ and final $d_{\mathrm{util}}$")
     _scatter(left, finished(sweep), prediction)
@@ -45,9 +48,6 @@ def draw(runs: pd.DataFrame, prediction: pd.DataFrame, prediction_by_epoch: pd.D
 
 
 def _scatter(axes: Axes, models: pd.DataFrame, prediction: pd.DataFrame) -> None:
-    if models.empty:
-        say(axes, "Nothing to show: no model of a vanilla sweep finished at this scale.")
-        return
     for dataset, (color, marker, _) in LOOKS.items():
         for pair, fill in (("distinct", color), ("identical", "none")):
             chosen = models[(models["dataset"] == dataset) & (models["inputs"] == pair)]
