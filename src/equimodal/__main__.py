@@ -4,6 +4,7 @@ Each verb imports what it needs when it runs, so that drawing a figure does not 
 """
 
 import sys
+from collections.abc import Iterable
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
@@ -205,6 +206,82 @@ def draw(
 
 
 @app.command()
+def estimate(
+    params: ParamsFile = DEFAULT_PARAMS,
+    scale: Scale = None,
+    experiment: Annotated[
+        list[str] | None, typer.Option(help="Only this one; may be given several times.")
+    ] = None,
+    measure: Annotated[
+        bool, typer.Option(help="Time a few training steps of each kind of network, now and here.")
+    ] = False,
+    device: Device = "cpu",
+) -> None:
+    """Say what experiments will cost at most: hours, memory and disk, and how that is known."""
+    from equimodal import estimate as analysis
+
+    settings = load_params(params, scale)
+    asked = settings.experiments
+    chosen = [_one_of(name, asked, "experiment") for name in experiment or asked]
+    specs = {name: spec for e in chosen for name, spec in expand_runs(settings, e).items()}
+    kinds = {analysis.kind_of(spec, settings): spec for spec in specs.values()}
+    paces = analysis.paces_from_benchmarks(settings)
+    from equimodal.training import measure as measuring
+
+    if measure:
+        paces |= measuring.measure(kinds, settings, _checked_device(device))
+    sizes = {kind: measuring.size_of(spec) for kind, spec in kinds.items()}
+    print(f"\nThe {settings.scale} scale: {len(specs)} runs, {len(kinds)} kinds of network.\n")
+    print(analysis.as_text(analysis.estimate(settings, chosen, paces, sizes)), "\n")
+    print(analysis.HOW, "\n")
+    print(*analysis.explain(settings, chosen, paces), sep="\n")
+
+
+@app.command()
+def claims(
+    params: ParamsFile = DEFAULT_PARAMS,
+    scale: Scale = None,
+    claim: Annotated[str | None, typer.Option(help="Only print what decides on this one.")] = None,
+) -> None:
+    """Judge the paper's claims by our tables: claims.csv and claims.md."""
+    from equimodal.analysis import claims as analysis
+
+    settings = load_params(params, scale)
+    ledger = analysis.read_claims()
+    tables = _tables_there(analysis.tables_of(ledger), settings)
+    judged = analysis.judge_claims(
+        ledger,
+        tables,
+        confidence=settings.analysis.confidence,
+        limits=analysis.limits(settings),
+        scale=settings.scale,
+    )
+    if claim is not None:
+        chosen = judged[judged["id"] == _one_of(claim, set(judged["id"]), "claim")]
+        print(analysis.as_markdown(chosen, settings.note))
+        return
+    folder = layout.tables(settings.scale)
+    _write_table(judged, folder / "claims.csv")
+    _write_text(analysis.as_markdown(judged, settings.note), folder / "claims.md")
+
+
+@app.command()
+def report(params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> None:
+    """Write the reading page: claims, tables, figures, costs. Status 1 if anything is missing."""
+    from equimodal.report.page import render
+    from equimodal.report.sources import gather
+
+    settings = load_params(params, scale)
+    tables, figures = _report_items(settings)
+    content = gather(settings, table1=tables[0], tables=tables[1:], figures=figures)
+    _write_text(render(content), layout.report(settings.scale))
+    for sentence in content.missing:
+        print(f"equimodal: {sentence}", file=sys.stderr)
+    if content.missing:
+        raise typer.Exit(1)
+
+
+@app.command()
 def show(params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> None:
     """Print Table 1 and where the report and the figures are."""
     from equimodal.figures import FIGURES
@@ -298,6 +375,43 @@ def _read_table(name: str, settings: Params) -> Any:
             f"{path} lacks the columns {lacking}: another version wrote it; run `{verb}` again"
         )
     return table
+
+
+def _report_items(settings: Params) -> tuple[list[Any], list[Any]]:
+    """Tables, Table 1 first, and figures of the report."""
+    from equimodal.analysis import TABLES
+    from equimodal.figures import FIGURES
+    from equimodal.report import Item
+
+    scale = settings.scale
+    tables = [
+        Item(
+            name,
+            table.title,
+            table.caption.format(**settings.analysis.model_dump()),
+            f"equimodal table {name} --scale {scale}",
+            table.sections,
+        )
+        for name, table in TABLES.items()
+    ]
+    figures = [
+        Item(
+            name,
+            f"{figure.published}. {figure.title}" if figure.published else figure.title,
+            figure.caption,
+            f"equimodal draw {name} --scale {scale}",
+        )
+        for name, figure in FIGURES.items()
+    ]
+    return tables, figures
+
+
+def _tables_there(names: Iterable[str], settings: Params) -> dict[str, Any]:
+    """Read those tables that are there; what is made of them says what is missing."""
+    folder = layout.tables(settings.scale)
+    return {
+        name: _read_table(name, settings) for name in names if (folder / f"{name}.csv").is_file()
+    }
 
 
 def _checked_device(device: str) -> str:

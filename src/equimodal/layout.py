@@ -46,6 +46,11 @@ def figures(scale: str) -> Path:
     return RESULTS / scale / "figures"
 
 
+def benchmarks(scale: str) -> Path:
+    """What each job of the workflow cost."""
+    return RESULTS / scale / "benchmarks"
+
+
 def report(scale: str) -> Path:
     """The report of a scale."""
     return RESULTS / scale / "report.html"

@@ -1,0 +1,288 @@
+import numpy as np
+import pandas as pd
+import pytest
+from pydantic import ValidationError
+
+from equimodal.analysis.claims import (
+    Claim,
+    Ledger,
+    Region,
+    as_markdown,
+    judge_claims,
+    limits,
+    read_claims,
+    tables_of,
+    welch,
+)
+from tests.tables import made_up_tables
+
+COLUMNS = ["id", "claim", "where", "experiments", "table", "dataset", "verdict", "measured"]
+COLUMNS += ["evidence", "reason", "command"]
+
+AT = {"confidence": 0.95, "scale": "demo"}
+
+
+def judged(check, table, data=("modelnet40",), limits=None):
+    """Judge one claim by one table named `t`."""
+    claim = {"id": "c", "claim": "It is so.", "where": "Sec. 1", "data": data, "check": check}
+    claim["experiments"] = ["table1"]
+    ledger = Ledger(fidelity="paper", claims=(Claim.model_validate(claim),))
+    tables = {} if table is None else {"t": pd.DataFrame(table)}
+    return judge_claims(ledger, tables, limits=limits or {}, **AT)
+
+
+def verdict(check, table):
+    (row,) = judged(check, table).itertuples()
+    return row.verdict
+
+
+def interval(lies, **changes):
+    check = {"kind": "interval", "table": "t", "rows": {"method": "guided"}, "measure": "gain"}
+    return check | {"value": "x", "interval": ["low", "high"], "lies": lies} | changes
+
+
+def row(x, low, high, **others):
+    return {"method": "guided", "x": x, "low": low, "high": high, "n": 3} | others
+
+
+def test_every_claim_of_the_paper_holds_by_tables_made_so():
+    judged = judge_claims(read_claims(), made_up_tables(), limits={}, **AT)
+    assert list(judged) == COLUMNS
+    assert set(judged["verdict"]) == {"holds"}, judged[judged["verdict"] != "holds"].to_string()
+
+
+def test_claims_without_tables_are_not_tested_and_name_the_missing_table():
+    judged = judge_claims(read_claims(), {}, limits={}, **AT)
+    assert set(judged["verdict"]) == {"not tested"}
+    for claim in judged.itertuples():
+        assert claim.reason == f"the table {claim.table} is missing"
+
+
+def test_the_claims_look_at_tables_that_the_analysis_writes():
+    assert set(tables_of(read_claims())) == set(made_up_tables())
+
+
+@pytest.mark.parametrize(
+    ("lies", "holds", "fails", "open_"),
+    [
+        ({"above": 0}, (0.1, 0.2), (-0.2, -0.1), (-0.1, 0.1)),
+        ({"below": 1}, (0.1, 0.2), (1.1, 1.2), (0.9, 1.1)),
+        ({"inside": (-1, 1)}, (-0.5, 0.5), (1.5, 2), (0.5, 1.5)),
+        ({"outside": (-1, 1)}, (-3, -2), (-0.5, 0.5), (0.5, 1.5)),
+    ],
+)
+def test_an_interval_decides_only_if_it_lies_on_one_side(lies, holds, fails, open_):
+    region = Region.model_validate(lies)
+    assert region.verdict(*holds) == "holds"
+    assert region.verdict(*fails) == "does not hold"
+    assert region.verdict(*open_) == "inconclusive"
+
+
+@pytest.mark.parametrize("lies", [{}, {"above": 0, "below": 1}, {"within": 0.1}, {"of": "x"}])
+def test_a_region_that_is_not_one_is_refused(lies):
+    with pytest.raises(ValidationError, match="lies takes one of"):
+        Region.model_validate(lies)
+
+
+def test_the_interval_of_the_table_decides_and_stands_in_the_evidence():
+    (found,) = judged(interval({"above": 0}, unit="points"), [row(2, 1, 3)]).itertuples()
+    assert found.verdict == found.measured == "holds"
+    assert found.evidence == "gain 2 points (interval 1 to 3), n = 3"
+    assert found.reason == ""
+    assert found.command == "equimodal claims --scale demo --claim c"
+
+
+def test_an_interval_on_both_sides_is_inconclusive_whatever_the_mean():
+    (found,) = judged(interval({"above": 0}), [row(2, -1, 5)]).itertuples()
+    assert (found.verdict, found.reason) == ("inconclusive", "the interval allows both")
+
+
+def test_one_seed_is_inconclusive_and_says_so():
+    (found,) = judged(interval({"above": 0}), [row(2, np.nan, np.nan, n=1)]).itertuples()
+    assert (found.verdict, found.reason) == ("inconclusive", "one run has no interval")
+    assert found.evidence == "gain 2 (no interval), n = 1"
+
+
+def test_a_cell_whose_runs_all_failed_is_not_tested_and_says_so():
+    table = [row(np.nan, np.nan, np.nan, n=0, failed=3)]
+    (found,) = judged(interval({"above": 0}), table).itertuples()
+    assert (found.verdict, found.reason) == ("not tested", "none of its 3 runs has a result")
+
+
+def test_rows_that_are_not_there_are_named():
+    (found,) = judged(interval({"above": 0}), [row(2, 1, 3, dataset="nvgesture")]).itertuples()
+    assert found.verdict == "not tested"
+    assert found.reason == "the table t has no row of dataset modelnet40, method guided"
+
+
+def test_a_table_of_another_version_is_named():
+    (found,) = judged(interval({"above": 0}), [{"method": "guided", "x": 1, "n": 3}]).itertuples()
+    assert (found.verdict, found.reason) == ("not tested", "the table has no column low")
+
+
+def test_one_row_of_several_that_contradicts_is_enough():
+    check = interval({"above": 0}, rows={"method": ["random", "guided"]})
+    (found,) = judged(check, [row(-2, -3, -1, method="random"), row(2, 1, 3)]).itertuples()
+    assert found.verdict == "does not hold"
+    assert found.evidence.startswith("random: gain -2 (interval -3 to -1), n = 3; guided: ")
+
+
+def test_one_row_of_several_that_is_open_leaves_the_claim_open():
+    check = interval({"above": 0}, rows={"method": ["random", "guided"]})
+    assert verdict(check, [row(2, -1, 5, method="random"), row(2, 1, 3)]) == "inconclusive"
+
+
+def test_a_value_is_compared_with_the_published_one_without_its_sign():
+    check = interval({"within": 0.1, "of": "published"}, magnitude=True)
+    assert verdict(check, [row(-0.3, -0.35, -0.25, published=0.3)]) == "holds"
+    assert verdict(check, [row(-0.3, -0.45, -0.25, published=0.3)]) == "inconclusive"
+    assert verdict(check, [row(0.0, -0.05, 0.05, published=0.3)]) == "does not hold"
+
+
+SHARE = {"kind": "share", "table": "t", "rows": {}, "measure": "share", "value": "x"}
+
+
+@pytest.mark.parametrize(
+    ("x", "n", "expected"),
+    [
+        (0.9, 40, "holds"),
+        (0.1, 40, "does not hold"),
+        (0.6, 10, "inconclusive"),
+        (np.nan, 0, "not tested"),
+    ],
+)
+def test_a_share_is_judged_by_the_number_of_its_networks(x, n, expected):
+    assert verdict(SHARE | {"lies": {"above": 0.5}}, [{"x": x, "n": n}]) == expected
+
+
+DIFFERENCE = {"kind": "difference", "table": "t", "rows": {"method": "guided"}, "measure": "gain"}
+DIFFERENCE |= {"than": {"method": "vanilla"}, "mean": "mean", "sd": "sd", "lies": {"above": 0}}
+
+
+def pair(mean, sd=0.1, n=3, other_n=3):
+    return [
+        {"method": "guided", "mean": mean, "sd": sd, "n": n},
+        {"method": "vanilla", "mean": 90, "sd": 0.1, "n": other_n},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("table", "expected"),
+    [
+        (pair(91), "holds"),
+        (pair(89), "does not hold"),
+        (pair(90.1), "inconclusive"),
+        (pair(91, sd=np.nan, n=1), "inconclusive"),
+        (pair(91, other_n=1), "inconclusive"),
+        (pair(np.nan, n=0), "not tested"),
+        (pair(91)[:1], "not tested"),
+    ],
+)
+def test_a_difference_of_means_is_judged_by_welchs_interval(table, expected):
+    assert verdict(DIFFERENCE, table) == expected
+
+
+def test_welchs_interval_of_equal_sides_is_students():
+    # SD 1 and n = 3 on both sides: 4 degrees of freedom, standard error sqrt(2 / 3).
+    half = 2.7764 * np.sqrt(2 / 3)
+    assert welch((5, 1, 3), (2, 1, 3), 0.95) == pytest.approx((3 - half, 3 + half), abs=1e-3)
+
+
+def test_welchs_interval_of_runs_that_all_agree_has_no_width():
+    assert welch((5, 0, 3), (2, 0, 3), 0.95) == (3, 3)
+
+
+def test_every_value_in_a_range_is_compared_with_the_chosen_one():
+    check = DIFFERENCE | {"rows": {"value": {"from": 1, "to": 3}}, "than": {"value": 2}}
+    check |= {"lies": {"inside": [-2, 2]}}
+    table = [{"value": v, "mean": m, "sd": 0.1, "n": 3} for v, m in enumerate((0, 5, 5, 5, 0))]
+    (found,) = judged(check, table).itertuples()
+    assert found.verdict == "holds"
+    assert found.evidence.count("gain 0 (interval") == 2  # 1 and 3; 2 is the chosen one
+    table[3]["mean"] = 9
+    assert verdict(check, table) == "does not hold"
+
+
+CLOSER = {"kind": "closer", "table": "t", "rows": {"policy": "guided"}, "measure": "d_util"}
+CLOSER |= {"than": {"policy": "vanilla"}, "value": "x", "interval": ["low", "high"]}
+
+
+@pytest.mark.parametrize(
+    ("interval_of_guided", "expected"),
+    [
+        ((-0.1, 0.1), "holds"),
+        ((-0.4, -0.3), "inconclusive"),  # the size counts, and 0.35 lies in both
+        ((0.6, 0.8), "does not hold"),
+        ((np.nan, np.nan), "inconclusive"),
+    ],
+)
+def test_closer_to_zero_asks_for_intervals_of_sizes_that_do_not_overlap(
+    interval_of_guided, expected
+):
+    low, high = interval_of_guided
+    table = [
+        {"policy": "guided", "x": 0.1, "low": low, "high": high, "n": 3},
+        {"policy": "vanilla", "x": 0.4, "low": 0.3, "high": 0.5, "n": 3},
+    ]
+    assert verdict(CLOSER, table) == expected
+    assert verdict(CLOSER, table[:1]) == "not tested"
+
+
+VERDICTS = {"kind": "verdicts", "table": "t", "rows": {"method": ["a", "b"]}, "measure": "less"}
+VERDICTS |= {"value": "x", "interval": ["low", "high"], "column": "verdict"}
+
+
+@pytest.mark.parametrize(
+    ("own", "expected"),
+    [
+        (["equivalent", "equivalent"], "holds"),
+        (["equivalent", "different"], "does not hold"),
+        (["equivalent", "inconclusive"], "inconclusive"),
+        (["equivalent", np.nan], "inconclusive"),
+    ],
+)
+def test_all_cells_have_to_be_equivalent(own, expected):
+    table = [row(0, -1, 1, method=m, verdict=v) for m, v in zip("ab", own, strict=True)]
+    assert verdict(VERDICTS, table) == expected
+
+
+def test_demo_data_cannot_say_but_what_was_measured_stays():
+    limits = {"modelnet40": "its data are stand-ins"}
+    (found,) = judged(interval({"above": 0}), [row(2, 1, 3)], limits=limits).itertuples()
+    assert (found.verdict, found.measured) == ("demo data cannot say", "holds")
+    assert found.reason == "its data are stand-ins"
+    assert "interval 1 to 3" in found.evidence
+
+
+def test_a_claim_without_numbers_is_not_tested_on_demo_data_too():
+    (found,) = judged(interval({"above": 0}), None, limits={"modelnet40": "stand-in"}).itertuples()
+    assert found.verdict == "not tested"
+
+
+def test_a_scale_with_a_note_and_stand_ins_cannot_speak(project):
+    reasons = limits(project.load())
+    assert reasons["colored_mnist"] == "the tiny scale is not the paper's"
+    assert reasons["nvgesture"].startswith("its data are stand-ins; ")
+    assert "ModelNet40" in reasons["all"]
+
+
+def test_the_data_of_the_paper_scale_can_speak(project):
+    project.edit("params.yaml", "\nscale: tiny ", "\nscale: paper ")
+    assert limits(project.load()) == {}
+
+
+def test_claims_of_the_same_id_are_refused():
+    claims = read_claims().claims
+    with pytest.raises(ValidationError, match="the same id"):
+        Ledger(fidelity="paper", claims=(claims[0], claims[0]))
+
+
+def test_the_ledger_for_readers_has_every_claim_and_its_numbers():
+    judged = judge_claims(read_claims(), made_up_tables(), limits={"nvgesture": "stand-in"}, **AT)
+    text = as_markdown(judged, "A note.")
+    assert "A note." in text
+    for claim in judged.itertuples():
+        assert claim.claim in text
+        assert claim.evidence in text
+        assert claim.command in text
+    assert "- NVGesture: **demo data cannot say**" in text
