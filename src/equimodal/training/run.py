@@ -4,6 +4,7 @@ A run folder holds `spec.json`, `outcome.json` (how it ended, the chosen epoch),
 an epoch), `steps.npz` (mode and speeds of every step) and `model.pt` (weights of the chosen epoch).
 """
 
+import csv
 import hashlib
 import json
 import math
@@ -13,7 +14,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import torch
 
 from equimodal.code import code_hash
@@ -166,8 +166,11 @@ def _parameters_below(training: Training) -> dict[str, float]:
 
 
 def _write(training: Training, outcome: dict[str, Any], out: Path) -> None:
-    with write_aside(out / "history.csv") as aside:
-        pd.DataFrame(training.progress.rows).to_csv(aside, index=False)
+    rows = training.progress.rows
+    with write_aside(out / "history.csv") as aside, aside.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]) if rows else [], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
     save_arrays(out / "steps.npz", training.steps())
     with write_aside(out / "model.pt") as aside, aside.open("wb") as file:
         torch.save(training.best_weights, file)
