@@ -12,7 +12,6 @@ from equimodal.analysis.claims import (
     limits,
     read_claims,
     tables_of,
-    welch,
 )
 from tests.tables import made_up_tables
 
@@ -180,16 +179,6 @@ def pair(mean, sd=0.1, n=3, other_n=3):
 )
 def test_a_difference_of_means_is_judged_by_welchs_interval(table, expected):
     assert verdict(DIFFERENCE, table) == expected
-
-
-def test_welchs_interval_of_equal_sides_is_students():
-    # SD 1 and n = 3 on both sides: 4 degrees of freedom, standard error sqrt(2 / 3).
-    half = 2.7764 * np.sqrt(2 / 3)
-    assert welch((5, 1, 3), (2, 1, 3), 0.95) == pytest.approx((3 - half, 3 + half), abs=1e-3)
-
-
-def test_welchs_interval_of_runs_that_all_agree_has_no_width():
-    assert welch((5, 0, 3), (2, 0, 3), 0.95) == (3, 3)
 
 
 def test_every_value_in_a_range_is_compared_with_the_chosen_one():

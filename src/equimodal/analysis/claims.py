@@ -14,10 +14,9 @@ import numpy as np
 import pandas as pd
 import yaml
 from pydantic import Field, model_validator
-from scipy import stats
 
 from equimodal.analysis.names import COLUMNS_OF_TABLE1, DATASETS
-from equimodal.analysis.statistics import wilson_interval
+from equimodal.analysis.statistics import difference_of_means, wilson_interval
 from equimodal.params import Params
 from equimodal.spec import Section
 
@@ -203,9 +202,9 @@ class Difference(Check):
         if pd.isna(theirs[0]):
             words = self._words(row, np.nan, (np.nan, np.nan))
             return Finding(NOT_TESTED, words, _why_no_value(other, self.n))
-        finding = self._decide(
-            row, ours[0] - theirs[0], welch(ours, theirs, given.confidence), self.lies
-        )
+        difference = difference_of_means(ours, theirs, given.confidence)
+        bounds = difference.low, difference.high
+        finding = self._decide(row, difference.value, bounds, self.lies)
         if finding.reason.startswith(ONE_RUN) and _number(row, self.n) > 1:
             return Finding(finding.verdict, finding.evidence, f"{ONE_RUN}, on the other side")
         return finding
@@ -385,24 +384,6 @@ def as_markdown(judged: pd.DataFrame, note: str | None) -> str:
             "\n".join(lines),
         ]
     return "\n\n".join(parts) + "\n"
-
-
-def welch(
-    ours: tuple[float, float, float], theirs: tuple[float, float, float], confidence: float
-) -> Bounds:
-    """Welch's interval of the difference of two means; each side is mean, sample SD and n.
-
-    NaN where a side has fewer than two runs.
-    """
-    (mean, sd, n), (other_mean, other_sd, other_n) = ours, theirs
-    if min(n, other_n) < 2 or pd.isna(sd) or pd.isna(other_sd):
-        return np.nan, np.nan
-    difference, a, b = mean - other_mean, sd**2 / n, other_sd**2 / other_n
-    if a + b == 0:
-        return difference, difference
-    freedom = (a + b) ** 2 / (a**2 / (n - 1) + b**2 / (other_n - 1))
-    half = float(stats.t.ppf((1 + confidence) / 2, freedom) * np.sqrt(a + b))
-    return difference - half, difference + half
 
 
 def _judge(check: Check, given: Given) -> Finding:
