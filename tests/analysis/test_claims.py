@@ -8,6 +8,7 @@ from equimodal.analysis.claims import (
     Ledger,
     Region,
     as_markdown,
+    data_name,
     judge_claims,
     limits,
     read_claims,
@@ -148,6 +149,7 @@ SHARE = {"kind": "share", "table": "t", "rows": {}, "measure": "share", "value":
         (0.1, 40, "does not hold"),
         (0.6, 10, "inconclusive"),
         (np.nan, 0, "not tested"),
+        (np.nan, 3, "not tested"),
     ],
 )
 def test_a_share_is_judged_by_the_number_of_its_networks(x, n, expected):
@@ -258,6 +260,11 @@ def test_a_scale_with_a_note_and_stand_ins_cannot_speak(project):
 def test_the_data_of_the_paper_scale_can_speak(project):
     project.edit("params.yaml", "\nscale: tiny ", "\nscale: paper ")
     assert limits(project.load()) == {}
+
+
+def test_a_data_set_that_the_paper_does_not_have_keeps_its_name():
+    assert data_name("nvgesture pretrained") == "NVGesture-pretrained"
+    assert data_name("sounds") == "sounds"
 
 
 def test_claims_of_the_same_id_are_refused():

@@ -15,7 +15,7 @@ import pandas as pd
 import yaml
 from pydantic import Field, model_validator
 
-from equimodal.analysis.names import COLUMNS_OF_TABLE1, DATASETS
+from equimodal.analysis.names import DATASETS, column_name
 from equimodal.analysis.statistics import difference_of_means, wilson_interval
 from equimodal.params import Params
 from equimodal.spec import Section
@@ -173,8 +173,11 @@ class Proportion(Check):
     def finding(self, row: Any, given: Given) -> Finding:
         """Say what one row shows."""
         value, n = _number(row, self.value), _number(row, self.n)
-        found = wilson_interval(round(value * n) if n else 0, int(n), given.confidence)
-        return self._decide(row, value, (found.low, found.high), self.lies)
+        bounds = np.nan, np.nan
+        if n >= 1 and not pd.isna(value):
+            _, low, high = wilson_interval(round(value * n), int(n), given.confidence)
+            bounds = low, high
+        return self._decide(row, value, bounds, self.lies)
 
 
 class Difference(Check):
@@ -326,7 +329,7 @@ def limits(settings: Params) -> dict[str, str]:
         if parts:
             reasons[name] = "; ".join(parts)
     if reasons:
-        names = ", ".join(DATASETS[name] for name in reasons)
+        names = ", ".join(map(data_name, reasons))
         reasons["all"] = f"data of {names} cannot speak for the paper's"
     return reasons
 
@@ -487,7 +490,7 @@ def _plain(value: Any) -> str:
 def data_name(data: str) -> str:
     """Name of a data set, or of a column of Table 1, for readers; `data` as in claims.yaml."""
     dataset, *start = data.split()
-    return COLUMNS_OF_TABLE1[dataset, start[0]] if start else DATASETS[dataset]
+    return column_name(dataset, start[0]) if start else DATASETS.get(dataset, dataset)
 
 
 def _line(row: Any) -> str:
