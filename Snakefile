@@ -21,6 +21,7 @@ rule all:
         BANKS,
         PRODUCTS,
         f"results/{SCALE}/report.html",
+        f"results/{SCALE}/provenance.html",
     message:
         "Every table, every figure and the report."
 

@@ -191,7 +191,7 @@ def test_a_run_with_a_file_that_can_not_be_read_is_a_row_that_names_it(
 def test_a_folder_of_another_spec_has_no_results(tmp_path, specs):
     other = specs[VANILLA].model_copy(update={"learning_rate": 0.02})
     write_run(tmp_path / "run", other, {"regular": (8, 5)}, speeds=(0.0, 0.0))
-    with pytest.raises(UserError, match="no run has results: .*other settings"):
+    with pytest.raises(UserError, match=r"no run has results: .*other settings"):
         collect(specs, {VANILLA: tmp_path / "run"}, {})
     write_run(tmp_path / "whole", specs[GRAY], {"regular": (7,)})
     folders = {VANILLA: tmp_path / "run", GRAY: tmp_path / "whole"}

@@ -64,7 +64,11 @@ PUBLISHED = collect(
 )
 CAPTIONS = sorted(map(str, (HERE / "workflow/report").glob("*.rst")))
 PRODUCTS = [
-    f"results/{SCALE}/tables/runs.csv",
+    *collect(
+        "results/{scale}/tables/{table}",
+        scale=SCALE,
+        table=["runs.csv", "claims.csv", "claims.md"],
+    ),
     *collect(
         "results/{scale}/tables/{table}.{suffix}",
         scale=SCALE,
@@ -144,8 +148,18 @@ def figure_inputs(wildcards):
     ]
 
 
+def figure_caption(wildcards):
+    return FIGURES[wildcards.figure].caption
+
+
 def figure_code(wildcards):
     return code_hash(f"equimodal.figures.{wildcards.figure}", "equimodal.figures.style")
+
+
+def report_looks():
+    """Contents of the report's template and style."""
+    files = sorted((HERE / "src/equimodal/report").glob("*.[hc]*"))
+    return {file.name: file.read_text() for file in files}
 
 
 def spec_of(wildcards):
