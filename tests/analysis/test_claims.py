@@ -8,11 +8,11 @@ from equimodal.analysis.claims import (
     Ledger,
     Region,
     as_markdown,
+    data_name,
     judge_claims,
     limits,
     read_claims,
     tables_of,
-    welch,
 )
 from tests.tables import made_up_tables
 
@@ -149,6 +149,7 @@ SHARE = {"kind": "share", "table": "t", "rows": {}, "measure": "share", "value":
         (0.1, 40, "does not hold"),
         (0.6, 10, "inconclusive"),
         (np.nan, 0, "not tested"),
+        (np.nan, 3, "not tested"),
     ],
 )
 def test_a_share_is_judged_by_the_number_of_its_networks(x, n, expected):
@@ -180,16 +181,6 @@ def pair(mean, sd=0.1, n=3, other_n=3):
 )
 def test_a_difference_of_means_is_judged_by_welchs_interval(table, expected):
     assert verdict(DIFFERENCE, table) == expected
-
-
-def test_welchs_interval_of_equal_sides_is_students():
-    # SD 1 and n = 3 on both sides: 4 degrees of freedom, standard error sqrt(2 / 3).
-    half = 2.7764 * np.sqrt(2 / 3)
-    assert welch((5, 1, 3), (2, 1, 3), 0.95) == pytest.approx((3 - half, 3 + half), abs=1e-3)
-
-
-def test_welchs_interval_of_runs_that_all_agree_has_no_width():
-    assert welch((5, 0, 3), (2, 0, 3), 0.95) == (3, 3)
 
 
 def test_every_value_in_a_range_is_compared_with_the_chosen_one():
@@ -269,6 +260,11 @@ def test_a_scale_with_a_note_and_stand_ins_cannot_speak(project):
 def test_the_data_of_the_paper_scale_can_speak(project):
     project.edit("params.yaml", "\nscale: tiny ", "\nscale: paper ")
     assert limits(project.load()) == {}
+
+
+def test_a_data_set_that_the_paper_does_not_have_keeps_its_name():
+    assert data_name("nvgesture pretrained") == "NVGesture-pretrained"
+    assert data_name("sounds") == "sounds"
 
 
 def test_claims_of_the_same_id_are_refused():

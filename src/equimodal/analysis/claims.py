@@ -14,10 +14,9 @@ import numpy as np
 import pandas as pd
 import yaml
 from pydantic import Field, model_validator
-from scipy import stats
 
-from equimodal.analysis.names import COLUMNS_OF_TABLE1, DATASETS
-from equimodal.analysis.statistics import wilson_interval
+from equimodal.analysis.names import DATASETS, column_name
+from equimodal.analysis.statistics import difference_of_means, wilson_interval
 from equimodal.params import Params
 from equimodal.spec import Section
 
@@ -174,8 +173,11 @@ class Proportion(Check):
     def finding(self, row: Any, given: Given) -> Finding:
         """Say what one row shows."""
         value, n = _number(row, self.value), _number(row, self.n)
-        found = wilson_interval(round(value * n) if n else 0, int(n), given.confidence)
-        return self._decide(row, value, (found.low, found.high), self.lies)
+        bounds = np.nan, np.nan
+        if n >= 1 and not pd.isna(value):
+            _, low, high = wilson_interval(round(value * n), int(n), given.confidence)
+            bounds = low, high
+        return self._decide(row, value, bounds, self.lies)
 
 
 class Difference(Check):
@@ -203,9 +205,9 @@ class Difference(Check):
         if pd.isna(theirs[0]):
             words = self._words(row, np.nan, (np.nan, np.nan))
             return Finding(NOT_TESTED, words, _why_no_value(other, self.n))
-        finding = self._decide(
-            row, ours[0] - theirs[0], welch(ours, theirs, given.confidence), self.lies
-        )
+        difference = difference_of_means(ours, theirs, given.confidence)
+        bounds = difference.low, difference.high
+        finding = self._decide(row, difference.value, bounds, self.lies)
         if finding.reason.startswith(ONE_RUN) and _number(row, self.n) > 1:
             return Finding(finding.verdict, finding.evidence, f"{ONE_RUN}, on the other side")
         return finding
@@ -327,7 +329,7 @@ def limits(settings: Params) -> dict[str, str]:
         if parts:
             reasons[name] = "; ".join(parts)
     if reasons:
-        names = ", ".join(DATASETS[name] for name in reasons)
+        names = ", ".join(map(data_name, reasons))
         reasons["all"] = f"data of {names} cannot speak for the paper's"
     return reasons
 
@@ -385,24 +387,6 @@ def as_markdown(judged: pd.DataFrame, note: str | None) -> str:
             "\n".join(lines),
         ]
     return "\n\n".join(parts) + "\n"
-
-
-def welch(
-    ours: tuple[float, float, float], theirs: tuple[float, float, float], confidence: float
-) -> Bounds:
-    """Welch's interval of the difference of two means; each side is mean, sample SD and n.
-
-    NaN where a side has fewer than two runs.
-    """
-    (mean, sd, n), (other_mean, other_sd, other_n) = ours, theirs
-    if min(n, other_n) < 2 or pd.isna(sd) or pd.isna(other_sd):
-        return np.nan, np.nan
-    difference, a, b = mean - other_mean, sd**2 / n, other_sd**2 / other_n
-    if a + b == 0:
-        return difference, difference
-    freedom = (a + b) ** 2 / (a**2 / (n - 1) + b**2 / (other_n - 1))
-    half = float(stats.t.ppf((1 + confidence) / 2, freedom) * np.sqrt(a + b))
-    return difference - half, difference + half
 
 
 def _judge(check: Check, given: Given) -> Finding:
@@ -506,7 +490,7 @@ def _plain(value: Any) -> str:
 def data_name(data: str) -> str:
     """Name of a data set, or of a column of Table 1, for readers; `data` as in claims.yaml."""
     dataset, *start = data.split()
-    return COLUMNS_OF_TABLE1[dataset, start[0]] if start else DATASETS[dataset]
+    return column_name(dataset, start[0]) if start else DATASETS.get(dataset, dataset)
 
 
 def _line(row: Any) -> str:

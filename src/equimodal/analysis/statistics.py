@@ -125,21 +125,28 @@ def _detectable_in_sd(n: int, confidence: float, power: float) -> float:
 def welch_difference(
     ours: Values, mean: float, sd: float, confidence: float, n: int = PUBLISHED_RUNS
 ) -> Estimate:
-    """Return our mean less a published mean ± SD of `n` runs, with Welch's interval.
+    """Return our mean less a published mean ± SD of `n` runs, with Welch's interval."""
+    x = present(ours)
+    own = (float(x.mean()) if len(x) else NAN, sample_sd(x), len(x))
+    return difference_of_means(own, (mean, sd, n), confidence)
+
+
+def difference_of_means(
+    ours: tuple[float, float, float], other: tuple[float, float, float], confidence: float
+) -> Estimate:
+    """Return the difference of two means, each given with its sample SD and n, with Welch's interval.
 
     With v_i = SD_i^2 / n_i the interval is d ± t(df) * sqrt(v_1 + v_2), where
     df = (v_1 + v_2)^2 / (v_1^2 / (n_1 - 1) + v_2^2 / (n_2 - 1)) (Welch 1947).
     """
-    x = present(ours)
-    if len(x) == 0 or np.isnan(mean):
-        return Estimate(NAN, NAN, NAN)
-    difference = float(x.mean() - mean)
-    if len(x) < 2 or np.isnan(sd):
+    means, sds, n = (np.array(pair, dtype=np.float64) for pair in zip(ours, other, strict=True))
+    difference = float(means[0] - means[1])
+    if np.isnan(difference) or n.min() < 2 or np.isnan(sds).any():
         return Estimate(difference, NAN, NAN)
-    v = np.array([sample_sd(x) ** 2 / len(x), sd**2 / n])
+    v = sds**2 / n
     if v.sum() == 0:
         return Estimate(difference, difference, difference)
-    df = v.sum() ** 2 / (v**2 / np.array([len(x) - 1, n - 1])).sum()
+    df = v.sum() ** 2 / (v**2 / (n - 1)).sum()
     half = float(_t_quantile(confidence, df) * np.sqrt(v.sum()))
     return Estimate(difference, difference - half, difference + half)
 

@@ -128,7 +128,7 @@ def as_grid(table: pd.DataFrame, sections: Sequence[str] = ()) -> Grid:
     if sections and len(head):
         by = head.groupby(list(sections), sort=False)
         groups = [(column_name(*s), shown.loc[g.index].to_numpy().tolist()) for s, g in by]
-    return Grid([str(c).replace("_", " ") for c in shown], numeric, groups)
+    return Grid(list(map(str, shown)), numeric, groups)
 
 
 def _shown(table: Table) -> dict[str, Any]:
