@@ -283,17 +283,24 @@ def report(params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> None:
 
 @app.command()
 def show(params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> None:
-    """Print Table 1 and where the report and the figures are."""
-    from equimodal.figures import FIGURES
+    """Print Table 1, what the claims came to, and where the report is; status 1 if runs are missing."""
+    from equimodal.analysis.collect import failures
 
     settings = load_params(params, scale)
-    path = layout.tables(settings.scale) / "table1.md"
+    folder = layout.tables(settings.scale)
+    path = folder / "table1.md"
     if not path.is_file():
         raise UserError(f"{path} is missing; run `make reproduce` first")
     print(f"\nTable 1, {settings.scale} scale\n\n{path.read_text()}")
+    verdicts = _read_table("claims", settings)["verdict"].value_counts()
+    print("Claims:  ", ", ".join(f"{count} {verdict}" for verdict, count in verdicts.items()))
     print("Report:  ", layout.report(settings.scale))
-    for name in FIGURES:
-        print("Figure:  ", layout.figures(settings.scale) / f"{name}.svg")
+    print("Tables:  ", folder)
+    print("Figures: ", layout.figures(settings.scale))
+    runs = _read_table("runs", settings)
+    print(*failures(runs), sep="\n", file=sys.stderr)
+    if (runs["status"] == "missing").any():
+        raise typer.Exit(1)
 
 
 def main() -> None:
@@ -361,8 +368,8 @@ def _read_table(name: str, settings: Params) -> Any:
     from equimodal.analysis import TABLES
     from equimodal.analysis.collect import lacking_columns
 
-    verb = f"equimodal table {name}" if name in TABLES else "equimodal collect"
-    verb += f" --scale {settings.scale}"
+    makers = {"claims": "claims"} | {table: f"table {table}" for table in TABLES}
+    verb = f"equimodal {makers.get(name, 'collect')} --scale {settings.scale}"
     path = layout.tables(settings.scale) / f"{name}.csv"
     try:
         table = pd.read_csv(path)

@@ -38,7 +38,7 @@ def download(
     """
     pooch.get_logger().setLevel(logging.WARNING)
     make_folder(folder)
-    bases = [*([_mirror_address(mirror, name)] if mirror else []), *addresses]
+    bases = [*([mirror_address(mirror, name)] if mirror else []), *addresses]
     for file, sha256 in files.items():
         urls = [f"{base.rstrip('/')}/{file}" for base in bases]
         _fetch_one(folder, file, sha256, urls, wanted=f"{name}/{file}")
@@ -49,7 +49,8 @@ def mirror_folder(mirror: str | None) -> Path | None:
     return None if mirror is None or "://" in mirror else Path(mirror).expanduser()
 
 
-def _mirror_address(mirror: str, name: str) -> str:
+def mirror_address(mirror: str, name: str) -> str:
+    """URL of the folder of a data set below a mirror, which is a folder or a URL."""
     base = mirror if "://" in mirror else Path(mirror).expanduser().resolve().as_uri()
     return f"{base.rstrip('/')}/{name}"
 

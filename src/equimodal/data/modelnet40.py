@@ -6,16 +6,10 @@ Only the views that are asked for are decoded or drawn.
 """
 
 import hashlib
-import multiprocessing
-import os
 import re
-import signal
 import sys
-import threading
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from io import BytesIO
@@ -34,6 +28,7 @@ from equimodal.data.download import download, mirror_folder
 from equimodal.data.off import parse_off
 from equimodal.data.status import Origin
 from equimodal.data.unfinished import UnfinishedArrays
+from equimodal.data.workers import share_out
 from equimodal.errors import UserError
 from equimodal.files import make_folder, require_writable, save_arrays, write_aside
 from equimodal.progress import show_progress
@@ -346,9 +341,8 @@ def _fill(
         arrays = UnfinishedArrays(out, shapes, len(jobs))
         done = arrays.begin({**key, "channels": channels})
         left = {i: job for i, job in enumerate(jobs) if not done[i]}
-        _report(
-            _do(_Worker(archive, arrays, settings["source"], size), left, processes), left, jobs
-        )
+        worker = _Worker(archive, arrays, settings["source"], size)
+        _report(share_out(worker, _chunks(archive, left), processes), left, jobs)
         return arrays
 
     try:
@@ -400,7 +394,7 @@ class _Worker:
     source: SourceName
     size: int
 
-    def work(self, chunk: Chunk) -> Done:
+    def work(self, chunk: Chunk, /) -> Done:
         bad = []
         for number, job, content in chunk:
             try:
@@ -461,31 +455,6 @@ def decode(content: bytes, where: str, size: int) -> UInt8[ndarray, "size size c
     return np.asarray(image).reshape(size, size, -1)
 
 
-def _do(worker: _Worker, jobs: dict[int, Job], processes: int) -> Iterator[Done]:
-    """Do the jobs, numbered, in as many processes; report chunk after chunk."""
-    chunks = _chunks(worker.archive, jobs)
-    if processes == 1:
-        yield from map(worker.work, chunks)
-        return
-    spawn = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(processes, spawn, initializer=_start, initargs=(worker,))
-    waiting: set[Future[Done]] = set()
-    try:
-        for chunk in chunks:
-            waiting.add(pool.submit(_work, chunk))
-            if len(waiting) > 2 * processes:
-                done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-                yield from (future.result() for future in done)
-        yield from (future.result() for future in waiting)
-    except BrokenProcessPool:
-        raise UserError(
-            "a process was ended from outside, perhaps for want of memory; run again, with fewer"
-            " processes: what is done is kept"
-        ) from None
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
 def _chunks(archive: Archive, jobs: dict[int, Job]) -> Iterable[Chunk]:
     if not archive.in_order:
         items: Iterable[tuple[int, Job, bytes | None]] = ((i, j, None) for i, j in jobs.items())
@@ -501,28 +470,6 @@ def _chunks(archive: Archive, jobs: dict[int, Job]) -> Iterable[Chunk]:
             chunk = []
     if chunk:
         yield chunk
-
-
-_worker: _Worker  # of this process
-
-
-def _start(worker: _Worker) -> None:
-    global _worker
-    _worker = worker
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent tells what is to be told
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    """A pool's process would wait for ever for the work of a parent that was killed."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
-
-
-def _work(chunk: Chunk) -> Done:
-    return _worker.work(chunk)
 
 
 # What is small

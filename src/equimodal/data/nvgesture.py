@@ -5,17 +5,12 @@ The stand-in, which has its files and folders, is drawn by code.
 """
 
 import hashlib
-import multiprocessing
 import os
 import random
 import shutil
-import signal
 import sys
-import threading
-from collections.abc import Generator, Iterable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack, closing
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -28,11 +23,12 @@ from jaxtyping import UInt8
 from numpy import ndarray
 
 from equimodal.data import nvgesture_standin, seven_zip
-from equimodal.data.download import TIMEOUT
+from equimodal.data.download import TIMEOUT, mirror_address
 from equimodal.data.nvgesture_list import SENSORS, Clip, mismatched, parse_list, read_list
 from equimodal.data.status import Origin
 from equimodal.data.unfinished import PART, UnfinishedArrays
 from equimodal.data.video import read_frames
+from equimodal.data.workers import share_out
 from equimodal.errors import UserError
 from equimodal.files import make_folder, save_arrays, write_aside
 from equimodal.progress import show_progress
@@ -173,8 +169,7 @@ def _bring_lists(folder: Path, version: str, mirror: str | None) -> None:
     """Copy lists that are missing from the mirror, if it has them."""
     for path in _places(folder, version).values():
         if mirror and not path.exists():
-            base = mirror if "://" in mirror else Path(mirror).expanduser().resolve().as_uri()
-            address = f"{base.rstrip('/')}/nvgesture/{path.name}"
+            address = f"{mirror_address(mirror, 'nvgesture')}/{path.name}"
             if (content := _download(address)) is not None:
                 parse_list(content, address)
                 with write_aside(path) as aside:
@@ -373,7 +368,7 @@ def _decode_all(worker: "_Worker", jobs: Sequence[Job], total: int, processes: i
     damaged = []
     with show_progress("nvgesture: decode clips", total) as advance:
         advance(earlier)
-        with closing(_outcomes(worker, jobs, processes)) as outcomes:
+        with closing(share_out(worker, jobs, processes)) as outcomes:
             for number, problem in enumerate(outcomes, 1):
                 damaged += [problem] if problem else []
                 advance(earlier + number, f"{len(damaged)} can not be decoded" if damaged else "")
@@ -384,39 +379,6 @@ def _decode_all(worker: "_Worker", jobs: Sequence[Job], total: int, processes: i
         )
 
 
-def _outcomes(worker: "_Worker", jobs: Sequence[Job], processes: int) -> Generator[str | None]:
-    """Decode clips, in any order; yield for each what is wrong with it, or None."""
-    if processes == 1:
-        yield from map(worker.store, jobs)
-        return
-    # Not forked: a process that has loaded torch has threads.
-    context = multiprocessing.get_context("spawn")
-    with ExitStack() as stack:
-        pool = ProcessPoolExecutor(processes, mp_context=context, initializer=_start)
-        stack.callback(pool.shutdown, cancel_futures=True)
-        try:
-            for future in as_completed([pool.submit(worker.store, job) for job in jobs]):
-                yield future.result()
-        except BrokenProcessPool:
-            raise UserError(
-                "a process that decodes clips was killed, perhaps for want of memory; run again to"
-                " go on, with fewer processes"
-            ) from None
-
-
-def _start() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent tells what is to be told
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    """A pool's process would wait for ever for the work of a parent that was killed."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
-
-
 @dataclass(frozen=True)
 class _Worker:
     """Decodes clips into their rows."""
@@ -424,7 +386,7 @@ class _Worker:
     raw: Path
     arrays: UnfinishedArrays
 
-    def store(self, job: Job) -> str | None:
+    def work(self, job: Job, /) -> str | None:
         """Decode a clip and write it to its rows; return what is wrong with it, or None."""
         try:
             clips = {sensor: self._decode(job, sensor) for sensor in SENSORS}

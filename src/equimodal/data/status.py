@@ -53,7 +53,7 @@ def describe(name: str, origin: Origin, raw: Status, prepared: Status) -> str:
         "prepared": _files(prepared),
         "from": origin.source,
         "licence": origin.licence,
-        "next": step,
+        "next": step.replace("\n", "\n" + 12 * " "),
     }
     return "\n".join([name, *(f"  {key:<9} {value}" for key, value in lines.items())])
 
