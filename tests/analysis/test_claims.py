@@ -132,6 +132,22 @@ def test_one_row_of_several_that_is_open_leaves_the_claim_open():
     assert verdict(check, [row(2, -1, 5, method="random"), row(2, 1, 3)]) == "inconclusive"
 
 
+def test_a_row_of_several_that_is_not_there_leaves_the_claim_open():
+    check = interval({"above": 0}, rows={"method": ["random", "guided"]})
+    (found,) = judged(check, [row(2, 1, 3)]).itertuples()
+    assert (found.verdict, found.evidence) == (
+        "inconclusive",
+        "guided: gain 2 (interval 1 to 3), n = 3",
+    )
+    assert found.reason == "the table t has no row of method random"
+
+
+def test_equal_values_have_no_interval_and_decide_nothing():
+    (found,) = judged(interval({"above": 0}), [row(0, np.nan, np.nan)]).itertuples()
+    assert found.verdict == "inconclusive"
+    assert found.reason == "there is no interval: too few runs, or no spread among them"
+
+
 def test_a_value_is_compared_with_the_published_one_without_its_sign():
     check = interval({"within": 0.1, "of": "published"}, magnitude=True)
     assert verdict(check, [row(-0.3, -0.35, -0.25, published=0.3)]) == "holds"
