@@ -23,7 +23,7 @@ rule all:
         f"results/{SCALE}/report.html",
         f"results/{SCALE}/provenance.html",
     message:
-        "Every table, every figure and the report."
+        f"Every table, every figure and the report, from {how_many()}."
 
 
 rule products:
@@ -38,4 +38,4 @@ rule runs:
     input:
         BANKS,
     message:
-        "Every trained and evaluated network, and nothing drawn from it."
+        f"Trained and evaluated, and nothing drawn from them, {how_many()}."

@@ -201,6 +201,13 @@ def settings_of_raw(dataset):
     )
 
 
+def how_many():
+    """How many runs each experiment asks for, as text; one may belong to several."""
+    counts = {e: len(expand_runs(PARAMS, e)) for e in PARAMS.experiments}
+    each = ", ".join(f"{count} for {e}" for e, count in counts.items())
+    return f"{len(RUNS)} networks: {each}"
+
+
 def experiments():
     """Which runs each experiment asks for, as text."""
     return json.dumps({e: list(expand_runs(PARAMS, e)) for e in PARAMS.experiments})
