@@ -240,6 +240,13 @@ def test_figure_4_has_a_dot_a_model_and_a_square_a_lambda(inputs):
     assert marks(against_lambda, "s")[0] == pytest.approx(wanted)
 
 
+def test_figure_4_is_drawn_where_no_model_has_d_util(inputs):
+    of_study = inputs["runs"]["experiments"] == "l1"
+    inputs["runs"].loc[of_study, "d_util"] = np.nan  # a branch that is never right has no rate
+    inputs["l1_study"] = inputs["l1_study"].assign(d_util=np.nan)
+    assert said("one of 10 models", words("figure4", inputs))
+
+
 def test_figure_8_shows_every_threshold_and_the_sparser_half(inputs):
     left, right = draw("figure8", inputs).axes
     assert [text.get_text() for text in left.get_legend().get_texts()] == [
