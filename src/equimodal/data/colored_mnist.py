@@ -47,9 +47,10 @@ def fetch(folder: Path, settings: dict[str, Any], *, mirror: str | None) -> None
     Raises:
         UserError: If they can not be had, or Kim et al.'s file is wanted and was not given.
     """
-    mnist.fetch(folder, settings["digits"], mirror=mirror)
-    if lacking := [file for file in raw_files(folder, settings) if not file.exists()]:
+    given = [folder / name for name in mnist.GIVEN[settings["digits"]]]
+    if lacking := [file for file in given if not file.exists()]:
         raise UserError(f"{lacking[0]} is missing: {origin(settings).by_hand}")
+    mnist.fetch(folder, settings["digits"], mirror=mirror)
 
 
 def prepare(raw: Path, out: Path, settings: dict[str, Any], *, processes: int = 1) -> None:
