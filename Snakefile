@@ -1,4 +1,6 @@
 # Reproduce every table and figure: `snakemake --cores all`. The rules, in the order of the data.
+import sys
+
 from snakemake.utils import min_version
 
 min_version("9.0")
@@ -8,6 +10,10 @@ include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/report.smk"
+
+
+if workflow.is_main_process:
+    print(networks_by_experiment(), file=sys.stderr)
 
 
 report: "workflow/report/workflow.rst"
