@@ -34,7 +34,7 @@ def test_the_make_targets_that_the_readme_names_exist(target):
     assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
 
 
-@pytest.mark.parametrize("verb", sorted(set(re.findall(r"`equimodal ([a-z]+)", README))))
+@pytest.mark.parametrize("verb", sorted(set(re.findall(r"`equimodal ([a-z-]+)", README))))
 def test_the_verbs_that_the_readme_names_exist(verb):
     assert CliRunner().invoke(app, [verb, "--help"]).exit_code == 0
 

@@ -159,7 +159,8 @@ def collect(params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> None:
     tables = analysis.collect(specs, folders, asked)
     for name, table in tables.items():
         _write_table(table, layout.tables(settings.scale) / f"{name}.csv")
-    print(*analysis.failures(tables["runs"]), sep="\n", end="", file=sys.stderr)
+    for sentence in analysis.failures(tables["runs"]):
+        print(sentence, file=sys.stderr)
 
 
 @app.command()
@@ -298,7 +299,8 @@ def show(params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> None:
     print("Tables:  ", folder)
     print("Figures: ", layout.figures(settings.scale))
     runs = _read_table("runs", settings)
-    print(*failures(runs), sep="\n", file=sys.stderr)
+    for sentence in failures(runs):
+        print(sentence, file=sys.stderr)
     if (runs["status"] == "missing").any():
         raise typer.Exit(1)
 
