@@ -76,7 +76,8 @@ def data_status(params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> Non
         arrays = [prepared / f"{s}.{a}.npy" for s in dataset.splits for a in dataset.arrays]
         wanted = dataset.preparation
         raw_files = module.raw_files(raw, wanted)
-        print(describe(name, module.origin(wanted), status_of(raw_files), status_of(arrays)), "\n")
+        there = status_of(raw_files), status_of(arrays)
+        print(describe(name, settings.scale, module.origin(wanted), *there), "\n")
 
 
 @app.command()

@@ -124,7 +124,11 @@ def origin(settings: dict[str, Any]) -> Origin:
     source = SOURCES[settings["source"]]
     if source.default in SHA256:
         return Origin(source.get, LICENCE)
-    return Origin(source.get, LICENCE, f"put {source.default} into data/raw/modelnet40")
+    by_hand = (
+        f"put {source.default} into data/raw/modelnet40, or a link to it; or take source: meshes,"
+        " which are downloaded and rendered here"
+    )
+    return Origin(source.get, LICENCE, by_hand)
 
 
 def fetched(settings: dict[str, Any]) -> tuple[str, ...]:

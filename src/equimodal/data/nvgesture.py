@@ -58,9 +58,7 @@ ask for access at
     {videos}/
     {train}
     {test}
-  then run
-    equimodal fetch nvgesture
-  which unpacks it if need be, and checks that every video is there"""
+  `equimodal fetch` unpacks it if need be, and checks that every video is there"""
 STAND_IN = Origin(
     "drawn by equimodal.data.nvgesture_standin: synthetic gestures, not NVGesture",
     "that of equimodal; nobody else has a right in them",
