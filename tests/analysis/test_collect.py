@@ -1,3 +1,4 @@
+import json
 import re
 
 import numpy as np
@@ -186,6 +187,73 @@ def test_a_run_with_a_file_that_can_not_be_read_is_a_row_that_names_it(
     assert (whole["status"], whole["accuracy"]) == ("finished", 0.7)
     (sentence,) = failures(tables["runs"])
     assert sentence.startswith(f"{VANILLA} has no results: ")
+
+
+def edit_outcome(folder, **changes):
+    path = folder / "outcome.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def edit_arrays(path, change):
+    with np.load(path) as file:
+        arrays = dict(file)
+    change(arrays)
+    np.savez(path, **arrays)
+
+
+def edit_history(folder, change):
+    path = folder / "history.csv"
+    change(pd.read_csv(path)).to_csv(path, index=False)
+
+
+READABLE_DAMAGES = {  # what is named -> how the run folder is altered
+    "outcome.json is damaged (status": lambda run: edit_outcome(run, status="stopped"),
+    "outcome.json is damaged (parameters_below": lambda run: edit_outcome(
+        run, parameters_below=None
+    ),
+    "outcome.json is damaged (all of it": lambda run: (run / "outcome.json").write_text("[1]"),
+    "history.csv is damaged (it has no 7)": lambda run: edit_outcome(run, best_epoch=7),
+    "history.csv is damaged (it has no 'validation_accuracy')": lambda run: edit_history(
+        run, lambda table: table.drop(columns="validation_accuracy")
+    ),
+    "history.csv is damaged (no numbers in ['test_accuracy'])": lambda run: edit_history(
+        run, lambda table: table.assign(test_accuracy="x")
+    ),
+    "steps.npz or history.csv is damaged (KeyError('steps'))": lambda run: edit_history(
+        run, lambda table: table.drop(columns="steps")
+    ),
+    "steps.npz or history.csv is damaged (ValueError": lambda run: edit_arrays(
+        run / "steps.npz", lambda arrays: arrays.update(speeds=arrays["speeds"][:2])
+    ),
+    "steps.npz or history.csv is damaged (IndexError": lambda run: edit_arrays(
+        run / "steps.npz", lambda arrays: arrays.update(modes=arrays["modes"] + 7)
+    ),
+    "logits.npz is damaged (KeyError('labels'))": lambda run: edit_arrays(
+        run / "logits.npz", lambda arrays: arrays.pop("labels")
+    ),
+    "logits.npz is damaged (KeyError('regular/gray'))": lambda run: edit_arrays(
+        run / "logits.npz", lambda arrays: arrays.pop("regular/gray")
+    ),
+    "logits.npz is damaged (ValueError": lambda run: edit_arrays(
+        run / "logits.npz", lambda arrays: arrays.update(labels=arrays["labels"][:-1])
+    ),
+    "logits.npz is of a run that failed": lambda run: edit_arrays(
+        run / "logits.npz", lambda arrays: [arrays.pop(k) for k in list(arrays) if "/" in k]
+    ),
+}
+
+
+@pytest.mark.parametrize("named", READABLE_DAMAGES)
+def test_a_file_that_says_something_else_than_it_should_costs_that_run_only(tmp_path, specs, named):
+    write_run(tmp_path / "run", specs[GUIDED], {"regular": (8, 5)}, speeds=(0.0, 0.0))
+    write_run(tmp_path / "other", specs[GRAY], {"regular": (7,)})
+    READABLE_DAMAGES[named](tmp_path / "run")
+    folders = {GUIDED: tmp_path / "run", GRAY: tmp_path / "other"}
+    tables = collect(specs, folders, {"table1": {GUIDED, GRAY}})
+    damaged, whole = tables["runs"].to_dict("records")
+    assert damaged["status"] == "missing"
+    assert named in damaged["reason"]
+    assert whole["accuracy"] == 0.7
 
 
 def test_a_folder_of_another_spec_has_no_results(tmp_path, specs):

@@ -3,13 +3,15 @@ from math import isnan, sqrt
 import numpy as np
 import pytest
 
+from equimodal.analysis import TABLES
 from equimodal.analysis.statistics import (
+    FEWEST,
     Estimate,
-    bootstrap_mean,
     detectable_difference,
     holm,
     mean_t_interval,
     paired_difference,
+    resampled_mean,
     sample_sd,
     sign_agreement,
     spearman,
@@ -34,12 +36,13 @@ def test_a_mean_has_student_s_interval():
     )
 
 
-@pytest.mark.parametrize("interval", [mean_t_interval, lambda x, c: bootstrap_mean(x, c, 200, 0)])
+@pytest.mark.parametrize("interval", [mean_t_interval, lambda x, c: resampled_mean(x, c, 200, 0)])
 def test_few_or_equal_values_give_what_they_can(interval):
     assert interval([], 0.95) == pytest.approx((NAN, NAN, NAN), nan_ok=True)
     assert interval([5], 0.95) == pytest.approx((5, NAN, NAN), nan_ok=True)
     assert interval([5, NAN], 0.95) == pytest.approx((5, NAN, NAN), nan_ok=True)
-    assert interval([5, 5, 5], 0.95) == (5, 5, 5)
+    assert interval([5] * 3, 0.95) == pytest.approx((5, NAN, NAN), nan_ok=True)
+    assert interval([5] * FEWEST, 0.95) == pytest.approx((5, NAN, NAN), nan_ok=True)
 
 
 def test_missing_values_are_left_out():
@@ -50,21 +53,31 @@ def test_an_estimate_fills_three_columns():
     assert Estimate(1, 0, 2).named("x") == {"x": 1, "x_low": 0, "x_high": 2}
 
 
-def test_two_values_resampled_are_as_often_one_as_the_other():
-    # Means of resamples of 0 and 1 are 0, 1/2, 1 with chances 1/4, 1/2, 1/4.
-    assert bootstrap_mean([0, 1], 0.95, 1000, 0) == (0.5, 0, 1)
-    assert bootstrap_mean([0, 1], 0.4, 1000, 0) == (0.5, 0.5, 0.5)
+def test_zeros_and_ones_resampled_are_coins():
+    # The mean of a resample of as many zeros as ones is a tenth of the heads of ten fair coins:
+    # fewer than two have the chance 11/1024, fewer than three 56/1024.
+    coins = [0, 1] * 5
+    assert resampled_mean(coins, 0.95, 20_000, 0) == pytest.approx((0.5, 0.2, 0.8))
+    assert resampled_mean(coins, 0.2, 20_000, 0) == pytest.approx((0.5, 0.5, 0.5))
+
+
+def test_the_mean_of_few_models_has_student_s_interval():
+    # Resamples of three values stay between the least and the greatest.
+    few = [0.0, 0.1, 0.3]
+    assert resampled_mean(few, 0.95, 200, 0) == mean_t_interval(few, 0.95)
+    assert mean_t_interval(few, 0.95).low < 0
+    assert f"; fewer than {FEWEST} models have " in TABLES["greediness"].caption
 
 
 def test_the_bootstrap_of_many_values_agrees_with_the_t_interval():
     x = np.random.default_rng(0).normal(size=200)
-    assert bootstrap_mean(x, 0.95, 5000, 0) == pytest.approx(mean_t_interval(x, 0.95), abs=0.02)
+    assert resampled_mean(x, 0.95, 5000, 0) == pytest.approx(mean_t_interval(x, 0.95), abs=0.02)
 
 
 def test_equal_seeds_give_equal_intervals():
     x = np.random.default_rng(0).normal(size=20)
-    assert bootstrap_mean(x, 0.95, 200, 1) == bootstrap_mean(x, 0.95, 200, 1)
-    assert bootstrap_mean(x, 0.95, 200, 1) != bootstrap_mean(x, 0.95, 200, 2)
+    assert resampled_mean(x, 0.95, 200, 1) == resampled_mean(x, 0.95, 200, 1)
+    assert resampled_mean(x, 0.95, 200, 1) != resampled_mean(x, 0.95, 200, 2)
 
 
 def test_a_paired_difference_is_that_of_the_pairs():
@@ -82,9 +95,10 @@ def test_a_pair_of_which_one_is_missing_is_left_out():
     )
 
 
-def test_differences_without_spread_are_not_tested():
-    assert paired_difference([1.1, 2.1], [1, 2], 0.95)[:4] == pytest.approx((2, 0.1, 0.1, 0.1))
-    assert isnan(paired_difference([1.1, 2.1], [1, 2], 0.95).p)
+def test_differences_without_spread_prove_nothing():
+    assert paired_difference([1.1, 2.1], [1, 2], 0.95) == pytest.approx(
+        (2, 0.1, NAN, NAN, NAN), nan_ok=True
+    )
 
 
 def test_holm_multiplies_the_smallest_p_by_their_number_and_keeps_the_order():
@@ -105,8 +119,8 @@ def test_the_detectable_difference_is_the_textbook_s():
     assert detectable_difference(1, 3, 0.95, 0.8) == pytest.approx(3.264, abs=1e-3)
 
 
-def test_without_spread_or_pairs_the_detectable_difference_is_nothing_or_unknown():
-    assert detectable_difference(0, 3, 0.95, 0.8) == 0
+def test_without_spread_or_pairs_the_detectable_difference_is_unknown():
+    assert isnan(detectable_difference(0, 3, 0.95, 0.8))
     assert isnan(detectable_difference(NAN, 1, 0.95, 0.8))
 
 
@@ -125,7 +139,7 @@ def test_welch_s_interval_says_what_it_can_of_little():
     assert welch_difference([], 5, 1, 0.95) == pytest.approx((NAN,) * 3, nan_ok=True)
     assert welch_difference([1, 2], NAN, NAN, 0.95) == pytest.approx((NAN,) * 3, nan_ok=True)
     assert welch_difference([6], 5, 1, 0.95) == pytest.approx((1, NAN, NAN), nan_ok=True)
-    assert welch_difference([6, 6], 5, 0, 0.95) == (1, 1, 1)
+    assert welch_difference([6, 6], 5, 0, 0.95) == pytest.approx((1, NAN, NAN), nan_ok=True)
 
 
 @pytest.mark.parametrize(
@@ -147,7 +161,15 @@ def test_a_verdict_says_on_which_side_of_the_margin_the_interval_is(low, high, j
 def test_spearman_s_correlation_is_that_of_ranks():
     tested = spearman([1, 2, 3, 4], [1, 10, 1000, 100], 0.95, 500, 0)
     assert (tested.n, tested.value) == (4, pytest.approx(0.8))  # 1 - 6 * 2 / (4 * 15)
-    assert -1 <= tested.low <= 0.8 <= tested.high <= 1
+    assert isnan(tested.low)
+    assert isnan(tested.high)
+
+
+def test_enough_pairs_give_a_rank_correlation_an_interval():
+    x = np.arange(FEWEST)
+    tested = spearman(x, [*x[1:], -1], 0.95, 500, 0)
+    assert -1 <= tested.low < tested.value < tested.high <= 1
+    assert isnan(spearman(x[1:], x[1:] ** 2, 0.95, 500, 0).low)
 
 
 def test_the_p_of_a_perfect_order_counts_the_orders():

@@ -180,7 +180,8 @@ def test_greediness_is_the_absolute_value_of_the_mean():
     row = greediness(runs)[0]
     assert (row["n"], row["failed"]) == (3, 1)
     assert row[["d_util", "abs_d_util", "d_speed"]].tolist() == pytest.approx([-0.1, 0.1, 2])
-    assert -0.31 < row["d_util_low"] < -0.1 < row["d_util_high"] < 0.11
+    half = 4.302653 * 0.2 / 3**0.5  # Student's: few models are not resampled
+    assert row[["d_util_low", "d_util_high"]].tolist() == pytest.approx([-0.1 - half, -0.1 + half])
     assert (row["published_d_util"], row["published_abs_d_util"]) == (-0.1, 0.1)
 
 

@@ -32,6 +32,7 @@ HOW = (
     " numbers and no verdict on them."
 )
 ONE_RUN = "one run has no interval"
+NO_INTERVAL = "there is no interval: too few runs, or no spread among them"
 
 Bounds = tuple[float, float]
 Tables = Mapping[str, pd.DataFrame]
@@ -232,7 +233,8 @@ class Closer(Check):
                 NOT_TESTED, words, _why_no_value(row if pd.isna(value) else other, self.n)
             )
         if pd.isna([low, high, *bounds]).any():
-            return Finding(INCONCLUSIVE, words, ONE_RUN)
+            bare = row if pd.isna([low, high]).any() else other
+            return Finding(INCONCLUSIVE, words, _why_no_interval(bare, self.n))
         nearest, farthest = _magnitudes((low, high))
         other_nearest, other_farthest = _magnitudes((bounds[0], bounds[1]))
         if farthest < other_nearest:
@@ -271,7 +273,9 @@ class Verdicts(Check):
             return Finding(HOLDS, words)
         if own == "different":
             return Finding(FAILS, words)
-        reason = "the interval allows both" if own == "inconclusive" else ONE_RUN
+        reason = (
+            "the interval allows both" if own == "inconclusive" else _why_no_interval(row, self.n)
+        )
         return Finding(INCONCLUSIVE, words, reason)
 
 
@@ -463,7 +467,7 @@ def _why_no_value(row: Any, n: str) -> str:
 
 
 def _why_no_interval(row: Any, n: str) -> str:
-    return ONE_RUN if row.get(n, 0) <= 1 else "the table gives no interval"
+    return ONE_RUN if row.get(n, 0) <= 1 else NO_INTERVAL
 
 
 def _interval(value: float, bounds: Bounds, unit: str) -> str:

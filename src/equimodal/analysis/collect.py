@@ -4,20 +4,20 @@ Modalities appear as the paper's m0 and m1 (the first and second branch), so tha
 sets fit one table; the columns `m0` and `m1` say which they are. All accuracies are shares of 1.
 """
 
-import json
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
+from pydantic import ValidationError
 
 from equimodal.errors import UserError
 from equimodal.metrics.utilization import accuracy, utilization_rate
-from equimodal.spec import RunSpec, read_spec
+from equimodal.spec import RunSpec, Section, read_spec
 
 MEASURES = (
     *("validation_accuracy", "accuracy", "accuracy_m0", "accuracy_m1", "m0", "m1"),
@@ -92,6 +92,19 @@ def collect(
     }
 
 
+class _Outcome(Section):
+    """How a run ended, as outcome.json says it."""
+
+    status: Literal["finished", "failed"]
+    reason: str | None
+    steps: int
+    epochs: int
+    reached_perfect: bool
+    best_epoch: int | None
+    left_behind: str | None
+    parameters_below: dict[str, float]
+
+
 @dataclass(frozen=True)
 class _Run:
     """What a run folder adds to the tables."""
@@ -119,21 +132,25 @@ def _read_run(settings: Mapping[str, Any], wanted: RunSpec, folder: Path) -> _Ru
             f"{folder}/spec.json is of a run with other settings ({', '.join(differing)}); train the"
             " run again"
         )
-    outcome = _read_json(folder / "outcome.json")
+    outcome = _read_outcome(folder / "outcome.json")
     names = {m: f"m{i}" for i, m in enumerate(wanted.modalities)}
     # Times always differ; the benchmark files of the workflow keep them.
     history = _read_history(folder / "history.csv").drop(columns="seconds", errors="ignore")
     history.columns = [_rename(c, names) for c in history.columns]
     accuracies = _accuracies(folder / "logits.npz", names)
+    if outcome.status == "finished" and ("regular", "fused") not in accuracies:
+        raise UserError(f"{folder}/logits.npz is of a run that failed; evaluate the run again")
+    if outcome.left_behind:
+        mode = _rename(outcome.left_behind, names)
+        accuracies |= {("left_behind", o): a for (e, o), a in accuracies.items() if e == mode}
     try:
-        if left_behind := outcome.pop("left_behind"):
-            mode = _rename(left_behind, names)
-            alias = {("left_behind", o): a for (e, o), a in accuracies.items() if e == mode}
-            accuracies |= alias
-        below = {f"below_{t}": share for t, share in outcome.pop("parameters_below").items()}
-        chosen = _at_chosen_epoch(history, outcome["best_epoch"])
+        chosen = _at_chosen_epoch(history, outcome.best_epoch)
     except KeyError as error:
-        raise UserError(f"{folder}: {error} is missing in it; train the run again") from None
+        raise UserError(
+            f"{folder}/history.csv is damaged (it has no {error}); train the run again"
+        ) from None
+    ended = outcome.model_dump(exclude={"left_behind", "parameters_below"})
+    below = {f"below_{t}": share for t, share in outcome.parameters_below.items()}
     name = settings["run"]
     diagram = (
         wanted.policy == "guided"
@@ -141,7 +158,7 @@ def _read_run(settings: Mapping[str, Any], wanted: RunSpec, folder: Path) -> _Ru
         and "table1" in str(settings["experiments"]).split()
     )
     return _Run(
-        row=outcome | below | chosen | _utilization(accuracies, list(names.values())),
+        row=ended | below | chosen | _utilization(accuracies, list(names.values())),
         evaluations=pd.DataFrame(
             [
                 {"run": name, "evaluation": e, "output": o, "accuracy": a}
@@ -159,20 +176,20 @@ def _differing(found: RunSpec, wanted: RunSpec) -> list[str]:
 
 
 def _steps(run: str, folder: Path, history: pd.DataFrame, outputs: list[str]) -> pd.DataFrame:
-    try:
-        with np.load(folder / "steps.npz") as arrays:
-            modes, speeds = arrays["modes"], arrays["speeds"]
-    except FileNotFoundError:
-        raise UserError(f"{folder}/steps.npz is missing; train the run again") from None
-    except (OSError, ValueError, KeyError, BadZipFile) as error:
-        raise UserError(f"{folder}/steps.npz is damaged ({error}); train the run again") from None
-    step = np.arange(1, len(modes) + 1)
+    arrays = _read_arrays(folder / "steps.npz", "train")
     names = np.array([*(f"rebalance_{m}" for m in outputs), "regular"])  # -1 is the last
-    ends = history["steps"] if "steps" in history else pd.Series(dtype=int)  # none: failed at once
-    epochs = np.searchsorted(ends.to_numpy(), step) + 1
-    table = pd.DataFrame({"run": run, "step": step, "epoch": epochs, "mode": names[modes]})
-    measured = {f"speed_{m}": speeds[:, i] for i, m in enumerate(outputs)}
-    return table.assign(**{name: np.round(s.astype(float), 5) for name, s in measured.items()})
+    try:
+        modes, speeds = names[arrays["modes"]], arrays["speeds"].astype(float)
+        step = np.arange(1, len(modes) + 1)
+        ends = history["steps"].to_numpy() if len(history) else []  # none: failed at once
+        table = pd.DataFrame(
+            {"run": run, "step": step, "epoch": np.searchsorted(ends, step) + 1, "mode": modes}
+        )
+        return table.assign(**{f"speed_{m}": speeds[:, i].round(5) for i, m in enumerate(outputs)})
+    except (KeyError, ValueError, IndexError) as error:
+        raise UserError(
+            f"{folder}/steps.npz or history.csv is damaged ({error!r}); train the run again"
+        ) from None
 
 
 def _with_measures(runs: pd.DataFrame) -> pd.DataFrame:
@@ -193,20 +210,17 @@ def _rename(column: str, names: Mapping[str, str]) -> str:
 
 def _accuracies(path: Path, names: Mapping[str, str]) -> dict[tuple[str, str], float]:
     """Accuracy of every output under every way of evaluating: (evaluation, output) -> share of 1."""
-    try:
-        with path.open("rb") as file, np.load(file) as bank:
-            arrays = {key: bank[key] for key in bank.files}
-    except FileNotFoundError:
-        raise UserError(f"{path} is missing; evaluate the run first") from None
-    except (OSError, ValueError, EOFError, BadZipFile) as error:
-        raise UserError(f"{path} is damaged ({error}); evaluate the run again") from None
-    labels = arrays["labels"]
+    arrays = _read_arrays(path, "evaluate")
     accuracies = {}
-    for evaluation in dict.fromkeys(key.split("/")[0] for key in arrays if "/" in key):
-        logits = {o: arrays[f"{evaluation}/{m}"].astype(np.float64) for m, o in names.items()}
-        logits["fused"] = np.mean(list(logits.values()), axis=0)
-        for output, z in logits.items():
-            accuracies[_rename(evaluation, names), output] = accuracy(z, labels)
+    try:
+        labels = arrays["labels"]
+        for evaluation in dict.fromkeys(key.split("/")[0] for key in arrays if "/" in key):
+            logits = {o: arrays[f"{evaluation}/{m}"].astype(np.float64) for m, o in names.items()}
+            logits["fused"] = np.mean(list(logits.values()), axis=0)
+            for output, z in logits.items():
+                accuracies[_rename(evaluation, names), output] = accuracy(z, labels)
+    except (KeyError, ValueError) as error:
+        raise UserError(f"{path} is damaged ({error!r}); evaluate the run again") from None
     return accuracies
 
 
@@ -239,24 +253,43 @@ def _at_chosen_epoch(history: pd.DataFrame, epoch: int | None) -> dict[str, Any]
     return chosen
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def _read_outcome(path: Path) -> _Outcome:
     try:
-        return dict(json.loads(path.read_text()))
+        return _Outcome.model_validate_json(path.read_text(), strict=True)
     except FileNotFoundError:
         raise UserError(f"{path} is missing; train the run first") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        reason = f"{'.'.join(map(str, first['loc'])) or 'all of it'}: {first['msg']}"
+        raise UserError(f"{path} is damaged ({reason}); train the run again") from None
     except (OSError, ValueError) as error:
         raise UserError(f"{path} is damaged ({error}); train the run again") from None
 
 
 def _read_history(path: Path) -> pd.DataFrame:
     try:
-        return pd.read_csv(path)
+        history = pd.read_csv(path)
     except pd.errors.EmptyDataError:
         return pd.DataFrame({"epoch": []})  # the run failed in its first epoch
     except FileNotFoundError:
         raise UserError(f"{path} is missing; train the run first") from None
     except (OSError, ValueError) as error:
         raise UserError(f"{path} is damaged ({error}); train the run again") from None
+    numbers = history.drop(columns="next_mode", errors="ignore")
+    if len(history) and (words := list(numbers.select_dtypes(exclude="number"))):
+        raise UserError(f"{path} is damaged (no numbers in {words}); train the run again")
+    return history
+
+
+def _read_arrays(path: Path, verb: str) -> dict[str, np.ndarray]:
+    """Read an .npz file that a verb writes."""
+    try:
+        with path.open("rb") as file, np.load(file) as arrays:
+            return {key: arrays[key] for key in arrays.files}
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing; {verb} the run first") from None
+    except (OSError, ValueError, EOFError, BadZipFile, AttributeError) as error:
+        raise UserError(f"{path} is damaged ({error}); {verb} the run again") from None
 
 
 def lacking_columns(name: str, table: pd.DataFrame) -> list[str]:

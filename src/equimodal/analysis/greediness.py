@@ -6,7 +6,7 @@ import pandas as pd
 
 from equimodal.analysis.collect import of_experiment
 from equimodal.analysis.names import in_order
-from equimodal.analysis.statistics import NAN, bootstrap_mean, present, symmetry_p
+from equimodal.analysis.statistics import NAN, present, resampled_mean, symmetry_p
 from equimodal.params import Analysis
 
 CELL = ["dataset", "start", "inputs", "policy", "fidelity"]
@@ -20,7 +20,7 @@ COLUMNS = [
 def build(
     runs: pd.DataFrame, published_greediness: pd.DataFrame, settings: Analysis
 ) -> pd.DataFrame:
-    """Average d_util and d_speed over the models of each sweep, with bootstrap intervals.
+    """Average d_util and d_speed over the models of each sweep, with bootstrap intervals (Student's of few).
 
     `abs_d_util` is the greediness, |E[d_util]| (Sec. 4.2). `symmetry_p`: p of d_util being symmetric
     about 0 (Wilcoxon's signed-rank test), for the identical pair only, of which the paper says so
@@ -41,7 +41,7 @@ def _summarize(models: pd.DataFrame, settings: Analysis) -> dict[str, Any]:
     row: dict[str, Any] = {"n": len(present(models["d_util"]))}
     row["failed"] = int((models["status"] != "finished").sum())
     for measure in ("d_util", "d_speed"):
-        row |= bootstrap_mean(
+        row |= resampled_mean(
             models[measure], settings.confidence, settings.resamples, settings.seed
         ).named(measure)
     identical = (models["inputs"] == "identical").all()

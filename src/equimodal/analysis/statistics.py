@@ -1,8 +1,8 @@
 """Estimates, their intervals and tests: few numbers in, few out.
 
 Missing values (NaN) are left out everywhere. What the values can not give is NaN: an interval of one
-value, a correlation of two. Intervals are two-sided, of the `confidence` given (0.95, say); those of
-means of few seeds are Student's, those of many models come from resampling.
+value or of values without spread, a correlation of two. Intervals are two-sided, of the `confidence`
+given (0.95, say); those of means of few seeds are Student's, those of many models come from resampling.
 """
 
 from collections.abc import Sequence
@@ -14,6 +14,7 @@ from scipy import stats
 
 NAN = float("nan")
 PUBLISHED_RUNS = 3  # behind every mean and SD of the paper's Table 1
+FEWEST = 10  # values that are resampled: of fewer the interval hardly leaves the values and is too narrow
 
 Verdict = Literal["equivalent", "different", "inconclusive", ""]
 Values = Any  # whatever numpy takes for a one-dimensional array of numbers
@@ -54,23 +55,27 @@ def sample_sd(values: Values) -> float:
 
 
 def mean_t_interval(values: Values, confidence: float) -> Estimate:
-    """Return the mean and mean ± t(n - 1) * SD / sqrt(n) (Student's interval)."""
+    """Return the mean and mean ± t(n - 1) * SD / sqrt(n) (Student's interval).
+
+    Values without spread say nothing about how far off their mean is, and give no interval.
+    """
     x = present(values)
     if len(x) == 0:
         return Estimate(NAN, NAN, NAN)
     mean, n = float(x.mean()), len(x)
-    half = _t_quantile(confidence, n - 1) * sample_sd(x) / np.sqrt(n) if n > 1 else NAN
+    half = _t_quantile(confidence, n - 1) * sample_sd(x) / np.sqrt(n) if _spreads(x) else NAN
     return Estimate(mean, float(mean - half), float(mean + half))
 
 
-def bootstrap_mean(values: Values, confidence: float, resamples: int, seed: int) -> Estimate:
+def resampled_mean(values: Values, confidence: float, resamples: int, seed: int) -> Estimate:
     """Return the mean and the percentile interval of means of resamples (Efron 1979).
 
-    The same values, number of resamples and seed give the same interval.
+    Fewer than `FEWEST` values have Student's interval instead. The same values, number of resamples
+    and seed give the same interval.
     """
     x = present(values)
-    if len(x) < 2:
-        return Estimate(float(x[0]) if len(x) else NAN, NAN, NAN)
+    if len(x) < FEWEST or not _spreads(x):
+        return mean_t_interval(x, confidence)
     interval = stats.bootstrap(
         (x,),
         np.mean,
@@ -85,8 +90,8 @@ def bootstrap_mean(values: Values, confidence: float, resamples: int, seed: int)
 def paired_difference(ours: Values, other: Values, confidence: float) -> Tested:
     """Return the mean of `ours - other`, pair by pair, its t interval and the paired t-test's p.
 
-    A pair of which one is missing is left out. Without spread among the differences there is no t,
-    and p is NaN.
+    A pair of which one is missing is left out. Without spread among the differences there is no t:
+    interval and p are NaN.
     """
     x = present(np.asarray(ours, dtype=np.float64) - np.asarray(other, dtype=np.float64))
     mean, low, high = mean_t_interval(x, confidence)
@@ -110,9 +115,9 @@ def detectable_difference(sd: float, n: int, confidence: float, power: float) ->
     """Return the smallest mean difference that a paired t-test of `n` pairs finds.
 
     That is, finds with chance `power` at level `1 - confidence`, if the differences have the standard
-    deviation `sd`: by the noncentral t distribution (Cohen 1988).
+    deviation `sd`: by the noncentral t distribution (Cohen 1988). NaN of one pair or no spread.
     """
-    return _detectable_in_sd(n, confidence, power) * sd if n > 1 else NAN
+    return _detectable_in_sd(n, confidence, power) * sd if n > 1 and sd > 0 else NAN
 
 
 @cache
@@ -145,7 +150,7 @@ def difference_of_means(
         return Estimate(difference, NAN, NAN)
     v = sds**2 / n
     if v.sum() == 0:
-        return Estimate(difference, difference, difference)
+        return Estimate(difference, NAN, NAN)
     df = v.sum() ** 2 / (v**2 / (n - 1)).sum()
     half = float(_t_quantile(confidence, df) * np.sqrt(v.sum()))
     return Estimate(difference, difference - half, difference + half)
@@ -169,18 +174,21 @@ def spearman(x: Values, y: Values, confidence: float, resamples: int, seed: int)
     """Return Spearman's rank correlation, its bootstrap interval and a permutation test's p.
 
     The interval is the percentile interval over resampled pairs (resamples without spread give no
-    correlation and are left out); it has no width where the order is perfect. The test is exact where there are no more orders than `resamples`,
-    drawn at random otherwise, so that p is at least 2 / (resamples + 1). Fewer than three pairs, or
-    no spread in one of the two, give NaN.
+    correlation and are left out), of at least `FEWEST` pairs; it has no width where the order is
+    perfect. The test is exact where there are no more orders than `resamples`, drawn at random
+    otherwise, so that p is at least 2 / (resamples + 1). Fewer than three pairs, or no spread in one
+    of the two, give NaN.
     """
     pairs = np.column_stack([np.asarray(x, np.float64), np.asarray(y, np.float64)])
     a, b = pairs[~np.isnan(pairs).any(axis=1)].T
     if len(a) < 3 or not (_spreads(a) and _spreads(b)):
         return Tested(len(a), NAN, NAN, NAN, NAN)
     rng = np.random.default_rng(seed)
-    drawn = rng.integers(len(a), size=(resamples, len(a)))
-    resampled = _rank_correlation(a[drawn], b[drawn])
-    low, high = np.nanquantile(resampled, [(1 - confidence) / 2, (1 + confidence) / 2])
+    low = high = NAN
+    if len(a) >= FEWEST:
+        drawn = rng.integers(len(a), size=(resamples, len(a)))
+        resampled = _rank_correlation(a[drawn], b[drawn])
+        low, high = np.nanquantile(resampled, [(1 - confidence) / 2, (1 + confidence) / 2])
     test = stats.permutation_test(
         (a,),
         lambda order, axis: _rank_correlation(order, b, axis=axis),

@@ -24,7 +24,7 @@ class About:
 
 _STRIP = (
     "One dot is one model; within a row it lies higher the higher its learning rate. The diamond"
-    " below the dots is their mean with its bootstrap interval, the star above them the published"
+    " below the dots is their mean with its interval, the star above them the published"
     " mean. The interval of learning rates is ours: the paper's is not to be had."
 )
 
