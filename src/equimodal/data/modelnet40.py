@@ -196,6 +196,8 @@ def prepare(raw: Path, out: Path, settings: dict[str, Any], *, processes: int = 
             others from being prepared.
     """
     require_writable(out)
+    if settings["stand_in"] and not (raw / standin.MARKER).is_file():
+        raise UserError(f"{raw} has no stand-ins; run `equimodal fetch` with the scale first")
     source: SourceName = settings["source"]
     archive = find_raw(raw, source)
     classes, objects = _list_objects(archive, source, settings["views"])

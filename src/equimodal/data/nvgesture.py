@@ -277,6 +277,8 @@ def prepare(raw: Path, out: Path, settings: dict[str, Any], *, processes: int = 
     Raises:
         UserError: If a list or a video is missing, damaged or wrong, or the disk is full.
     """
+    if settings["stand_in"] and not (raw / nvgesture_standin.MARKER).is_file():
+        raise UserError(f"{raw} has no stand-in; run `equimodal fetch` with the scale first")
     lists = _lists(raw, settings["list_version"])
     clips = {part: read_list(path) for part, path in lists.items()}
     _report_mismatched(clips)
