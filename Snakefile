@@ -1,6 +1,4 @@
 # Reproduce every table and figure: `snakemake --cores all`. The rules, in the order of the data.
-import sys
-
 from snakemake.utils import min_version
 
 min_version("9.0")
@@ -10,10 +8,6 @@ include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/report.smk"
-
-
-if workflow.is_main_process:
-    print(networks_by_experiment(), file=sys.stderr)
 
 
 report: "workflow/report/workflow.rst"
@@ -29,7 +23,7 @@ rule all:
         f"results/{SCALE}/report.html",
         f"results/{SCALE}/provenance.html",
     message:
-        "Every table, every figure and the report."
+        f"Every table, every figure and the report, from {how_many()}."
 
 
 rule products:
@@ -44,4 +38,4 @@ rule runs:
     input:
         BANKS,
     message:
-        "Every trained and evaluated network, and nothing drawn from it."
+        f"Trained and evaluated, and nothing drawn from them, {how_many()}."

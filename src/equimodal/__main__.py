@@ -285,8 +285,9 @@ def report(params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> None:
 
 @app.command()
 def show(params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> None:
-    """Print Table 1, what the claims came to, and where the report is; status 1 if runs are missing."""
+    """Print Table 1, what the claims came to, where the report is; status 1 if results are missing."""
     from equimodal.analysis.collect import failures
+    from equimodal.report.sources import gaps
 
     settings = load_params(params, scale)
     folder = layout.tables(settings.scale)
@@ -300,9 +301,11 @@ def show(params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> None:
     print("Tables:  ", folder)
     print("Figures: ", layout.figures(settings.scale))
     runs = _read_table("runs", settings)
-    for sentence in failures(runs):
+    asked = {e: list(expand_runs(settings, e)) for e in settings.experiments}
+    missing = list(gaps(asked, runs))
+    for sentence in (*failures(runs), *missing):
         print(sentence, file=sys.stderr)
-    if (runs["status"] == "missing").any():
+    if missing:
         raise typer.Exit(1)
 
 

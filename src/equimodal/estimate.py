@@ -13,6 +13,7 @@ import pandas as pd
 
 from equimodal import layout
 from equimodal.datasets import ColoredMnist, DatasetSettings, ModelNet40, NVGesture
+from equimodal.errors import UserError
 from equimodal.params import Params, expand_runs
 from equimodal.report.costs import read_benchmark
 from equimodal.spec import RunSpec
@@ -157,7 +158,10 @@ def paces_from_benchmarks(settings: Params) -> dict[str, Pace]:
 
 
 def _steps(outcome: Path) -> float:
-    return float(json.loads(outcome.read_text())["steps"])
+    try:
+        return float(json.loads(outcome.read_text())["steps"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{outcome} is damaged ({error!r}); train the run again") from None
 
 
 def _pace(jobs: pd.DataFrame, scale: str) -> Pace:

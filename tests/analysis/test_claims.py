@@ -14,10 +14,8 @@ from equimodal.analysis.claims import (
     read_claims,
     tables_of,
 )
+from equimodal.analysis.collect import COLUMNS
 from tests.tables import made_up_tables
-
-COLUMNS = ["id", "claim", "where", "experiments", "table", "dataset", "verdict", "measured"]
-COLUMNS += ["evidence", "reason", "command"]
 
 AT = {"confidence": 0.95, "scale": "demo"}
 
@@ -47,7 +45,7 @@ def row(x, low, high, **others):
 
 def test_every_claim_of_the_paper_holds_by_tables_made_so():
     judged = judge_claims(read_claims(), made_up_tables(), limits={}, **AT)
-    assert list(judged) == COLUMNS
+    assert list(judged) == list(COLUMNS["claims"])
     assert set(judged["verdict"]) == {"holds"}, judged[judged["verdict"] != "holds"].to_string()
 
 
@@ -130,6 +128,22 @@ def test_one_row_of_several_that_contradicts_is_enough():
 def test_one_row_of_several_that_is_open_leaves_the_claim_open():
     check = interval({"above": 0}, rows={"method": ["random", "guided"]})
     assert verdict(check, [row(2, -1, 5, method="random"), row(2, 1, 3)]) == "inconclusive"
+
+
+def test_a_row_of_several_that_is_not_there_leaves_the_claim_open():
+    check = interval({"above": 0}, rows={"method": ["random", "guided"]})
+    (found,) = judged(check, [row(2, 1, 3)]).itertuples()
+    assert (found.verdict, found.evidence) == (
+        "inconclusive",
+        "guided: gain 2 (interval 1 to 3), n = 3",
+    )
+    assert found.reason == "the table t has no row of method random"
+
+
+def test_equal_values_have_no_interval_and_decide_nothing():
+    (found,) = judged(interval({"above": 0}), [row(0, np.nan, np.nan)]).itertuples()
+    assert found.verdict == "inconclusive"
+    assert found.reason == "there is no interval: too few runs, or no spread among them"
 
 
 def test_a_value_is_compared_with_the_published_one_without_its_sign():

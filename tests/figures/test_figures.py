@@ -151,7 +151,7 @@ def test_a_caption_says_what_is_shown_and_what_the_paper_says(figure):
     assert about.shows in about.caption
 
 
-@pytest.mark.parametrize("figure", [f for f in FIGURES if f != "learning_curves"])
+@pytest.mark.parametrize("figure", FIGURES)
 def test_a_figure_of_nothing_says_so(figure, nothing):
     assert said("Nothing to show", words(figure, nothing))
 
@@ -330,8 +330,12 @@ def test_prediction_has_a_mark_a_model_filled_if_distinct(inputs):
     )
 
 
-def test_learning_curves_of_no_run_are_empty_axes(nothing):
-    assert said("vanilla (0 seeds)", words("learning_curves", nothing))
+def test_learning_curves_say_that_all_runs_failed():
+    runs = study()["runs"]
+    failed = with_runs(fail(runs, runs["experiments"] == "table1"))
+    assert said(
+        "All 12 runs of table1 on Colored-and-gray-MNIST failed", words("learning_curves", failed)
+    )
 
 
 def test_learning_curves_are_in_percent_one_line_a_seed(inputs):

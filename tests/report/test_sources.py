@@ -6,6 +6,8 @@ from typer.testing import CliRunner
 from equimodal import layout
 from equimodal.__main__ import app
 from equimodal.analysis import TABLES
+from equimodal.analysis.collect import COLUMNS
+from equimodal.errors import UserError
 from equimodal.figures import FIGURES
 from equimodal.params import expand_runs
 from equimodal.report import Item
@@ -108,6 +110,44 @@ def test_an_experiment_of_which_all_runs_failed_is_a_gap(results):
     names = expand_runs(results.load(), "table1")
     write_runs(results, failed=names)
     assert f"All {len(names)} runs of table1 failed" in gathered(results).missing[0]
+
+
+def test_claims_and_runs_of_another_version_are_missing_and_the_report_is_written(results):
+    for name in ("runs", "claims"):
+        write_table(name, pd.DataFrame({"method": ["guided"]}))
+    done = CliRunner().invoke(app, ["report"])
+    assert done.exit_code == 1
+    for name, column in (("runs", "status"), ("claims", "verdict")):
+        (sentence,) = {s for s in done.stderr.splitlines() if f"{name}.csv lacks the col" in s}
+        assert column in sentence
+    assert "No claim was judged" in layout.report("tiny").read_text()
+
+
+def write_table1_for_readers():
+    (layout.tables("tiny") / "table1.md").write_text("# Table 1\n")
+
+
+def write_whole_runs(results, **changes):
+    write_runs(results)
+    runs = pd.read_csv(layout.tables("tiny") / "runs.csv")
+    write_table("runs", runs.reindex(columns=COLUMNS["runs"]).assign(**changes))
+
+
+def test_the_last_verb_says_with_its_status_what_the_report_misses(results):
+    write_table1_for_readers()
+    write_whole_runs(results)
+    assert CliRunner().invoke(app, ["show"]).exit_code == 0
+    write_whole_runs(results, status="failed", reason="the loss became NaN")
+    done = CliRunner().invoke(app, ["show"])
+    assert done.exit_code == 1
+    assert "runs of table1 failed; see the failed runs for reasons." in done.stderr
+
+
+def test_the_last_verb_names_columns_that_its_tables_lack(results):
+    write_table1_for_readers()
+    write_table("claims", pd.DataFrame({"method": ["guided"]}))
+    with pytest.raises(UserError, match=r"claims\.csv lacks the columns .*verdict"):
+        CliRunner().invoke(app, ["show"], catch_exceptions=False)
 
 
 def test_a_damaged_table_is_missing_and_says_why(results):

@@ -201,13 +201,13 @@ def settings_of_raw(dataset):
     )
 
 
+def how_many():
+    """How many runs each experiment asks for, as text; one may belong to several."""
+    counts = {e: len(expand_runs(PARAMS, e)) for e in PARAMS.experiments}
+    each = ", ".join(f"{count} for {e}" for e, count in counts.items())
+    return f"{len(RUNS)} networks: {each}"
+
+
 def experiments():
     """Which runs each experiment asks for, as text."""
     return json.dumps({e: list(expand_runs(PARAMS, e)) for e in PARAMS.experiments})
-
-
-def networks_by_experiment():
-    """How many networks each experiment asks for; one may belong to several."""
-    asked = {e: len(expand_runs(PARAMS, e)) for e in PARAMS.experiments}
-    counts = ", ".join(f"{experiment} {count}" for experiment, count in asked.items())
-    return f"{SCALE} scale, {len(RUNS)} networks: {counts}"

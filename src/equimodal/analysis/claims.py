@@ -124,11 +124,23 @@ class Check(Section):
     def judge(self, given: Given) -> list[Finding]:
         """Say what each of the rows shows about the claim, for one data set."""
         found = _select(given, self.table, self.rows)
-        return [self.finding(row, given) for _, row in found.iterrows()]
+        return [self.finding(row, given) for _, row in found.iterrows()] + self._absent(found)
 
     def finding(self, row: Any, given: Given) -> Finding:
         """Say what one row shows."""
         raise NotImplementedError
+
+    def _absent(self, found: pd.DataFrame) -> list[Finding]:
+        """One finding for each row that the claim names and the table lacks."""
+        return [
+            Finding(
+                NOT_TESTED, "", f"the table {self.table} has no row of {column} {_plain(value)}"
+            )
+            for column, wanted in self.rows.items()
+            if isinstance(wanted, tuple)
+            for value in wanted
+            if value not in set(found[column])
+        ]
 
     def _decide(self, row: Any, value: float, bounds: Bounds, region: Region) -> Finding:
         words = self._words(row, value, bounds)
@@ -197,7 +209,8 @@ class Difference(Check):
         found = found.drop(index=other.name, errors="ignore")
         if found.empty:
             raise _NoDataError(f"the table {self.table} has only the row to compare with")
-        return [self._compare(row, other, given) for _, row in found.iterrows()]
+        findings = [self._compare(row, other, given) for _, row in found.iterrows()]
+        return findings + self._absent(found)
 
     def _compare(self, row: Any, other: Any, given: Given) -> Finding:
         ours, theirs = (
@@ -408,7 +421,7 @@ def _judge(check: Check, given: Given) -> Finding:
     else:
         verdict = INCONCLUSIVE
     reasons = dict.fromkeys(f.reason for f in found if f.reason and verdict != FAILS)
-    return Finding(verdict, "; ".join(f.evidence for f in found), "; ".join(reasons))
+    return Finding(verdict, "; ".join(f.evidence for f in found if f.evidence), "; ".join(reasons))
 
 
 def _as_filter(data: str, fidelity: str) -> dict[str, str]:

@@ -25,7 +25,7 @@ MEASURES = (
     *("u_m1_given_m0", "u_m0_given_m1", "d_util", "s_m1_given_m0", "s_m0_given_m1", "d_speed"),
 )
 STEPS = ("run", "step", "epoch", "mode", "speed_m0", "speed_m1")
-COLUMNS = {  # that later verbs count on; the others depend on the runs
+COLUMNS = {  # of tables, that later verbs count on; the others depend on the runs
     "runs": (
         *("run", "experiments", "dataset", "inputs", "policy", "fidelity", "start"),
         *("learning_rate", "l1", "tolerance", "window", "seed", "method", "reported"),
@@ -34,6 +34,10 @@ COLUMNS = {  # that later verbs count on; the others depend on the runs
     "evaluations": ("run", "evaluation", "output", "accuracy"),
     "histories": ("run", "epoch"),
     "steps": STEPS,
+    "claims": (
+        *("id", "claim", "where", "experiments", "table", "dataset"),
+        *("verdict", "measured", "evidence", "reason", "command"),
+    ),
 }
 SETTINGS = ("dataset", "inputs", "policy", "fidelity", "start", "learning_rate", "l1", "seed")
 

@@ -5,10 +5,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from equimodal.analysis.collect import of_experiment
+from equimodal.figures.parts import PRESET, finished, saying, why_empty
 from equimodal.figures.style import BLUE, GRAY, ORANGE, new_figure
 
 METHODS = {"vanilla": "vanilla", "rubi": "RUBi", "random": "random", "guided": "guided"}
-PRESET = "paper"
 BRANCHES = {"m0": ORANGE, "m1": BLUE}
 
 
@@ -22,11 +22,13 @@ def draw(runs: pd.DataFrame, histories: pd.DataFrame) -> Figure:
     It should show the gray branch losing its accuracy in vanilla training and keeping it where steps
     are re-balanced.
     """
+    multimodal = of_experiment(runs, "table1").query(
+        f"dataset == 'colored_mnist' and inputs == 'distinct' and fidelity == '{PRESET}'"
+    )
+    if finished(multimodal).empty:
+        return saying(why_empty(multimodal, "table1", "colored_mnist"))
     figure = new_figure(9, 4.6)
     axes = figure.subplots(2, len(METHODS), sharex=True, sharey="row", squeeze=False)
-    multimodal = of_experiment(runs, "table1").query(
-        "dataset == 'colored_mnist' and inputs == 'distinct' and fidelity == @PRESET"
-    )
     for column, policy in enumerate(METHODS):
         names = multimodal.loc[multimodal["policy"] == policy, "run"]
         chosen = histories[histories["run"].isin(names)]
@@ -35,7 +37,7 @@ def draw(runs: pd.DataFrame, histories: pd.DataFrame) -> Figure:
         axes[1, column].set_xlabel("epoch")
     axes[0, 0].set(ylabel="test accuracy (%)", ylim=(0, 101))
     axes[1, 0].set_ylabel("conditional learning\nspeed (log$_{10}$ units)")
-    labels = multimodal[["m0", "m1"]].drop_duplicates().iloc[0] if len(multimodal) else BRANCHES
+    labels = multimodal[["m0", "m1"]].drop_duplicates().iloc[0]
     for row, last in ((0, r"prediction $\hat{y}$"), (1, None)):
         for (branch, color), other in zip(BRANCHES.items(), ("m1", "m0"), strict=True):
             name = f"branch {labels[branch]}"

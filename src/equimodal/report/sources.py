@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 import pandas as pd
 
 from equimodal import layout
-from equimodal.analysis.collect import of_experiment
+from equimodal.analysis.collect import COLUMNS, of_experiment
 from equimodal.params import Params, expand_runs
 from equimodal.report import Item
 from equimodal.report.costs import costs
@@ -18,6 +18,7 @@ from equimodal.report.page import Data, Figure, Report, Table
 
 PACKAGES = ("equimodal", "torch", "torchvision", "numpy", "pandas", "scipy", "snakemake")
 NAMED = 3  # missing runs that a sentence names
+OF_RUNS = ("run", "experiments", "status", "reason")  # columns of runs.csv that are read here
 
 
 def gather(
@@ -33,12 +34,12 @@ def gather(
     """
     asked = {e: list(expand_runs(settings, e)) for e in settings.experiments}
     every = expand_runs(settings)
-    runs, no_runs = _read_table("runs", settings.scale, "equimodal collect")
-    claims, no_claims = _read_table("claims", settings.scale, "equimodal claims")
+    runs, no_runs = _read_table("runs", settings.scale, "equimodal collect", OF_RUNS)
+    claims, no_claims = _read_table("claims", settings.scale, "equimodal claims", COLUMNS["claims"])
     shown = [_table(item, settings.scale) for item in (table1, *tables)]
     drawn = [_figure(item, settings.scale) for item in figures]
     missing = [no_runs, no_claims, *(t.missing for t in shown), *(f.missing for f in drawn)]
-    missing += [*_gaps(asked, runs)] if runs is not None else []
+    missing += [*gaps(asked, runs)] if runs is not None else []
     return Report(
         scale=settings.scale,
         note=settings.note,
@@ -82,15 +83,21 @@ def _table(item: Item, scale: str) -> Table:
     return Table(item, *_read_table(item.name, scale, item.command))
 
 
-def _read_table(name: str, scale: str, command: str) -> tuple[pd.DataFrame | None, str]:
-    """The table, or None and why there is none."""
+def _read_table(
+    name: str, scale: str, command: str, columns: Collection[str] = ()
+) -> tuple[pd.DataFrame | None, str]:
+    """The table, or None and why there is none; it has to have the columns."""
     path = layout.tables(scale) / f"{name}.csv"
     try:
-        return pd.read_csv(path), ""
+        table = pd.read_csv(path)
     except FileNotFoundError:
         return None, f"{path} is missing; run {command}."
     except (OSError, ValueError) as error:
         return None, f"{path} is damaged ({error}); run {command} again."
+    if lacking := [c for c in columns if c not in table]:
+        why = f"{path} lacks the columns {lacking}: another version wrote it; run {command} again."
+        return None, why
+    return table, ""
 
 
 def _figure(item: Item, scale: str) -> Figure:
@@ -109,10 +116,10 @@ def _data(name: str, settings: Params) -> Data:
 
 
 def _failed(runs: pd.DataFrame) -> pd.DataFrame:
-    return runs.loc[runs["status"] != "finished", ["run", "experiments", "status", "reason"]]
+    return runs.loc[runs["status"] != "finished", [*OF_RUNS]]
 
 
-def _gaps(asked: Mapping[str, Collection[str]], runs: pd.DataFrame) -> Iterator[str]:
+def gaps(asked: Mapping[str, Collection[str]], runs: pd.DataFrame) -> Iterator[str]:
     """Say of each experiment which runs have no results, and if all of them failed."""
     there = set(runs.loc[runs["status"] != "missing", "run"])
     for experiment, names in asked.items():
