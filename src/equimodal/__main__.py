@@ -120,6 +120,7 @@ def train(
                 spec,
                 data=layout.prepared(settings.scale, spec.dataset),
                 out=layout.run(settings.scale, spec.name),
+                model=layout.model(settings.scale, spec.name),
                 scratch=layout.scratch(settings.scale),
                 device=device,
                 report=report,
@@ -141,6 +142,7 @@ def evaluate(
     for spec in specs:
         evaluate_run(
             layout.run(settings.scale, spec.name),
+            model=layout.model(settings.scale, spec.name),
             data=layout.prepared(settings.scale, spec.dataset),
             out=layout.bank(settings.scale, spec.name),
             device=device,
@@ -155,8 +157,9 @@ def collect(params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> None:
     settings = load_params(params, scale)
     specs = expand_runs(settings)
     folders = {name: layout.run(settings.scale, name) for name in specs}
+    banks = {name: layout.bank(settings.scale, name) for name in specs}
     asked = {e: set(expand_runs(settings, e)) for e in settings.experiments}
-    tables = analysis.collect(specs, folders, asked)
+    tables = analysis.collect(specs, folders, banks, asked)
     for name, table in tables.items():
         _write_table(table, layout.tables(settings.scale) / f"{name}.csv")
     print(*analysis.failures(tables["runs"]), sep="\n", end="", file=sys.stderr)

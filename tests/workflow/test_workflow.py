@@ -350,7 +350,7 @@ def test_a_file_in_place_of_the_results_is_one_message(fresh):
 
 def test_a_run_that_nothing_asks_for_is_refused_by_name(fresh):
     run = GUIDED.replace("seed0", "seed7")
-    refused = fresh.snakemake("--dry-run", f"results/tiny/runs/{run}/logits.npz")
+    refused = fresh.snakemake("--dry-run", f"results/tiny/banks/{run}.npz")
     assert refused.returncode == 1
     assert f"asks for the run {run}; `equimodal runs` lists them" in refused.stdout
 

@@ -32,7 +32,7 @@ except UserError as error:
 
 SCALE = PARAMS.scale
 RUNS = expand_runs(PARAMS)
-BANKS = collect("results/{scale}/runs/{run}/logits.npz", scale=SCALE, run=RUNS)
+BANKS = collect("results/{scale}/banks/{run}.npz", scale=SCALE, run=RUNS)
 USED = sorted({spec.dataset for spec in RUNS.values()})  # data sets
 DATA_MODULES = {
     name: import_module(f"equimodal.data.{dataset.kind}")
