@@ -50,6 +50,25 @@ def runs(
 
 
 @app.command()
+def prune(
+    params: ParamsFile = DEFAULT_PARAMS,
+    scale: Scale = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say which.")] = False,
+) -> None:
+    """Remove the results of runs that params.yaml no longer asks for, and nothing else."""
+    from equimodal.prune import files_of_other_runs, remove
+
+    settings = load_params(params, scale)
+    others = files_of_other_runs(settings.scale, expand_runs(settings))
+    for name, files in others.items():
+        print(f"{'Would remove' if dry_run else 'Removed'} {name}")
+        if not dry_run:
+            remove(files)
+    if not others:
+        print("No run is left that the settings do not ask for.")
+
+
+@app.command()
 def fetch(dataset: Raw, params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> None:
     """Bring the raw files of a data set, or the weights `kinetics`, verified by checksum."""
     settings = load_params(params, scale)

@@ -355,6 +355,19 @@ def test_a_run_that_nothing_asks_for_is_refused_by_name(fresh):
     assert f"asks for the run {run}; `equimodal runs` lists them" in refused.stdout
 
 
+def test_the_stages_of_a_data_set_can_be_asked_for_by_name(fresh):
+    trained = fresh.to_do("trained_nvgesture")
+    assert trained == {
+        *("Fetch nvgesture.", "Prepare nvgesture.", f"Train {DONOR}.", f"Train {PRETRAINED}."),
+        "All networks on nvgesture are trained.",
+    }
+    evaluated = fresh.to_do("evaluated_nvgesture")
+    assert evaluated - trained == {
+        *(f"Evaluate {run}." for run in (DONOR, PRETRAINED)),
+        "All networks on nvgesture are evaluated.",
+    }
+
+
 def test_the_paper_s_runs_are_listed_without_being_made(fresh):
     listed = fresh.snakemake("--dry-run", "runs", "--config", "scale=paper")
     assert listed.returncode == 0

@@ -120,6 +120,12 @@ def prepared_files(dataset):
     ]
 
 
+def files_of_runs(pattern, dataset):
+    """A file of each run on a data set."""
+    runs = [run for run, spec in RUNS.items() if spec.dataset == dataset]
+    return collect(f"results/{SCALE}/{pattern}", run=runs)
+
+
 def weights_of_run(wildcards):
     """The file of weights that a run starts from, if it does; another run of ours may make it."""
     return spec_of(wildcards).pretrained or []

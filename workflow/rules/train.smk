@@ -1,3 +1,23 @@
+# Stages that can be asked for by name: all runs of a data set.
+for dataset in USED:
+
+    rule:
+        name:
+            f"trained_{dataset}"
+        input:
+            files_of_runs("models/{run}.pt", dataset),
+        message:
+            f"All networks on {dataset} are trained."
+
+    rule:
+        name:
+            f"evaluated_{dataset}"
+        input:
+            files_of_runs("banks/{run}.npz", dataset),
+        message:
+            f"All networks on {dataset} are evaluated."
+
+
 rule train:
     input:
         data=prepared_of_run,
