@@ -66,7 +66,8 @@ def _runs_and_examples(project):
             {"isolated": (4, 4, 3)[:count]} if count > 1 else {}
         )
         speeds = (0.1, 0.2, 0.3)[:count] if count > 1 else ()
-        write_run(layout.run("tiny", name), spec, right, speeds=speeds)
+        bank = layout.bank("tiny", name)
+        write_run(layout.run("tiny", name), spec, right, bank=bank, speeds=speeds)
     shapes = {
         "colored_mnist": {"color": (10, 4, 4, 3), "gray": (10, 4, 4, 1)},
         "modelnet40": {"view0": (2, 4, 4, 1), "view6": (2, 4, 4, 1)},

@@ -381,7 +381,7 @@ def test_runs_that_start_from_weights_are_runs_of_their_own(project):
     runs = expand_runs(project.load(), "table1")
     name = "nvgesture/color/vanilla/paper/lr0.01{}/seed0"
     assert runs[name.format("")].pretrained is None
-    assert runs[name.format("-pretrained")].pretrained.endswith("seed0/model.pt")
+    assert runs[name.format("-pretrained")].pretrained.endswith("seed0.pt")
 
 
 def test_runs_are_left_out_by_patterns_of_their_names(project):

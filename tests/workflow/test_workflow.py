@@ -350,9 +350,22 @@ def test_a_file_in_place_of_the_results_is_one_message(fresh):
 
 def test_a_run_that_nothing_asks_for_is_refused_by_name(fresh):
     run = GUIDED.replace("seed0", "seed7")
-    refused = fresh.snakemake("--dry-run", f"results/tiny/runs/{run}/logits.npz")
+    refused = fresh.snakemake("--dry-run", f"results/tiny/banks/{run}.npz")
     assert refused.returncode == 1
     assert f"asks for the run {run}; `equimodal runs` lists them" in refused.stdout
+
+
+def test_the_stages_of_a_data_set_can_be_asked_for_by_name(fresh):
+    trained = fresh.to_do("trained_nvgesture")
+    assert trained == {
+        *("Fetch nvgesture.", "Prepare nvgesture.", f"Train {DONOR}.", f"Train {PRETRAINED}."),
+        "All networks on nvgesture are trained.",
+    }
+    evaluated = fresh.to_do("evaluated_nvgesture")
+    assert evaluated - trained == {
+        *(f"Evaluate {run}." for run in (DONOR, PRETRAINED)),
+        "All networks on nvgesture are evaluated.",
+    }
 
 
 def test_the_paper_s_runs_are_listed_without_being_made(fresh):
