@@ -66,7 +66,7 @@ def test_the_mean_of_few_models_has_student_s_interval():
     few = [0.0, 0.1, 0.3]
     assert resampled_mean(few, 0.95, 200, 0) == mean_t_interval(few, 0.95)
     assert mean_t_interval(few, 0.95).low < 0
-    assert f"; fewer than {FEWEST} models have " in TABLES["greediness"].caption
+    assert f"; fewer than {FEWEST} models have Student's)" in TABLES["greediness"].caption
 
 
 def test_the_bootstrap_of_many_values_agrees_with_the_t_interval():

@@ -78,6 +78,17 @@ def test_every_table_can_be_made_of_a_whole_study(made_up, name):
     assert "nan" not in text[".md"]
 
 
+def test_what_is_said_below_a_table_is_said_in_latex_too(made_up):
+    table = build_from("l1_trends", made_up)
+    text = render("l1_trends", table, ["50 % of a_b failed: ~/x^2."], SETTINGS)[".tex"]
+    *_, note, end = text.splitlines()
+    assert note == (
+        r"\par\footnotesize 50 \% of a\_b failed: \textasciitilde{}/x\textasciicircum{}2."
+    )
+    assert end == r"\end{table}"
+    assert text.startswith("% \\usepackage{booktabs}\n\\begin{table}\n")
+
+
 @pytest.mark.parametrize("name", TABLES)
 def test_a_study_without_runs_gives_a_header_and_a_sentence(made_up, name):
     nothing = {n: t.head(0) for n, t in made_up.items()}

@@ -72,10 +72,11 @@ class Checkout(Project):
         return ended.stdout
 
     def to_do(self, *targets: str) -> set[str]:
-        """The messages of the jobs that a dry run lists."""
+        """The messages of the jobs that a dry run lists, without the number of networks."""
         ended = self.snakemake("--dry-run", *targets)
         assert ended.returncode == 0, ended.stdout
-        jobs = set(re.findall(r"^Job \d+: (.*)$", ended.stdout, re.MULTILINE))
+        messages = re.findall(r"^Job \d+: (.*)$", ended.stdout, re.MULTILINE)
+        jobs = {re.sub(r", from \d+ networks: .*", ".", message) for message in messages}
         assert bool(jobs) != ("Nothing to be done" in ended.stdout)
         return jobs
 

@@ -31,9 +31,11 @@ _AGAINST = (
     " Published: Table 1 of the paper, mean ± SD of three runs. Difference: ours less published, percentage"
     " points, with Welch's {confidence:.0%} interval"
 )
-_BOOTSTRAP = "in brackets the {confidence:.0%} bootstrap interval ({resamples} resamples)"
-_FEW = "; fewer than 10 models have "  # FEWEST of statistics, which takes a second to load
-_RANK = "Spearman's rank correlation, " + _BOOTSTRAP + _FEW + "none, and p of a permutation test"
+_BOOTSTRAP = (  # the ten: FEWEST of statistics, which takes a second to load
+    "in brackets the {confidence:.0%} bootstrap interval ({resamples} resamples; fewer than 10 models have "
+)
+_STUDENT, _NONE = _BOOTSTRAP + "Student's)", _BOOTSTRAP + "none)"
+_RANK = "Spearman's rank correlation, " + _NONE + ", and p of a permutation test"
 
 TABLES = {
     "table1": Table(
@@ -77,9 +79,8 @@ TABLES = {
         experiments=("sweep", "sweep_balanced"),
         caption="Means over the models of the sweeps of d_util = u(m1|m0) - u(m0|m1) and d_speed = s(m1|m0) -"
         " s(m0|m1) (log10 units), "
-        + _BOOTSTRAP
-        + _FEW
-        + "Student's, models that share a rate count as independent; abs_d_util: the greediness |E[d_util]|; symmetry_p: p of"
+        + _STUDENT
+        + ", models that share a rate taken as independent; abs_d_util: the greediness |E[d_util]|; symmetry_p: p of"
         " d_util being symmetric about 0 for two identical modalities (Wilcoxon's signed-rank test). Published:"
         " E[d_util] of Section 6.4 and its absolute value of Section 6.2, where the sign for"
         " Colored-and-gray-MNIST is not printed; for identical modalities the text says about 0. The paper's"
@@ -154,6 +155,6 @@ TABLES = {
         caption="Mean d_util of the vanilla models of the sweeps (distinct pair) if a branch gets, in place of the"
         " other modality's features, their mean over the training set (isolated, as in the paper), zeros, those of"
         " another example (permuted) or their mean over the class; spearman: rank correlation over models with"
-        " d_util under isolated, " + _BOOTSTRAP + _FEW + "none. The paper has the first way only.",
+        " d_util under isolated, " + _NONE + ". The paper has the first way only.",
     ),
 }

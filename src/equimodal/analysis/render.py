@@ -46,6 +46,7 @@ WORDS = {
 LATEX = str.maketrans(
     {c: f"\\{c}" for c in "&%$#_{}"}
     | {"|": r"\textbar{}", "<": r"\textless{}", ">": r"\textgreater{}"}
+    | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
 )
 
 
@@ -58,17 +59,21 @@ def render(
     """
     entry = TABLES[name]
     caption = entry.caption.format(**settings.model_dump())
+    notes = list(notes)
     shown = for_readers(table)
     return {
         ".csv": table.to_csv(index=False, float_format="%.6g", lineterminator="\n"),
         ".md": _markdown(entry, caption, table, shown, notes),
-        ".tex": shown.to_latex(
-            index=False,
-            escape=True,
-            caption=f"{entry.title.rstrip('?')}. {caption}".translate(LATEX),
-            label=f"tab:{name}",
-        ),
+        ".tex": _latex(f"{entry.title.rstrip('?')}. {caption}", f"tab:{name}", shown, notes),
     }
+
+
+def _latex(caption: str, label: str, shown: pd.DataFrame, notes: Iterable[str]) -> str:
+    """Write a table for LaTeX, with the notes below it."""
+    text = shown.to_latex(index=False, escape=True, caption=caption.translate(LATEX), label=label)
+    below = "".join(f"\\par\\footnotesize {note.translate(LATEX)}\n" for note in notes)
+    body, end, _ = text.rpartition("\\end{table}")
+    return f"% \\usepackage{{booktabs}}\n{body}{below}{end}\n"
 
 
 def for_readers(table: pd.DataFrame) -> pd.DataFrame:
