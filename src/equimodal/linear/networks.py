@@ -18,7 +18,7 @@ from numpy import ndarray
 
 from equimodal.errors import UserError
 from equimodal.linear.moments import Moments
-from equimodal.linear.theory import check_depth, joint_solution, norm, unimodal_solution
+from equimodal.linear.theory import check_depth, joint_solution, norm, shortest_solution
 
 # One array a layer, of shape (runs, branches, outputs, inputs); `branches` is 2 up to the fusion
 # (A, then B) and 1 after it. Inputs of unequal size are padded with inputs that are always 0.
@@ -169,8 +169,8 @@ def stability_limit(architecture: Architecture, moments: Moments) -> Float64[nda
     unbalanced start changes it somewhat; a run may be unstable slightly below the limit.
     """
     both = joint_solution(moments)
-    alone = unimodal_solution(moments), unimodal_solution(moments.swapped())
-    points = [both, (alone[0], 0 * both[1]), (0 * both[0], alone[1])]
+    a, b = shortest_solution(moments.a, moments.y_a), shortest_solution(moments.b, moments.y_b)
+    points = [both, (a, 0 * b), (0 * a, b)]
     if architecture.fusion == 1:
         points = points[:1]
     curvature = np.max([_curvature(architecture, moments.covariance, *p) for p in points], axis=0)

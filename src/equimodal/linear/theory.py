@@ -56,6 +56,13 @@ def unimodal_solution(moments: Moments) -> Float64[ndarray, "runs da"]:
     return np.linalg.solve(moments.a, moments.y_a[:, :, None])[:, :, 0]
 
 
+def shortest_solution(
+    sigma: Float64[ndarray, "runs d d"], s: Float64[ndarray, "runs d"]
+) -> Float64[ndarray, "runs d"]:
+    """Return the shortest w with w Sigma = s."""
+    return np.einsum("rj,rij->ri", s, np.linalg.pinv(sigma, rcond=SINGULAR, hermitian=True))
+
+
 def joint_solution(
     moments: Moments,
 ) -> tuple[Float64[ndarray, "runs da"], Float64[ndarray, "runs db"]]:
@@ -64,8 +71,7 @@ def joint_solution(
     With a singular Sigma it is the shortest of the minima, to which training from small weights
     comes near.
     """
-    sigma = np.linalg.pinv(moments.covariance, rcond=SINGULAR, hermitian=True)
-    w = np.einsum("rj,rij->ri", moments.cross, sigma)
+    w = shortest_solution(moments.covariance, moments.cross)
     size = moments.a.shape[1]
     return w[:, :size], w[:, size:]
 
