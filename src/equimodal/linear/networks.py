@@ -15,6 +15,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float64
 from numpy import ndarray
+from numpy.typing import ArrayLike
 
 from equimodal.errors import UserError
 from equimodal.linear.moments import Moments
@@ -53,7 +54,7 @@ class Architecture:
 
 
 def start(
-    architecture: Architecture, moments: Moments, init: Init, scale: float, seed: int
+    architecture: Architecture, moments: Moments, init: Init, scale: ArrayLike, seed: int
 ) -> Layers:
     """Draw the initial weights of one network a run.
 
@@ -64,27 +65,37 @@ def start(
             Gaussian, with the expected Frobenius norm `scale` for each matrix of a branch and
             sqrt(2) scale for each after the fusion, the authors' deep networks. `aligned`: the
             balanced rank-one start that the theory assumes, of exactly these norms, without chance.
-        scale: gamma, or u_0 in the theory; > 0.
+        scale: gamma, or u_0 in the theory; > 0. One for all runs or one each: of one seed, weights of
+            different scales have the same directions.
         seed: Of the draw.
     """
-    if scale <= 0:
-        raise UserError(f"the initial scale is {scale:g}; from 0 nothing is ever learned")
+    scales = np.broadcast_to(np.asarray(scale, float), len(moments))[:, None, None, None]
+    if not (scales > 0).all():
+        raise UserError(f"the initial scale is {scales.min():g}; from 0 nothing is ever learned")
     runs, inputs = len(moments), max(moments.a.shape[1], moments.b.shape[1])
     shapes = architecture.shapes(inputs)
-    norms = [scale if branches == 2 else np.sqrt(2) * scale for branches, _, _ in shapes]
+    norms = [1.0 if branches == 2 else 2**0.5 for branches, _, _ in shapes]
     if init == "aligned":
         layers = [np.zeros((runs, *shape)) for shape in shapes]
         for layer, size in zip(layers, norms, strict=True):
             layer[:, :, 0, 0] = size
+        if min(norm(moments.y_a).min(), norm(moments.y_b).min()) == 0:
+            raise UserError(
+                "a modality has no signal (s = 0), so there is nothing to align with; start with"
+                " frobenius or leave the run out"
+            )
         directions = [s / norm(s)[:, None] for s in (moments.y_a, moments.y_b)]
-        layers[0][:, :, 0] = scale * np.stack([_padded(d, inputs) for d in directions], axis=1)
-        return layers
+        layers[0][:, :, 0] = np.stack([_padded(d, inputs) for d in directions], axis=1)
+        return [scales * layer for layer in layers]
     rng = np.random.default_rng(seed)
     spread = {
-        "iid": [scale] * len(shapes),
+        "iid": [1.0] * len(shapes),
         "frobenius": [n / np.sqrt(o * i) for n, (_, o, i) in zip(norms, shapes, strict=True)],
     }[init]
-    layers = [s * rng.standard_normal((runs, *z)) for s, z in zip(spread, shapes, strict=True)]
+    layers = [
+        scales * s * rng.standard_normal((runs, *shape))
+        for s, shape in zip(spread, shapes, strict=True)
+    ]
     layers[0][:, 0, :, moments.a.shape[1] :] = 0
     layers[0][:, 1, :, moments.b.shape[1] :] = 0
     return layers

@@ -113,6 +113,22 @@ def fixed_point_losses(moments: Moments) -> dict[str, PerRun]:
     return {name: loss(moments, *w) for name, w in weights.items()}
 
 
+def balanced_flow(
+    moments: Moments, fusion: Literal["early", "late"], w: Float64[ndarray, "runs 2"]
+) -> Float64[ndarray, "runs 2"]:
+    """Return tau dW/dt of balanced two-layer networks of scalar modalities, at total weights W.
+
+    Late fusion: 2 |W_b| e_b of each modality b. Early: |W| e + (e W') W / |W|, the last layer being
+    shared. e = s - W Sigma.
+    """
+    e = moments.cross - np.einsum("ri,rij->rj", w, moments.covariance)
+    if fusion == "late":
+        return 2 * np.abs(w) * e
+    size = norm(w)[:, None]
+    along = (e * w).sum(1, keepdims=True)
+    return size * e + np.divide(along * w, size, out=np.zeros_like(w), where=size > 0)
+
+
 def a_is_first(moments: Moments) -> Bool[ndarray, " runs"]:
     """Say whether A is learned first: |s_A| > |s_B|.
 
@@ -120,6 +136,27 @@ def a_is_first(moments: Moments) -> Bool[ndarray, " runs"]:
     both grow along s.
     """
     return norm(moments.y_a) > norm(moments.y_b)
+
+
+def faster_as_a(moments: Moments) -> Moments:
+    """Return the moments with A and B exchanged in the runs that learn B first.
+
+    Raises:
+        UserError: If the modalities have different sizes.
+    """
+    sizes = moments.a.shape[1], moments.b.shape[1]
+    if sizes[0] != sizes[1]:
+        raise UserError(
+            f"modalities have {sizes[0]} and {sizes[1]} inputs; to exchange some runs they must"
+            " have as many: give moments.swapped() for all"
+        )
+    first, other = a_is_first(moments), vars(moments.swapped())
+    return Moments(
+        **{
+            name: np.where(first.reshape(-1, *[1] * (x.ndim - 1)), x, other[name])
+            for name, x in vars(moments).items()
+        }
+    )
 
 
 def a_contributes_more(moments: Moments) -> Bool[ndarray, " runs"]:

@@ -4,14 +4,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Float64
+from jaxtyping import Bool, Float64, Int64
 from numpy import ndarray
 
+from equimodal.errors import UserError
 from equimodal.linear import theory
 from equimodal.linear.descent import Trajectory
 from equimodal.linear.moments import Moments
 from equimodal.linear.theory import norm
 
+FAINT = 1e-10  # weights that are 0 but for rounding
 PerRun = Float64[ndarray, " runs"]
 
 
@@ -56,10 +58,21 @@ def half_plateaus(moments: Moments) -> Levels:
     """Return |W_A^uni| / 2 and |W_B*| / 2, for networks that learn A first.
 
     Early fusion has no plateau of A; the authors' code takes the same level, and so do we.
+
+    Raises:
+        UserError: If a plateau is 0, so that nothing tells when it is reached.
     """
-    return Levels(
-        norm(theory.unimodal_solution(moments)) / 2, norm(theory.joint_solution(moments)[1]) / 2
-    )
+    plateaus = {
+        "|W_A^uni|": norm(theory.unimodal_solution(moments)),
+        "|W_B*|": norm(theory.joint_solution(moments)[1]),
+    }
+    for name, plateau in plateaus.items():
+        if (plateau <= FAINT).any():
+            raise UserError(
+                f"{name} of run {int(plateau.argmin())} is {plateau.min():.3g}: that modality has"
+                " no signal, and no time at which it is learned; leave the run out"
+            )
+    return Levels(*(plateau / 2 for plateau in plateaus.values()))
 
 
 def learning_times(trajectory: Trajectory, moments: Moments, levels: Levels) -> pd.DataFrame:
@@ -104,14 +117,17 @@ def _censored(a: Bool[ndarray, " runs"], b: Bool[ndarray, " runs"]) -> list[str]
     return [names[pair] for pair in zip(a.tolist(), b.tolist(), strict=True)]
 
 
+def onset_of_b(b: Float64[ndarray, "records runs"]) -> Int64[ndarray, " runs"]:
+    """Return the record at which |W_B^tot| first exceeds 5 % of what it is in the end."""
+    return (b > 0.05 * b[-1]).argmax(0)
+
+
 def permanently_biased(
     error: Float64[ndarray, "records runs"], b: Float64[ndarray, "records runs"]
 ) -> Bool[ndarray, " runs"]:
     """Say whether early stopping returns a unimodal network, with the generalization error E_g.
 
-    E_g is lowest before |W_B^tot| (`b`) exceeds 5 % of what it is in the end, and is above that
-    minimum in the end. Found for late fusion with D_A < P < D noisy examples; no formula is known.
+    E_g is lowest before the onset of |W_B^tot| (`b`), and is above that minimum in the end. Found for
+    late fusion with D_A < P < D noisy examples; no formula is known.
     """
-    onset = (b > 0.05 * b[-1]).argmax(0)
-    best = error.argmin(0)
-    return (best < onset) & (error[-1] > error.min(0))
+    return (error.argmin(0) < onset_of_b(b)) & (error[-1] > error.min(0))
