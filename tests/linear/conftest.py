@@ -27,7 +27,10 @@ def train(moments, architecture, init, scale, *, step_size, steps, seed=0, toler
     layers = start(architecture, moments, init, scale, seed)
     trajectory = descend(
         *(architecture, moments, layers),
-        **{"step_size": step_size, "steps": steps, "tolerance": tolerance, "every": every},
+        step_size=step_size,
+        steps=steps,
+        tolerance=tolerance,
+        every=every,
     )
     return learning_times(trajectory, moments, half_plateaus(moments)), trajectory
 

@@ -67,7 +67,9 @@ def test_the_order_of_learning_is_that_of_the_signals():
     assert len(moments) > 40
     trajectory = descend(
         *(LATE, moments, start(LATE, moments, "iid", 1e-9, 0)),
-        **{"step_size": 0.04, "steps": 8000, "tolerance": 1e-4},
+        step_size=0.04,
+        steps=8000,
+        tolerance=1e-4,
     )
     levels = [norm(w) / 2 for w in theory.joint_solution(moments)]
     t_a, t_b = (
@@ -133,7 +135,8 @@ def test_deep_random_networks_wait_longer_the_deeper_the_fusion(width):
     for fusion, steps in ((1, 3500), (2, 3500), (3, 5000), (4, 16_000)):
         times, _ = train(
             *(moments, Architecture(4, fusion, width), "frobenius", 0.1),
-            **{"step_size": 0.04, "steps": steps},
+            step_size=0.04,
+            steps=steps,
         )
         assert (times["censored"] == "").all()
         excess = theory.time_ratio(moments, 4, fusion, scale=0.1)[0] - 1
@@ -169,7 +172,9 @@ def test_random_data_of_many_inputs_follow_the_formula(scale, steps, median, cor
     moments = theory.faster_as_a(random_moments(150, 5, 0))
     predicted = theory.time_ratio(moments, 2, 2)
     kept = (predicted < 20) & (stability_limit(architecture, moments) > 0.02)
-    times, _ = train(moments[kept], architecture, "iid", scale, step_size=0.02, steps=steps, every=5)
+    times, _ = train(
+        moments[kept], architecture, "iid", scale, step_size=0.02, steps=steps, every=5
+    )
     assert (times["censored"] == "").mean() > 0.95
     known = (times["censored"] == "").to_numpy()
     measured, predicted = times["ratio"][known].to_numpy(), predicted[kept][known]
@@ -214,8 +219,12 @@ def test_the_xor_task(fusion):
     variances = np.array([1.0, 2.0, 3.0])
     run = train_xor(
         *(fusion, variances),
-        **{"width": 50, "scale": 1e-9, "step_size": 0.04, "steps": 3000},
-        **{"quantiles": 32, "seed": 0},
+        width=50,
+        scale=1e-9,
+        step_size=0.04,
+        steps=3000,
+        quantiles=32,
+        seed=0,
     )
     if fusion == "early":
         assert run.loss[-1, 2] > 0.05
@@ -239,7 +248,8 @@ def test_times_of_aligned_networks_are_those_of_the_reference():
         moments = toy_moments(rows["rho"], rows["ratio"])
         times, _ = train(
             *(moments, Architecture(depth, fusion, 1), "aligned", rows["u0"]),
-            **{"step_size": 0.01, "steps": 30_000},
+            step_size=0.01,
+            steps=30_000,
         )
         for ours, theirs in (("t_a", "tA"), ("t_b", "tB")):
             np.testing.assert_allclose(0.01 * times[ours], rows[theirs], rtol=0.002, atol=0.011)
@@ -250,7 +260,9 @@ def test_the_sweep_is_near_the_reference(coarse):
     """Times at exact moments differ by the draw of weights alone; those of ReLU by data as well."""
     _, times = coarse
     table = reference("B_toy_sweep")
-    exact = table[table["variant"] == "exactcov_lr0.04"].groupby(["ratio", "rho"])[["tA", "tB", "sim"]]
+    exact = table[table["variant"] == "exactcov_lr0.04"].groupby(["ratio", "rho"])[
+        ["tA", "tB", "sim"]
+    ]
     for row in times.itertuples():
         r, rho = row.r, RHO[np.abs(RHO - row.rho).argmin()]
         theirs = exact.mean().loc[r]

@@ -68,9 +68,7 @@ def test_with_few_examples_late_fusion_is_best_before_it_learns_the_second_modal
     few_and_many_examples,
 ):
     """T15, P = 70: in 5 of 5 seeds, and worse than early fusion in each."""
-    late, early = (
-        ends(few_and_many_examples, fusion=f, examples=70) for f in ("late", "early")
-    )
+    late, early = (ends(few_and_many_examples, fusion=f, examples=70) for f in ("late", "early"))
     assert late["permanent"].last().tolist() == [True] * 5
     assert early["permanent"].last().tolist() == [False] * 5
     assert (early["best_step"].last() > early["onset"].last()).all()
@@ -79,9 +77,7 @@ def test_with_few_examples_late_fusion_is_best_before_it_learns_the_second_modal
 
 def test_with_many_examples_the_bias_passes(few_and_many_examples):
     """T15, P = 700: the plateau of E_g near its formula, the end near that of early fusion."""
-    late, early = (
-        ends(few_and_many_examples, fusion=f, examples=700) for f in ("late", "early")
-    )
+    late, early = (ends(few_and_many_examples, fusion=f, examples=700) for f in ("late", "early"))
     middle = few_and_many_examples.query("fusion == 'late' and examples == 700 and step == 450")
     np.testing.assert_allclose(middle["error"], middle["theory"], rtol=0.1)
     np.testing.assert_allclose(late["error"].last(), early["error"].last(), rtol=0.1)

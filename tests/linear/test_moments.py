@@ -44,7 +44,7 @@ def test_repeated_runs_stand_side_by_side():
 
 
 def test_a_correlation_beyond_1_is_refused():
-    with pytest.raises(UserError, match="rho is -1.2; the covariance is positive semi-definite"):
+    with pytest.raises(UserError, match=r"rho is -1.2; the covariance is positive semi-definite"):
         toy_moments([0.0, -1.2], 2.0)
 
 
@@ -75,4 +75,4 @@ def test_what_is_no_covariance_is_refused(wrong, message):
 def test_a_covariance_that_is_not_symmetric_is_refused():
     m = random_moments(1, 2, 0)
     with pytest.raises(UserError, match="not symmetric"):
-        Moments(m.a + [[0, 0.1], [0, 0]], m.b, m.ab, m.y_a, m.y_b, m.yy)
+        Moments(m.a + np.array([[0, 0.1], [0, 0]]), m.b, m.ab, m.y_a, m.y_b, m.yy)

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -90,7 +92,7 @@ def runge_kutta(layers, moments, dt):
 def conserved(layers):
     """W^(l+1)' W^(l+1) - W^l W^l', at the fusion summed over the branches below it."""
     quantities = []
-    for below, above in zip(layers[:-1], layers[1:], strict=True):
+    for below, above in pairwise(layers):
         gram = below @ below.swapaxes(2, 3)
         if above.shape[1] < below.shape[1]:
             gram = gram.sum(1, keepdims=True)
@@ -117,7 +119,8 @@ def test_gradient_descent_leaves_them_by_an_amount_in_proportion_to_the_step():
     for step_size in (0.002, 0.001):
         trajectory = descend(
             *(Architecture(3, 2, 5), moments, layers),
-            **{"step_size": step_size, "steps": int(20 / step_size)},
+            step_size=step_size,
+            steps=int(20 / step_size),
         )
         drift.append(np.abs(conserved(trajectory.layers) - conserved(layers)).max())
     assert drift[0] / drift[1] == pytest.approx(2, rel=0.02)
@@ -129,7 +132,9 @@ def test_a_run_is_the_same_alone_and_among_others():
     together = descend(LATE, moments, layers, step_size=0.04, steps=900, tolerance=1e-6)
     alone = descend(
         *(LATE, moments[[1]], [x[[1]] for x in layers]),
-        **{"step_size": 0.04, "steps": 900, "tolerance": 1e-6},
+        step_size=0.04,
+        steps=900,
+        tolerance=1e-6,
     )
     np.testing.assert_allclose(together.w_b[:, 1], alone.w_b[:, 0], rtol=1e-10)
     assert together.converged[1] == alone.converged[0]
@@ -152,7 +157,9 @@ def test_training_is_stable_below_the_limit_and_not_above(depth, fusion, monkeyp
     limit = stability_limit(architecture, moments)[0]
     settled, _ = train(
         *(moments, architecture, "aligned", 0.3),
-        **{"step_size": 0.5 * limit, "steps": 3000, "tolerance": 1e-8},
+        step_size=0.5 * limit,
+        steps=3000,
+        tolerance=1e-8,
     )
     assert settled["converged"].all()
     with pytest.raises(UserError, match=f"less than {limit:.4g}, the stability limit of run 0"):
@@ -163,7 +170,8 @@ def test_training_is_stable_below_the_limit_and_not_above(depth, fusion, monkeyp
         with np.errstate(over="ignore", invalid="ignore"):
             moved = descend(
                 *(architecture, moments, [x * 1.0001 for x in balanced]),
-                **{"step_size": factor * limit, "steps": 800},
+                step_size=factor * limit,
+                steps=800,
             )
         best = np.concatenate(joint_solution(moments), 1)
         end = np.array([moved.w_a[-1, 0, 0], moved.w_b[-1, 0, 0]])

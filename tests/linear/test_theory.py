@@ -96,9 +96,7 @@ def test_finite_steps_shorten_the_ratio():
 def test_coordinates_within_a_modality_do_not_matter_to_the_fixed_points():
     m = random_moments(5, 3, 1)
     change = np.random.default_rng(0).standard_normal((3, 3))
-    turned = Moments(
-        change @ m.a @ change.T, m.b, change @ m.ab, m.y_a @ change.T, m.y_b, m.yy
-    )
+    turned = Moments(change @ m.a @ change.T, m.b, change @ m.ab, m.y_a @ change.T, m.y_b, m.yy)
     for name, value in theory.fixed_point_losses(m).items():
         np.testing.assert_allclose(theory.fixed_point_losses(turned)[name], value, atol=1e-9)
 
@@ -199,5 +197,5 @@ def test_time_of_the_first_modality_in_deep_early_fusion_is_not_known():
 
 
 def test_too_few_examples_for_the_generalization_error():
-    with pytest.raises(UserError, match="2 examples for the 1 inputs.*from 3 examples on"):
+    with pytest.raises(UserError, match=r"2 examples for the 1 inputs.*from 3 examples on"):
         theory.unimodal_generalization_error(toy_moments(0.0, 2.0), 2)

@@ -147,7 +147,8 @@ def ratio(settings: LinearSettings) -> pd.DataFrame:
     predicted = {
         "theory": theory.time_ratio(moments, 2, 2),
         "theory_loss": losses["M_A"] / losses["M_0"],
-        "theory_mis": theory.mis_attribution(moments)[:, 0] / theory.joint_solution(moments)[0][:, 0],
+        "theory_mis": theory.mis_attribution(moments)[:, 0]
+        / theory.joint_solution(moments)[0][:, 0],
     }
     return pd.concat(
         [
@@ -172,13 +173,17 @@ def ratio(settings: LinearSettings) -> pd.DataFrame:
 
 def ratio_theory(settings: LinearSettings) -> pd.DataFrame:
     """The lines beside `ratio`: `rho`, `r`, `ratio` (R2), `mis_attribution`."""
-    rho, r = (x.ravel() for x in np.meshgrid(np.linspace(-0.92, 0.92, LINE), settings.two_layer.ratios))
+    rho, r = (
+        x.ravel() for x in np.meshgrid(np.linspace(-0.92, 0.92, LINE), settings.two_layer.ratios)
+    )
     return _toy_theory(rho, r)
 
 
 def ratio_map(settings: LinearSettings) -> pd.DataFrame:
     """The same over rho in [-0.92, 0.92] and r in [1, 3] (F7); of no setting."""
-    rho, r = (x.ravel() for x in np.meshgrid(np.linspace(-0.92, 0.92, LINE), np.linspace(1, 3, LINE)))
+    rho, r = (
+        x.ravel() for x in np.meshgrid(np.linspace(-0.92, 0.92, LINE), np.linspace(1, 3, LINE))
+    )
     return _toy_theory(rho, r)
 
 
@@ -294,10 +299,14 @@ def phase(settings: LinearSettings) -> pd.DataFrame:
         def slope(_: float, w: ndarray, fusion: Fusion = fusion) -> ndarray:
             return theory.balanced_flow(one, fusion, w[None])[0]
 
-        path = solve_ivp(slope, (0, 20), [0.01, 0.01], t_eval=np.linspace(0, 20, CURVE), rtol=1e-8).y.T
+        path = solve_ivp(
+            slope, (0, 20), [0.01, 0.01], t_eval=np.linspace(0, 20, CURVE), rtol=1e-8
+        ).y.T
         flows = [theory.balanced_flow(many, fusion, grid), np.array([slope(0, w) for w in path])]
         for kind, points, flow in zip(("arrow", "path"), (grid, path), flows, strict=True):
-            columns = dict(zip(("w_a", "w_b", "flow_a", "flow_b"), (*points.T, *flow.T), strict=True))
+            columns = dict(
+                zip(("w_a", "w_b", "flow_a", "flow_b"), (*points.T, *flow.T), strict=True)
+            )
             tables.append(pd.DataFrame({"fusion": fusion, "kind": kind, **columns}))
     return pd.concat(tables, ignore_index=True)
 

@@ -10,6 +10,7 @@ sum of their outputs), what is between intermediate.
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -136,9 +137,7 @@ def output_rows(layers: Layers) -> list[Float64[ndarray, "runs branches 1 inputs
     return rows[::-1]
 
 
-def errors(
-    total: Float64[ndarray, "runs 2 1 d"], data: Padded
-) -> Float64[ndarray, "runs 2 1 d"]:
+def errors(total: Float64[ndarray, "runs 2 1 d"], data: Padded) -> Float64[ndarray, "runs 2 1 d"]:
     """Return e = s - W^tot Sigma, the correlation of the residual with the inputs."""
     joined = total.reshape(len(total), 1, -1)
     return (data.cross[:, None] - joined @ data.sigma).reshape(total.shape)
@@ -159,7 +158,7 @@ def gradient_factors(
     rows = output_rows(layers)
     total = rows[0]
     below = [errors(total, data)]
-    for layer, above in zip(layers[:-1], layers[1:], strict=True):
+    for layer, above in pairwise(layers):
         row = below[-1] @ layer.swapaxes(2, 3)
         if row.shape[1] > above.shape[1]:  # the fusion
             row = row.sum(1, keepdims=True)

@@ -39,7 +39,9 @@ class Planted:
     def __post_init__(self) -> None:
         shares = {name: getattr(self, name) for name in ("both", "only_a", "only_b")}
         if min(shares.values()) < 0 or sum(shares.values()) > 1 + 1e-12:
-            raise UserError(f"{shares} are no shares; expected each at least 0, their sum at most 1")
+            raise UserError(
+                f"{shares} are no shares; expected each at least 0, their sum at most 1"
+            )
         if self.classes < 2:
             raise UserError(f"classes is {self.classes}; expected 2 or more")
 

@@ -36,9 +36,9 @@ def first_crossing(
 
 def at(
     steps: Float64[ndarray, " records"],
-    values: Float64[ndarray, "records runs *size"],
+    values: Float64[ndarray, "records runs ..."],
     when: PerRun,
-) -> Float64[ndarray, "runs *size"]:
+) -> Float64[ndarray, "runs ..."]:
     """Return the values of each run at a step of its own, the record before it; NaN where unknown."""
     record = np.searchsorted(steps, np.nan_to_num(when), side="right") - 1
     found = values[record, np.arange(values.shape[1])]

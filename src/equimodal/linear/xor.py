@@ -107,7 +107,8 @@ def train_xor(
         down = (through.swapaxes(1, 2) @ x) * second[:, :, None] * sees
         first += step_size * down
         second += step_size * up
-    return XorRun(*records, first, second)
+    loss, linear, weight = records
+    return XorRun(loss, linear, weight, first, second)
 
 
 def share_on_xor_axes(run: XorRun, degrees: float = 10.0) -> Float64[ndarray, " runs"]:
