@@ -1,9 +1,11 @@
 """What the figures of deep linear networks draw alike: simulation as points, theory as lines."""
 
+from typing import Any
+
 import pandas as pd
 from matplotlib.axes import Axes
 
-from equimodal.figures.style import BLUE, GRAY, GREEN, PURPLE, VERMILION, Look
+from equimodal.figures.style import BLUE, GRAY, GREEN, PURPLE, VERMILION
 
 A, B = BLUE, VERMILION  # the modalities
 COLORS = [BLUE, GREEN, VERMILION, PURPLE]  # of up to four values of a setting
@@ -12,7 +14,7 @@ RHO = r"correlation $\rho$"
 R = r"$\sigma_A / \sigma_B$"
 
 
-def points(axes: Axes, runs: pd.DataFrame, x: str, y: str, **look: Look) -> None:
+def points(axes: Axes, runs: pd.DataFrame, x: str, y: str, **look: Any) -> None:
     """Mark the mean of y over the runs of one x, with the sample SD as a bar; runs with NaN left out."""
     known = runs[runs[y].notna()].groupby(x)[y].agg(["mean", "std"])
     axes.errorbar(
@@ -35,6 +37,6 @@ def how_many(runs: pd.DataFrame) -> str:
     return f"{len(runs)} runs" + (f", {censored} censored" if censored else "")
 
 
-def level(axes: Axes, value: float, **look: Look) -> None:
+def level(axes: Axes, value: float, **look: Any) -> None:
     """Draw a level that theory predicts."""
     axes.axhline(value, **{"color": GRAY, "ls": ":", "lw": 1, **look})

@@ -20,7 +20,9 @@ def draw(linear_phase: pd.DataFrame) -> Figure:
         safe = length.where(length > 1e-9)
         axes.quiver(
             *(arrows["w_a"], arrows["w_b"], arrows["flow_a"] / safe, arrows["flow_b"] / safe),
-            **{"color": GRAY, "scale": 24, "width": 0.004},
+            color=GRAY,
+            scale=24,
+            width=0.004,
         )
         axes.plot(path["w_a"], path["w_b"], color=VERMILION, lw=2)
         named = {"$M_0$": (0, 0), "$M_*$": (1, 1)}

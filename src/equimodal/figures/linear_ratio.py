@@ -22,7 +22,7 @@ def draw(linear_ratio: pd.DataFrame, linear_ratio_theory: pd.DataFrame) -> Figur
         left.plot(line["rho"], line["ratio"], color=color, label=f"{R} = {r:g}")
         right.plot(line["rho"], line["mis_attribution"], color=color, label=f"{R} = {r:g}")
         for units, marker in (("linear", "o"), ("relu", "x")):
-            runs = linear_ratio.query("r == @r and units == @units")
+            runs = linear_ratio.query(f"r == @r and units == '{units}'")
             points(left, runs, "rho", "ratio", marker=marker, color=color)
             bounds(left, runs, "rho", color)
             if r > 1:  # at 1 either modality may be the first
