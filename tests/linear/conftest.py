@@ -6,10 +6,12 @@ import pandas as pd
 import pytest
 
 from equimodal.linear.descent import descend
+from equimodal.linear.experiment import TABLES
 from equimodal.linear.moments import Moments, toy_moments
 from equimodal.linear.networks import Architecture, start
 from equimodal.linear.times import half_plateaus, learning_times
-from equimodal.params import MIRROR_VARIABLE
+from equimodal.params import MIRROR_VARIABLE, load_params
+from tests.conftest import make_project
 
 REFERENCE = Path(os.environ.get(MIRROR_VARIABLE, "/nonexistent")) / "linear"
 needs_reference = pytest.mark.skipif(
@@ -48,3 +50,15 @@ def in_halves(moments):
 
 LATE = Architecture(depth=2, fusion=2, width=100)
 EARLY = Architecture(depth=2, fusion=1, width=100)
+
+
+@pytest.fixture(scope="package")
+def settings(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("linear")
+    make_project(folder)
+    return load_params(folder / "params.yaml").linear
+
+
+@pytest.fixture(scope="package")
+def tables(settings):
+    return {name: build(settings) for name, build in TABLES.items()}

@@ -167,7 +167,7 @@ def test_early_fusion_learns_both_at_once_without_a_plateau():
     [(1e-9, 20_000, 0.08, 0.85), (1e-30, 40_000, 0.03, 0.95)],
 )
 def test_random_data_of_many_inputs_follow_the_formula(scale, steps, median, correlation):
-    """T12, on 150 draws (a check of 400 is recorded in docs/linear.md)."""
+    """T12, on 150 draws."""
     architecture = Architecture(2, 2, 50)
     moments = theory.faster_as_a(random_moments(150, 5, 0))
     predicted = theory.time_ratio(moments, 2, 2)

@@ -4,19 +4,7 @@ import pytest
 
 from equimodal.linear.experiment import TABLES, generalization
 from equimodal.params import load_params
-from tests.conftest import ROOT, make_project
-
-
-@pytest.fixture(scope="module")
-def settings(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("linear")
-    make_project(folder)
-    return load_params(folder / "params.yaml").linear
-
-
-@pytest.fixture(scope="module")
-def tables(settings):
-    return {name: build(settings) for name, build in TABLES.items()}
+from tests.conftest import ROOT
 
 
 @pytest.mark.parametrize("name", TABLES)

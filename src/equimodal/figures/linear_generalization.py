@@ -33,7 +33,7 @@ def draw(linear_generalization: pd.DataFrame) -> Figure:
             bottom.plot(run["step"], run["w_a"], color=A, lw=0.8, label=name(r"$|W_A|$"))
             bottom.plot(run["step"], run["w_b"], color=B, lw=0.8, label=name(r"$|W_B|$"))
         level(top, cell["theory"].iloc[0], label=r"theory: $E_g$ of A alone")
-        top.set_ylim(0, 1.5)
+        top.set_ylim(0, max(1.5, 1.05 * cell["error"].max()))
         permanent = int(cell.groupby("seed")["permanent"].first().sum())
         top.set_title(
             f"{fusion}, {examples} examples\nbest while unimodal: {permanent} of"

@@ -32,6 +32,10 @@ def draw(linear_ratio_map: pd.DataFrame) -> Figure:
     right.plot(r, 1 / r, color=VERMILION, label="equal contributions")
     right.fill_between(r, r**-2, 1 / r, color=ORANGE, alpha=0.4, lw=0, label="superficial")
     right.set(xscale="log", yscale="log", xlabel=R, ylabel="$w_A / w_B$")
+    for ticks in (right.set_xticks, right.set_yticks):
+        ticks([], minor=True)
+    right.set_xticks([0.3, 1, 3], ["0.3", "1", "3"])
+    right.set_yticks([0.1, 1, 10], ["0.1", "1", "10"])
     right.set_title(r"(c) preference, $\rho$ = 0")
     right.legend(fontsize=7)
     return figure

@@ -9,7 +9,7 @@ from equimodal.figures.style import new_figure
 
 
 def draw(linear_ratio: pd.DataFrame, linear_ratio_theory: pd.DataFrame) -> Figure:
-    """Show simulated ratios and mis-attributions as points, theory as lines, one color a ratio of SDs.
+    """Show simulated ratios and mis-attributions as points, theory as lines (dotted: at the step size).
 
     Args:
         linear_ratio: The runs.
@@ -20,15 +20,15 @@ def draw(linear_ratio: pd.DataFrame, linear_ratio_theory: pd.DataFrame) -> Figur
     for r, color in zip(sorted(linear_ratio["r"].unique(), reverse=True), COLORS, strict=False):
         line = linear_ratio_theory.query("r == @r")
         left.plot(line["rho"], line["ratio"], color=color, label=f"{R} = {r:g}")
-        right.plot(line["rho"], line["mis_attribution"], color=color, label=f"{R} = {r:g}")
+        left.plot(line["rho"], line["ratio_finite"], ls=":", lw=1, color=color)
+        if r > 1:  # at 1 either modality may be the first
+            right.plot(line["rho"], line["mis_attribution"], color=color, label=f"{R} = {r:g}")
         for units, marker in (("linear", "o"), ("relu", "x")):
             runs = linear_ratio.query(f"r == @r and units == '{units}'")
             points(left, runs, "rho", "ratio", marker=marker, color=color)
             bounds(left, runs, "rho", color)
-            if r > 1:  # at 1 either modality may be the first
+            if r > 1:
                 points(right, runs, "rho", "mis_attribution", marker=marker, color=color)
-        steps = linear_ratio.query("r == @r and units == 'linear'").groupby("rho")["theory_finite"]
-        left.plot(steps.mean(), ls=":", lw=1, color=color)
     left.set(yscale="log", xlabel=RHO, ylabel=RATIO)
     left.set_title(f"(a) time ratio: {how_many(linear_ratio)}")
     right.set(xlabel=RHO, ylabel=r"$(W_A - W_A^*) / W_A^*$ between the times")

@@ -33,8 +33,9 @@ def draw(linear_xor: pd.DataFrame, linear_xor_curves: pd.DataFrame) -> Figure:
         level(axes, late["theory_loss"].iloc[0])
         axes.set(xlabel="step", ylabel="loss / loss at 0")
         axes.set_title(
-            f"$v$ = {v:g}; XOR learned:\n{', '.join(words)}; ratio"
-            f" {number(late['ratio'].mean())} (theory {number(late['theory'].iloc[0])})"
+            f"$v$ = {v:g}; XOR learned: {', '.join(words)}\nlate: $t_{{XOR}}/t_A$ ="
+            f" {number(late['ratio'].mean())} (theory {number(late['theory'].iloc[0])})",
+            fontsize=8,
         )
     figure.axes[0].legend(fontsize=8)
     return figure

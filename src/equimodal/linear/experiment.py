@@ -172,28 +172,31 @@ def ratio(settings: LinearSettings) -> pd.DataFrame:
 
 
 def ratio_theory(settings: LinearSettings) -> pd.DataFrame:
-    """The lines beside `ratio`: `rho`, `r`, `ratio` (R2), `mis_attribution`."""
+    """The lines beside `ratio`: `rho`, `r`, `ratio` (R2), `ratio_finite`, `mis_attribution`."""
     rho, r = (
         x.ravel() for x in np.meshgrid(np.linspace(-0.92, 0.92, LINE), settings.two_layer.ratios)
     )
-    return _toy_theory(rho, r)
+    return _toy_theory(rho, r, settings)
 
 
 def ratio_map(settings: LinearSettings) -> pd.DataFrame:
-    """The same over rho in [-0.92, 0.92] and r in [1, 3] (F7); of no setting."""
+    """The same over rho in [-0.92, 0.92] and r in [1, 3] (F7)."""
     rho, r = (
         x.ravel() for x in np.meshgrid(np.linspace(-0.92, 0.92, LINE), np.linspace(1, 3, LINE))
     )
-    return _toy_theory(rho, r)
+    return _toy_theory(rho, r, settings)
 
 
-def _toy_theory(rho: ndarray, r: ndarray) -> pd.DataFrame:
+def _toy_theory(rho: ndarray, r: ndarray, settings: LinearSettings) -> pd.DataFrame:
     moments = toy_moments(rho, r)
     return pd.DataFrame(
         {
             "rho": rho,
             "r": r,
             "ratio": theory.time_ratio(moments, 2, 2),
+            "ratio_finite": theory.time_ratio(
+                moments, 2, 2, step_size=settings.two_layer.step_size
+            ),
             "mis_attribution": theory.mis_attribution(moments)[:, 0],
         }
     )
