@@ -7,6 +7,7 @@ import pytest
 
 import equimodal.analysis
 import equimodal.figures
+import equimodal.linear
 import equimodal.report
 from equimodal import layout
 from equimodal.analysis import TABLES
@@ -31,7 +32,7 @@ LIGHT = [
     "equimodal.__main__",
     *(
         f"{package.__name__}.{module.name}"
-        for package in (equimodal.analysis, equimodal.figures, equimodal.report)
+        for package in (equimodal.analysis, equimodal.figures, equimodal.linear, equimodal.report)
         for module in pkgutil.iter_modules(package.__path__)
     ),
 ]
