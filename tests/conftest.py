@@ -68,14 +68,15 @@ def right_answers(count, *, sure):
     return (sure * np.eye(10)[answers]).astype(np.float16)
 
 
-def write_run(folder, spec, right, *, speeds=(), reason=None):
-    """Make a run folder by hand, of ten test examples and one epoch.
+def write_run(folder, spec, right, *, bank=None, speeds=(), reason=None):
+    """Make a run folder and its logit bank by hand, of ten test examples and one epoch.
 
     Args:
         folder: Where it goes.
         spec: Its `RunSpec`.
         right: Way of evaluating -> right answers out of ten, of each branch. The first branch is
             surer than the second, and so has its way in the prediction.
+        bank: File of the logit bank; `logits.npz` in the folder if None.
         speeds: Conditional learning speed of each branch after the epoch.
         reason: Why the run failed, in its first epoch; None if it did not.
     """
@@ -107,4 +108,6 @@ def write_run(folder, spec, right, *, speeds=(), reason=None):
     modes = np.array([-1, -1, 0, 1], np.int8)  # regular, regular, then one branch after the other
     measured = np.arange(4.0)[:, None] + np.arange(len(branches)) / 10
     np.savez(folder / "steps.npz", modes=modes, speeds=measured)
-    np.savez(folder / "logits.npz", ids=LABELS, labels=LABELS, **logits)
+    bank = bank or folder / "logits.npz"
+    bank.parent.mkdir(parents=True, exist_ok=True)
+    np.savez(bank, ids=LABELS, labels=LABELS, **logits)

@@ -3,6 +3,8 @@ from pathlib import Path
 
 import pytest
 
+from equimodal.data import kinetics, mnist, modelnet40
+from equimodal.params import load_params
 from equimodal.spec import Fidelity
 
 ROOT = Path(__file__).parents[1]
@@ -25,3 +27,25 @@ def test_the_fidelity_page_explains_every_switch(switch):
 @pytest.mark.parametrize("name", re.findall(r"\w+\.py", (ROOT / "docs/notation.md").read_text()))
 def test_the_files_that_the_notation_page_names_exist(name):
     assert list((ROOT / "src").rglob(name))
+
+
+def test_the_data_page_counts_the_stand_ins_of_the_demo():
+    page = (ROOT / "docs/data.md").read_text()
+    demo = load_params(ROOT / "params.yaml", "demo").datasets
+    for name, what in {"modelnet40": "things made by code", "nvgesture": "clips of a"}.items():
+        drawn = demo[name].stand_in
+        count = demo[name].classes * (drawn.train_per_class + drawn.test_per_class)
+        assert f"**stand-ins**: {count} {what}" in page
+
+
+@pytest.mark.parametrize(
+    ("file", "sha256"),
+    [*(mnist.SHA256 | modelnet40.SHA256).items(), (kinetics.FILE, kinetics.SHA256)],
+)
+def test_the_data_page_names_every_download_with_its_checksum(file, sha256):
+    (line,) = re.findall(
+        rf"^\| {re.escape(file)} \|.*$", (ROOT / "docs/data.md").read_text(), re.MULTILINE
+    )
+    begin, end = re.search(r"(\w{8})…(\w+)", line).groups()
+    assert sha256.startswith(begin)
+    assert sha256.endswith(end)

@@ -156,7 +156,7 @@ def test_every_kind_says_what_its_estimate_is_based_on_or_how_to_get_one(tiny):
     assert "colored_mnist with 2 branches: 2 s a step; a guess." in told
     lacking = [s for s in told if "no measurement" in s]
     assert len(lacking) == len(told) - 1
-    assert all("snakemake results/tiny/runs/" in s and "scale=tiny" in s for s in lacking)
+    assert all("snakemake results/tiny/banks/" in s and "scale=tiny" in s for s in lacking)
 
 
 def test_an_unknown_number_of_cpu_hours_is_said_to_be_unknown(tiny):

@@ -7,6 +7,7 @@ import pytest
 
 import equimodal.analysis
 import equimodal.figures
+import equimodal.linear
 import equimodal.report
 from equimodal import layout
 from equimodal.analysis import TABLES
@@ -31,7 +32,7 @@ LIGHT = [
     "equimodal.__main__",
     *(
         f"{package.__name__}.{module.name}"
-        for package in (equimodal.analysis, equimodal.figures, equimodal.report)
+        for package in (equimodal.analysis, equimodal.figures, equimodal.linear, equimodal.report)
         for module in pkgutil.iter_modules(package.__path__)
     ),
 ]
@@ -66,7 +67,8 @@ def _runs_and_examples(project):
             {"isolated": (4, 4, 3)[:count]} if count > 1 else {}
         )
         speeds = (0.1, 0.2, 0.3)[:count] if count > 1 else ()
-        write_run(layout.run("tiny", name), spec, right, speeds=speeds)
+        bank = layout.bank("tiny", name)
+        write_run(layout.run("tiny", name), spec, right, bank=bank, speeds=speeds)
     shapes = {
         "colored_mnist": {"color": (10, 4, 4, 3), "gray": (10, 4, 4, 1)},
         "modelnet40": {"view0": (2, 4, 4, 1), "view6": (2, 4, 4, 1)},

@@ -50,6 +50,25 @@ def runs(
 
 
 @app.command()
+def prune(
+    params: ParamsFile = DEFAULT_PARAMS,
+    scale: Scale = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say which.")] = False,
+) -> None:
+    """Remove the results of runs that params.yaml no longer asks for, and nothing else."""
+    from equimodal.prune import files_of_other_runs, remove
+
+    settings = load_params(params, scale)
+    others = files_of_other_runs(settings.scale, expand_runs(settings))
+    for name, files in others.items():
+        print(f"{'Would remove' if dry_run else 'Removed'} {name}")
+        if not dry_run:
+            remove(files)
+    if not others:
+        print("No run is left that the settings do not ask for.")
+
+
+@app.command()
 def fetch(dataset: Raw, params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> None:
     """Bring the raw files of a data set, or the weights `kinetics`, verified by checksum."""
     settings = load_params(params, scale)
@@ -76,7 +95,8 @@ def data_status(params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> Non
         arrays = [prepared / f"{s}.{a}.npy" for s in dataset.splits for a in dataset.arrays]
         wanted = dataset.preparation
         raw_files = module.raw_files(raw, wanted)
-        print(describe(name, module.origin(wanted), status_of(raw_files), status_of(arrays)), "\n")
+        there = status_of(raw_files), status_of(arrays)
+        print(describe(name, settings.scale, module.origin(wanted), *there), "\n")
 
 
 @app.command()
@@ -120,6 +140,7 @@ def train(
                 spec,
                 data=layout.prepared(settings.scale, spec.dataset),
                 out=layout.run(settings.scale, spec.name),
+                model=layout.model(settings.scale, spec.name),
                 scratch=layout.scratch(settings.scale),
                 device=device,
                 report=report,
@@ -141,6 +162,7 @@ def evaluate(
     for spec in specs:
         evaluate_run(
             layout.run(settings.scale, spec.name),
+            model=layout.model(settings.scale, spec.name),
             data=layout.prepared(settings.scale, spec.dataset),
             out=layout.bank(settings.scale, spec.name),
             device=device,
@@ -155,8 +177,9 @@ def collect(params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> None:
     settings = load_params(params, scale)
     specs = expand_runs(settings)
     folders = {name: layout.run(settings.scale, name) for name in specs}
+    banks = {name: layout.bank(settings.scale, name) for name in specs}
     asked = {e: set(expand_runs(settings, e)) for e in settings.experiments}
-    tables = analysis.collect(specs, folders, asked)
+    tables = analysis.collect(specs, folders, banks, asked)
     for name, table in tables.items():
         _write_table(table, layout.tables(settings.scale) / f"{name}.csv")
     for sentence in analysis.failures(tables["runs"]):

@@ -120,7 +120,7 @@ def run_seconds(spec: RunSpec, dataset: DatasetSettings, pace: Pace) -> float:
 
 
 def run_bytes(spec: RunSpec, dataset: DatasetSettings, size: Size) -> int:
-    """Bytes of a run folder at most: weights, logits and modes and speeds of every step."""
+    """Bytes of all files of a run at most: weights, logits and modes and speeds of every step."""
     branches, tests = len(spec.modalities), split_sizes(dataset)["test"]
     logits = tests * (size.ways * branches * spec.classes * HALF + 2 * LONG)
     steps = most_steps(spec, dataset) * (BYTE + branches * FLOAT)
@@ -239,7 +239,7 @@ def explain(settings: Params, experiments: Iterable[str], paces: Mapping[str, Pa
         else:
             sentences.append(
                 f"{label_of(kind)}: no measurement. Add --measure, or train one run:"
-                f" snakemake results/{settings.scale}/runs/{name}/logits.npz --config"
+                f" snakemake {layout.bank(settings.scale, name)} --config"
                 f" scale={settings.scale}"
             )
     return sentences

@@ -22,13 +22,18 @@ def prepared(scale: str, dataset: str) -> Path:
 
 
 def run(scale: str, name: str) -> Path:
-    """Folder of a run."""
+    """Folder of a run: its spec, how it ended, its history and steps."""
     return RESULTS / scale / "runs" / name
 
 
+def model(scale: str, name: str) -> Path:
+    """Weights of a run, outside its folder: they are large, and only `evaluate` reads them."""
+    return RESULTS / scale / "models" / f"{name}.pt"
+
+
 def bank(scale: str, name: str) -> Path:
-    """Logit bank of a run."""
-    return run(scale, name) / "logits.npz"
+    """Logit bank of a run, outside its folder: all that tables and figures need beside it."""
+    return RESULTS / scale / "banks" / f"{name}.npz"
 
 
 def scratch(scale: str) -> Path:

@@ -20,6 +20,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from equimodal.datasets import DatasetSettings, Name, NVGesture
 from equimodal.errors import UserError
+from equimodal.linear.settings import LinearSettings
 from equimodal.spec import (
     POLICY_SECTION,
     Augmentation,
@@ -117,6 +118,7 @@ class Params(Section):
     pretrained: dict[str, str]  # data set -> file of the weights that `start: pretrained` means
     experiments: dict[Name, tuple[Grid, ...]]
     leave_out: tuple[str, ...]  # patterns of names of runs
+    linear: LinearSettings  # the second paper
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -17,6 +17,12 @@ GRAY, VANILLA, GUIDED = (
 REASON = "the loss became nan by step 3 (epoch 1) at learning rate 0.01"
 
 
+def collect_from(specs, folders, experiments):
+    """Collect runs that `write_run` made, each bank in its folder."""
+    banks = {name: folder / "logits.npz" for name, folder in folders.items()}
+    return collect(specs, folders, banks, experiments)
+
+
 @pytest.fixture
 def specs(project):
     return expand_runs(project.load())
@@ -35,7 +41,7 @@ def tables(tmp_path, specs):
     }
     write_run(folders[VANILLA], specs[VANILLA], right, speeds=(-1.0, -1.5))
     write_run(folders[GUIDED], specs[GUIDED], {}, reason=REASON)
-    return collect(specs, folders, {"table1": {GRAY, VANILLA, GUIDED}, "sweep": {VANILLA}})
+    return collect_from(specs, folders, {"table1": {GRAY, VANILLA, GUIDED}, "sweep": {VANILLA}})
 
 
 @pytest.fixture
@@ -96,7 +102,7 @@ def test_the_branch_gray_is_not_taken_for_the_branch_gray_copy(tmp_path, specs):
     name = next(name for name in specs if "/identical/" in name)
     right = {"regular": (8, 5), "rebalance_gray": (6, 5), "rebalance_gray_copy": (8, 3)}
     write_run(tmp_path / "run", specs[name], right, speeds=(-1.0, -1.5))
-    tables = collect(specs, {name: tmp_path / "run"}, {})
+    tables = collect_from(specs, {name: tmp_path / "run"}, {})
     (history,) = tables["histories"].to_dict("records")
     assert (history["speed_m0"], history["speed_m1"]) == (-1.0, -1.5)
     assert (history["test_accuracy_m0"], history["test_accuracy_m1"]) == (0.1, 0.2)
@@ -120,7 +126,7 @@ def test_one_failed_run_takes_nothing_from_the_others(row):
 
 def test_only_failed_runs_still_give_tables(tmp_path, specs):
     write_run(tmp_path / "run", specs[GUIDED], {}, reason=REASON)
-    tables = collect(specs, {GUIDED: tmp_path / "run"}, {"table1": {GUIDED}})
+    tables = collect_from(specs, {GUIDED: tmp_path / "run"}, {"table1": {GUIDED}})
     assert tables["runs"]["status"].tolist() == ["failed"]
     assert len(tables["evaluations"]) == 0
     assert len(tables["histories"]) == 0
@@ -150,7 +156,7 @@ def test_times_stay_out_of_the_tables(tables):
 def test_a_branch_that_is_never_right_has_no_utilization_rate(tmp_path, specs):
     right = {"regular": (0, 5), "isolated": (0, 4)}
     write_run(tmp_path / "run", specs[VANILLA], right, speeds=(0.0, 0.0))
-    (run,) = collect(specs, {VANILLA: tmp_path / "run"}, {})["runs"].to_dict("records")
+    (run,) = collect_from(specs, {VANILLA: tmp_path / "run"}, {})["runs"].to_dict("records")
     assert np.isnan(run["u_m1_given_m0"])
     assert np.isnan(run["d_util"])
 
@@ -178,7 +184,7 @@ def test_a_run_with_a_file_that_can_not_be_read_is_a_row_that_names_it(
     else:
         path.write_bytes(content[: len(content) // 2 if damage == "truncated" else 0])
     write_run(tmp_path / "other", specs[GRAY], {"regular": (7,)})
-    tables = collect(specs, {VANILLA: tmp_path / "run", GRAY: tmp_path / "other"}, {})
+    tables = collect_from(specs, {VANILLA: tmp_path / "run", GRAY: tmp_path / "other"}, {})
     missing, whole = tables["runs"].to_dict("records")
     assert missing["status"] == "missing"
     assert re.search(rf"{file} is .*the run (first|again)", missing["reason"])
@@ -249,7 +255,7 @@ def test_a_file_that_says_something_else_than_it_should_costs_that_run_only(tmp_
     write_run(tmp_path / "other", specs[GRAY], {"regular": (7,)})
     READABLE_DAMAGES[named](tmp_path / "run")
     folders = {GUIDED: tmp_path / "run", GRAY: tmp_path / "other"}
-    tables = collect(specs, folders, {"table1": {GUIDED, GRAY}})
+    tables = collect_from(specs, folders, {"table1": {GUIDED, GRAY}})
     damaged, whole = tables["runs"].to_dict("records")
     assert damaged["status"] == "missing"
     assert named in damaged["reason"]
@@ -260,10 +266,10 @@ def test_a_folder_of_another_spec_has_no_results(tmp_path, specs):
     other = specs[VANILLA].model_copy(update={"learning_rate": 0.02})
     write_run(tmp_path / "run", other, {"regular": (8, 5)}, speeds=(0.0, 0.0))
     with pytest.raises(UserError, match=r"no run has results: .*other settings"):
-        collect(specs, {VANILLA: tmp_path / "run"}, {})
+        collect_from(specs, {VANILLA: tmp_path / "run"}, {})
     write_run(tmp_path / "whole", specs[GRAY], {"regular": (7,)})
     folders = {VANILLA: tmp_path / "run", GRAY: tmp_path / "whole"}
-    run, _ = collect(specs, folders, {})["runs"].to_dict("records")
+    run, _ = collect_from(specs, folders, {})["runs"].to_dict("records")
     assert run["status"] == "missing"
     assert "spec.json is of a run with other settings (learning_rate)" in run["reason"]
 
@@ -272,10 +278,10 @@ def test_the_steps_of_guided_runs_have_their_epoch_mode_and_speeds(tmp_path, spe
     right = {"regular": (8, 5), "isolated": (4, 4)}
     folder = tmp_path / "run"
     write_run(folder, specs[GUIDED], right, speeds=(-1.0, -1.5))
-    steps = collect(specs, {GUIDED: folder}, {"table1": {GUIDED}})["steps"]
+    steps = collect_from(specs, {GUIDED: folder}, {"table1": {GUIDED}})["steps"]
     assert steps["step"].tolist() == [1, 2, 3, 4]
     assert steps["epoch"].tolist() == [1, 1, 1, 1]
     assert steps["mode"].tolist() == ["regular", "regular", "rebalance_m0", "rebalance_m1"]
     assert steps["speed_m0"].tolist() == [0, 1, 2, 3]
     assert steps["speed_m1"].tolist() == [0.1, 1.1, 2.1, 3.1]
-    assert collect(specs, {GUIDED: folder}, {"sweep": {GUIDED}})["steps"].empty
+    assert collect_from(specs, {GUIDED: folder}, {"sweep": {GUIDED}})["steps"].empty

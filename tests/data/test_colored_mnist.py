@@ -1,12 +1,13 @@
 """Digits of 1 x 2 pixels, one white and one black, in place of the real ones."""
 
 import gzip
+from functools import partial
 
 import numpy as np
 import pytest
 
 from equimodal.data import mnist
-from equimodal.data.colored_mnist import ARRAYS, prepare
+from equimodal.data.colored_mnist import ARRAYS, fetch, prepare
 from equimodal.errors import UserError
 from equimodal.params import load_params
 from tests.conftest import ROOT
@@ -235,3 +236,15 @@ def test_labels_in_another_order_than_mnist_s_are_refused(kim, tmp_path):
     np.save(raw / mnist.KIM, np.array(arrays, dtype=object), allow_pickle=True)
     with pytest.raises(UserError, match="train_label is not the order of MNIST"):
         prepare(raw, tmp_path / "out", KIM_SETTINGS)
+
+
+@pytest.mark.parametrize(
+    "verb",
+    [partial(fetch, mirror=None), lambda raw, settings: prepare(raw, raw / "out", settings)],
+    ids=["fetch", "prepare"],
+)
+def test_without_kim_et_al_s_file_both_verbs_say_where_to_get_it(kim, monkeypatch, verb):
+    raw, _ = kim
+    monkeypatch.setattr(mnist, "download", lambda *_, **__: None)
+    with pytest.raises(UserError, match=r"var_0\.020\.npy is missing: put .*learning-not-to-learn"):
+        verb(raw, KIM_SETTINGS)

@@ -2,9 +2,11 @@ import hashlib
 import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
+from equimodal.data import download as download_module
 from equimodal.data.download import download
 from equimodal.errors import UserError
 
@@ -19,17 +21,34 @@ def _no_proxy(monkeypatch):
 
 
 class Handler(SimpleHTTPRequestHandler):
+    """Serves files, from the byte that is asked for if `resumes`, and no more than `breaks_after`."""
+
     def log_message(self, *_):
         self.server.asked.append(self.path)
+
+    def do_GET(self):
+        path = Path(self.translate_path(self.path))
+        begin = self.headers["Range"] if self.server.resumes else None
+        self.server.ranges.append(self.headers["Range"])
+        begins = int(begin.removeprefix("bytes=").removesuffix("-")) if begin else 0
+        if not path.is_file() or begins >= path.stat().st_size > 0:
+            self.send_error(416 if path.is_file() else 404)
+            return
+        content = path.read_bytes()[begins:]
+        self.send_response(206 if begin else 200)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content[: self.server.breaks_after])
 
 
 @pytest.fixture
 def server(tmp_path):
-    """A web server on this machine; `asked` lists the paths that it was asked for."""
+    """A web server on this machine; `asked` and `ranges` list what it was asked for."""
     folder = tmp_path / "web"
     folder.mkdir()
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=folder))
-    server.asked = []
+    server.asked, server.ranges = [], []
+    server.resumes, server.breaks_after = True, None
     server.folder = folder
     server.address = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
@@ -43,6 +62,10 @@ def server(tmp_path):
 def put(folder, content=CONTENT):
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "digits.gz").write_bytes(content)
+
+
+def refuse(*_):
+    raise PermissionError
 
 
 def get(tmp_path, *addresses, mirror=None):
@@ -127,6 +150,46 @@ def test_a_file_that_is_there_and_altered_is_fetched_again(tmp_path):
     put(tmp_path / "raw", b"fake digits")
     (tmp_path / "raw/digits.gz").chmod(0o444)
     assert get(tmp_path, mirror=str(tmp_path / "mirror")).read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("resumes", [True, False])
+def test_a_download_that_broke_off_goes_on_where_it_was(tmp_path, server, resumes, monkeypatch):
+    monkeypatch.setattr(download_module, "PIECE", 2)
+    put(server.folder / "mnist")
+    server.resumes, server.breaks_after = resumes, 4
+    with pytest.raises(UserError, match=r"Run again to go on where the download broke off"):
+        get(tmp_path, mirror=server.address)
+    assert not (tmp_path / "raw/digits.gz").exists()
+    server.breaks_after = None
+    assert get(tmp_path, mirror=server.address).read_bytes() == CONTENT
+    assert server.ranges == [None, "bytes=4-"]
+    assert [path.name for path in (tmp_path / "raw").iterdir()] == ["digits.gz"]
+
+
+def test_the_next_address_goes_on_where_one_broke_off(tmp_path, server):
+    put(server.folder / "public")
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw/.digits.gz.part").write_bytes(CONTENT[:4])
+    assert get(tmp_path, NOBODY, f"{server.address}/public").read_bytes() == CONTENT
+    assert server.ranges == ["bytes=4-"]
+
+
+@pytest.mark.parametrize("came", [CONTENT, b"fake digits", b"rea? ", CONTENT + b"!"])
+def test_what_came_before_is_verified_and_not_kept_if_it_is_wrong(tmp_path, server, came):
+    put(server.folder / "mnist")
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw/.digits.gz.part").write_bytes(came)
+    if came != CONTENT:
+        with pytest.raises(UserError, match="truncated or altered"):
+            get(tmp_path, mirror=server.address)
+    assert get(tmp_path, mirror=server.address).read_bytes() == CONTENT
+
+
+def test_files_that_are_there_may_lie_where_nothing_can_be_written(tmp_path, monkeypatch):
+    put(tmp_path / "raw")
+    monkeypatch.setattr(download_module, "make_folder", refuse)
+    monkeypatch.setattr(Path, "chmod", refuse)
+    assert get(tmp_path, NOBODY).read_bytes() == CONTENT
 
 
 def test_what_was_fetched_can_not_be_overwritten_by_accident(tmp_path):

@@ -334,6 +334,11 @@ def test_a_kill_while_files_get_their_names_is_mended(raw, out, monkeypatch):
 # Bad input
 
 
+def test_stand_ins_that_are_not_made_yet_are_fetched_and_not_given(raw, out):
+    with pytest.raises(UserError, match=r"has no stand-ins; run `equimodal fetch`"):
+        prepare(raw, out, {**OFF, "stand_in": True})
+
+
 def test_missing_raw_files_are_explained_with_all_sources(raw, out):
     with pytest.raises(UserError) as raised:
         prepare(raw, out, NEW)

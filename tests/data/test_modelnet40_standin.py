@@ -4,6 +4,7 @@ import pytest
 from equimodal.data.modelnet40_standin import CLASSES, make, write
 from equimodal.data.off import read_off
 from equimodal.data.render import Renderer
+from equimodal.errors import UserError
 
 
 @pytest.fixture(scope="module")
@@ -67,3 +68,12 @@ def test_front_and_rear_differ(name):
         Renderer("new_12x", 64).draw(make(name, np.random.default_rng(0)), [0, 6]).astype(int)
     )
     assert np.abs(front - rear).mean() > 0.5
+
+
+def test_stand_ins_never_replace_modelnet40(tmp_path):
+    mesh = tmp_path / "ModelNet40/bathtub/train/bathtub_0001.off"
+    mesh.parent.mkdir(parents=True)
+    mesh.touch()
+    with pytest.raises(UserError, match=r"ModelNet40 holds other classes .* move it away"):
+        write(tmp_path, seed=0, classes=2, train_per_class=1, test_per_class=1)
+    assert mesh.exists()

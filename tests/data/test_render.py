@@ -1,14 +1,23 @@
+import os
+from io import BytesIO
+from pathlib import Path
+
 import numpy as np
 import pytest
+from PIL import Image
 
 from equimodal.data import render
+from equimodal.data.archive import open_archive
 from equimodal.data.modelnet40_standin import make
-from equimodal.data.off import Mesh
+from equimodal.data.off import Mesh, read_off
 from equimodal.data.render import Renderer
 from equimodal.errors import UserError
 
 SIZE = 64
 ALL = range(12)
+MIRROR = os.environ.get("EQUIMODAL_MIRROR")  # read here: a fixture hides it from the tests
+REAL = Path(MIRROR or "", "modelnet40")
+RENDERINGS = REAL / "modelnet40v1-10classes.tar"
 
 
 @pytest.fixture(scope="module")
@@ -151,3 +160,42 @@ def test_no_display_is_looked_for_and_nothing_is_printed(monkeypatch, capfd, cha
     Renderer("new_12x", SIZE).draw(chair, [0])
     assert capfd.readouterr() == ("", "")
     assert render.os.environ["DISPLAY"] == ":987"
+
+
+# The real files, where they are
+
+
+def outline(image):
+    """Width over height of what is drawn on white, and what is drawn, squeezed to one square."""
+    drawn = Image.fromarray(image < 250)
+    left, top, right, bottom = drawn.getbbox()
+    box = drawn.crop((left, top, right, bottom)).convert("L").resize((64, 64), Image.Resampling.BOX)
+    return (right - left) / (bottom - top), np.asarray(box) / 255
+
+
+@pytest.mark.skipif(
+    MIRROR is None or not (RENDERINGS.is_file() and (REAL / "off").is_dir()),
+    reason="EQUIMODAL_MIRROR names no folder that holds modelnet40/ with renderings and off/",
+)
+@pytest.mark.parametrize(
+    ("mesh", "published"),
+    [
+        ("bathtub_0001", "bathtub/train/bathtub_000000001"),
+        ("chair_0001", "chair/train/chair_000000182"),
+        ("toilet_0001", "toilet/train/toilet_000000458"),
+    ],
+)
+def test_our_cameras_walk_around_a_real_mesh_as_those_of_the_published_images(mesh, published):
+    drawn = Renderer("v1", 224).draw(read_off(REAL / f"off/{mesh}.off"), ALL)
+    archive = open_archive(RENDERINGS)
+    images = [archive.read(f"modelnet40v1/{published}_{v + 1:03}.jpg") for v in ALL]
+    ours = [outline(image) for image in drawn]
+    theirs = [outline(np.asarray(Image.open(BytesIO(i)).convert("L"))) for i in images]
+    ratios = np.array([ours[v][0] / theirs[v][0] for v in ALL])
+    assert abs(ratios - 1).max() < 0.06  # two pixels of their images
+    gaps = {
+        (first, way): np.mean([abs(ours[(first + way * v) % 12][1] - theirs[v][1]) for v in ALL])
+        for first in ALL
+        for way in (1, -1)
+    }
+    assert min(gaps, key=gaps.get) == (0, 1)

@@ -174,6 +174,14 @@ def test_failed_runs_are_counted_and_their_failing_said(figure):
     assert said("failed.", words(figure, with_runs(fail(runs, of_sweep))))
 
 
+@pytest.mark.parametrize("figure", [f for f in FIGURES if f != "figure6"])
+def test_finished_models_without_any_measure_are_drawn_all_the_same(figure, tmp_path):
+    """As where a branch is never right: then no utilization rate is defined."""
+    runs = study()["runs"].assign(d_util=np.nan, d_speed=np.nan, u_m1_given_m0=np.nan)
+    one_rate = runs.groupby(["experiments", "dataset", "inputs", "policy"]).head(1)
+    save(draw(figure, with_runs(one_rate)), tmp_path / figure, None)
+
+
 def marks(axes, marker):
     """Places (x, y) of the marks of a kind, line by line."""
     lines = [line for line in axes.lines if line.get_marker() == marker]

@@ -16,6 +16,7 @@ RUNS = expand_runs(load_params(ROOT / "params.yaml", "demo"))
 DISTINCT = RUNS["colored_mnist/distinct/vanilla/paper/lr0.01/seed0"]
 IDENTICAL = next(r for n, r in RUNS.items() if n.startswith("colored_mnist/identical/"))
 GRAY = RUNS["colored_mnist/gray/vanilla/paper/lr0.01/seed0"]
+CLIPS = RUNS["nvgesture/color/vanilla/paper/lr0.01/seed0"]
 
 
 @pytest.fixture
@@ -163,6 +164,16 @@ def test_every_branch_starts_from_the_stages_of_a_run_and_keeps_its_classifier(t
     assert all(torch.equal(x, before[n]) for n, x in fusions.items())
 
 
+def test_what_is_in_a_file_tells_whether_it_is_that_of_a_run(tmp_path):
+    """Weights of pytorch-i3d have the suffix of ours, and other keys."""
+    foreign = {"Conv3d_1a_7x7.conv3d.weight": torch.zeros(1)}
+    torch.save(foreign, tmp_path / "seed0.pt")
+    with pytest.raises(UserError, match=r"can not be loaded into branches of kind four_conv"):
+        start_from(build_network(GRAY), "four_conv", tmp_path / "seed0.pt")
+    with pytest.raises(UserError, match=r"seed0\.pt: Conv3d_1a_7x7.conv3d.weight has shape"):
+        start_from(build_network(CLIPS), "i3d", tmp_path / "seed0.pt")
+
+
 def test_weights_that_do_not_fit_are_refused_by_file(tmp_path):
     donor, taker = build_network(GRAY), build_network(DISTINCT)
     torch.save(donor.state_dict(), tmp_path / "model.pt")
@@ -172,7 +183,9 @@ def test_weights_that_do_not_fit_are_refused_by_file(tmp_path):
     (tmp_path / "bad/model.pt").write_bytes(b"nothing")
     with pytest.raises(UserError, match=r"bad/model\.pt is damaged"):
         start_from(taker, "four_conv", tmp_path / "bad/model.pt")
-    with pytest.raises(UserError, match=r"none/model\.pt is missing; train that run first"):
+    with pytest.raises(
+        UserError, match=r"none/model\.pt is missing; if it is that of a run, train that run first"
+    ):
         start_from(taker, "four_conv", tmp_path / "none/model.pt")
     with pytest.raises(UserError, match=r"can not be loaded into branches of kind four_conv"):
         start_from(taker, "four_conv", tmp_path / "kinetics.ckpt")

@@ -332,8 +332,9 @@ def test_flips_while_the_mean_squeezes_are_taken_change_the_isolated_answers_onl
             switches={"squeeze_flips": flips},
         )
         data, out = prepared(spec), tmp_path / f"run{flips}"
-        train_run(spec, data=data, out=out, scratch=tmp_path / "scratch")
-        evaluate_run(out, data=data, out=out / "logits.npz")
+        model = out / "model.pt"
+        train_run(spec, data=data, out=out, model=model, scratch=tmp_path / "scratch")
+        evaluate_run(out, model=model, data=data, out=out / "logits.npz")
         banks.append(np.load(out / "logits.npz"))
     alike = {k: np.array_equal(banks[0][k], banks[1][k]) for k in banks[0]}
     assert {k for k, same in alike.items() if not same} == {

@@ -108,12 +108,18 @@ def test_a_loss_that_is_not_finite_fails_the_run_at_that_step(splits):
     assert training.progress.steps < 5
 
 
+def places(folder):
+    """Where a run goes below a folder."""
+    return {"out": folder / "run", "model": folder / "model.pt", "scratch": folder / "scratch"}
+
+
 def test_the_same_spec_gives_the_same_bytes(prepared, tmp_path):
     spec = small_spec(GUIDED)
     data = prepared(spec)
     for name in ("a", "b"):
-        train_run(spec, data=data, out=tmp_path / name, scratch=tmp_path / "scratch")
-        evaluate_run(tmp_path / name, data=data, out=tmp_path / name / "logits.npz")
+        out, model = tmp_path / name, tmp_path / name / "model.pt"
+        train_run(spec, data=data, out=out, model=model, scratch=tmp_path / "scratch")
+        evaluate_run(out, model=model, data=data, out=out / "logits.npz")
     a, b = tmp_path / "a", tmp_path / "b"
     for file in ("spec.json", "outcome.json", "steps.npz", "model.pt", "logits.npz"):
         assert (a / file).read_bytes() == (b / file).read_bytes(), file
@@ -124,8 +130,10 @@ def test_the_same_spec_gives_the_same_bytes(prepared, tmp_path):
 def test_the_bank_holds_every_way_of_evaluating(prepared, tmp_path):
     spec = small_spec(GUIDED)
     data = prepared(spec)
-    train_run(spec, data=data, out=tmp_path / "run", scratch=tmp_path)
-    evaluate_run(tmp_path / "run", data=data, out=tmp_path / "logits.npz")
+    train_run(spec, data=data, **places(tmp_path))
+    evaluate_run(
+        tmp_path / "run", model=tmp_path / "model.pt", data=data, out=tmp_path / "logits.npz"
+    )
     bank = np.load(tmp_path / "logits.npz")
     ways = ("regular", "rebalance_color", "rebalance_gray")
     ways += ("isolated", "zeroed", "permuted", "class_mean")
@@ -136,8 +144,10 @@ def test_the_bank_holds_every_way_of_evaluating(prepared, tmp_path):
 def test_a_failed_run_is_finished_with_its_reason_and_an_empty_bank(prepared, tmp_path):
     spec = small_spec(GUIDED, learning_rate=1e30)
     data = prepared(spec)
-    outcome = train_run(spec, data=data, out=tmp_path / "run", scratch=tmp_path)
-    evaluate_run(tmp_path / "run", data=data, out=tmp_path / "logits.npz")
+    outcome = train_run(spec, data=data, **places(tmp_path))
+    evaluate_run(
+        tmp_path / "run", model=tmp_path / "model.pt", data=data, out=tmp_path / "logits.npz"
+    )
     assert outcome["status"] == "failed"
     assert outcome["best_epoch"] is None
     assert "the loss became" in outcome["reason"]
@@ -146,16 +156,16 @@ def test_a_failed_run_is_finished_with_its_reason_and_an_empty_bank(prepared, tm
 
 def test_a_stopped_run_goes_on_from_its_checkpoint_and_removes_it(prepared, tmp_path):
     spec = small_spec(VANILLA)
-    places = {"data": prepared(spec), "scratch": tmp_path / "scratch", "checkpoint_seconds": 0}
+    where = places(tmp_path) | {"data": prepared(spec), "checkpoint_seconds": 0}
 
     def kill(training):
         if training.progress.steps == 7:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train_run(spec, out=tmp_path / "run", report=kill, **places)
+        train_run(spec, report=kill, **where)
     seen = []
-    train_run(spec, out=tmp_path / "run", report=lambda t: seen.append(t.progress.steps), **places)
+    train_run(spec, report=lambda t: seen.append(t.progress.steps), **where)
     assert seen[0] == 7  # the checkpoint of step 6 was the last
     assert not list((tmp_path / "scratch").rglob("*.pt"))
 
@@ -171,10 +181,12 @@ def test_a_spec_of_another_version_is_refused_by_name(tmp_path):
 def test_damaged_weights_are_refused_by_name(prepared, tmp_path):
     spec = small_spec(GRAY)
     data = prepared(spec)
-    train_run(spec, data=data, out=tmp_path / "run", scratch=tmp_path)
-    (tmp_path / "run" / "model.pt").write_bytes(b"no weights")
+    train_run(spec, data=data, **places(tmp_path))
+    (tmp_path / "model.pt").write_bytes(b"no weights")
     with pytest.raises(UserError, match=r"model\.pt does not hold the weights"):
-        evaluate_run(tmp_path / "run", data=data, out=tmp_path / "logits.npz")
+        evaluate_run(
+            tmp_path / "run", model=tmp_path / "model.pt", data=data, out=tmp_path / "logits.npz"
+        )
 
 
 def test_loss_and_speeds_are_finite_numbers(splits):
@@ -209,7 +221,8 @@ def kill(training):
     if training.progress.steps == int(sys.argv[2]):
         os.kill(os.getpid(), signal.SIGKILL)
 folder = Path(sys.argv[1]).parent
-train_run(spec, data=folder, out=folder / "killed", scratch=folder / "scratch",
+train_run(spec, data=folder, out=folder / "killed", model=folder / "killed.pt",
+          scratch=folder / "scratch",
           checkpoint_seconds=0, report=kill)
 """
 
@@ -217,14 +230,16 @@ train_run(spec, data=folder, out=folder / "killed", scratch=folder / "scratch",
 def test_a_run_killed_hard_twice_ends_in_the_same_bytes(prepared, tmp_path):
     spec = small_spec(RANDOM)
     data = prepared(spec)
-    train_run(spec, data=data, out=tmp_path / "whole", scratch=tmp_path / "other")
+    where = {"out": tmp_path / "whole", "model": tmp_path / "whole.pt"}
+    train_run(spec, data=data, scratch=tmp_path / "other", **where)
     (tmp_path / "killed.json").write_text(spec.model_dump_json())
     for step, code in ((6, -9), (11, -9), (99, 0)):
         command = [sys.executable, "-c", KILLED, tmp_path / "killed.json", str(step)]
         done = subprocess.run(command, check=False, capture_output=True, text=True)
         assert done.returncode == code, done.stderr
-    for file in ("outcome.json", "steps.npz", "model.pt"):
-        assert (tmp_path / "whole" / file).read_bytes() == (tmp_path / "killed" / file).read_bytes()
+    for file in ("{}/outcome.json", "{}/steps.npz", "{}.pt"):
+        whole, killed = (tmp_path / file.format(name) for name in ("whole", "killed"))
+        assert whole.read_bytes() == killed.read_bytes()
     histories = [
         pd.read_csv(tmp_path / n / "history.csv").drop(columns="seconds")
         for n in ("whole", "killed")

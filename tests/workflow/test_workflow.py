@@ -223,8 +223,8 @@ def test_one_seed_less_makes_tables_and_figures_again_and_no_run(made):
 
 
 def test_a_changed_figure_redraws_that_figure_only(made):
-    with made.edited("src/equimodal/figures/figure7.py", "(6.5, 3.0)", "(6.5, 3.5)"):
-        assert made.to_do() == {"Draw figure7."} | REPORTED
+    with made.edited("src/equimodal/figures/figure9.py", 'xscale="log"', 'xscale="linear"'):
+        assert made.to_do() == {"Draw figure9."} | REPORTED
 
 
 def test_a_changed_published_number_builds_table_1_again(made):
@@ -307,7 +307,7 @@ def test_table_1_shows_a_failed_run_as_missing_and_says_so(diverged):
 
 
 def test_figures_of_a_sweep_without_models_are_drawn_all_the_same(diverged):
-    assert "no model" in (diverged.folder / "results/tiny/figures/figure7.svg").read_text()
+    assert "Nothing to show" in (diverged.folder / "results/tiny/figures/figure7.svg").read_text()
 
 
 def refusal(checkout, *arguments):
@@ -351,9 +351,22 @@ def test_a_file_in_place_of_the_results_is_one_message(fresh):
 
 def test_a_run_that_nothing_asks_for_is_refused_by_name(fresh):
     run = GUIDED.replace("seed0", "seed7")
-    refused = fresh.snakemake("--dry-run", f"results/tiny/runs/{run}/logits.npz")
+    refused = fresh.snakemake("--dry-run", f"results/tiny/banks/{run}.npz")
     assert refused.returncode == 1
     assert f"asks for the run {run}; `equimodal runs` lists them" in refused.stdout
+
+
+def test_the_stages_of_a_data_set_can_be_asked_for_by_name(fresh):
+    trained = fresh.to_do("trained_nvgesture")
+    assert trained == {
+        *("Fetch nvgesture.", "Prepare nvgesture.", f"Train {DONOR}.", f"Train {PRETRAINED}."),
+        "All networks on nvgesture are trained.",
+    }
+    evaluated = fresh.to_do("evaluated_nvgesture")
+    assert evaluated - trained == {
+        *(f"Evaluate {run}." for run in (DONOR, PRETRAINED)),
+        "All networks on nvgesture are evaluated.",
+    }
 
 
 def test_the_paper_s_runs_are_listed_without_being_made(fresh):

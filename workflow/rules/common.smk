@@ -32,7 +32,7 @@ except UserError as error:
 
 SCALE = PARAMS.scale
 RUNS = expand_runs(PARAMS)
-BANKS = collect("results/{scale}/runs/{run}/logits.npz", scale=SCALE, run=RUNS)
+BANKS = collect("results/{scale}/banks/{run}.npz", scale=SCALE, run=RUNS)
 USED = sorted({spec.dataset for spec in RUNS.values()})  # data sets
 DATA_MODULES = {
     name: import_module(f"equimodal.data.{dataset.kind}")
@@ -118,6 +118,12 @@ def prepared_files(dataset):
             array=settings.arrays,
         ),
     ]
+
+
+def files_of_runs(pattern, dataset):
+    """A file of each run on a data set."""
+    runs = [run for run, spec in RUNS.items() if spec.dataset == dataset]
+    return collect(f"results/{SCALE}/{pattern}", run=runs)
 
 
 def weights_of_run(wildcards):

@@ -3,8 +3,9 @@ rule collect:
         collect(
             "results/{{scale}}/runs/{run}/{file}",
             run=RUNS,
-            file=["spec.json", "outcome.json", "history.csv", "logits.npz"],
+            file=["spec.json", "outcome.json", "history.csv"],
         ),
+        collect("results/{{scale}}/banks/{run}.npz", run=RUNS),
     output:
         runs=report(
             "results/{scale}/tables/runs.csv",

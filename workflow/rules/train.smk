@@ -1,3 +1,23 @@
+# Stages that can be asked for by name: all runs of a data set.
+for dataset in USED:
+
+    rule:
+        name:
+            f"trained_{dataset}"
+        input:
+            files_of_runs("models/{run}.pt", dataset),
+        message:
+            f"All networks on {dataset} are trained."
+
+    rule:
+        name:
+            f"evaluated_{dataset}"
+        input:
+            files_of_runs("banks/{run}.npz", dataset),
+        message:
+            f"All networks on {dataset} are evaluated."
+
+
 rule train:
     input:
         data=prepared_of_run,
@@ -7,7 +27,7 @@ rule train:
         outcome="results/{scale}/runs/{run}/outcome.json",
         history="results/{scale}/runs/{run}/history.csv",
         steps="results/{scale}/runs/{run}/steps.npz",
-        model="results/{scale}/runs/{run}/model.pt",
+        model="results/{scale}/models/{run}.pt",
     log:
         "results/{scale}/logs/train/{run}.log",
     benchmark:
@@ -28,9 +48,9 @@ rule evaluate:
         data=prepared_of_run,
         spec="results/{scale}/runs/{run}/spec.json",
         outcome="results/{scale}/runs/{run}/outcome.json",
-        model="results/{scale}/runs/{run}/model.pt",
+        model="results/{scale}/models/{run}.pt",
     output:
-        bank="results/{scale}/runs/{run}/logits.npz",
+        bank="results/{scale}/banks/{run}.npz",
     log:
         "results/{scale}/logs/evaluate/{run}.log",
     benchmark:

@@ -45,21 +45,23 @@ SETTINGS = ("dataset", "inputs", "policy", "fidelity", "start", "learning_rate",
 def collect(
     specs: Mapping[str, RunSpec],
     folders: Mapping[str, Path],
+    banks: Mapping[str, Path],
     experiments: Mapping[str, Collection[str]],
 ) -> dict[str, pd.DataFrame]:
-    """Read run folders into tables.
+    """Read run folders and logit banks into tables.
 
     Args:
         specs: Run name -> what was asked for.
-        folders: Run name -> its folder, with the logit bank in it.
+        folders: Run name -> its folder.
+        banks: Run name -> its logit bank.
         experiments: Experiment -> names of the runs that it asks for.
 
     Returns:
         `runs`: a row a run, with its settings, how it ended, the share of parameters below each
         threshold, the accuracies of the chosen epoch with the regular flow, conditional utilization
         rates (`u_m1_given_m0`, `u_m0_given_m1`), d_util, and the conditional learning speeds at the
-        chosen epoch (`s_...`), d_speed. Nothing is measured where a run failed, nor where its
-        folder lacks a file, has a damaged one or is that of another spec: status `missing`.
+        chosen epoch (`s_...`), d_speed. Nothing is measured where a run failed, nor where a file
+        of it is missing, damaged or of another spec: status `missing`.
         `reported` is the way of evaluating that the run's fidelity preset reports.
         `evaluations`: a row for each run, way of evaluating and output (`m0`, `m1`, `fused`);
         `left_behind` is the mode that the chosen epoch's last training step left behind.
@@ -74,7 +76,7 @@ def collect(
     for name, folder in folders.items():
         settings = {"run": name, "experiments": _asked(name, experiments)} | _settings(specs[name])
         try:
-            run = _read_run(settings, specs[name], folder)
+            run = _read_run(settings, specs[name], folder, banks[name])
         except UserError as error:
             runs.append(settings | {"status": "missing", "reason": str(error)})
         else:
@@ -111,7 +113,7 @@ class _Outcome(Section):
 
 @dataclass(frozen=True)
 class _Run:
-    """What a run folder adds to the tables."""
+    """What a run adds to the tables."""
 
     row: dict[str, Any]
     evaluations: pd.DataFrame
@@ -130,7 +132,7 @@ def _settings(spec: RunSpec) -> dict[str, Any]:
     )
 
 
-def _read_run(settings: Mapping[str, Any], wanted: RunSpec, folder: Path) -> _Run:
+def _read_run(settings: Mapping[str, Any], wanted: RunSpec, folder: Path, bank: Path) -> _Run:
     if differing := _differing(read_spec(folder), wanted):
         raise UserError(
             f"{folder}/spec.json is of a run with other settings ({', '.join(differing)}); train the"
@@ -141,9 +143,9 @@ def _read_run(settings: Mapping[str, Any], wanted: RunSpec, folder: Path) -> _Ru
     # Times always differ; the benchmark files of the workflow keep them.
     history = _read_history(folder / "history.csv").drop(columns="seconds", errors="ignore")
     history.columns = [_rename(c, names) for c in history.columns]
-    accuracies = _accuracies(folder / "logits.npz", names)
+    accuracies = _accuracies(bank, names)
     if outcome.status == "finished" and ("regular", "fused") not in accuracies:
-        raise UserError(f"{folder}/logits.npz is of a run that failed; evaluate the run again")
+        raise UserError(f"{bank} is of a run that failed; evaluate the run again")
     if outcome.left_behind:
         mode = _rename(outcome.left_behind, names)
         accuracies |= {("left_behind", o): a for (e, o), a in accuracies.items() if e == mode}

@@ -47,9 +47,14 @@ def fetch(folder: Path, settings: dict[str, Any], *, mirror: str | None) -> None
     Raises:
         UserError: If they can not be had, or Kim et al.'s file is wanted and was not given.
     """
+    _require_given(folder, settings)  # first: it needs the user
     mnist.fetch(folder, settings["digits"], mirror=mirror)
-    if lacking := [file for file in raw_files(folder, settings) if not file.exists()]:
-        raise UserError(f"{lacking[0]} is missing: {origin(settings).by_hand}")
+
+
+def _require_given(folder: Path, settings: dict[str, Any]) -> None:
+    for name in mnist.GIVEN[settings["digits"]]:
+        if not (folder / name).exists():
+            raise UserError(f"{folder / name} is missing: {origin(settings).by_hand}")
 
 
 def prepare(raw: Path, out: Path, settings: dict[str, Any], *, processes: int = 1) -> None:
@@ -69,6 +74,7 @@ def prepare(raw: Path, out: Path, settings: dict[str, Any], *, processes: int = 
     """
     coloring = settings["coloring"]
     seed = coloring["seed"]
+    _require_given(raw, settings)
     train, test = _digits(raw, settings["test_per_class"])
     original = _read_kim(raw / mnist.KIM, train, test) if settings["digits"] == "kim" else None
     for part, (_, labels) in {"train": train, "test": test}.items():

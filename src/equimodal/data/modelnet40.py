@@ -124,7 +124,11 @@ def origin(settings: dict[str, Any]) -> Origin:
     source = SOURCES[settings["source"]]
     if source.default in SHA256:
         return Origin(source.get, LICENCE)
-    return Origin(source.get, LICENCE, f"put {source.default} into data/raw/modelnet40")
+    by_hand = (
+        f"put {source.default} into data/raw/modelnet40, or a link to it; or take source: meshes,"
+        " which are downloaded and rendered here"
+    )
+    return Origin(source.get, LICENCE, by_hand)
 
 
 def fetched(settings: dict[str, Any]) -> tuple[str, ...]:
@@ -192,6 +196,8 @@ def prepare(raw: Path, out: Path, settings: dict[str, Any], *, processes: int = 
             others from being prepared.
     """
     require_writable(out)
+    if settings["stand_in"] and not (raw / standin.MARKER).is_file():
+        raise UserError(f"{raw} has no stand-ins; run `equimodal fetch` with the scale first")
     source: SourceName = settings["source"]
     archive = find_raw(raw, source)
     classes, objects = _list_objects(archive, source, settings["views"])

@@ -23,9 +23,7 @@ in the layout of ModelNet40, are none of its models, and say nothing about resul
 """
 SEGMENTS = 20  # corners of what is round
 TURN = 20.0  # degrees, how far an object may be turned away from the front
-
-
-MARKER = "ModelNet40/README.txt"  # written last
+MARKER = "ModelNet40/README.txt"  # written last: where it is, all is
 
 
 def write(
@@ -39,11 +37,15 @@ def write(
     stays the same whatever the counts.
 
     Raises:
-        UserError: If they can not be written.
+        UserError: If they can not be written, or ModelNet40 itself lies there.
     """
     if classes > len(CLASSES):
         raise UserError(f"there are stand-ins of {len(CLASSES)} classes, not of {classes}")
     top = folder / "ModelNet40"
+    if top.is_dir() and any(p.is_dir() and p.name not in CLASSES for p in top.iterdir()):
+        raise UserError(
+            f"{top} holds other classes than stand-ins; move it away, for they would replace it"
+        )
     shutil.rmtree(top, ignore_errors=True)
     counts = {"train": train_per_class, "test": test_per_class}
     for label, name in enumerate(list(CLASSES)[:classes]):

@@ -58,9 +58,7 @@ ask for access at
     {videos}/
     {train}
     {test}
-  then run
-    equimodal fetch nvgesture
-  which unpacks it if need be, and checks that every video is there"""
+  `equimodal fetch` unpacks it if need be, and checks that every video is there"""
 STAND_IN = Origin(
     "drawn by equimodal.data.nvgesture_standin: synthetic gestures, not NVGesture",
     "that of equimodal; nobody else has a right in them",
@@ -279,6 +277,8 @@ def prepare(raw: Path, out: Path, settings: dict[str, Any], *, processes: int = 
     Raises:
         UserError: If a list or a video is missing, damaged or wrong, or the disk is full.
     """
+    if settings["stand_in"] and not (raw / nvgesture_standin.MARKER).is_file():
+        raise UserError(f"{raw} has no stand-in; run `equimodal fetch` with the scale first")
     lists = _lists(raw, settings["list_version"])
     clips = {part: read_list(path) for part, path in lists.items()}
     _report_mismatched(clips)

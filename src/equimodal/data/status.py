@@ -12,7 +12,7 @@ class Origin:
 
     source: str
     licence: str
-    by_hand: str | None = None  # what the user has to do, if no command can
+    by_hand: str | None = None  # what the user has to do before `fetch`, if no command can
 
 
 @dataclass(frozen=True)
@@ -40,14 +40,15 @@ def _size(path: Path) -> int:
     return sum(p.stat().st_size for p in inside if p.is_file())
 
 
-def describe(name: str, origin: Origin, raw: Status, prepared: Status) -> str:
+def describe(name: str, scale: str, origin: Origin, raw: Status, prepared: Status) -> str:
     """Say in a few lines what is there of a data set, where it is from and what to do next."""
+    fetch = f"equimodal fetch {name} --scale {scale}"
     if prepared.state == "present":
         step = "nothing: it is ready"
     elif raw.state == "present":
-        step = f"equimodal prepare {name}"
+        step = f"equimodal prepare {name} --scale {scale}"
     else:
-        step = origin.by_hand or f"equimodal fetch {name}"
+        step = f"{origin.by_hand}\nthen run\n  {fetch}" if origin.by_hand else fetch
     lines = {
         "raw": _files(raw),
         "prepared": _files(prepared),

@@ -174,3 +174,96 @@ FIGURES = {
         ),
     ),
 }
+
+_DOTS = "Points are simulations, bars their SD over seeds, arrows runs that never learned B; lines are theory."
+
+# Of the second paper, from the tables of equimodal.linear.experiment. F1 to F17 are our names for its
+# figures, whose numbers were not at hand.
+LINEAR_FIGURES = {
+    "linear_curves": About(
+        title="Learning in early and late fusion",
+        published="F1, F2, F4 and F10",
+        inputs=("linear_curves", "linear_superficial"),
+        shows=(
+            "Loss and total weights of two-layer linear networks, over their starts or ends, with"
+            " correlated modalities. Dotted: what theory says of the phase in which A alone is"
+            " learned. Last panel: y = x_A + 4 x_B with three times the SD in A; dash-dotted: the loss"
+            " of B alone."
+        ),
+        expect=(
+            "Early fusion learns both modalities at once; late fusion first A, then B, and A takes"
+            " what is B's by correlation. Last panel: the modality that explains less comes first."
+        ),
+    ),
+    "linear_phase": About(
+        title="Phase portraits",
+        published="F3",
+        inputs=("linear_phase",),
+        shows="Direction of learning by total weights, a path from small ones, and the fixed points.",
+        expect="Late fusion passes the saddle M_A; early fusion has none but the origin.",
+    ),
+    "linear_ratio": About(
+        title="How long late fusion stays unimodal",
+        published="F5 and F6",
+        inputs=("linear_ratio", "linear_ratio_theory"),
+        shows=(
+            "Two-layer late fusion, dots linear, crosses ReLU: (a) the time ratio and (b) what A is"
+            f" credited with too much half-way between the times. {_DOTS} Dotted: theory at the step"
+            " size of the simulation."
+        ),
+        expect=(
+            "The ratio rises with correlation and with the ratio of variances; ReLU networks have"
+            " the same. Finite steps account for points below the line."
+        ),
+    ),
+    "linear_map": About(
+        title="Theory over the statistics of the data",
+        published="F7 and F9",
+        inputs=("linear_ratio_map",),
+        shows=(
+            "Late fusion: (a) time ratio and (b) mis-attribution by correlation and ratio of SDs;"
+            " (c) where the modality learned first explains less."
+        ),
+        expect="Theory only, in the paper as here.",
+    ),
+    "linear_random": About(
+        title="Random data of many inputs",
+        published="F8",
+        inputs=("linear_random",),
+        shows="One dot a draw of the data, two-layer late fusion; arrows: runs that never learned B.",
+        expect="The dots lie near the diagonal; the formula is of leading order in the initial scale.",
+    ),
+    "linear_generalization": About(
+        title="Few examples make the bias permanent",
+        published="F11",
+        inputs=("linear_generalization",),
+        shows=(
+            "Training loss, generalization error E_g and weights of two-layer networks on noisy"
+            " examples, fewer or more than the inputs; one line a seed."
+        ),
+        expect=(
+            "With fewer examples than inputs, late fusion generalizes best while it is unimodal, so"
+            " that early stopping returns a unimodal network; early fusion does not."
+        ),
+    ),
+    "linear_depth": About(
+        title="The deeper the fusion, the longer the unimodal phase",
+        published="F12 to F15",
+        inputs=("linear_deep_curves", "linear_deep_ratio", "linear_deep_theory"),
+        shows=f"Deep linear networks by fusion layer L_f. {_DOTS}",
+        expect=(
+            "The ratio rises with L_f, and with u_0 unless fusion is late. Random weights are not"
+            " aligned as the theory assumes, so that intermediate fusion lies below it."
+        ),
+    ),
+    "linear_xor": About(
+        title="A modality that is easy beside one that is not",
+        published="F16",
+        inputs=("linear_xor", "linear_xor_curves"),
+        shows=(
+            "Loss of two-layer ReLU networks on y = x_A + XOR(x_B), x_A of variance v; dotted: x_A"
+            " alone."
+        ),
+        expect="Late fusion always learns the XOR, later the larger v; early fusion can get stuck.",
+    ),
+}

@@ -23,7 +23,6 @@ def draw(runs: pd.DataFrame, l1_study: pd.DataFrame, l1_trends: pd.DataFrame) ->
     panels = figure.subplots(2, 3, sharey="col")
     for axes, y in zip(panels[0], (SPARSITY, "d_util", "d_speed"), strict=True):
         draw_against(axes, models, l1_study, "l1", y)
-        axes.set(xscale="log", xlim=_around(models["l1"]))
     for axes, y in zip(panels[1, 1:], ("d_util", "d_speed"), strict=True):
         draw_against(axes, models, l1_study, SPARSITY, y)
     panels[0, 0].set_title(f"(a) {_trend(l1_trends, 'l1', 'sparsity')}")
@@ -40,11 +39,6 @@ def draw(runs: pd.DataFrame, l1_study: pd.DataFrame, l1_trends: pd.DataFrame) ->
         title_fontsize=8,
     )
     return figure
-
-
-def _around(factors: pd.Series) -> tuple[float, float]:
-    """Limits of a logarithmic axis, also of a panel in which no model has a value."""
-    return factors.min() / 1.5, factors.max() * 1.5
 
 
 def _trend(trends: pd.DataFrame, x: str, y: str) -> str:

@@ -136,7 +136,10 @@ def _label(group: str, runs: pd.DataFrame, means: pd.Series | None) -> str:
 def _dots(axes: Axes, y: int, models: pd.DataFrame, measure: str, look: tuple[str, str]) -> None:
     """One dot a model, raised by its learning rate."""
     if models.empty:
-        axes.text(0, y, "no model", color=GRAY, ha="center", va="center", fontsize=8)
+        middle = axes.get_yaxis_transform()  # x in shares of the axes
+        axes.text(
+            0.5, y, "no model", transform=middle, color=GRAY, ha="center", va="center", fontsize=8
+        )
         return
     rates = np.log10(models["learning_rate"].to_numpy())
     spread = np.ptp(rates)

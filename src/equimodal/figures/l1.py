@@ -27,6 +27,9 @@ def draw_against(axes: Axes, models: pd.DataFrame, means: pd.DataFrame, x: str, 
     low, high = (means.get(f"{y}_{end}", none) for end in ("low", "high"))
     mark_mean(axes, means[x], means[y], low, high, **MEANS | {"ls": line})
     axes.set(xlabel=LABELS[x], ylabel=LABELS[y])
+    if x == "l1":
+        # Limits of our own: where nothing is finite there are none that suit a logarithm.
+        axes.set(xscale="log", xlim=(models["l1"].min() / 1.5, models["l1"].max() * 1.5))
     if y != SPARSITY:
         axes.axhline(0, color=GRAY, lw=0.6, zorder=0)
 

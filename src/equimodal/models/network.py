@@ -154,14 +154,13 @@ def start_from(network: Network, kind: str, path: Path) -> None:
     Args:
         network: Changed in place.
         kind: Of its branches; the module of that name loads files that are not of ours.
-        path: The `model.pt` of a run with the same kind of branch, whose first branch is taken for all; or a
-            file that `load_pretrained` of the kind's module reads.
+        path: The weights of a run with the same kind of branch, whose first branch is taken for all; or
+            a file that `load_pretrained` of the kind's module reads. What is in it tells which.
 
     Raises:
         UserError: If the file is missing, damaged or does not fit.
     """
-    if path.name == "model.pt":
-        weights = _stages_of_run(path)
+    if weights := _stages_of_run(path):
         for branch in network.branches.values():
             stages: Any = branch.stages
             try:
@@ -173,20 +172,25 @@ def start_from(network: Network, kind: str, path: Path) -> None:
     load = getattr(import_module(f"equimodal.models.{kind}"), "load_pretrained", None)
     if load is None:
         raise UserError(
-            f"{path} can not be loaded into branches of kind {kind}; give the model.pt of a run"
+            f"{path} can not be loaded into branches of kind {kind}; give the weights of a run: results/<scale>/models/<run>.pt"
         )
     for branch in network.branches.values():
         load(branch, path)
 
 
 def _stages_of_run(path: Path) -> dict[str, Tensor]:
+    """Weights of the first branch, but for its classifier; empty if the file is no run's."""
+    if path.suffix != ".pt":
+        return {}
     try:
         state = torch.load(path, weights_only=True, map_location="cpu")
     except FileNotFoundError:
-        raise UserError(f"{path} is missing; train that run first") from None
+        raise UserError(
+            f"{path} is missing; if it is that of a run, train that run first"
+        ) from None
     except Exception as error:  # noqa: BLE001  torch.load raises whatever the damage leads to
         raise UserError(
-            f"{path} is damaged ({str(error).splitlines()[0]}); train it again"
+            f"{path} is damaged ({str(error).splitlines()[0]}); make it again"
         ) from None
     parts = [name.split(".", 3) for name in state if name.startswith("branches.")]
     first = parts[0][1] if parts else None

@@ -21,14 +21,21 @@ from equimodal.training.evaluate import (
 )
 
 
-def evaluate_run(folder: Path, *, data: Path, out: Path, device: str = "cpu") -> None:
+def evaluate_run(folder: Path, *, model: Path, data: Path, out: Path, device: str = "cpu") -> None:
     """Write the logit bank of a run: `ids`, `labels`, and logits under every way of evaluating.
 
     Logits are float16 of shape (n, classes), named `<evaluation>/<modality>`, one array for each
     branch. A failed run gets a bank without logits.
 
+    Args:
+        folder: The run folder.
+        model: The run's weights.
+        data: Folder of the prepared data set.
+        out: File of the bank.
+        device: Where to compute.
+
     Raises:
-        UserError: If the run folder or the data are missing or damaged.
+        UserError: If the run folder, the weights or the data are missing or damaged.
     """
     spec = read_spec(folder)
     load = partial(
@@ -43,7 +50,7 @@ def evaluate_run(folder: Path, *, data: Path, out: Path, device: str = "cpu") ->
     bank = {"ids": test.ids, "labels": test.labels}
     if _is_finished(folder / "outcome.json"):
         network = build_network(spec, device)
-        _load_weights(network, folder / "model.pt", device)
+        _load_weights(network, model, device)
         train = load("train")
         views = draw_views(train, spec.augmentation, [spec.seed, 0, 3])
         seen = views if spec.switches.squeeze_flips else None

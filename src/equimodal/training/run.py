@@ -1,7 +1,7 @@
-"""The train verb: from a spec and prepared data to a run folder.
+"""The train verb: from a spec and prepared data to a run folder and the weights.
 
 A run folder holds `spec.json`, `outcome.json` (how it ended, the chosen epoch), `history.csv` (a row
-an epoch), `steps.npz` (mode and speeds of every step) and `model.pt` (weights of the chosen epoch).
+an epoch) and `steps.npz` (mode and speeds of every step). The weights are those of the chosen epoch.
 """
 
 import csv
@@ -35,6 +35,7 @@ def train_run(
     *,
     data: Path,
     out: Path,
+    model: Path,
     scratch: Path,
     device: str = "cpu",
     checkpoint_seconds: float = 60.0,
@@ -49,14 +50,15 @@ def train_run(
         spec: What to train.
         data: Folder of the prepared data set.
         out: The run folder.
+        model: File for the weights of the chosen epoch.
         scratch: Folder for the checkpoint, which is removed at the end.
         device: Where to train.
         checkpoint_seconds: Time between checkpoints.
         report: Called after every step, to show progress.
 
     Raises:
-        UserError: If the data or the weights to start from are missing or damaged, or `out` can not
-            be written.
+        UserError: If the data or the weights to start from are missing or damaged, or `out` or
+            `model` can not be written.
     """
     splits: dict[str, Split] = {
         name: load_split(
@@ -91,7 +93,7 @@ def train_run(
 
     training.run(after_step)
     outcome = _outcome(training)
-    _write(training, outcome, out)
+    _write(training, outcome, out, model)
     checkpoint.unlink(missing_ok=True)
     return outcome
 
@@ -165,14 +167,14 @@ def _parameters_below(training: Training) -> dict[str, float]:
     }
 
 
-def _write(training: Training, outcome: dict[str, Any], out: Path) -> None:
+def _write(training: Training, outcome: dict[str, Any], out: Path, model: Path) -> None:
     rows = training.progress.rows
     with write_aside(out / "history.csv") as aside, aside.open("w", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]) if rows else [], lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
     save_arrays(out / "steps.npz", training.steps())
-    with write_aside(out / "model.pt") as aside, aside.open("wb") as file:
+    with write_aside(model) as aside, aside.open("wb") as file:
         torch.save(training.best_weights, file)
     with write_aside(out / "outcome.json") as aside:
         aside.write_text(json.dumps(outcome, indent=2) + "\n")

@@ -1,0 +1,43 @@
+"""Deep networks: the deeper the fusion, the longer the unimodal phase (F12 to F15)."""
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from equimodal.figures.linear_parts import COLORS, RATIO, RHO, R, bounds, how_many, points
+from equimodal.figures.style import new_figure
+
+AXES = {"rho": RHO, "r": R, "scale": "$u_0$"}
+
+
+def draw(
+    linear_deep_curves: pd.DataFrame,
+    linear_deep_ratio: pd.DataFrame,
+    linear_deep_theory: pd.DataFrame,
+) -> Figure:
+    """Show the loss, and time ratios by correlation, ratio of SDs and initial scale.
+
+    Args:
+        linear_deep_curves: One network at each fusion layer.
+        linear_deep_ratio: The runs.
+        linear_deep_theory: The lines.
+    """
+    figure = new_figure(8, 6)
+    panels = figure.subplots(2, 2).ravel()
+    for fusion, color in zip(sorted(linear_deep_ratio["L_f"].unique()), COLORS, strict=False):
+        look = {"color": color, "label": f"$L_f$ = {fusion}"}
+        curve = linear_deep_curves.query("L_f == @fusion")
+        panels[0].plot(curve["step"], curve["loss"], **look)
+        for axes, varied in zip(panels[1:], AXES, strict=True):
+            line = linear_deep_theory.query("L_f == @fusion and varied == @varied")
+            runs = linear_deep_ratio.query("L_f == @fusion and varied == @varied")
+            axes.plot(line[varied], line["ratio"], **look)
+            points(axes, runs, varied, "ratio", marker="o", color=color)
+            bounds(axes, runs, varied, color)
+    panels[0].set(xlabel="step", ylabel="loss / loss at 0")
+    panels[0].set_title("(a) loss")
+    for axes, letter, (varied, label) in zip(panels[1:], "bcd", AXES.items(), strict=True):
+        runs = linear_deep_ratio[linear_deep_ratio["varied"] == varied]
+        axes.set(yscale="log", xlabel=label, ylabel=RATIO)
+        axes.set_title(f"({letter}) {how_many(runs)}")
+    panels[0].legend(fontsize=8)
+    return figure

@@ -1,0 +1,113 @@
+"""Full-batch gradient descent on many linear networks at once."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float64
+from numpy import ndarray
+
+from equimodal.errors import UserError
+from equimodal.linear.moments import Moments
+from equimodal.linear.networks import (
+    Architecture,
+    Layers,
+    errors,
+    gradient_factors,
+    output_rows,
+    pad,
+    stability_limit,
+)
+
+LOOK_EVERY = 100  # steps between two looks at which runs have converged
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """The total weights of many runs in the course of training."""
+
+    steps: Float64[ndarray, " records"]  # of gradient descent, at each record
+    w_a: Float64[ndarray, "records runs da"]  # W_A^tot
+    w_b: Float64[ndarray, "records runs db"]
+    converged: Bool[ndarray, " runs"]  # whether the errors fell below the tolerance
+    layers: Layers  # at the end
+
+
+def descend(
+    architecture: Architecture,
+    moments: Moments,
+    layers: Layers,
+    *,
+    step_size: float,
+    steps: int,
+    every: int = 1,
+    tolerance: float = 0.0,
+) -> Trajectory:
+    """Train one network a run, all of one architecture, from given weights; leaves those alone.
+
+    Runs are independent: moments and weights may differ between them in any way. A step of one run
+    costs two products of a row with each matrix and one outer product; examples play no part.
+
+    Args:
+        architecture: Of all runs.
+        moments: One row a run.
+        layers: The weights at the start (`networks.start`).
+        step_size: Of gradient descent; tau = 1 / step_size steps.
+        steps: At most so many.
+        every: Steps between two records of the total weights.
+        tolerance: A run stops once no |s - W^tot Sigma| is above it; its last weights are recorded
+            to the end.
+
+    Raises:
+        UserError: If the step size is beyond the stability limit of a run.
+    """
+    check_step_size(step_size, stability_limit(architecture, moments))
+    data = pad(moments)
+    layers = [layer.copy() for layer in layers]
+    final = [layer.copy() for layer in layers]
+    scratch = [np.empty_like(layer) for layer in layers]
+    active = np.arange(len(moments))
+    converged = np.zeros(len(moments), bool)
+    size = layers[0].shape[3]
+    records = np.empty((steps // every + 1, len(moments), 2, size))
+    for step in range(steps + 1):
+        if step % LOOK_EVERY == 0:
+            total = output_rows(layers)[0]
+            done = np.abs(errors(total, data)).max(axis=(1, 2, 3)) <= tolerance
+            if done.any():
+                stopped = active[done]
+                converged[stopped] = True
+                records[-(-step // every) :, stopped] = total[done, :, 0]
+                for kept, layer in zip(final, layers, strict=True):
+                    kept[stopped] = layer[done]
+                layers = [layer[~done] for layer in layers]
+                scratch = [s[: len(layers[0])] for s in scratch]
+                active, data = active[~done], data[~done]
+            if not len(active):
+                break
+        above, below, total = gradient_factors(layers, data)
+        if step % every == 0:
+            records[step // every, active] = total[:, :, 0]
+        if step == steps:
+            break
+        for layer, up, down, product in zip(layers, above, below, scratch, strict=True):
+            np.multiply(step_size * up.swapaxes(2, 3), down, out=product)
+            layer += product
+    for kept, layer in zip(final, layers, strict=True):
+        kept[active] = layer
+    return Trajectory(
+        steps=every * np.arange(len(records), dtype=float),
+        w_a=records[:, :, 0, : moments.a.shape[1]],
+        w_b=records[:, :, 1, : moments.b.shape[1]],
+        converged=converged,
+        layers=final,
+    )
+
+
+def check_step_size(step_size: float, limits: Float64[ndarray, " runs"]) -> None:
+    """Raise UserError if the step size is not between 0 and the limit of every run."""
+    run = int(limits.argmin())
+    if not 0 < step_size < limits[run]:
+        raise UserError(
+            f"step size {step_size:g} is out of range: expected more than 0 and less than"
+            f" {limits[run]:.4g}, the stability limit of run {run}; choose a smaller one"
+        )

@@ -1,0 +1,101 @@
+"""The ReLU variant of two-layer late fusion with scalar modalities, exact without examples.
+
+Without biases a ReLU unit sees only the sign of its scalar input: relu(w x) = |w| relu(+-x), the sign
+being that of w. So a branch is a linear function of two half-lines, relu(x) and relu(-x), and the
+squared loss depends on the data through the second moments of the four half-lines alone.
+"""
+
+import numpy as np
+from jaxtyping import Float64
+from numpy import ndarray
+
+from equimodal.errors import UserError
+from equimodal.linear.descent import LOOK_EVERY, Trajectory, check_step_size
+from equimodal.linear.moments import Moments
+from equimodal.linear.networks import Architecture, Layers, stability_limit
+
+
+def half_line_moments(
+    moments: Moments,
+) -> tuple[Float64[ndarray, "runs 4 4"], Float64[ndarray, "runs 4"]]:
+    """Return the second moments of relu(+-x_A), relu(+-x_B), and those with y, of Gaussian inputs.
+
+    E[relu(x) relu(z)] = s_x s_z / (2 pi) (sqrt(1 - c^2) + c (pi / 2 + asin c)), c the correlation of
+    x and z. E[y relu(+-x)] is half of +-E[y x], for a linear target.
+    """
+    spread = np.sqrt(np.stack([moments.a[:, 0, 0], moments.b[:, 0, 0]], axis=1))
+    rho = moments.ab[:, 0, 0] / spread.prod(1)
+    sign = np.array([1, -1, 1, -1])
+    same = np.kron(np.eye(2), np.ones((2, 2))).astype(bool)
+    c = np.clip(np.where(same, 1.0, rho[:, None, None]) * sign * sign[:, None], -1, 1)
+    size = np.repeat(spread, 2, axis=1)
+    kernel = np.sqrt(1 - c**2) + c * (np.pi / 2 + np.arcsin(c))
+    gram = size[:, :, None] * size[:, None] * kernel / (2 * np.pi)
+    return gram, 0.5 * sign * np.repeat(moments.cross, 2, axis=1)
+
+
+def descend_relu(
+    moments: Moments, layers: Layers, *, step_size: float, steps: int, tolerance: float = 0.0
+) -> Trajectory:
+    """Train two-layer late-fusion ReLU networks on a linear target of Gaussian scalar modalities.
+
+    The total weights recorded are those of the linear part of each branch, W^2 W^1 / 2: half of
+    the product, since a unit sees half of its input. They end at the weights of the target, as in
+    the linear network; each rate is half of the linear network's.
+
+    Args:
+        moments: Of scalar modalities, one row a run.
+        layers: Weights at the start, of a linear network with depth and fusion 2.
+        step_size: As in `descend`; likewise `steps` and `tolerance`.
+        steps: At most so many.
+        tolerance: On the correlation of the residual with the four half-lines.
+
+    Raises:
+        UserError: If a modality is not scalar, or the step size beyond the stability limit of the
+            linear network (half-lines only lower the curvature).
+    """
+    if moments.a.shape[1] != 1 or moments.b.shape[1] != 1:
+        raise UserError(
+            f"modalities have {moments.a.shape[1]} and {moments.b.shape[1]} inputs; the half-lines"
+            " are exact for 1 each"
+        )
+    width = layers[0].shape[2]
+    check_step_size(step_size, stability_limit(Architecture(2, 2, width), moments))
+    gram, cross = half_line_moments(moments)
+    w1, w2 = layers[0][:, :, :, 0].copy(), layers[1][:, :, 0].copy()  # runs, branches, units
+    records = np.empty((steps + 1, len(moments), 2))
+    active, converged = np.arange(len(moments)), np.zeros(len(moments), bool)
+    final = [w1.copy(), w2.copy()]
+    for step in range(steps + 1):
+        up, down = np.maximum(w1, 0), np.minimum(w1, 0)
+        slopes = np.stack([(w2 * up).sum(2), -(w2 * down).sum(2)], axis=2)  # on relu(x), relu(-x)
+        residual = cross - (slopes.reshape(-1, 1, 4) @ gram)[:, 0]
+        records[step, active] = (slopes[:, :, 0] - slopes[:, :, 1]) / 2
+        if step == steps:
+            break
+        if step % LOOK_EVERY == 0:
+            done = np.abs(residual).max(1) <= tolerance
+            if done.any():
+                stopped = active[done]
+                converged[stopped] = True
+                records[step:, stopped] = records[step, stopped]
+                final[0][stopped], final[1][stopped] = w1[done], w2[done]
+                keep = ~done
+                active, gram, cross = active[keep], gram[keep], cross[keep]
+                w1, w2, up, down = w1[keep], w2[keep], up[keep], down[keep]
+                residual = residual[keep]
+            if not len(active):
+                break
+        e = residual.reshape(-1, 2, 2, 1)
+        # d loss / d w1 and d w2, with |w1| = up - down on the unit's half-line.
+        g1 = w2 * np.where(w1 > 0, e[:, :, 0], -e[:, :, 1])
+        g2 = up * e[:, :, 0] - down * e[:, :, 1]
+        w1, w2 = w1 + step_size * g1, w2 + step_size * g2
+    final[0][active], final[1][active] = w1, w2
+    return Trajectory(
+        steps=np.arange(steps + 1.0),
+        w_a=records[:, :, :1],
+        w_b=records[:, :, 1:],
+        converged=converged,
+        layers=[final[0][:, :, :, None], final[1][:, :, None]],
+    )

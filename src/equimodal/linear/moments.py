@@ -1,0 +1,172 @@
+"""Second moments of two modalities and a target: all that a linear network ever sees of its data."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Float64
+from numpy import ndarray
+from numpy.typing import ArrayLike
+from scipy.stats import invwishart
+
+from equimodal.errors import UserError
+
+ROUNDING = 1e-9  # by which, relative to the largest, an eigenvalue may be negative
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Averages over the examples of a data set, or of its distribution, one row a run.
+
+    Inputs have zero mean. Under the squared loss the gradients of a linear network depend on the
+    examples through these alone.
+
+    Raises:
+        UserError: If the moments of a run are no moments: the covariance of all inputs and the
+            target is not symmetric positive semi-definite.
+    """
+
+    a: Float64[ndarray, "runs da da"]  # Sigma_A = <x_A x_A'>
+    b: Float64[ndarray, "runs db db"]  # Sigma_B
+    ab: Float64[ndarray, "runs da db"]  # Sigma_AB = <x_A x_B'>
+    y_a: Float64[ndarray, "runs da"]  # s_A = <y x_A'>
+    y_b: Float64[ndarray, "runs db"]  # s_B
+    yy: Float64[ndarray, " runs"]  # <y^2>
+
+    def __post_init__(self) -> None:
+        column = self.cross[:, :, None]
+        target = np.concatenate([column.swapaxes(1, 2), self.yy[:, None, None]], axis=2)
+        whole = np.concatenate([np.concatenate([self.covariance, column], axis=2), target], axis=1)
+        if not np.isfinite(whole).all():
+            raise UserError("the moments hold values that are not finite; look at the data")
+        if not np.allclose(whole, whole.swapaxes(1, 2)):
+            raise UserError("a covariance is not symmetric; Sigma_A and Sigma_B have to be")
+        for name, matrix in (
+            ("covariance of the inputs", self.covariance),
+            ("covariance of inputs and target", whole),
+        ):
+            eigenvalues = np.linalg.eigvalsh(matrix)
+            negative = eigenvalues[:, 0] < -ROUNDING * np.abs(eigenvalues).max(axis=1)
+            if negative.any():
+                run = int(negative.argmax())
+                raise UserError(
+                    f"the {name} of run {run} is not positive semi-definite: its smallest"
+                    f" eigenvalue is {eigenvalues[run, 0]:.4g}, expected at least 0; lessen the"
+                    " correlation or raise <y^2>"
+                )
+
+    def __len__(self) -> int:
+        return len(self.yy)
+
+    @property
+    def covariance(self) -> Float64[ndarray, "runs d d"]:
+        """Sigma, of both modalities joined."""
+        return np.block([[self.a, self.ab], [self.ab.swapaxes(1, 2), self.b]])
+
+    @property
+    def cross(self) -> Float64[ndarray, "runs d"]:
+        """S = [s_A, s_B], the correlation of the target with both."""
+        return np.concatenate([self.y_a, self.y_b], axis=1)
+
+    def __getitem__(self, runs: slice | ndarray | list[int]) -> "Moments":
+        """Return those of some runs."""
+        return Moments(**{name: values[runs] for name, values in vars(self).items()})
+
+    def swapped(self) -> "Moments":
+        """Return the same data with the names of A and B exchanged."""
+        return replace(
+            self, a=self.b, b=self.a, ab=self.ab.swapaxes(1, 2), y_a=self.y_b, y_b=self.y_a
+        )
+
+
+def repeated(moments: Moments, times: int) -> Moments:
+    """Return each run `times` in a row: one for each seed, say."""
+    return Moments(**{name: np.repeat(x, times, axis=0) for name, x in vars(moments).items()})
+
+
+def toy_moments(
+    rho: ArrayLike,
+    ratio: ArrayLike,
+    *,
+    w_a: ArrayLike = 1.0,
+    w_b: ArrayLike = 1.0,
+    noise: ArrayLike = 0.0,
+) -> Moments:
+    """Return the moments of y = w_A x_A + w_B x_B + noise with scalar modalities.
+
+    The arguments are broadcast against each other; each combination is a run.
+
+    Args:
+        rho: Correlation of x_A and x_B, in [-1, 1].
+        ratio: Standard deviation of x_A, that of x_B being 1; > 0.
+        w_a: Weight of A.
+        w_b: Weight of B.
+        noise: Standard deviation of the noise.
+
+    Raises:
+        UserError: If rho is not a correlation or the ratio not positive.
+    """
+    given = np.broadcast_arrays(*(np.asarray(x, float) for x in (rho, ratio, w_a, w_b, noise)))
+    rho, ratio, w_a, w_b, noise = (x.ravel() for x in given)
+    if (np.abs(rho) > 1).any():
+        worst = rho[np.abs(rho).argmax()]
+        raise UserError(
+            f"rho is {worst:g}; the covariance is positive semi-definite only in [-1, 1]"
+        )
+    if (ratio <= 0).any():
+        raise UserError(f"ratio is {ratio.min():g}; a standard deviation has to be positive")
+    shared = rho * ratio
+    return Moments(
+        a=(ratio**2)[:, None, None],
+        b=np.ones_like(rho)[:, None, None],
+        ab=shared[:, None, None],
+        y_a=(w_a * ratio**2 + w_b * shared)[:, None],
+        y_b=(w_b + w_a * shared)[:, None],
+        yy=w_a**2 * ratio**2 + w_b**2 + 2 * w_a * w_b * shared + noise**2,
+    )
+
+
+def planted_moments(
+    a: Float64[ndarray, "runs da da"],
+    b: Float64[ndarray, "runs db db"],
+    ab: Float64[ndarray, "runs da db"],
+    weights: Float64[ndarray, "runs d"],
+    noise: float = 0.0,
+) -> Moments:
+    """Return the moments of y = w x + noise, for a covariance of the inputs and weights w."""
+    sigma = np.block([[a, ab], [ab.swapaxes(1, 2), b]])
+    cross = np.einsum("ri,rij->rj", weights, sigma)
+    da = a.shape[1]
+    yy = np.einsum("ri,ri->r", cross, weights) + noise**2
+    return Moments(a, b, ab, cross[:, :da], cross[:, da:], yy)
+
+
+def sample_moments(
+    x_a: Float64[ndarray, "runs n da"],
+    x_b: Float64[ndarray, "runs n db"],
+    y: Float64[ndarray, "runs n"],
+) -> Moments:
+    """Return the moments of n examples a run: averages, means not taken off."""
+    n = y.shape[1]
+    return Moments(
+        a=x_a.swapaxes(1, 2) @ x_a / n,
+        b=x_b.swapaxes(1, 2) @ x_b / n,
+        ab=x_a.swapaxes(1, 2) @ x_b / n,
+        y_a=np.einsum("rn,rni->ri", y, x_a) / n,
+        y_b=np.einsum("rn,rni->ri", y, x_b) / n,
+        yy=(y**2).mean(1),
+    )
+
+
+def random_moments(count: int, size: int, seed: int) -> Moments:
+    """Draw data sets with `size` inputs a modality, those of A of twice the variance of those of B.
+
+    Sigma is inverse-Wishart with 2 * size + 2 degrees of freedom, the weights of the target are
+    uniform in (-1, 1); no noise. For size 10 this is the authors' setting.
+    """
+    rng = np.random.default_rng(seed)
+    scale = np.diag(np.repeat([2.0, 1.0], size))
+    sigma = invwishart(df=2 * size + 2, scale=scale).rvs(count, random_state=rng)
+    sigma = sigma.reshape(count, 2 * size, 2 * size)
+    weights = rng.uniform(-1, 1, (count, 2 * size))
+    a, b, ab = sigma[:, :size, :size], sigma[:, size:, size:], sigma[:, :size, size:]
+    return planted_moments(a, b, ab, weights)

@@ -1,0 +1,211 @@
+"""Two-modality deep linear networks: their layers, how they start, and their gradients by hand.
+
+The network of depth L, fused at layer L_f, is
+
+    y = ( prod_{j=L}^{L_f+1} W^j ) ( prod_{i=L_f}^1 W_A^i x_A + prod_{i=L_f}^1 W_B^i x_B )
+      = W_A^tot x_A + W_B^tot x_B.
+
+L_f = 1 is early fusion (the first layer reads both), L_f = L late fusion (the branches meet in the
+sum of their outputs), what is between intermediate.
+"""
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float64
+from numpy import ndarray
+from numpy.typing import ArrayLike
+
+from equimodal.errors import UserError
+from equimodal.linear.moments import Moments
+from equimodal.linear.theory import check_depth, joint_solution, norm, shortest_solution
+
+# One array a layer, of shape (runs, branches, outputs, inputs); `branches` is 2 up to the fusion
+# (A, then B) and 1 after it. Inputs of unequal size are padded with inputs that are always 0.
+Layers = list[Float64[ndarray, "runs branches outputs inputs"]]
+Init = Literal["iid", "frobenius", "aligned"]
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """Depth L >= 2, fusion layer L_f in 1..L, and hidden width, of each branch and after fusion.
+
+    Raises:
+        UserError: If they are out of range.
+    """
+
+    depth: int
+    fusion: int
+    width: int
+
+    def __post_init__(self) -> None:
+        check_depth(self.depth, self.fusion)
+        if self.width < 1:
+            raise UserError(f"width is {self.width}; a layer has at least one unit")
+
+    def shapes(self, inputs: int) -> list[tuple[int, int, int]]:
+        """(branches, outputs, inputs) of each layer."""
+        sizes = [inputs, *[self.width] * (self.depth - 1), 1]
+        return [
+            (2 if layer <= self.fusion else 1, sizes[layer], sizes[layer - 1])
+            for layer in range(1, self.depth + 1)
+        ]
+
+
+def start(
+    architecture: Architecture, moments: Moments, init: Init, scale: ArrayLike, seed: int
+) -> Layers:
+    """Draw the initial weights of one network a run.
+
+    Args:
+        architecture: Of all networks.
+        moments: One row a run; their number and sizes, and for `aligned` their directions.
+        init: `iid`: every weight is N(0, scale^2), the authors' two-layer networks. `frobenius`:
+            Gaussian, with the expected Frobenius norm `scale` for each matrix of a branch and
+            sqrt(2) scale for each after the fusion, the authors' deep networks. `aligned`: the
+            balanced rank-one start that the theory assumes, of exactly these norms, without chance.
+        scale: gamma, or u_0 in the theory; > 0. One for all runs or one each: of one seed, weights of
+            different scales have the same directions.
+        seed: Of the draw.
+    """
+    scales = np.broadcast_to(np.asarray(scale, float), len(moments))[:, None, None, None]
+    if not (scales > 0).all():
+        raise UserError(f"the initial scale is {scales.min():g}; from 0 nothing is ever learned")
+    runs, inputs = len(moments), max(moments.a.shape[1], moments.b.shape[1])
+    shapes = architecture.shapes(inputs)
+    norms = [1.0 if branches == 2 else 2**0.5 for branches, _, _ in shapes]
+    if init == "aligned":
+        layers = [np.zeros((runs, *shape)) for shape in shapes]
+        for layer, size in zip(layers, norms, strict=True):
+            layer[:, :, 0, 0] = size
+        if min(norm(moments.y_a).min(), norm(moments.y_b).min()) == 0:
+            raise UserError(
+                "a modality has no signal (s = 0), so there is nothing to align with; start with"
+                " frobenius or leave the run out"
+            )
+        directions = [s / norm(s)[:, None] for s in (moments.y_a, moments.y_b)]
+        layers[0][:, :, 0] = np.stack([_padded(d, inputs) for d in directions], axis=1)
+        return [scales * layer for layer in layers]
+    rng = np.random.default_rng(seed)
+    spread = {
+        "iid": [1.0] * len(shapes),
+        "frobenius": [n / np.sqrt(o * i) for n, (_, o, i) in zip(norms, shapes, strict=True)],
+    }[init]
+    layers = [
+        scales * s * rng.standard_normal((runs, *shape))
+        for s, shape in zip(spread, shapes, strict=True)
+    ]
+    layers[0][:, 0, :, moments.a.shape[1] :] = 0
+    layers[0][:, 1, :, moments.b.shape[1] :] = 0
+    return layers
+
+
+def _padded(rows: Float64[ndarray, "runs d"], size: int) -> Float64[ndarray, "runs size"]:
+    return np.pad(rows, ((0, 0), (0, size - rows.shape[1])))
+
+
+@dataclass(frozen=True)
+class Padded:
+    """Moments with inputs of both modalities padded to one size, as `descend` takes them."""
+
+    sigma: Float64[ndarray, "runs 2*d 2*d"]
+    cross: Float64[ndarray, "runs 2*d"]
+
+    def __getitem__(self, runs: ndarray) -> "Padded":
+        return Padded(self.sigma[runs], self.cross[runs])
+
+
+def pad(moments: Moments) -> Padded:
+    """Pad the smaller modality with inputs that are always 0, whose weights never move."""
+    sizes = moments.a.shape[1], moments.b.shape[1]
+    size = max(sizes)
+    kept = np.r_[0 : sizes[0], size : size + sizes[1]]
+    sigma = np.zeros((len(moments), 2 * size, 2 * size))
+    sigma[:, kept[:, None], kept] = moments.covariance
+    cross = np.zeros((len(moments), 2 * size))
+    cross[:, kept] = moments.cross
+    return Padded(sigma, cross)
+
+
+def output_rows(layers: Layers) -> list[Float64[ndarray, "runs branches 1 inputs"]]:
+    """Products from the output down: rows[l] = W^L ... W^{l+1}; rows[0] are the total weights."""
+    rows = [np.ones((len(layers[0]), 1, 1, 1))]
+    for layer in reversed(layers):
+        rows.append(rows[-1] @ layer)
+    return rows[::-1]
+
+
+def errors(total: Float64[ndarray, "runs 2 1 d"], data: Padded) -> Float64[ndarray, "runs 2 1 d"]:
+    """Return e = s - W^tot Sigma, the correlation of the residual with the inputs."""
+    joined = total.reshape(len(total), 1, -1)
+    return (data.cross[:, None] - joined @ data.sigma).reshape(total.shape)
+
+
+def gradient_factors(
+    layers: Layers, data: Padded
+) -> tuple[list[ndarray], list[ndarray], Float64[ndarray, "runs 2 1 d"]]:
+    """Return the downward gradient of each layer as two rows, and the total weights.
+
+    With the loss 1/2 <(y - W^tot x)^2>, the gradient of layer l is of rank one,
+
+        -dLoss/dW^l = (W^L ... W^{l+1})' (e (W^{l-1} ... W^1)'),
+
+    an outer product of the l-th of the first rows and the l-th of the second; after the fusion, e
+    times what is below is the sum over both branches.
+    """
+    rows = output_rows(layers)
+    total = rows[0]
+    below = [errors(total, data)]
+    for layer, above in pairwise(layers):
+        row = below[-1] @ layer.swapaxes(2, 3)
+        if row.shape[1] > above.shape[1]:  # the fusion
+            row = row.sum(1, keepdims=True)
+        below.append(row)
+    return rows[1:], below, total
+
+
+def stability_limit(architecture: Architecture, moments: Moments) -> Float64[ndarray, " runs"]:
+    """Return the step size beyond which gradient descent leaves the solution of each run.
+
+    2 over the largest curvature of the loss at the balanced solution and at the unimodal ones. The
+    curvature is that of W^tot: the largest eigenvalue of Sigma K, where K, in blocks,
+
+        K_b = t_b^2 (1 + (L_f - 1) w_b w_b'),  t_b = u^(L - L_f) u_b^(L_f - 1),
+
+    plus (L - L_f) u^(2(L - L_f - 1)) h h' after the fusion, h = [u_A^L_f w_A, u_B^L_f w_B]; w_b is
+    the direction of W_b^tot, u_b the norm of each layer of branch b, u^2 = u_A^2 + u_B^2. An
+    unbalanced start changes it somewhat; a run may be unstable slightly below the limit.
+    """
+    both = joint_solution(moments)
+    a, b = shortest_solution(moments.a, moments.y_a), shortest_solution(moments.b, moments.y_b)
+    points = [both, (a, 0 * b), (0 * a, b)]
+    if architecture.fusion == 1:
+        points = points[:1]
+    curvature = np.max([_curvature(architecture, moments.covariance, *p) for p in points], axis=0)
+    return 2 / curvature
+
+
+def _curvature(
+    architecture: Architecture, sigma: ndarray, w_a: ndarray, w_b: ndarray
+) -> Float64[ndarray, " runs"]:
+    after, fusion = architecture.depth - architecture.fusion, architecture.fusion
+    roots = [norm(w) ** (1 / fusion) for w in (w_a, w_b)]
+    factor = np.hypot(*roots) ** (-after / architecture.depth)
+    norms = [factor * root for root in roots]
+    u = np.hypot(*norms)
+    kernel = np.zeros_like(sigma)
+    directions, offset = [], 0
+    for w, u_b in zip((w_a, w_b), norms, strict=True):
+        unit = w / np.maximum(norm(w), 1e-300)[:, None]
+        t = u**after * u_b ** (fusion - 1)
+        block = np.eye(w.shape[1]) + (fusion - 1) * unit[:, :, None] * unit[:, None]
+        part = slice(offset, offset + w.shape[1])
+        kernel[:, part, part] = t[:, None, None] ** 2 * block
+        directions.append(u_b[:, None] ** fusion * unit)
+        offset += w.shape[1]
+    if after:
+        h = np.concatenate(directions, axis=1)
+        kernel += (after * u ** (2 * (after - 1)))[:, None, None] * h[:, :, None] * h[:, None]
+    return np.abs(np.linalg.eigvals(sigma @ kernel)).max(axis=1)

@@ -1,0 +1,102 @@
+"""The settings of the `linear` experiment: the section `linear` of params.yaml."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from equimodal.spec import Count, NotNegative, Positive, Section
+
+Correlations = Annotated[tuple[Annotated[float, Field(gt=-1, lt=1)], ...], Field(min_length=1)]
+Ratios = Annotated[tuple[Annotated[float, Field(ge=1)], ...], Field(min_length=1)]
+Seed = Annotated[int, Field(ge=0)]
+
+
+class TwoLayer(Section):
+    """Two-layer networks on y = x_A + x_B: curves, times and mis-attribution (F1 to F6)."""
+
+    width: Count  # hidden units, of each branch
+    scale: Positive  # standard deviation of each initial weight
+    step_size: Positive
+    steps: Count  # at most
+    curve_steps: Count  # of the learning curves
+    curve_ratio: Positive  # sigma_A / sigma_B of the same
+    curve_correlations: Correlations  # rho of the same
+    tolerance: NotNegative  # a run stops once no |s - W Sigma| is above it
+    correlations: Correlations
+    ratios: Ratios
+    seeds: Count
+
+
+class Deep(Section):
+    """Deep networks, every fusion layer from 1 to the depth, on y = x_A + x_B (F12 to F15)."""
+
+    depth: Annotated[int, Field(ge=3)]
+    width: Count
+    scale: Annotated[float, Field(gt=0, lt=1)]  # u_0, Frobenius norm of a branch's layers
+    step_size: Positive
+    steps: Count
+    every: Count  # steps between two records
+    curve_steps: Count
+    tolerance: NotNegative
+    ratio: Annotated[float, Field(ge=1)]  # where it is not what changes
+    correlations: Correlations
+    ratios: Ratios
+    scales: Annotated[tuple[Annotated[float, Field(gt=0, lt=1)], ...], Field(min_length=1)]
+    seeds: Count
+
+
+class Random(Section):
+    """Random data of many inputs (F8)."""
+
+    inputs: Annotated[int, Field(ge=2)]  # of each modality
+    draws: Count
+    seed: Seed
+    width: Count
+    scale: Positive
+    step_size: Positive
+    steps: Count
+    every: Count
+    tolerance: NotNegative
+    largest: Annotated[float, Field(gt=1)]  # ratio predicted; draws above it are not trained
+
+
+class Superficial(Section):
+    """The modality that is learned first though it explains less: y = x_A + w_B x_B (F10)."""
+
+    ratio: Positive
+    w_b: Positive
+    steps: Count
+
+
+class Generalization(Section):
+    """More or fewer noisy examples than inputs, two-layer networks (F11)."""
+
+    inputs: Count  # of each modality
+    variance: Positive  # of each input of A; 1 of B
+    weight: Positive  # of each input in the target
+    noise: NotNegative  # standard deviation
+    examples: Annotated[tuple[Count, ...], Field(min_length=1)]
+    steps: Count
+    seeds: Count
+
+
+class Xor(Section):
+    """The heterogeneous XOR task, two-layer ReLU networks (F16)."""
+
+    variances: Annotated[tuple[Positive, ...], Field(min_length=1)]  # of x_A
+    quantiles: Annotated[int, Field(ge=2)]  # that stand for x_A's distribution
+    width: Count
+    steps: Count
+    seeds: Count
+
+
+class LinearSettings(Section):
+    """All of it."""
+
+    seed: Seed  # of initial weights and examples
+    two_layer: TwoLayer
+    deep: Deep
+    random: Random
+    superficial: Superficial
+    generalization: Generalization
+    xor: Xor

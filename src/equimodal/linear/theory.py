@@ -1,0 +1,362 @@
+"""What a two-modality deep linear network does, in formulas: which modality first, when, how well.
+
+Common symbols: s_A = <y x_A'>, Sigma_A = <x_A x_A'>, |.| the Euclidean norm, A the modality that is
+learned first,
+
+    W_A^uni = s_A Sigma_A^-1                        least squares on A alone,
+    s~_B    = s_B - s_A Sigma_A^-1 Sigma_AB         what B correlates with once A is fitted,
+    k       = |s_B| / |s_A|.
+
+Every function takes moments of many runs and returns one value a run; times are in units of tau.
+"""
+
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Bool, Float64
+from numpy import ndarray
+from scipy.integrate import quad_vec
+
+from equimodal.errors import UserError
+from equimodal.linear.moments import Moments
+
+PerRun = Float64[ndarray, " runs"]
+Form = Literal["finite", "asymptotic"]
+SINGULAR = 1e-10  # of the smallest eigenvalue, relative to the largest
+
+
+def norm(rows: Float64[ndarray, "*runs d"]) -> Float64[ndarray, "*runs"]:
+    """Return |s| of each row."""
+    return np.sqrt((rows**2).sum(-1))
+
+
+def check_depth(depth: int, fusion: int) -> None:
+    """Raise UserError unless L >= 2 and 1 <= L_f <= L."""
+    if depth < 2:
+        raise UserError(f"depth is {depth}; the theory and the networks have at least 2 layers")
+    if not 1 <= fusion <= depth:
+        raise UserError(
+            f"fusion layer L_f is {fusion}; expected 1 (early) to {depth} (late), the depth"
+        )
+
+
+def unimodal_solution(moments: Moments) -> Float64[ndarray, "runs da"]:
+    """Return W_A^uni = s_A Sigma_A^-1: M_A is reached with these weights on A and 0 on B.
+
+    Raises:
+        UserError: If Sigma_A is singular: more inputs than examples, say.
+    """
+    eigenvalues = np.linalg.eigvalsh(moments.a)
+    singular = eigenvalues[:, 0] <= SINGULAR * eigenvalues[:, -1]
+    if singular.any():
+        raise UserError(
+            f"the covariance of one modality of run {int(singular.argmax())} is singular, so it has"
+            " no unimodal solution; expected full rank: give more examples than inputs"
+        )
+    return np.linalg.solve(moments.a, moments.y_a[:, :, None])[:, :, 0]
+
+
+def shortest_solution(
+    sigma: Float64[ndarray, "runs d d"], s: Float64[ndarray, "runs d"]
+) -> Float64[ndarray, "runs d"]:
+    """Return the shortest w with w Sigma = s."""
+    return np.einsum("rj,rij->ri", s, np.linalg.pinv(sigma, rcond=SINGULAR, hermitian=True))
+
+
+def joint_solution(
+    moments: Moments,
+) -> tuple[Float64[ndarray, "runs da"], Float64[ndarray, "runs db"]]:
+    """Return W* = [W_A*, W_B*] = s Sigma^-1, the global minimum M_*.
+
+    With a singular Sigma it is the shortest of the minima, to which training from small weights
+    comes near.
+    """
+    w = shortest_solution(moments.covariance, moments.cross)
+    size = moments.a.shape[1]
+    return w[:, :size], w[:, size:]
+
+
+def residual_cross(moments: Moments) -> Float64[ndarray, "runs db"]:
+    """Return s~_B = s_B - s_A Sigma_A^-1 Sigma_AB, the correlation of B with what A leaves."""
+    return moments.y_b - np.einsum("ri,rij->rj", unimodal_solution(moments), moments.ab)
+
+
+def schur_complement(moments: Moments) -> Float64[ndarray, "runs db db"]:
+    """Return Sigma_B - Sigma_BA Sigma_A^-1 Sigma_AB: what of B cannot be told from A."""
+    return moments.b - moments.ab.swapaxes(1, 2) @ np.linalg.solve(moments.a, moments.ab)
+
+
+def loss(
+    moments: Moments, w_a: Float64[ndarray, "*records runs da"], w_b: ndarray
+) -> Float64[ndarray, "*records runs"]:
+    """Return 1/2 <(y - W x)^2> = 1/2 (<y^2> - 2 s W' + W Sigma W') of total weights."""
+    w = np.concatenate([w_a, w_b], axis=-1)
+    quadratic = np.einsum("...ri,rij,...rj->...r", w, moments.covariance, w, optimize=True)
+    return 0.5 * (moments.yy - 2 * np.einsum("ri,...ri->...r", moments.cross, w) + quadratic)
+
+
+def fixed_point_losses(moments: Moments) -> dict[str, PerRun]:
+    """Return the loss on the manifolds of fixed points, M_0, M_A, M_B (saddles) and M_*.
+
+    1/2 <y^2> less 1/2 of: nothing, s_A Sigma_A^-1 s_A', s_B Sigma_B^-1 s_B', s Sigma^-1 s'. M_A and
+    M_B exist only for L_f >= 2; early fusion goes from M_0 straight to M_*, since its last layers,
+    learned with A, teach B at once. Sigma_A and Sigma_B of full rank.
+    """
+    a, b = unimodal_solution(moments), unimodal_solution(moments.swapped())
+    both = joint_solution(moments)
+    weights = {
+        "M_0": (0 * a, 0 * b),
+        "M_A": (a, 0 * b),
+        "M_B": (0 * a, b),
+        "M_*": both,
+    }
+    return {name: loss(moments, *w) for name, w in weights.items()}
+
+
+def balanced_flow(
+    moments: Moments, fusion: Literal["early", "late"], w: Float64[ndarray, "runs 2"]
+) -> Float64[ndarray, "runs 2"]:
+    """Return tau dW/dt of balanced two-layer networks of scalar modalities, at total weights W.
+
+    Late fusion: 2 |W_b| e_b of each modality b. Early: |W| e + (e W') W / |W|, the last layer being
+    shared. e = s - W Sigma.
+    """
+    e = moments.cross - np.einsum("ri,rij->rj", w, moments.covariance)
+    if fusion == "late":
+        return 2 * np.abs(w) * e
+    size = norm(w)[:, None]
+    along = (e * w).sum(1, keepdims=True)
+    return size * e + np.divide(along * w, size, out=np.zeros_like(w), where=size > 0)
+
+
+def a_is_first(moments: Moments) -> Bool[ndarray, " runs"]:
+    """Say whether A is learned first: |s_A| > |s_B|.
+
+    For L_f >= 2 and branches that start with weights of equal size. Early fusion knows no order:
+    both grow along s.
+    """
+    return norm(moments.y_a) > norm(moments.y_b)
+
+
+def faster_as_a(moments: Moments) -> Moments:
+    """Return the moments with A and B exchanged in the runs that learn B first.
+
+    Raises:
+        UserError: If the modalities have different sizes.
+    """
+    sizes = moments.a.shape[1], moments.b.shape[1]
+    if sizes[0] != sizes[1]:
+        raise UserError(
+            f"modalities have {sizes[0]} and {sizes[1]} inputs; to exchange some runs they must"
+            " have as many: give moments.swapped() for all"
+        )
+    first, other = a_is_first(moments), vars(moments.swapped())
+    return Moments(
+        **{
+            name: np.where(first.reshape(-1, *[1] * (x.ndim - 1)), x, other[name])
+            for name, x in vars(moments).items()
+        }
+    )
+
+
+def a_contributes_more(moments: Moments) -> Bool[ndarray, " runs"]:
+    """Say whether A alone explains more than B alone: L(M_A) < L(M_B)."""
+    losses = fixed_point_losses(moments)
+    return losses["M_A"] < losses["M_B"]
+
+
+def superficial_preference(moments: Moments) -> Bool[ndarray, " runs"]:
+    """Say whether the modality that is learned first is the one that explains less.
+
+    |s_A| > |s_B| and s_A Sigma_A^-1 s_A' < s_B Sigma_B^-1 s_B', or the same with A and B exchanged.
+    For L_f >= 2. With scalar uncorrelated modalities, w_A / w_B between 1 / r^2 and 1 / r, with
+    r = sigma_A / sigma_B.
+    """
+    return a_is_first(moments) != a_contributes_more(moments)
+
+
+def mis_attribution(moments: Moments) -> Float64[ndarray, "runs da"]:
+    """Return W_A^tot in the unimodal phase less what it is in the end.
+
+    W_A^uni - W_A* = W_B* Sigma_BA Sigma_A^-1, for every depth, L_f >= 2 and initialization: A takes
+    the credit for what it shares with B. rho sigma_B / sigma_A for y = x_A + x_B. Valid where A is
+    learned first, with Sigma_A of full rank.
+    """
+    return unimodal_solution(moments) - joint_solution(moments)[0]
+
+
+def time_ratio(
+    moments: Moments,
+    depth: int,
+    fusion: int,
+    *,
+    scale: float | None = None,
+    form: Form = "finite",
+    step_size: float = 0.0,
+) -> PerRun:
+    """Return t_B / t_A, when each modality has reached half of its plateau (R1 to R6).
+
+    L_f = 1: 1 (R3). L_f = L: 1 + (|s_A| - |s_B|) / |s~_B|, whatever L and u_0 (R1, R2, R4). Else
+    1 + (t_B - t_A) / t_A with `time_between` and `time_of_first` (R5, R6), which nears 1 as u_0
+    goes to 0.
+
+    Domain: A learned first (or at the same time), and both modalities with something to add.
+    Leading order in u_0: too high by some percent for u_0 = 0.1 at L = 4, and for L = 2 with
+    modalities of many inputs, as 1 / ln(1 / u_0). Random deep weights do not start in the aligned
+    state that it assumes, and have smaller excesses over 1.
+
+    Where B is a scalar, |s_B| carries the sign of s_B s~_B: a first phase that grows B away from its
+    final sign makes the wait longer (R2). For vectors the norms are right unless s_B and s~_B are
+    nearly opposite.
+
+    Args:
+        moments: A learned first.
+        depth: L.
+        fusion: L_f.
+        scale: u_0, norm of a branch's layers at the start, in (0, 1); only for 1 < L_f < L.
+        form: Of t_A for 1 < L_f < L: its integral up to 1 (`finite`), or to infinity.
+        step_size: eta. For L = 2 a mode grows by 1 + eta |s| a step, so that every rate |s|
+            becomes ln(1 + eta |s|) / eta; 0: gradient flow. Not known for deeper networks.
+
+    Raises:
+        UserError: Outside of the domain.
+    """
+    check_depth(depth, fusion)
+    first, second, residual = _speeds(moments)
+    if step_size and depth > 2:
+        raise UserError(
+            f"step_size is {step_size:g} at depth {depth}; the correction for finite steps is known"
+            " for depth 2 only: give 0"
+        )
+    if fusion == 1:
+        return np.ones(len(moments))
+    if fusion == depth:
+        first, second, residual = (_per_step(x, step_size) for x in (first, second, residual))
+        return 1 + (first - second) / residual
+    between = time_between(moments, depth, fusion, scale=_need(scale))
+    return 1 + between / time_of_first(moments, depth, fusion, scale=_need(scale), form=form)
+
+
+def _per_step(rate: PerRun, step_size: float) -> PerRun:
+    """Growth rate in steps of eta that has the rate given in continuous time."""
+    return np.log1p(step_size * rate) / step_size if step_size else rate
+
+
+def _need(scale: float | None) -> float:
+    if scale is None or not 0 < scale < 1:
+        raise UserError(f"scale u_0 is {scale}; the theory of small weights expects 0 < u_0 < 1")
+    return scale
+
+
+def _speeds(moments: Moments) -> tuple[PerRun, PerRun, PerRun]:
+    """|s_A|, |s_B| (signed for a scalar B) and |s~_B|, checked to be in the domain of times."""
+    first, second = norm(moments.y_a), norm(moments.y_b)
+    residual_row = residual_cross(moments)
+    residual = norm(residual_row)
+    spread = np.sqrt(np.trace(moments.b, axis1=1, axis2=2) * moments.yy)
+    faint = 1e-10 * np.maximum(spread, np.finfo(float).tiny)
+    for name, value, meaning in (
+        ("|s_A|", first, "A has no signal, and is never learned from small weights"),
+        ("|s~_B|", residual, "B has nothing to add once A is learned, and t_B is infinite"),
+    ):
+        if (value <= faint).any():
+            run = int((value <= faint).argmax())
+            raise UserError(
+                f"{name} of run {run} is {value[run]:.3g}: {meaning}; expected more than 0, so the"
+                " theory of times is undefined: leave the run out"
+            )
+    if (second > first * (1 + 1e-9)).any():
+        run = int((second > first * (1 + 1e-9)).argmax())
+        raise UserError(
+            f"B of run {run} is learned first, |s_B| = {second[run]:.4g} > |s_A| ="
+            f" {first[run]:.4g}; the formulas take A as the first: give moments.swapped()"
+        )
+    if moments.b.shape[1] == 1:
+        second = second * np.sign(moments.y_b * residual_row)[:, 0]
+    return first, second, residual
+
+
+def time_of_first(
+    moments: Moments, depth: int, fusion: int, *, scale: float, form: Form = "finite"
+) -> PerRun:
+    """Return t_A in units of tau, from aligned layers of norm u_0 (`scale`).
+
+    L = 2: ln(1 / u_0) / |s_A|. Deeper, with L_f >= 2, the integral over u_A from u_0 to 1 of
+
+        1 / ( |s_A| u_A^(L_f - 1) (u_A^2 + u_B^2)^((L - L_f) / 2) ),
+
+    u_B = u_0^(1 - k) u_A^k for L_f = 2, [k u_A^(2 - L_f) + (1 - k) u_0^(2 - L_f)]^(1 / (2 - L_f))
+    above. With x = u_A / u_0 it is u_0^(2 - L) I(L, L_f) / |s_A|, where `asymptotic` lets the
+    integral I run to infinity, an error of order u_0^(L - 2) relative. Domain as `time_ratio`, and
+    L_f >= 2 unless L = 2.
+    """
+    check_depth(depth, fusion)
+    scale = _need(scale)
+    first, second, _ = _speeds(moments)
+    if depth == 2:
+        return np.log(1 / scale) / first
+    if fusion == 1:
+        raise UserError(
+            f"t_A is not known for early fusion (L_f = 1) at depth {depth}; expected L_f from 2 on"
+        )
+    k, after = second / first, (depth - fusion) / 2
+
+    def integrand(z: float) -> PerRun:
+        """Integrand over z = ln x: x^(2 - L) (1 + (u_B / u_A)^2)^-after."""
+        if fusion == 2:
+            ratio = np.exp((k - 1) * z)
+        else:
+            grown = np.exp(-(fusion - 2) * z)  # x^(2 - L_f), so that nothing overflows
+            ratio = np.exp(-z) * (k * grown + 1 - k) ** (1 / (2 - fusion))
+        return np.exp((2 - depth) * z) * (1 + ratio**2) ** -after
+
+    top = np.log(1 / scale) if form == "finite" else 60 / (depth - 2)  # exp(-60) is nothing
+    integral, _ = quad_vec(integrand, 0, top, epsrel=1e-13, epsabs=0, norm="max")
+    return scale ** (2 - depth) * integral / first
+
+
+def time_between(moments: Moments, depth: int, fusion: int, *, scale: float) -> PerRun:
+    """Return t_B - t_A, how long the unimodal phase lasts, in units of tau.
+
+    (1 - k) / (|W_A^uni|^(1 - L_f / L) |s~_B|) times ln(1 / u_0) for L_f = 2, and times
+    u_0^(2 - L_f) / (L_f - 2) above; 0 for L_f = 1. It grows with the depth of the fusion. Domain as
+    `time_ratio`.
+    """
+    check_depth(depth, fusion)
+    scale = _need(scale)
+    first, second, residual = _speeds(moments)
+    if fusion == 1:
+        return np.zeros(len(moments))
+    growth = np.log(1 / scale) if fusion == 2 else scale ** (2 - fusion) / (fusion - 2)
+    plateau = norm(unimodal_solution(moments)) ** (1 - fusion / depth)
+    return (1 - second / first) * growth / (plateau * residual)
+
+
+def generalization_error(
+    population: Moments, w_a: Float64[ndarray, "*records runs da"], w_b: ndarray
+) -> Float64[ndarray, "*records runs"]:
+    """Return E_g = 1/2 (W - w*) Sigma (W - w*)', the loss above that of the best weights w*."""
+    return loss(population, w_a, w_b) - fixed_point_losses(population)["M_*"]
+
+
+def unimodal_generalization_error(population: Moments, examples: int) -> PerRun:
+    """Return E_g at the unimodal least squares of `examples` examples, the cost of stopping there.
+
+    With v = W_B* Sch_B W_B*', which A cannot explain, and the variance of the noise sigma^2,
+
+        E_g = v / 2 + (sigma^2 + v) / 2 * D_A / (P - D_A - 1).
+
+    The expectation over Gaussian examples; A learned first. Domain: P > D_A + 1, not P > D. For
+    P < D the phase is the best the network ever gets (`times.permanently_biased`); no closed form
+    tells that from the data.
+    """
+    size = population.a.shape[1]
+    if examples <= size + 1:
+        raise UserError(
+            f"{examples} examples for the {size} inputs of the first modality; the expected error"
+            f" exists from {size + 2} examples on"
+        )
+    w_b = joint_solution(population)[1]
+    left = np.einsum("ri,rij,rj->r", w_b, schur_complement(population), w_b)
+    noise = 2 * fixed_point_losses(population)["M_*"]
+    return left / 2 + (noise + left) / 2 * size / (examples - size - 1)

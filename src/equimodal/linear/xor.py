@@ -1,0 +1,126 @@
+"""The heterogeneous XOR task: a linear modality beside one that needs hidden ReLU units.
+
+y = x_A + XOR(x_B), x_A of N(0, v), x_B one of the four corners (+-1, +-1), XOR = -1 for equal signs,
+1 otherwise. Two-layer bias-free ReLU networks, early or late fusion. A small unit with first-layer
+weights along d grows at the rate |E[y relu(d.x)]|.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float64
+from numpy import ndarray
+from scipy.stats import norm as normal
+
+from equimodal.errors import UserError
+
+CORNERS = np.array([[1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [-1.0, -1.0]])
+XOR = -CORNERS.prod(1)
+
+
+@dataclass(frozen=True)
+class XorRun:
+    """How two-layer ReLU networks learn the task, one run a row or column."""
+
+    loss: Float64[ndarray, "records runs"]  # over that of zero weights
+    linear: Float64[ndarray, "records runs"]  # weight of x_A in the output: <y_hat x_A> / v
+    xor: Float64[ndarray, "records runs"]  # weight of the XOR: <y_hat XOR>
+    first: Float64[ndarray, "runs units 3"]  # first-layer weights at the end; columns x_A, x_B
+    second: Float64[ndarray, "runs units"]
+
+
+def predicted_ratio(variance: float) -> float:
+    """Return t_XOR / t_A of late fusion, sqrt(2) v, in the limit of small weights.
+
+    Rates of growth: v / 2 for the unit that reads x_A, sqrt(2) / 4 for those along the XOR
+    directions (+-1, +-1) / sqrt(2).
+
+    Raises:
+        UserError: If v <= 1 / sqrt(2), where the XOR is learned first.
+    """
+    if variance <= np.sqrt(0.5):
+        raise UserError(
+            f"variance is {variance:g}; expected above 1/sqrt(2) = 0.7071, where the linear"
+            " modality is learned first"
+        )
+    return float(np.sqrt(2) * variance)
+
+
+def plateau_loss(variance: float) -> float:
+    """Return the loss with x_A learned only, over that of zero weights: 1 / (1 + v)."""
+    return 1 / (1 + variance)
+
+
+def train_xor(
+    fusion: Literal["early", "late"],
+    variances: Float64[ndarray, " runs"],
+    *,
+    width: int,
+    scale: float,
+    step_size: float,
+    steps: int,
+    quantiles: int,
+    seed: int,
+) -> XorRun:
+    """Train one network a run by full-batch gradient descent, on the distribution itself.
+
+    Args:
+        fusion: `late` has `width` units for each modality, `early` as many that read both.
+        variances: v of each run; > 0.
+        width: Hidden units.
+        scale: Standard deviation of each initial weight.
+        step_size: Of gradient descent.
+        steps: As many; each is recorded.
+        quantiles: Points that stand for N(0, v), scaled to its variance.
+        seed: Of the initial weights.
+    """
+    if (variances <= 0).any():
+        raise UserError(f"variance is {variances.min():g}; expected more than 0")
+    grid = normal.ppf((np.arange(quantiles) + 0.5) / quantiles)
+    grid /= grid.std()
+    runs, points = len(variances), 4 * quantiles
+    x = np.empty((runs, points, 3))
+    x[:, :, 0] = np.sqrt(variances)[:, None] * np.repeat(grid, 4)
+    x[:, :, 1:] = np.tile(CORNERS, (quantiles, 1))
+    xor = np.tile(XOR, quantiles)
+    y = x[:, :, 0] + xor
+    sees = np.ones((width, 3))
+    if fusion == "late":
+        sees = np.repeat([[1.0, 0.0, 0.0], [0.0, 1.0, 1.0]], width, axis=0)
+    rng = np.random.default_rng(seed)
+    first = scale * rng.standard_normal((runs, *sees.shape)) * sees
+    second = scale * rng.standard_normal((runs, len(sees)))
+    records = np.empty((3, steps + 1, runs))
+    for step in range(steps + 1):
+        active = x @ first.swapaxes(1, 2)
+        np.maximum(active, 0, out=active)
+        output = (active @ second[:, :, None])[:, :, 0]
+        residual = (y - output) / points
+        records[0, step] = points * (residual**2).sum(1) / (1 + variances)
+        records[1, step] = (output * x[:, :, 0]).mean(1) / variances
+        records[2, step] = output @ xor / points
+        if step == steps:
+            break
+        up = (residual[:, None] @ active)[:, 0]
+        through = np.sign(active) * residual[:, :, None]
+        down = (through.swapaxes(1, 2) @ x) * second[:, :, None] * sees
+        first += step_size * down
+        second += step_size * up
+    loss, linear, weight = records
+    return XorRun(loss, linear, weight, first, second)
+
+
+def share_on_xor_axes(run: XorRun, degrees: float = 10.0) -> Float64[ndarray, " runs"]:
+    """Return the share of large units whose weights of x_B lie near (+-1, +-1).
+
+    Large: |first-layer weights of x_B| times |second-layer weight| at least a tenth of the run's
+    largest.
+    """
+    of_b = run.first[:, :, 1:]
+    length = np.linalg.norm(of_b, axis=2)
+    size = length * np.abs(run.second)
+    large = size >= 0.1 * size.max(1, keepdims=True)
+    along = np.abs(of_b).sum(2) / np.sqrt(2) / np.where(length > 0, length, 1)
+    near = along >= np.cos(np.radians(degrees))
+    return (near & large).sum(1) / large.sum(1)

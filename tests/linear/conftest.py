@@ -1,0 +1,64 @@
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from equimodal.linear.descent import descend
+from equimodal.linear.experiment import TABLES
+from equimodal.linear.moments import Moments, toy_moments
+from equimodal.linear.networks import Architecture, start
+from equimodal.linear.times import half_plateaus, learning_times
+from equimodal.params import MIRROR_VARIABLE, load_params
+from tests.conftest import make_project
+
+REFERENCE = Path(os.environ.get(MIRROR_VARIABLE, "/nonexistent")) / "linear"
+needs_reference = pytest.mark.skipif(
+    not REFERENCE.is_dir(), reason=f"{MIRROR_VARIABLE} names no folder that holds linear/"
+)
+RHO = np.linspace(-0.9, 0.9, 9)
+
+
+def reference(name):
+    return pd.read_csv(REFERENCE / f"{name}.csv")
+
+
+def train(moments, architecture, init, scale, *, step_size, steps, seed=0, tolerance=1e-4, every=1):
+    """Train from a seeded start; return the table of times and the trajectory."""
+    layers = start(architecture, moments, init, scale, seed)
+    trajectory = descend(
+        *(architecture, moments, layers),
+        step_size=step_size,
+        steps=steps,
+        tolerance=tolerance,
+        every=every,
+    )
+    return learning_times(trajectory, moments, half_plateaus(moments)), trajectory
+
+
+def grid(ratios):
+    """The grid of rho and ratio of the authors' sweep, as moments and two columns."""
+    rho, ratio = (x.ravel() for x in np.meshgrid(RHO, ratios))
+    return toy_moments(rho, ratio), rho, ratio
+
+
+def in_halves(moments):
+    """Moments with every rate halved: what ReLU units see."""
+    return Moments(**{k: v if k == "yy" else v / 2 for k, v in vars(moments).items()})
+
+
+LATE = Architecture(depth=2, fusion=2, width=100)
+EARLY = Architecture(depth=2, fusion=1, width=100)
+
+
+@pytest.fixture(scope="package")
+def settings(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("linear")
+    make_project(folder)
+    return load_params(folder / "params.yaml").linear
+
+
+@pytest.fixture(scope="package")
+def tables(settings):
+    return {name: build(settings) for name, build in TABLES.items()}

@@ -1,0 +1,72 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from equimodal.linear.experiment import TABLES, generalization
+from equimodal.params import load_params
+from tests.conftest import ROOT
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_table_is_the_same_each_time(name, tables, settings):
+    assert len(tables[name]) > 0
+    pd.testing.assert_frame_equal(tables[name], TABLES[name](settings))
+
+
+def test_a_run_that_never_learns_b_stays_in_the_table(tables):
+    table = tables["linear_ratio"].query("rho == 0.9 and r == 3 and units == 'linear'")
+    assert table["censored"].tolist() == ["B"]
+    assert table["ratio"].isna().all()
+    assert (table["at_least"] > 10).all()
+
+
+def test_every_draw_of_random_data_is_accounted_for(tables, settings):
+    table = tables["linear_random"]
+    assert len(table) == settings.random.draws
+    assert set(table["status"]) <= {"trained", "outside", "unstable"}
+    assert table.query("status == 'trained'")["t_a"].notna().any()
+
+
+def test_deep_runs_cover_every_fusion_layer_and_what_is_varied(tables):
+    covered = tables["linear_deep_ratio"].groupby(["varied", "L_f"]).size()
+    assert covered.to_dict() == {(v, f): 1 for v in ("r", "rho", "scale") for f in (1, 2, 3, 4)}
+
+
+def test_curves_end_at_the_target(tables):
+    end = tables["linear_curves"].groupby(["fusion", "rho"]).last()
+    np.testing.assert_allclose(end[["w_a", "w_b"]], 1, atol=0.01)
+
+
+def test_learning_paths_go_to_the_target(tables):
+    end = tables["linear_phase"].query("kind == 'path'").groupby("fusion").last()
+    np.testing.assert_allclose(end[["w_a", "w_b"]], 1, atol=0.01)
+
+
+@pytest.fixture(scope="module")
+def few_and_many_examples():
+    """T15 at paper settings: 5 seeds, N = 100."""
+    return generalization(load_params(ROOT / "params.yaml", scale="paper").linear)
+
+
+def ends(table, *, fusion, examples):
+    return table[(table["fusion"] == fusion) & (table["examples"] == examples)].groupby("seed")
+
+
+def test_with_few_examples_late_fusion_is_best_before_it_learns_the_second_modality(
+    few_and_many_examples,
+):
+    """T15, P = 70: in 5 of 5 seeds, and worse than early fusion in each."""
+    late, early = (ends(few_and_many_examples, fusion=f, examples=70) for f in ("late", "early"))
+    assert late["permanent"].last().tolist() == [True] * 5
+    assert early["permanent"].last().tolist() == [False] * 5
+    assert (early["best_step"].last() > early["onset"].last()).all()
+    assert (late["error"].min() > early["error"].min()).all()
+
+
+def test_with_many_examples_the_bias_passes(few_and_many_examples):
+    """T15, P = 700: the plateau of E_g near its formula, the end near that of early fusion."""
+    late, early = (ends(few_and_many_examples, fusion=f, examples=700) for f in ("late", "early"))
+    middle = few_and_many_examples.query("fusion == 'late' and examples == 700 and step == 450")
+    np.testing.assert_allclose(middle["error"], middle["theory"], rtol=0.1)
+    np.testing.assert_allclose(late["error"].last(), early["error"].last(), rtol=0.1)
+    assert late["permanent"].last().tolist() == [False] * 5

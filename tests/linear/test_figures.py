@@ -1,0 +1,23 @@
+import importlib
+import inspect
+
+import pytest
+from matplotlib.figure import Figure
+
+from equimodal.figures import LINEAR_FIGURES
+from equimodal.figures.style import save
+from equimodal.linear.experiment import TABLES
+
+
+@pytest.mark.parametrize("name", LINEAR_FIGURES)
+def test_a_figure_is_drawn_from_the_tables_that_it_names(name, tables, tmp_path):
+    draw = importlib.import_module(f"equimodal.figures.{name}").draw
+    inputs = LINEAR_FIGURES[name].inputs
+    assert tuple(inspect.signature(draw).parameters) == inputs
+    figure = draw(**{table: tables[table] for table in inputs})
+    assert isinstance(figure, Figure)
+    save(figure, tmp_path / name, None)
+
+
+def test_every_table_is_drawn():
+    assert {t for about in LINEAR_FIGURES.values() for t in about.inputs} == set(TABLES)

@@ -1,0 +1,203 @@
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+
+from equimodal.errors import UserError
+from equimodal.linear.descent import descend
+from equimodal.linear.moments import Moments, random_moments, toy_moments
+from equimodal.linear.networks import (
+    Architecture,
+    gradient_factors,
+    output_rows,
+    pad,
+    stability_limit,
+    start,
+)
+from equimodal.linear.theory import joint_solution
+from tests.linear.conftest import LATE, train
+
+SHAPES = [(2, 1), (2, 2), (3, 2), (4, 1), (4, 2), (4, 3), (4, 4)]
+
+
+def loss_of(layers, moments):
+    """1/2 <(y - W x)^2> of one network of a run, written as in the paper, for autograd."""
+    branches = []
+    for b in (0, 1):
+        product = torch.eye(layers[0].shape[-1], dtype=torch.float64)
+        for layer in layers:
+            product = layer[b if len(layer) == 2 else 0] @ product
+        branches.append(product)
+    sizes = moments.a.shape[1], moments.b.shape[1]
+    w = torch.cat([p[0, :n] for p, n in zip(branches, sizes, strict=True)])
+    sigma, s = torch.from_numpy(moments.covariance[0]), torch.from_numpy(moments.cross[0])
+    return 0.5 * (moments.yy[0] - 2 * s @ w + w @ sigma @ w), w
+
+
+@pytest.mark.parametrize(("depth", "fusion"), SHAPES)
+def test_400_steps_are_those_of_autograd(depth, fusion):
+    """T1."""
+    architecture, moments = Architecture(depth, fusion, 12), toy_moments(0.3, [2.0, 1.5])
+    start_at = start(architecture, moments, "frobenius", 0.4, 3)
+    ours = descend(architecture, moments, start_at, step_size=0.02, steps=400)
+    for run in (0, 1):
+        layers = [torch.tensor(x[run], requires_grad=True) for x in start_at]
+        theirs = []
+        for step in range(401):
+            loss, w = loss_of(layers, moments[[run]])
+            theirs.append(w.detach().numpy())
+            if step == 400:
+                break
+            gradients = torch.autograd.grad(loss, layers)
+            with torch.no_grad():
+                for layer, gradient in zip(layers, gradients, strict=True):
+                    layer -= 0.02 * gradient
+        total = np.concatenate([ours.w_a[:, run], ours.w_b[:, run]], axis=1)
+        assert np.abs(total - theirs).max() < 1e-9
+        for layer, same in zip(layers, ours.layers, strict=True):
+            np.testing.assert_allclose(same[run], layer.detach().numpy(), atol=1e-9)
+
+
+def test_gradients_of_modalities_of_unequal_size_are_those_of_autograd():
+    drawn = random_moments(1, 3, 0)
+    moments = Moments(
+        drawn.a, drawn.b[:, :2, :2], drawn.ab[:, :, :2], drawn.y_a, drawn.y_b[:, :2], drawn.yy
+    )
+    layers = start(Architecture(3, 2, 4), moments, "frobenius", 0.5, 0)
+    above, below, _ = gradient_factors(layers, pad(moments))
+    torch_layers = [torch.tensor(x[0], requires_grad=True) for x in layers]
+    gradients = torch.autograd.grad(loss_of(torch_layers, moments)[0], torch_layers)
+    for up, down, gradient in zip(above, below, gradients, strict=True):
+        np.testing.assert_allclose((up.swapaxes(2, 3) * down)[0], -gradient, atol=1e-14)
+
+
+def flow(layers, moments):
+    above, below, _ = gradient_factors(layers, pad(moments))
+    return [up.swapaxes(2, 3) * down for up, down in zip(above, below, strict=True)]
+
+
+def runge_kutta(layers, moments, dt):
+    def moved(by, slopes):
+        return [x + by * s for x, s in zip(layers, slopes, strict=True)]
+
+    k1 = flow(layers, moments)
+    k2 = flow(moved(dt / 2, k1), moments)
+    k3 = flow(moved(dt / 2, k2), moments)
+    k4 = flow(moved(dt, k3), moments)
+    mean = [(a + 2 * b + 2 * c + d) / 6 for a, b, c, d in zip(k1, k2, k3, k4, strict=True)]
+    return moved(dt, mean)
+
+
+def conserved(layers):
+    """W^(l+1)' W^(l+1) - W^l W^l', at the fusion summed over the branches below it."""
+    quantities = []
+    for below, above in pairwise(layers):
+        gram = below @ below.swapaxes(2, 3)
+        if above.shape[1] < below.shape[1]:
+            gram = gram.sum(1, keepdims=True)
+        quantities.append((above.swapaxes(2, 3) @ above - gram).ravel())
+    return np.concatenate(quantities)
+
+
+@pytest.mark.parametrize(("depth", "fusion"), SHAPES)
+def test_gradient_flow_keeps_its_conserved_quantities_until_all_is_learned(depth, fusion):
+    architecture, moments = Architecture(depth, fusion, 5), toy_moments([0.5, -0.3], 1.5)
+    layers = start(architecture, moments, "frobenius", 0.6, 1)
+    before = conserved(layers)
+    for _ in range(5000):
+        layers = runge_kutta(layers, moments, 0.015)
+    w = output_rows(layers)[0][:, :, 0, 0]
+    np.testing.assert_allclose(w, np.stack(joint_solution(moments), 1)[:, :, 0], atol=1e-3)
+    assert np.abs(conserved(layers) - before).max() < 1e-6
+
+
+def test_gradient_descent_leaves_them_by_an_amount_in_proportion_to_the_step():
+    moments = toy_moments(0.5, 1.5)
+    layers = start(Architecture(3, 2, 5), moments, "frobenius", 0.6, 1)
+    drift = []
+    for step_size in (0.002, 0.001):
+        trajectory = descend(
+            *(Architecture(3, 2, 5), moments, layers),
+            step_size=step_size,
+            steps=int(20 / step_size),
+        )
+        drift.append(np.abs(conserved(trajectory.layers) - conserved(layers)).max())
+    assert drift[0] / drift[1] == pytest.approx(2, rel=0.02)
+
+
+def test_a_run_is_the_same_alone_and_among_others():
+    moments = toy_moments([0.0, 0.5, -0.5], [2.0, 3.0, 1.5])
+    layers = start(LATE, moments, "iid", 1e-3, 0)
+    together = descend(LATE, moments, layers, step_size=0.04, steps=900, tolerance=1e-6)
+    alone = descend(
+        *(LATE, moments[[1]], [x[[1]] for x in layers]),
+        step_size=0.04,
+        steps=900,
+        tolerance=1e-6,
+    )
+    np.testing.assert_allclose(together.w_b[:, 1], alone.w_b[:, 0], rtol=1e-10)
+    assert together.converged[1] == alone.converged[0]
+
+
+def test_frobenius_norms_are_the_scale_and_sqrt_2_times_it_after_the_fusion():
+    layers = start(Architecture(4, 2, 200), toy_moments(0.0, 2.0), "frobenius", 0.1, 0)
+    norms = [np.linalg.norm(x[0, b]) for x in layers for b in range(x.shape[1])]
+    assert norms == pytest.approx([0.1] * 4 + [0.1 * 2**0.5] * 2, rel=0.15)
+
+
+def test_an_aligned_start_is_balanced():
+    layers = start(Architecture(4, 2, 3), random_moments(2, 4, 0), "aligned", 0.1, 0)
+    assert np.abs(conserved(layers)).max() < 1e-15
+
+
+@pytest.mark.parametrize(("depth", "fusion"), SHAPES)
+def test_training_is_stable_below_the_limit_and_not_above(depth, fusion, monkeypatch):
+    architecture, moments = Architecture(depth, fusion, 1), toy_moments(0.0, 2.0)
+    limit = stability_limit(architecture, moments)[0]
+    settled, _ = train(
+        *(moments, architecture, "aligned", 0.3),
+        step_size=0.5 * limit,
+        steps=3000,
+        tolerance=1e-8,
+    )
+    assert settled["converged"].all()
+    with pytest.raises(UserError, match=f"less than {limit:.4g}, the stability limit of run 0"):
+        train(moments, architecture, "aligned", 0.3, step_size=1.01 * limit, steps=10)
+    balanced = settle(architecture, moments, limit)
+    monkeypatch.setattr("equimodal.linear.descent.check_step_size", lambda *_: None)
+    for factor, stays in ((0.97, True), (1.03, False)):
+        with np.errstate(over="ignore", invalid="ignore"):
+            moved = descend(
+                *(architecture, moments, [x * 1.0001 for x in balanced]),
+                step_size=factor * limit,
+                steps=800,
+            )
+        best = np.concatenate(joint_solution(moments), 1)
+        end = np.array([moved.w_a[-1, 0, 0], moved.w_b[-1, 0, 0]])
+        assert (np.abs(end - best).max() < 1e-4) == stays
+
+
+def settle(architecture, moments, limit):
+    """The balanced solution, to rounding."""
+    layers = start(architecture, moments, "aligned", 0.3, 0)
+    return descend(architecture, moments, layers, step_size=0.3 * limit, steps=5000).layers
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((4, 5, 10), "L_f is 5; expected 1 .early. to 4"),
+        ((4, 0, 10), "L_f is 0; expected 1"),
+        ((1, 1, 10), "depth is 1"),
+        ((2, 1, 0), "width is 0"),
+    ],
+)
+def test_an_architecture_out_of_range_is_refused_by_name(arguments, message):
+    with pytest.raises(UserError, match=message):
+        Architecture(*arguments)
+
+
+def test_weights_that_start_at_zero_are_refused():
+    with pytest.raises(UserError, match="initial scale is 0; from 0 nothing is ever learned"):
+        start(LATE, toy_moments(0.0, 2.0), "iid", 0.0, 0)

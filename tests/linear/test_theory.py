@@ -1,0 +1,201 @@
+import numpy as np
+import pytest
+
+from equimodal.errors import UserError
+from equimodal.linear import theory
+from equimodal.linear.moments import (
+    Moments,
+    planted_moments,
+    random_moments,
+    sample_moments,
+    toy_moments,
+)
+from tests.linear.conftest import RHO, needs_reference, reference
+
+
+def toy_ratio(rho, r):
+    """R2: the two-layer late-fusion ratio of y = x_A + x_B."""
+    return 1 + (r**2 - 1) / (1 - rho**2)
+
+
+@pytest.mark.parametrize("depth", [2, 3, 5])
+def test_late_fusion_has_one_ratio_at_every_depth(depth):
+    rho, r = np.array([0.0, 0.5, -0.9]), np.array([2.0, 1.5, 3.0])
+    found = theory.time_ratio(toy_moments(rho, r), depth, depth)
+    np.testing.assert_allclose(found, toy_ratio(rho, r), rtol=1e-12)
+
+
+def test_early_fusion_learns_both_at_once():
+    assert theory.time_ratio(toy_moments(0.5, 3.0), 4, 1).tolist() == [1.0]
+
+
+@needs_reference
+def test_ratios_are_those_of_the_authors_code():
+    """T2: 1,296 settings, the finite form to 1e-9, the asymptotic one to 1e-6."""
+    table = reference("theory_table")
+    assert len(table) == 1296
+    for (depth, fusion, scale), rows in table.groupby(["L", "Lf", "u0"]):
+        moments = toy_moments(rows["rho"].to_numpy(), rows["ratio"].to_numpy())
+        finite = theory.time_ratio(moments, depth, fusion, scale=scale)
+        limit = theory.time_ratio(moments, depth, fusion, scale=scale, form="asymptotic")
+        np.testing.assert_allclose(finite, rows["authors_lag_depth"], rtol=1e-9)
+        np.testing.assert_allclose(finite, rows["closed_form_finite"], rtol=1e-9)
+        np.testing.assert_allclose(limit, rows["closed_form_asymptotic"], rtol=1e-6)
+
+
+def test_numbers_worked_out_for_four_layers():
+    """rho = 0, r = 2, u_0 = 0.1; section 4.5 of the specification."""
+    m = toy_moments(0.0, 2.0)
+    found = [theory.time_ratio(m, 4, fusion, scale=0.1)[0] for fusion in (1, 2, 3, 4)]
+    assert found == pytest.approx([1, 1.213, 1.748, 4], abs=1e-3)
+    assert theory.time_ratio(m, 4, 3, scale=0.1, form="asymptotic")[0] == pytest.approx(
+        1.739, abs=1e-3
+    )
+
+
+@pytest.mark.parametrize(("fusion", "time"), [(2, 205.31), (3, 253.63), (4, 312.37)])
+def test_time_of_the_first_modality_in_four_layers(fusion, time):
+    found = theory.time_of_first(toy_moments(0.0, 2.0), 4, fusion, scale=0.02)
+    assert found[0] == pytest.approx(time, abs=0.01)
+
+
+def test_times_of_two_layers_give_their_ratio():
+    m = toy_moments([0.3, -0.9], [2.0, 3.0])
+    first = theory.time_of_first(m, 2, 2, scale=1e-6)
+    between = theory.time_between(m, 2, 2, scale=1e-6)
+    np.testing.assert_allclose(1 + between / first, theory.time_ratio(m, 2, 2))
+
+
+def test_the_unimodal_phase_is_longer_the_deeper_the_fusion():
+    m = toy_moments(0.0, 2.0)
+    lengths = [theory.time_between(m, 4, fusion, scale=0.02)[0] for fusion in (1, 2, 3, 4)]
+    assert lengths[0] == 0
+    assert lengths == sorted(lengths)
+
+
+def test_a_phase_that_starts_with_the_wrong_sign_is_longer():
+    """T13, the formula: signed where B is a scalar (43.1), not where its sign cannot tell (25.2)."""
+    m = toy_moments(-0.9, 3.0)
+    assert theory.time_ratio(m, 2, 2)[0] == pytest.approx(43.105, abs=1e-3)
+    doubled = planted_moments(  # B beside a copy of nothing: a vector
+        m.a,
+        np.eye(2)[None],
+        np.concatenate([m.ab, 0 * m.ab], axis=2),
+        np.array([[1.0, 1.0, 0.0]]),
+    )
+    assert theory.time_ratio(doubled, 2, 2)[0] == pytest.approx(25.21, abs=0.01)
+
+
+def test_finite_steps_shorten_the_ratio():
+    """The authors' step size alone lowers 4.00 to 3.78."""
+    assert theory.time_ratio(toy_moments(0.0, 2.0), 2, 2, step_size=0.04)[0] == pytest.approx(
+        3.78, abs=0.01
+    )
+
+
+def test_coordinates_within_a_modality_do_not_matter_to_the_fixed_points():
+    m = random_moments(5, 3, 1)
+    change = np.random.default_rng(0).standard_normal((3, 3))
+    turned = Moments(change @ m.a @ change.T, m.b, change @ m.ab, m.y_a @ change.T, m.y_b, m.yy)
+    for name, value in theory.fixed_point_losses(m).items():
+        np.testing.assert_allclose(theory.fixed_point_losses(turned)[name], value, atol=1e-9)
+
+
+@pytest.mark.parametrize("rho", [-0.5, 0.0, 0.5])
+def test_losses_at_the_fixed_points_of_the_toy_data(rho):
+    losses = theory.fixed_point_losses(toy_moments(rho, 2.0))
+    zero = 0.5 * (5 + 4 * rho)
+    assert losses["M_0"][0] == pytest.approx(zero)
+    assert losses["M_A"][0] == pytest.approx(0.5 * (1 - rho**2))
+    assert losses["M_B"][0] == pytest.approx(0.5 * 4 * (1 - rho**2))
+    assert losses["M_*"][0] == pytest.approx(0, abs=1e-12)
+
+
+def test_mis_attribution_is_rho_over_r():
+    r = np.array([3.0, 2.0, 1.5])[:, None]
+    found = theory.mis_attribution(toy_moments(RHO, r))[:, 0]
+    np.testing.assert_allclose(found, (RHO / r).ravel(), atol=1e-12)
+
+
+def test_mis_attribution_is_what_b_shares_with_a_even_with_noise():
+    m = random_moments(4, 3, 0)
+    noisy = Moments(m.a, m.b, m.ab, m.y_a, m.y_b, m.yy + 0.3)
+    _, w_b = theory.joint_solution(noisy)
+    shared = np.einsum("ri,rij,rjk->rk", w_b, m.ab.swapaxes(1, 2), np.linalg.inv(m.a))
+    np.testing.assert_allclose(theory.mis_attribution(noisy), shared, atol=1e-10)
+
+
+def test_superficial_preference_lies_between_two_curves():
+    """Scalar, uncorrelated: w_A / w_B in (1 / r^2, 1 / r)."""
+    r = 3.0
+    share = np.array([0.9 / r**2, 1.1 / r**2, 0.9 / r, 1.1 / r])
+    m = toy_moments(0.0, r, w_a=share)
+    assert theory.superficial_preference(m).tolist() == [False, True, True, False]
+    assert theory.a_is_first(m).tolist() == [False, True, True, True]
+    assert theory.superficial_preference(m.swapped()).tolist() == [False, True, True, False]
+
+
+def test_cost_of_stopping_in_the_unimodal_phase_is_that_of_least_squares_on_a():
+    """2.11 against 200 samples of 40 examples."""
+    rng = np.random.default_rng(0)
+    runs, p, d = 200, 40, 5
+    x_a = 3**0.5 * rng.standard_normal((runs, p, d))
+    x_b = rng.standard_normal((runs, p, d))
+    y = 0.4 * (x_a.sum(2) + x_b.sum(2)) + 0.5 * rng.standard_normal((runs, p))
+    population = planted_moments(
+        *(3 * np.eye(d)[None], np.eye(d)[None], np.zeros((1, d, d))),
+        *(np.full((1, 2 * d), 0.4), 0.5),
+    )
+    w_a = theory.unimodal_solution(sample_moments(x_a, x_b, y))
+    measured = theory.generalization_error(population, w_a[:, None], np.zeros((runs, 1, d)))
+    predicted = theory.unimodal_generalization_error(population, p)[0]
+    assert predicted == pytest.approx(0.4 + 0.5 * (0.25 + 0.8) * 5 / 34)
+    assert measured.mean() == pytest.approx(predicted, rel=0.03)
+
+
+ONE = np.ones((1, 1, 1))
+
+
+@pytest.mark.parametrize(
+    ("moments", "message"),
+    [
+        (Moments(ONE, ONE, 0 * ONE, 0 * ONE[0], 0 * ONE[0], ONE[0, 0]), "A has no signal"),
+        (toy_moments(0.0, 2.0, w_b=0.0), "B has nothing to add once A is learned"),
+        (toy_moments(1.0, 2.0), "B has nothing to add once A is learned"),
+        (toy_moments(0.0, 0.5), "B of run 0 is learned first.*give moments.swapped"),
+    ],
+)
+def test_outside_of_its_domain_the_ratio_is_refused(moments, message):
+    with pytest.raises(UserError, match=message):
+        theory.time_ratio(moments, 2, 2)
+
+
+def test_a_modality_with_more_inputs_than_examples_has_no_unimodal_solution():
+    x = np.random.default_rng(0).standard_normal((1, 3, 10))
+    with pytest.raises(UserError, match="is singular, so it has no unimodal solution"):
+        theory.unimodal_solution(sample_moments(x[:, :, :5], x[:, :, 5:], x.sum(2)))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((4, 5, 0.1, 0.0), "L_f is 5"),
+        ((4, 3, None, 0.0), "u_0 is None"),
+        ((4, 3, 1.5, 0.0), "u_0 is 1.5.*0 < u_0 < 1"),
+        ((4, 3, 0.1, 0.01), "known for depth 2 only"),
+    ],
+)
+def test_settings_that_the_theory_does_not_cover_are_refused(arguments, message):
+    depth, fusion, scale, step_size = arguments
+    with pytest.raises(UserError, match=message):
+        theory.time_ratio(toy_moments(0.0, 2.0), depth, fusion, scale=scale, step_size=step_size)
+
+
+def test_time_of_the_first_modality_in_deep_early_fusion_is_not_known():
+    with pytest.raises(UserError, match="not known for early fusion"):
+        theory.time_of_first(toy_moments(0.0, 2.0), 4, 1, scale=0.1)
+
+
+def test_too_few_examples_for_the_generalization_error():
+    with pytest.raises(UserError, match=r"2 examples for the 1 inputs.*from 3 examples on"):
+        theory.unimodal_generalization_error(toy_moments(0.0, 2.0), 2)

@@ -1,0 +1,61 @@
+from typer.testing import CliRunner
+
+from equimodal import layout
+from equimodal.__main__ import app
+from equimodal.params import expand_runs
+
+GRAY = "colored_mnist/gray/vanilla/paper/lr0.01/seed0"
+OTHER = GRAY.replace("seed0", "seed7")
+
+
+def lay_out(*names):
+    """The files of runs, empty."""
+    for name in names:
+        places = [layout.run("tiny", name) / file for file in ("spec.json", "history.csv")]
+        for place in [*places, layout.model("tiny", name), layout.bank("tiny", name)]:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.touch()
+
+
+def prune(*arguments):
+    ended = CliRunner().invoke(app, ["prune", *arguments])
+    assert ended.exit_code == 0
+    return ended.stdout.splitlines()
+
+
+def everything():
+    return sorted(p for p in layout.RESULTS.rglob("*") if p.is_file())
+
+
+def test_a_run_that_nothing_asks_for_is_removed_whole_and_no_other(project):
+    assert GRAY in expand_runs(project.load())
+    lay_out(GRAY)
+    before = everything()
+    lay_out(OTHER)
+    assert prune() == [f"Removed {OTHER}"]
+    assert everything() == before
+    assert not layout.run("tiny", OTHER).exists()
+    assert prune() == ["No run is left that the settings do not ask for."]
+
+
+def test_a_dry_run_says_which_and_removes_nothing(project):
+    lay_out(GRAY, OTHER)
+    before = everything()
+    assert prune("--dry-run") == [f"Would remove {OTHER}"]
+    assert everything() == before
+
+
+def test_files_that_are_no_run_s_stay(project):
+    lay_out(OTHER)
+    folder = layout.run("tiny", OTHER)
+    strangers = [folder / "notes.txt", layout.scratch("tiny") / f"{OTHER}.pt"]
+    strangers += [layout.tables("tiny") / "runs.csv", layout.run("paper", OTHER) / "spec.json"]
+    for stranger in strangers:
+        stranger.parent.mkdir(parents=True, exist_ok=True)
+        stranger.touch()
+    prune()
+    assert everything() == sorted(strangers)
+
+
+def test_nothing_made_is_nothing_to_remove(project):
+    assert prune("--dry-run") == ["No run is left that the settings do not ask for."]
