@@ -219,14 +219,25 @@ def draw(
     scale: Scale = None,
 ) -> None:
     """Draw a figure as SVG, PNG and PDF."""
-    from equimodal.figures import FIGURES
+    from equimodal.figures import ALL_FIGURES, LINEAR_FIGURES
     from equimodal.figures.style import save
 
     settings = load_params(params, scale)
-    about = FIGURES[_one_of(figure, FIGURES, "figure")]
+    about = ALL_FIGURES[_one_of(figure, ALL_FIGURES, "figure")]
     inputs = {name: _figure_input(name, settings) for name in about.inputs}
     drawn = import_module(f"equimodal.figures.{figure}").draw(**inputs)
-    save(drawn, layout.figures(settings.scale) / figure, settings.note)
+    note = settings.linear.note if figure in LINEAR_FIGURES else settings.note
+    save(drawn, layout.figures(settings.scale) / figure, note)
+
+
+@app.command()
+def linear(params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> None:
+    """Simulate the deep linear networks of the second paper, and put their theory beside them."""
+    from equimodal.linear.experiment import TABLES
+
+    settings = load_params(params, scale)
+    for name, build in TABLES.items():
+        _write_table(build(settings.linear), layout.tables(settings.scale) / f"{name}.csv")
 
 
 @app.command()
@@ -397,7 +408,8 @@ def _read_table(name: str, settings: Params) -> Any:
     from equimodal.analysis.collect import lacking_columns
 
     makers = {"claims": "claims"} | {table: f"table {table}" for table in TABLES}
-    verb = f"equimodal {makers.get(name, 'collect')} --scale {settings.scale}"
+    maker = "linear" if name.startswith("linear_") else makers.get(name, "collect")
+    verb = f"equimodal {maker} --scale {settings.scale}"
     path = layout.tables(settings.scale) / f"{name}.csv"
     try:
         table = pd.read_csv(path)
@@ -415,7 +427,7 @@ def _read_table(name: str, settings: Params) -> Any:
 def _report_items(settings: Params) -> tuple[list[Any], list[Any]]:
     """Tables, Table 1 first, and figures of the report."""
     from equimodal.analysis import TABLES
-    from equimodal.figures import FIGURES
+    from equimodal.figures import FIGURES, LINEAR_FIGURES
     from equimodal.report import Item
 
     scale = settings.scale
@@ -437,6 +449,15 @@ def _report_items(settings: Params) -> tuple[list[Any], list[Any]]:
             f"equimodal draw {name} --scale {scale}",
         )
         for name, figure in FIGURES.items()
+    ]
+    figures += [
+        Item(
+            name,
+            f"Zhang et al. (2024), {figure.published}. {figure.title}",
+            figure.caption,
+            f"equimodal draw {name} --scale {scale}",
+        )
+        for name, figure in LINEAR_FIGURES.items()
     ]
     return tables, figures
 

@@ -12,7 +12,9 @@ from equimodal.code import code_hash
 from equimodal.data import kinetics
 from equimodal.errors import UserError
 from equimodal.files import require_writable
-from equimodal.figures import FIGURES
+from equimodal.figures import ALL_FIGURES as FIGURES
+from equimodal.figures import LINEAR_FIGURES
+from equimodal.linear.experiment import TABLES as LINEAR_TABLES
 from equimodal.params import expand_runs, load_params
 
 code_hash = cache(code_hash)
@@ -152,6 +154,10 @@ def figure_inputs(wildcards):
         *collect("results/{scale}/tables/{table}.csv", scale=SCALE, table=tables),
         *(file for files in shown for file in files),
     ]
+
+
+def figure_note(wildcards):
+    return PARAMS.linear.note if wildcards.figure in LINEAR_FIGURES else PARAMS.note
 
 
 def figure_caption(wildcards):

@@ -66,6 +66,23 @@ rule tables:
         "equimodal table --scale {wildcards.scale} > {log} 2>&1"
 
 
+rule linear:
+    output:
+        collect("results/{{scale}}/tables/{table}.csv", table=LINEAR_TABLES),
+    log:
+        "results/{scale}/logs/linear.log",
+    benchmark:
+        "results/{scale}/benchmarks/linear.tsv"
+    threads: 1
+    params:
+        settings=PARAMS.linear.model_dump_json(exclude={"note"}),
+        code=code_hash("equimodal.linear.experiment"),
+    message:
+        "Simulate the deep linear networks of the second paper."
+    shell:
+        "equimodal linear --scale {wildcards.scale} > {log} 2>&1"
+
+
 rule draw:
     input:
         figure_inputs,
@@ -83,7 +100,7 @@ rule draw:
     benchmark:
         "results/{scale}/benchmarks/draw/{figure}.tsv"
     params:
-        note=PARAMS.note,
+        note=figure_note,
         caption=figure_caption,
         code=figure_code,
     message:

@@ -267,3 +267,5 @@ LINEAR_FIGURES = {
         expect="Late fusion always learns the XOR, later the larger v; early fusion can get stuck.",
     ),
 }
+
+ALL_FIGURES = FIGURES | LINEAR_FIGURES

@@ -93,6 +93,7 @@ class Xor(Section):
 class LinearSettings(Section):
     """All of it."""
 
+    note: str | None  # said wherever a number of the scale is shown
     seed: Seed  # of initial weights and examples
     two_layer: TwoLayer
     deep: Deep
