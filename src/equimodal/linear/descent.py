@@ -55,7 +55,7 @@ def descend(
         steps: At most so many.
         every: Steps between two records of the total weights.
         tolerance: A run stops once no |s - W^tot Sigma| is above it; its last weights are recorded
-            to the end.
+            until the last run stops.
 
     Raises:
         UserError: If the step size is beyond the stability limit of a run.
@@ -69,6 +69,7 @@ def descend(
     converged = np.zeros(len(moments), bool)
     size = layers[0].shape[3]
     records = np.empty((steps // every + 1, len(moments), 2, size))
+    stops: list[tuple[int, ndarray, ndarray]] = []  # from which record on runs stay as they are
     for step in range(steps + 1):
         if step % LOOK_EVERY == 0:
             total = output_rows(layers)[0]
@@ -76,13 +77,14 @@ def descend(
             if done.any():
                 stopped = active[done]
                 converged[stopped] = True
-                records[-(-step // every) :, stopped] = total[done, :, 0]
+                stops.append((-(-step // every), stopped, total[done, :, 0]))
                 for kept, layer in zip(final, layers, strict=True):
                     kept[stopped] = layer[done]
                 layers = [layer[~done] for layer in layers]
                 scratch = [s[: len(layers[0])] for s in scratch]
                 active, data = active[~done], data[~done]
             if not len(active):
+                records = records[: -(-step // every) + 1]
                 break
         above, below, total = gradient_factors(layers, data)
         if step % every == 0:
@@ -92,6 +94,8 @@ def descend(
         for layer, up, down, product in zip(layers, above, below, scratch, strict=True):
             np.multiply(step_size * up.swapaxes(2, 3), down, out=product)
             layer += product
+    for record, stopped, total in stops:
+        records[record:, stopped] = total
     for kept, layer in zip(final, layers, strict=True):
         kept[active] = layer
     return Trajectory(

@@ -64,6 +64,7 @@ def descend_relu(
     gram, cross = half_line_moments(moments)
     w1, w2 = layers[0][:, :, :, 0].copy(), layers[1][:, :, 0].copy()  # runs, branches, units
     records = np.empty((steps + 1, len(moments), 2))
+    stops: list[tuple[int, ndarray]] = []  # from which record on runs stay as they are
     active, converged = np.arange(len(moments)), np.zeros(len(moments), bool)
     final = [w1.copy(), w2.copy()]
     for step in range(steps + 1):
@@ -78,22 +79,25 @@ def descend_relu(
             if done.any():
                 stopped = active[done]
                 converged[stopped] = True
-                records[step:, stopped] = records[step, stopped]
+                stops.append((step, stopped))
                 final[0][stopped], final[1][stopped] = w1[done], w2[done]
                 keep = ~done
                 active, gram, cross = active[keep], gram[keep], cross[keep]
                 w1, w2, up, down = w1[keep], w2[keep], up[keep], down[keep]
                 residual = residual[keep]
             if not len(active):
+                records = records[: step + 1]
                 break
         e = residual.reshape(-1, 2, 2, 1)
         # d loss / d w1 and d w2, with |w1| = up - down on the unit's half-line.
         g1 = w2 * np.where(w1 > 0, e[:, :, 0], -e[:, :, 1])
         g2 = up * e[:, :, 0] - down * e[:, :, 1]
         w1, w2 = w1 + step_size * g1, w2 + step_size * g2
+    for record, stopped in stops:
+        records[record:, stopped] = records[record, stopped]
     final[0][active], final[1][active] = w1, w2
     return Trajectory(
-        steps=np.arange(steps + 1.0),
+        steps=np.arange(float(len(records))),
         w_a=records[:, :, :1],
         w_b=records[:, :, 1:],
         converged=converged,
