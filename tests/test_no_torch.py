@@ -11,7 +11,7 @@ import equimodal.linear
 import equimodal.report
 from equimodal import layout
 from equimodal.analysis import TABLES
-from equimodal.figures import FIGURES
+from equimodal.figures import ALL_FIGURES as FIGURES
 from equimodal.params import expand_runs
 from tests.conftest import write_run
 
@@ -87,7 +87,7 @@ def _runs_and_examples(project):
 
 @pytest.mark.usefixtures("_runs_and_examples")
 def test_collecting_tabulating_and_drawing_need_no_torch():
-    verbs = [["collect"], ["table"], *(["draw", figure] for figure in FIGURES)]
+    verbs = [["collect"], ["table"], ["linear"], *(["draw", figure] for figure in FIGURES)]
     verbs += [["claims"], ["report"], ["show"]]
     assert run_verbs(verbs) == ""
     for table in TABLES:

@@ -39,7 +39,7 @@ def test_small_steps_follow_the_formula(seed):
     moments, rho, ratio = grid(RATIOS)
     slow = (ratio == 1.5) & (rho == -0.9)
     times, _ = train(moments, LATE, "iid", 1e-9, step_size=0.004, steps=39_000, every=3, seed=seed)
-    assert (times["censored"] == np.where(slow, "B", "")).all()
+    assert (times["censored"] == np.where(slow, "B", "neither")).all()
     assert (times["at_least"][slow] > 7).all()
     error = np.abs(times["ratio"] / theory.time_ratio(moments, 2, 2) - 1)[~slow]
     assert error.max() <= 0.05
@@ -138,7 +138,7 @@ def test_deep_random_networks_wait_longer_the_deeper_the_fusion(width):
             step_size=0.04,
             steps=steps,
         )
-        assert (times["censored"] == "").all()
+        assert (times["censored"] == "neither").all()
         excess = theory.time_ratio(moments, 4, fusion, scale=0.1)[0] - 1
         means.append(times["ratio"].mean())
         shares.append((means[-1] - 1) / excess if excess else np.nan)
@@ -175,8 +175,8 @@ def test_random_data_of_many_inputs_follow_the_formula(scale, steps, median, cor
     times, _ = train(
         moments[kept], architecture, "iid", scale, step_size=0.02, steps=steps, every=5
     )
-    assert (times["censored"] == "").mean() > 0.95
-    known = (times["censored"] == "").to_numpy()
+    assert (times["censored"] == "neither").mean() > 0.95
+    known = (times["censored"] == "neither").to_numpy()
     measured, predicted = times["ratio"][known].to_numpy(), predicted[kept][known]
     assert np.median(np.abs(measured / predicted - 1)) <= median
     assert np.corrcoef(measured, predicted)[0, 1] >= correlation

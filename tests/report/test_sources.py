@@ -8,7 +8,7 @@ from equimodal.__main__ import app
 from equimodal.analysis import TABLES
 from equimodal.analysis.collect import COLUMNS
 from equimodal.errors import UserError
-from equimodal.figures import FIGURES
+from equimodal.figures import ALL_FIGURES as FIGURES
 from equimodal.params import expand_runs
 from equimodal.report import Item
 from equimodal.report.sources import gather

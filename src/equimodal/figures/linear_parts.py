@@ -33,7 +33,7 @@ def bounds(axes: Axes, runs: pd.DataFrame, x: str, color: str) -> None:
 
 def how_many(runs: pd.DataFrame) -> str:
     """Say how many runs there are, and how many of them are censored."""
-    censored = int((runs["censored"] != "").sum())
+    censored = int((runs["censored"] != "neither").sum())
     return f"{len(runs)} runs" + (f", {censored} censored" if censored else "")
 
 

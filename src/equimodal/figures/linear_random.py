@@ -26,7 +26,7 @@ def draw(linear_random: pd.DataFrame) -> Figure:
     )
     states = linear_random["status"].value_counts()
     words = ", ".join(f"{n} {state}" for state, n in states.items())
-    censored = int((trained["censored"] != "").sum())
+    censored = int((trained["censored"] != "neither").sum())
     axes.set(
         xscale="log", yscale="log", xlabel="$t_B / t_A$, theory", ylabel="$t_B / t_A$, simulated"
     )

@@ -437,7 +437,7 @@ def _xor_runs(settings: LinearSettings) -> tuple[pd.DataFrame, pd.DataFrame]:
         )
         labels = pd.DataFrame({"fusion": fusion, "variance": variances, "seed": seeds})
         t_linear, t_xor = (first_crossing(steps, w, half) for w in (run.linear, run.xor))
-        names = {(False, False): "", (True, False): "linear", (False, True): "xor"}
+        names = {(False, False): "neither", (True, False): "linear", (False, True): "xor"}
         tables.append(
             labels.assign(
                 t_linear=t_linear,

@@ -83,7 +83,7 @@ def learning_times(trajectory: Trajectory, moments: Moments, levels: Levels) -> 
     - `t_a`, `t_b`: steps of gradient descent, between two steps by interpolation; NaN where never.
     - `ratio`: t_b / t_a; NaN where censored. `at_least`: a lower bound of it where B is censored,
       the steps taken over t_a.
-    - `censored`: the modalities that were not learned in the steps taken, "", "A", "B" or "A and B".
+    - `censored`: the modalities that were not learned in the steps taken, "neither", "A", "B" or "A and B".
       Such runs stay in the table.
     - `converged`: whether training ended at the global minimum, within the tolerance.
     - `mid_loss`: loss half-way between the times, over the loss of zero weights.
@@ -113,7 +113,12 @@ def learning_times(trajectory: Trajectory, moments: Moments, levels: Levels) -> 
 
 
 def _censored(a: Bool[ndarray, " runs"], b: Bool[ndarray, " runs"]) -> list[str]:
-    names = {(False, False): "", (True, False): "A", (False, True): "B", (True, True): "A and B"}
+    names = {
+        (False, False): "neither",
+        (True, False): "A",
+        (False, True): "B",
+        (True, True): "A and B",
+    }
     return [names[pair] for pair in zip(a.tolist(), b.tolist(), strict=True)]
 
 
