@@ -18,7 +18,7 @@ def draw(linear_generalization: pd.DataFrame) -> Figure:
         for examples in sorted(linear_generalization["examples"].unique())
         for fusion in ("early", "late")
     ]
-    figure = new_figure(2.4 * len(cells), 4.4)
+    figure = new_figure(2.7 * len(cells), 4.4)
     grid = figure.subplots(2, len(cells), sharex=True, squeeze=False)
     for (top, bottom), (examples, fusion) in zip(grid.T, cells, strict=True):
         cell = linear_generalization.query("examples == @examples and fusion == @fusion")
