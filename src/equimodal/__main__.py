@@ -237,7 +237,9 @@ def linear(params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> None:
 
     settings = load_params(params, scale)
     for name, build in TABLES.items():
-        _write_table(build(settings.linear), layout.tables(settings.scale) / f"{name}.csv")
+        table = build(settings.linear)
+        text = table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
+        _write_text(text, layout.tables(settings.scale) / f"{name}.csv")
 
 
 @app.command()
