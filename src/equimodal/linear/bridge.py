@@ -24,6 +24,7 @@ from equimodal.linear.networks import (
     stability_limit,
 )
 
+CONVERGED = 1e-4  # largest |s - W Sigma| of a run that counts as converged
 PerRun = Float64[ndarray, " runs"]
 
 
@@ -100,37 +101,53 @@ def descend_balanced(
     *,
     step_size: float,
     steps: int,
-    power: Literal[1, 2],
+    tolerance: float,
+    window: int,
 ) -> Trajectory:
-    """Train as `descend`, but hold the branch still whose cumulative speed leads.
+    """Train as `descend`, with Wu et al.'s guided algorithm on the branches.
 
-    In each step a branch moves if the sum over its own moves of mu^(power / 2) is not above that of
-    the other; layers after the fusion always move. power = 2 sums effective updates, as Wu et al.
-    do; power = 1 their roots.
+    A regular step moves all and adds mu of each branch to its sum. Where the sums then differ by more
+    than the tolerance, the branch that leads is held for the next `window` steps, which add nothing
+    to the sums; then a regular step follows. Layers after the fusion always move.
 
-    ASSUME: a strict form of guided training, with tolerance 0 and a window of one step; the paper's
-    algorithm has warm-up, tolerance and window, and compares fusions with branches.
+    ASSUME: holding its layers stands for isolating a branch, and its speed for the conditional one;
+    there is no flow between these branches to cut, and no fusion parameter of one branch alone.
+
+    Args:
+        architecture: As in `descend`; likewise `moments`, `layers` and `step_size`.
+        moments: One row a run.
+        layers: The weights at the start.
+        step_size: Of gradient descent.
+        steps: As many, regular and re-balancing ones together.
+        tolerance: alpha, on the difference of the log10 of the sums.
+        window: Q, re-balancing steps in a row.
     """
     check_step_size(step_size, stability_limit(architecture, moments))
     data = pad(moments)
     layers = [layer.copy() for layer in layers]
     sums = np.zeros((len(moments), 2))
+    left = np.zeros(len(moments), int)  # re-balancing steps to come
+    moves = np.ones((len(moments), 2), bool)
     records = np.empty((steps + 1, len(moments), 2, layers[0].shape[3]))
     for step in range(steps):
         above, below, total = gradient_factors(layers, data)
         records[step] = total[:, :, 0]
-        moves = sums <= sums[:, ::-1]
-        sums += moves * _effective_updates(architecture, layers, above, below) ** (power / 2)
-        held = moves[:, :, None, None]
+        regular = left == 0
+        moving = (moves | regular[:, None])[:, :, None, None]
+        updates = _effective_updates(architecture, layers, above, below)
         for i, (layer, up, down) in enumerate(zip(layers, above, below, strict=True)):
             change = step_size * up.swapaxes(2, 3) * down
-            layer += change * held if i < architecture.fusion else change
+            layer += change * moving if i < architecture.fusion else change
+        sums += np.where(regular[:, None], updates, 0)
+        gap = np.log10(sums[:, 0]) - np.log10(sums[:, 1])
+        left = np.where(regular, np.where(np.abs(gap) > tolerance, window, 0), left - 1)
+        moves[regular] = np.stack([gap < 0, gap > 0], axis=1)[regular]
     total = output_rows(layers)[0]
     records[steps] = total[:, :, 0]
     return Trajectory(
         steps=np.arange(steps + 1.0),
         w_a=records[:, :, 0, : moments.a.shape[1]],
         w_b=records[:, :, 1, : moments.b.shape[1]],
-        converged=np.abs(errors(total, data)).max(axis=(1, 2, 3)) <= 1e-4,
+        converged=np.abs(errors(total, data)).max(axis=(1, 2, 3)) <= CONVERGED,
         layers=layers,
     )
