@@ -12,7 +12,7 @@ from jaxtyping import Float64
 from numpy import ndarray
 
 from equimodal.linear import theory
-from equimodal.linear.descent import Trajectory, check_step_size
+from equimodal.linear.descent import LOOK_EVERY, Trajectory, check_step_size
 from equimodal.linear.moments import Moments
 from equimodal.linear.networks import (
     Architecture,
@@ -118,7 +118,7 @@ def descend_balanced(
         moments: One row a run.
         layers: The weights at the start.
         step_size: Of gradient descent.
-        steps: As many, regular and re-balancing ones together.
+        steps: At most so many, regular and re-balancing ones together; fewer if all runs converge.
         tolerance: alpha, on the difference of the log10 of the sums.
         window: Q, re-balancing steps in a row.
     """
@@ -130,6 +130,11 @@ def descend_balanced(
     moves = np.ones((len(moments), 2), bool)
     records = np.empty((steps + 1, len(moments), 2, layers[0].shape[3]))
     for step in range(steps):
+        if step % LOOK_EVERY == 0:
+            total = output_rows(layers)[0]
+            if np.abs(errors(total, data)).max() <= CONVERGED:
+                steps = step
+                break
         above, below, total = gradient_factors(layers, data)
         records[step] = total[:, :, 0]
         regular = left == 0
@@ -146,8 +151,8 @@ def descend_balanced(
     records[steps] = total[:, :, 0]
     return Trajectory(
         steps=np.arange(steps + 1.0),
-        w_a=records[:, :, 0, : moments.a.shape[1]],
-        w_b=records[:, :, 1, : moments.b.shape[1]],
+        w_a=records[: steps + 1, :, 0, : moments.a.shape[1]],
+        w_b=records[: steps + 1, :, 1, : moments.b.shape[1]],
         converged=np.abs(errors(total, data)).max(axis=(1, 2, 3)) <= CONVERGED,
         layers=layers,
     )

@@ -22,7 +22,7 @@ from equimodal.linear.bridge import (
     ratio_from_speeds,
     utilization,
 )
-from equimodal.linear.descent import Trajectory, descend
+from equimodal.linear.descent import Trajectory, descend, networks_at
 from equimodal.linear.half_lines import descend_relu
 from equimodal.linear.moments import (
     Moments,
@@ -32,7 +32,7 @@ from equimodal.linear.moments import (
     sample_moments,
     toy_moments,
 )
-from equimodal.linear.networks import Architecture, stability_limit, start
+from equimodal.linear.networks import Architecture, output_rows, stability_limit, start
 from equimodal.linear.settings import Deep, LinearSettings
 from equimodal.linear.theory import norm
 from equimodal.linear.times import (
@@ -538,24 +538,15 @@ def _bridge_runs(architecture: Architecture, settings: LinearSettings) -> pd.Dat
         window=own.window,
     )
     balanced = learning_times(guided, moments, levels)
-    speeds, mid_speeds = (
-        branch_speeds(architecture, moments, layers),
-        np.full((len(runs), 2), np.nan),
+    middle = ((times["t_a"] + times["t_b"]) / 2).to_numpy()
+    known = np.isfinite(middle)[:, None]
+    phase = networks_at(
+        architecture, moments, layers, np.nan_to_num(middle).astype(int), step_size=step_size
     )
-    mid = {m: np.full(len(runs), np.nan) for m in ("a", "b")}
-    for run, middle in enumerate((times["t_a"] + times["t_b"]) / 2):
-        if np.isfinite(middle):
-            alone = moments[[run]]
-            phase = descend(
-                architecture,
-                alone,
-                [layer[[run]] for layer in layers],
-                step_size=step_size,
-                steps=int(middle),
-            )
-            mid_speeds[run] = branch_speeds(architecture, alone, phase.layers)[0]
-            for m, u in utilization(alone, phase.w_a[-1], phase.w_b[-1]).items():
-                mid[m][run] = u[0]
+    speeds = branch_speeds(architecture, moments, layers)
+    mid_speeds = np.where(known, branch_speeds(architecture, moments, phase), np.nan)
+    w_a, w_b = (np.where(known, w, np.nan) for w in output_rows(phase)[0][:, :, 0].swapaxes(0, 1))
+    mid = utilization(moments, w_a, w_b)
     end = utilization(moments, vanilla.w_a[-1], vanilla.w_b[-1])
     best = utilization(moments, *theory.joint_solution(moments))
     from_speeds = ratio_from_speeds(speeds, mid_speeds) if shallow else np.nan
