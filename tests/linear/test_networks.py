@@ -203,3 +203,10 @@ def test_an_architecture_out_of_range_is_refused_by_name(arguments, message):
 def test_weights_that_start_at_zero_are_refused():
     with pytest.raises(UserError, match="initial scale is 0; from 0 nothing is ever learned"):
         start(LATE, toy_moments(0.0, 2.0), "iid", 0.0, 0)
+
+
+def test_the_limit_is_finite_where_a_modality_alone_tells_nothing():
+    """rho = -0.5, r = 2: s_B = 0, but B helps once A is known."""
+    limit = stability_limit(Architecture(4, 2, 1), toy_moments(-0.5, 2.0))
+    assert np.isfinite(limit).all()
+    assert (limit > 0).all()

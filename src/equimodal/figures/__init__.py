@@ -256,6 +256,21 @@ LINEAR_FIGURES = {
             " aligned as the theory assumes, so that intermediate fusion lies below it."
         ),
     ),
+    "linear_bridge": About(
+        title="Conditional learning speed and utilization where the answer is known",
+        published=None,
+        inputs=("linear_bridge",),
+        shows=(
+            "Linear networks of both depths. (a) Time ratio of two-layer late fusion against what two"
+            " readings of the branches' speeds predict. (b) Utilization of A and B half-way between"
+            " the times (crosses: theory for the unimodal phase). (c) Length of the phase in which one"
+            " modality alone is learned under guided training, over that under vanilla training."
+        ),
+        expect=(
+            "No paper has this: in one, speed is a proxy of greediness; in the other, greediness is"
+            " derived. Speeds, read early, tell the ratio; the phase is unimodal only if fusion is late."
+        ),
+    ),
     "linear_xor": About(
         title="A modality that is easy beside one that is not",
         published="F16",

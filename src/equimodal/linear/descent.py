@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float64
+from jaxtyping import Bool, Float64, Int64
 from numpy import ndarray
 
 from equimodal.errors import UserError
@@ -105,6 +105,34 @@ def descend(
         converged=converged,
         layers=final,
     )
+
+
+def networks_at(
+    architecture: Architecture,
+    moments: Moments,
+    layers: Layers,
+    when: Int64[ndarray, " runs"],
+    *,
+    step_size: float,
+) -> Layers:
+    """Return the weights of each run after a number of steps of its own, as `descend` takes them."""
+    found = [layer.copy() for layer in layers]
+    done, order = 0, np.argsort(when, kind="stable")
+    layers = [layer[order] for layer in layers]
+    for position, run in enumerate(order):
+        if when[run] > done:  # the runs still to be read move on together
+            layers = descend(
+                architecture,
+                moments[order[position:]],
+                layers,
+                step_size=step_size,
+                steps=int(when[run] - done),
+            ).layers
+            done = when[run]
+        for kept, layer in zip(found, layers, strict=True):
+            kept[run] = layer[0]
+        layers = [layer[1:] for layer in layers]
+    return found
 
 
 def check_step_size(step_size: float, limits: Float64[ndarray, " runs"]) -> None:

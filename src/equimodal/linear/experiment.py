@@ -14,7 +14,15 @@ from numpy.typing import ArrayLike
 from scipy.integrate import solve_ivp
 
 from equimodal.linear import theory
-from equimodal.linear.descent import Trajectory, descend
+from equimodal.linear.bridge import (
+    branch_speeds,
+    conditional_gain,
+    descend_balanced,
+    explained_alone,
+    ratio_from_speeds,
+    utilization,
+)
+from equimodal.linear.descent import Trajectory, descend, networks_at
 from equimodal.linear.half_lines import descend_relu
 from equimodal.linear.moments import (
     Moments,
@@ -24,7 +32,7 @@ from equimodal.linear.moments import (
     sample_moments,
     toy_moments,
 )
-from equimodal.linear.networks import Architecture, stability_limit, start
+from equimodal.linear.networks import Architecture, output_rows, stability_limit, start
 from equimodal.linear.settings import Deep, LinearSettings
 from equimodal.linear.theory import norm
 from equimodal.linear.times import (
@@ -463,10 +471,114 @@ def _xor_runs(settings: LinearSettings) -> tuple[pd.DataFrame, pd.DataFrame]:
     return pd.concat(tables, ignore_index=True), pd.concat(curves, ignore_index=True)
 
 
+def bridge(settings: LinearSettings) -> pd.DataFrame:
+    """Wu et al.'s measures on linear networks of two and more layers, and guided training of the same.
+
+    One row a run: `depth`, `L_f`, `rho`, `r`, `seed`, the columns of `times.learning_times`, and
+
+    - `theory`: t_B / t_A, and `ratio_from_speeds`, the same from the speeds measured (R7; two-layer
+      late fusion only).
+    - `speed_a`, `speed_b`, `speed_b_mid`: sqrt(mu) of the branches at the start, of B half-way between
+      the times. `u_a_mid`, `u_b_mid`, `u_a_end`, `u_b_end`: utilization.
+    - `u_a_theory`, `u_a_end_theory`, `u_b_end_theory`: what utilization should be; `gain_b`: what B adds
+      to a network retrained without it.
+    - `t_a_balanced`, `t_b_balanced`, `ratio_balanced`, `censored_balanced`: of guided training.
+    - `phase_factor`: |t_B - t_A| of guided over that of vanilla training.
+    """
+    two, deep = settings.two_layer, settings.deep
+    cells = [(2, fusion) for fusion in (1, 2)]
+    cells += [(deep.depth, fusion) for fusion in range(1, deep.depth + 1)]
+    return pd.concat(
+        [
+            _bridge_runs(
+                Architecture(depth, fusion, two.width if depth == 2 else deep.width), settings
+            )
+            for depth, fusion in cells
+        ],
+        ignore_index=True,
+    )
+
+
+def _bridge_runs(architecture: Architecture, settings: LinearSettings) -> pd.DataFrame:
+    two, deep, own = settings.two_layer, settings.deep, settings.bridge
+    shallow = architecture.depth == 2
+    rho = np.array(two.curve_correlations)
+    runs = pd.DataFrame(
+        {
+            "depth": architecture.depth,
+            "L_f": architecture.fusion,
+            "rho": np.repeat(rho, deep.seeds),
+            "r": two.curve_ratio,
+            "seed": np.tile(np.arange(deep.seeds), len(rho)),
+        }
+    )
+    moments = toy_moments(runs["rho"], runs["r"])
+    scale = two.scale if shallow else deep.scale
+    layers = start(architecture, moments, "iid" if shallow else "frobenius", scale, settings.seed)
+    step_size = two.step_size if shallow else deep.step_size
+    levels = half_plateaus(moments)
+    vanilla = descend(
+        architecture,
+        moments,
+        layers,
+        step_size=step_size,
+        steps=two.steps if shallow else deep.steps,
+        tolerance=deep.tolerance,
+    )
+    times = learning_times(vanilla, moments, levels)
+    # A held branch moves in one of window + 1 steps: no run needs more than so many times its own.
+    needed = int((own.window + 1) * np.nanmax([*times["t_b"], *times["t_a"], 1.0]))
+    guided = descend_balanced(
+        architecture,
+        moments,
+        layers,
+        step_size=step_size,
+        steps=needed,
+        tolerance=own.tolerance,
+        window=own.window,
+    )
+    balanced = learning_times(guided, moments, levels)
+    middle = ((times["t_a"] + times["t_b"]) / 2).to_numpy()
+    known = np.isfinite(middle)[:, None]
+    phase = networks_at(
+        architecture, moments, layers, np.nan_to_num(middle).astype(int), step_size=step_size
+    )
+    speeds = branch_speeds(architecture, moments, layers)
+    mid_speeds = np.where(known, branch_speeds(architecture, moments, phase), np.nan)
+    w_a, w_b = (np.where(known, w, np.nan) for w in output_rows(phase)[0][:, :, 0].swapaxes(0, 1))
+    mid = utilization(moments, w_a, w_b)
+    end = utilization(moments, vanilla.w_a[-1], vanilla.w_b[-1])
+    best = utilization(moments, *theory.joint_solution(moments))
+    from_speeds = ratio_from_speeds(speeds, mid_speeds) if shallow else np.nan
+    return runs.join(times).assign(
+        theory=theory.time_ratio(
+            moments, architecture.depth, architecture.fusion, scale=deep.scale
+        ),
+        ratio_from_speeds=from_speeds if architecture.fusion == 2 else np.nan,
+        speed_a=speeds[:, 0],
+        speed_b=speeds[:, 1],
+        speed_b_mid=mid_speeds[:, 1],
+        u_a_mid=mid["a"],
+        u_b_mid=mid["b"],
+        u_a_end=end["a"],
+        u_b_end=end["b"],
+        u_a_theory=explained_alone(moments),
+        u_a_end_theory=best["a"],
+        u_b_end_theory=best["b"],
+        gain_b=conditional_gain(moments),
+        t_a_balanced=balanced["t_a"],
+        t_b_balanced=balanced["t_b"],
+        ratio_balanced=balanced["ratio"],
+        censored_balanced=balanced["censored"],
+        phase_factor=(balanced["t_b"] - balanced["t_a"]).abs()
+        / (times["t_b"] - times["t_a"]).abs(),
+    )
+
+
 TABLES: dict[str, Callable[[LinearSettings], pd.DataFrame]] = {
     f"linear_{build.__name__}": build
     for build in (
         *(curves, superficial, phase, ratio, ratio_theory, ratio_map, random, generalization),
-        *(deep_curves, deep_ratio, deep_theory, xor, xor_curves),
+        *(deep_curves, deep_ratio, deep_theory, xor, xor_curves, bridge),
     )
 }

@@ -192,7 +192,8 @@ def _curvature(
 ) -> Float64[ndarray, " runs"]:
     after, fusion = architecture.depth - architecture.fusion, architecture.fusion
     roots = [norm(w) ** (1 / fusion) for w in (w_a, w_b)]
-    factor = np.hypot(*roots) ** (-after / architecture.depth)
+    size = np.maximum(np.hypot(*roots), 1e-100)  # 0 at a modality without a signal of its own
+    factor = size ** (-after / architecture.depth)
     norms = [factor * root for root in roots]
     u = np.hypot(*norms)
     kernel = np.zeros_like(sigma)

@@ -90,6 +90,13 @@ class Xor(Section):
     seeds: Count
 
 
+class Bridge(Section):
+    """Wu et al.'s measures and guided training on these networks (`linear.bridge`)."""
+
+    tolerance: Positive  # alpha, log10 units
+    window: Count  # Q, steps
+
+
 class LinearSettings(Section):
     """All of it."""
 
@@ -101,3 +108,4 @@ class LinearSettings(Section):
     superficial: Superficial
     generalization: Generalization
     xor: Xor
+    bridge: Bridge

@@ -1,0 +1,50 @@
+"""The measures of the first paper on the networks of the second."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from equimodal.figures.linear_parts import RATIO, A, B, level
+from equimodal.figures.parts import legend_below
+from equimodal.figures.style import GRAY, PURPLE, new_figure
+
+
+def draw(linear_bridge: pd.DataFrame) -> Figure:
+    """Show the ratio that speeds predict, utilization in the phase, and what guided training makes of it.
+
+    Args:
+        linear_bridge: The table of that name.
+    """
+    figure = new_figure(10, 3.6)
+    left, middle, right = figure.subplots(1, 3)
+    late = linear_bridge[linear_bridge["ratio_from_speeds"].notna()]
+    both = late[["ratio_from_speeds", "ratio"]].to_numpy()
+    if both.size:
+        ends = np.nanmin(both) * 0.95, np.nanmax(both) * 1.05
+        left.plot(ends, ends, color=GRAY, lw=1)
+    left.plot(late["ratio_from_speeds"], late["ratio"], "o", ms=4, color=PURPLE)
+    left.set(xlabel=f"{RATIO} from speeds", ylabel=f"{RATIO}, simulated")
+    left.set_title("(a) two-layer late fusion")
+
+    cells = list(linear_bridge.groupby(["depth", "L_f"]).groups)
+    names = [f"{depth}, {fusion}" for depth, fusion in cells]
+    place = {cell: i for i, cell in enumerate(cells)}
+    x = np.array([place[c] for c in zip(linear_bridge["depth"], linear_bridge["L_f"], strict=True)])
+    for column, color, shift in (("u_a_mid", A, -0.12), ("u_b_mid", B, 0.12)):
+        label = f"{column[2].upper()}, half-way"
+        middle.plot(x + shift, linear_bridge[column], "o", ms=3, color=color, label=label)
+    middle.plot(x - 0.12, linear_bridge["u_a_theory"], "x", ms=5, color="black", label="A, theory")
+    level(middle, 0)
+    middle.set(ylabel="utilization (share of the loss)")
+    middle.set_title("(b) in the unimodal phase")
+    legend_below(middle, ncols=3)
+
+    right.plot(x, linear_bridge["phase_factor"], "o", ms=3, color=PURPLE)
+    level(right, 1)
+    right.set(yscale="log", ylabel="length of the phase, guided / vanilla")
+    censored = int((linear_bridge["censored_balanced"] != "").sum())
+    right.set_title(f"(c) guided training: {len(linear_bridge)} runs, {censored} censored")
+    for axes in (middle, right):
+        axes.set_xticks(range(len(cells)), names)
+        axes.set_xlabel("$L$, $L_f$")
+    return figure

@@ -1,0 +1,158 @@
+"""The measures of Wu et al. on networks whose answer is known: utilization, learning speed, balance.
+
+The linear network has no flow between branches to switch off; its modality is switched off by its
+mean, 0, as theirs is, and losses stand for accuracies. The speed of a branch is theirs, without their
+ratio to a fusion: the effective update |G|^2 / |theta|^2 of the layers before the fusion.
+"""
+
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float64
+from numpy import ndarray
+
+from equimodal.linear import theory
+from equimodal.linear.descent import LOOK_EVERY, Trajectory, check_step_size
+from equimodal.linear.moments import Moments
+from equimodal.linear.networks import (
+    Architecture,
+    Layers,
+    errors,
+    gradient_factors,
+    output_rows,
+    pad,
+    stability_limit,
+)
+
+CONVERGED = 1e-4  # largest |s - W Sigma| of a run that counts as converged
+PerRun = Float64[ndarray, " runs"]
+
+
+def utilization(
+    moments: Moments, w_a: Float64[ndarray, "*records runs da"], w_b: ndarray
+) -> dict[Literal["a", "b"], Float64[ndarray, "*records runs"]]:
+    """Return what the network owes to each modality: loss added by switching it off, over L(M_0).
+
+    In the unimodal phase R^2_A for A and 0 for B; in the end, without noise, W_b* Sigma_b W_b*' /
+    <y^2>. Above 1 is possible with rho < 0.
+    """
+    whole = theory.loss(moments, w_a, w_b)
+    zero = 0.5 * moments.yy
+    return {
+        "a": (theory.loss(moments, 0 * w_a, w_b) - whole) / zero,
+        "b": (theory.loss(moments, w_a, 0 * w_b) - whole) / zero,
+    }
+
+
+def explained_alone(moments: Moments) -> PerRun:
+    """Return R^2_A = s_A Sigma_A^-1 s_A' / <y^2>, theory of A's utilization in the unimodal phase."""
+    losses = theory.fixed_point_losses(moments)
+    return 1 - losses["M_A"] / losses["M_0"]
+
+
+def conditional_gain(moments: Moments) -> PerRun:
+    """Return W_B* Sch_B W_B*' / <y^2>: what B adds to a network retrained without it.
+
+    Switching B off by its mean says 1 / (1 - rho^2) times as much for scalar modalities.
+    """
+    w_b = theory.joint_solution(moments)[1]
+    return np.einsum("ri,rij,rj->r", w_b, theory.schur_complement(moments), w_b) / moments.yy
+
+
+def branch_speeds(
+    architecture: Architecture, moments: Moments, layers: Layers
+) -> Float64[ndarray, "runs 2"]:
+    """Return sqrt(mu) of A and B, mu = |G|^2 / |theta|^2 over the layers before the fusion.
+
+    The step size is left out. Two-layer late fusion of scalar modalities: |s_A| and |s_B| as long as
+    nothing is learned, and |s~_B| for B in the unimodal phase.
+    """
+    above, below, _ = gradient_factors(layers, pad(moments))
+    return np.sqrt(_effective_updates(architecture, layers, above, below))
+
+
+def _effective_updates(
+    architecture: Architecture, layers: Layers, above: list[ndarray], below: list[ndarray]
+) -> Float64[ndarray, "runs 2"]:
+    before = range(architecture.fusion)
+    squared = [_squares(above[i]) * _squares(below[i]) for i in before]  # of a rank-one gradient
+    return np.sum(squared, axis=0) / np.sum([_squares(layers[i]) for i in before], axis=0)
+
+
+def _squares(x: Float64[ndarray, "runs branches rows columns"]) -> ndarray:
+    return np.einsum("rbij,rbij->rb", x, x)
+
+
+def ratio_from_speeds(
+    at_start: Float64[ndarray, "runs 2"], unimodal: Float64[ndarray, "runs 2"]
+) -> PerRun:
+    """Return t_B / t_A as two readings of the speeds tell it (R7), without knowledge of the data.
+
+    1 + (sqrt(mu_A) - sqrt(mu_B)) / sqrt(mu_B in the unimodal phase), the first two at the start. For
+    two-layer late fusion; exact for scalar modalities with s_B and s~_B of one sign.
+    """
+    return 1 + (at_start[:, 0] - at_start[:, 1]) / unimodal[:, 1]
+
+
+def descend_balanced(
+    architecture: Architecture,
+    moments: Moments,
+    layers: Layers,
+    *,
+    step_size: float,
+    steps: int,
+    tolerance: float,
+    window: int,
+) -> Trajectory:
+    """Train as `descend`, with Wu et al.'s guided algorithm on the branches.
+
+    A regular step moves all and adds mu of each branch to its sum. Where the sums then differ by more
+    than the tolerance, the branch that leads is held for the next `window` steps, which add nothing
+    to the sums; then a regular step follows. Layers after the fusion always move.
+
+    ASSUME: holding its layers stands for isolating a branch, and its speed for the conditional one;
+    there is no flow between these branches to cut, and no fusion parameter of one branch alone.
+
+    Args:
+        architecture: As in `descend`; likewise `moments`, `layers` and `step_size`.
+        moments: One row a run.
+        layers: The weights at the start.
+        step_size: Of gradient descent.
+        steps: At most so many, regular and re-balancing ones together; fewer if all runs converge.
+        tolerance: alpha, on the difference of the log10 of the sums.
+        window: Q, re-balancing steps in a row.
+    """
+    check_step_size(step_size, stability_limit(architecture, moments))
+    data = pad(moments)
+    layers = [layer.copy() for layer in layers]
+    sums = np.zeros((len(moments), 2))
+    left = np.zeros(len(moments), int)  # re-balancing steps to come
+    moves = np.ones((len(moments), 2), bool)
+    records = np.empty((steps + 1, len(moments), 2, layers[0].shape[3]))
+    for step in range(steps):
+        if step % LOOK_EVERY == 0:
+            total = output_rows(layers)[0]
+            if np.abs(errors(total, data)).max() <= CONVERGED:
+                steps = step
+                break
+        above, below, total = gradient_factors(layers, data)
+        records[step] = total[:, :, 0]
+        regular = left == 0
+        moving = (moves | regular[:, None])[:, :, None, None]
+        updates = _effective_updates(architecture, layers, above, below)
+        for i, (layer, up, down) in enumerate(zip(layers, above, below, strict=True)):
+            change = step_size * up.swapaxes(2, 3) * down
+            layer += change * moving if i < architecture.fusion else change
+        sums += np.where(regular[:, None], updates, 0)
+        gap = np.log10(sums[:, 0]) - np.log10(sums[:, 1])
+        left = np.where(regular, np.where(np.abs(gap) > tolerance, window, 0), left - 1)
+        moves[regular] = np.stack([gap < 0, gap > 0], axis=1)[regular]
+    total = output_rows(layers)[0]
+    records[steps] = total[:, :, 0]
+    return Trajectory(
+        steps=np.arange(steps + 1.0),
+        w_a=records[: steps + 1, :, 0, : moments.a.shape[1]],
+        w_b=records[: steps + 1, :, 1, : moments.b.shape[1]],
+        converged=np.abs(errors(total, data)).max(axis=(1, 2, 3)) <= CONVERGED,
+        layers=layers,
+    )
