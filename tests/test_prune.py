@@ -5,6 +5,8 @@ from equimodal.__main__ import app
 from equimodal.params import expand_runs
 
 GRAY = "colored_mnist/gray/vanilla/paper/lr0.01/seed0"
+TINY = "config/scales/tiny.yaml"
+MODELNET = "modelnet40/distinct/guided/paper/lr0.1/seed0"
 OTHER = GRAY.replace("seed0", "seed7")
 
 
@@ -36,6 +38,15 @@ def test_a_run_that_nothing_asks_for_is_removed_whole_and_no_other(project):
     assert everything() == before
     assert not layout.run("tiny", OTHER).exists()
     assert prune() == ["No run is left that the settings do not ask for."]
+
+
+def test_a_run_of_other_settings_is_removed(project):
+    specs = expand_runs(project.load())
+    lay_out(GRAY, MODELNET)
+    for name in (GRAY, MODELNET):
+        (layout.run("tiny", name) / "spec.json").write_text(specs[name].model_dump_json())
+    project.edit(TINY, "    max_epochs: 1", "    max_epochs: 2")
+    assert prune("--dry-run") == [f"Would remove {GRAY}"]
 
 
 def test_a_dry_run_says_which_and_removes_nothing(project):

@@ -3,6 +3,7 @@
 Each verb imports what it needs when it runs, so that drawing a figure does not load torch.
 """
 
+import json
 import sys
 from collections.abc import Iterable
 from importlib import import_module
@@ -55,7 +56,7 @@ def prune(
     scale: Scale = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say which.")] = False,
 ) -> None:
-    """Remove the results of runs that params.yaml no longer asks for, and nothing else."""
+    """Remove results of runs that params.yaml does not ask for, or not with these settings."""
     from equimodal.prune import files_of_other_runs, remove
 
     settings = load_params(params, scale)
@@ -285,6 +286,20 @@ def claims(
     folder = layout.tables(settings.scale)
     _write_table(judged, folder / "claims.csv")
     _write_text(analysis.as_markdown(judged, settings.note), folder / "claims.md")
+
+
+@app.command()
+def summarize(params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> None:
+    """Write key numbers and learning curves for `dvc metrics` and `dvc plots`."""
+    from equimodal.analysis import summary
+
+    settings = load_params(params, scale)
+    tables = {name: _read_table(name, settings) for name in summary.INPUTS}
+    numbers = summary.key_numbers(tables["table1"], tables["greediness"], tables["prediction"])
+    _write_text(json.dumps(numbers, indent=2) + "\n", layout.metrics(settings.scale))
+    curves = summary.learning_curves(tables["runs"], tables["histories"])
+    for dataset, curve in curves.items():
+        _write_table(curve, layout.curves(settings.scale, dataset))
 
 
 @app.command()
