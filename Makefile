@@ -1,6 +1,7 @@
 # `make reproduce` and `make test` do their own set-up; nothing is needed but Python 3.11 or later.
 PYTHON ?= python3
 SCALE ?= demo
+PIPELINE = $(if $(filter demo,$(SCALE)),dvc.yaml,dvc/$(SCALE)/dvc.yaml)
 VENV := .venv
 INSTALLED := $(VENV)/installed
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
@@ -13,6 +14,12 @@ help:  ## list the commands
 reproduce: $(INSTALLED)  ## every table and figure, the report, and Table 1 in the terminal (SCALE=demo)
 	@snakemake --cores all --config scale=$(SCALE)
 	@equimodal show --scale $(SCALE)
+
+restore: $(INSTALLED)  ## after `dvc pull` or `dvc checkout`: tell Snakemake that what is there is made (SCALE=demo)
+	@dvc status --quiet $(PIPELINE) || { \
+	  echo "What is there is not what dvc.lock says; dvc status $(PIPELINE) lists it. Set your changes aside"; \
+	  echo "(git stash), dvc pull $(PIPELINE), make restore, and only then change settings."; exit 1; }
+	@snakemake --cores all --config scale=$(SCALE) --quiet all --forceall --touch
 
 test: $(INSTALLED)  ## all tests
 	@pytest
@@ -30,7 +37,7 @@ format: $(INSTALLED)  ## put the code into its format
 
 clean:  ## remove the environment and what the demo made; downloads and paper-scale results stay
 	rm -rf $(VENV) .snakemake .mypy_cache .ruff_cache .pytest_cache .hypothesis data/prepared/demo
-	find results/demo -mindepth 1 -maxdepth 1 ! -name tables ! -name figures -exec rm -rf {} +
+	find results/demo -mindepth 1 -maxdepth 1 ! -name tables ! -name figures ! -name curves ! -name metrics.json -exec rm -rf {} +
 
 setup: $(INSTALLED)  ## only the environment, in .venv
 
@@ -41,5 +48,5 @@ $(INSTALLED): pyproject.toml constraints.txt
 	  { echo "Python could not make a virtual environment; on Debian: apt install python3-venv"; exit 1; }
 	@echo "Installing the pinned packages into $(VENV), once: about two minutes."
 	@pip install -q --disable-pip-version-check -c constraints.txt hatchling editables
-	@pip install -q --disable-pip-version-check -c constraints.txt --no-build-isolation -e '.[workflow,dev]'
+	@pip install -q --disable-pip-version-check -c constraints.txt --no-build-isolation -e '.[workflow,versions,dev]'
 	@touch $@

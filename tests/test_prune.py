@@ -5,6 +5,8 @@ from equimodal.__main__ import app
 from equimodal.params import expand_runs
 
 GRAY = "colored_mnist/gray/vanilla/paper/lr0.01/seed0"
+TINY = "config/scales/tiny.yaml"
+MODELNET = "modelnet40/distinct/guided/paper/lr0.1/seed0"
 OTHER = GRAY.replace("seed0", "seed7")
 
 
@@ -38,6 +40,15 @@ def test_a_run_that_nothing_asks_for_is_removed_whole_and_no_other(project):
     assert prune() == ["No run is left that the settings do not ask for."]
 
 
+def test_a_run_of_other_settings_is_removed(project):
+    specs = expand_runs(project.load())
+    lay_out(GRAY, MODELNET)
+    for name in (GRAY, MODELNET):
+        (layout.run("tiny", name) / "spec.json").write_text(specs[name].model_dump_json())
+    project.edit(TINY, "    max_epochs: 1", "    max_epochs: 2")
+    assert prune("--dry-run") == [f"Would remove {GRAY}"]
+
+
 def test_a_dry_run_says_which_and_removes_nothing(project):
     lay_out(GRAY, OTHER)
     before = everything()
@@ -58,4 +69,10 @@ def test_files_that_are_no_run_s_stay(project):
 
 
 def test_nothing_made_is_nothing_to_remove(project):
+    assert prune("--dry-run") == ["No run is left that the settings do not ask for."]
+
+
+def test_runs_that_are_left_out_keep_their_results(project):
+    lay_out(GRAY)
+    project.edit("params.yaml", "leave_out: []", 'leave_out: ["colored_mnist/*"]')
     assert prune("--dry-run") == ["No run is left that the settings do not ask for."]

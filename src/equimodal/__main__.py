@@ -3,6 +3,7 @@
 Each verb imports what it needs when it runs, so that drawing a figure does not load torch.
 """
 
+import json
 import sys
 from collections.abc import Iterable
 from importlib import import_module
@@ -55,11 +56,15 @@ def prune(
     scale: Scale = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say which.")] = False,
 ) -> None:
-    """Remove the results of runs that params.yaml no longer asks for, and nothing else."""
+    """Remove results of runs that params.yaml does not ask for, or not with these settings.
+
+    Runs that `leave_out` names keep theirs: they are not made, but wanted.
+    """
     from equimodal.prune import files_of_other_runs, remove
 
     settings = load_params(params, scale)
-    others = files_of_other_runs(settings.scale, expand_runs(settings))
+    wanted = expand_runs(settings.model_copy(update={"leave_out": ()}))
+    others = files_of_other_runs(settings.scale, wanted)
     for name, files in others.items():
         print(f"{'Would remove' if dry_run else 'Removed'} {name}")
         if not dry_run:
@@ -300,6 +305,20 @@ def claims(
     folder = layout.tables(settings.scale)
     _write_table(judged, folder / "claims.csv")
     _write_text(analysis.as_markdown(judged, settings.note), folder / "claims.md")
+
+
+@app.command()
+def summarize(params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> None:
+    """Write key numbers and learning curves for `dvc metrics` and `dvc plots`."""
+    from equimodal.analysis import summary
+
+    settings = load_params(params, scale)
+    tables = {name: _read_table(name, settings) for name in summary.INPUTS}
+    numbers = summary.key_numbers(tables["table1"], tables["greediness"], tables["prediction"])
+    _write_text(json.dumps(numbers, indent=2) + "\n", layout.metrics(settings.scale))
+    curves = summary.learning_curves(tables["runs"], tables["histories"])
+    for dataset, curve in curves.items():
+        _write_table(curve, layout.curves(settings.scale, dataset))
 
 
 @app.command()

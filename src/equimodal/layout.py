@@ -51,6 +51,16 @@ def figures(scale: str) -> Path:
     return RESULTS / scale / "figures"
 
 
+def metrics(scale: str) -> Path:
+    """Key numbers of a scale, which `dvc metrics` shows."""
+    return RESULTS / scale / "metrics.json"
+
+
+def curves(scale: str, dataset: str) -> Path:
+    """Learning curves of a data set, which `dvc plots` shows."""
+    return RESULTS / scale / "curves" / f"{dataset}.csv"
+
+
 def benchmarks(scale: str) -> Path:
     """What each job of the workflow cost."""
     return RESULTS / scale / "benchmarks"

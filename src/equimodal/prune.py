@@ -3,21 +3,26 @@
 Snakemake never looks at files that no rule asks for, and DVC would keep them in its cache.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from equimodal import layout
+from equimodal.errors import UserError
+from equimodal.spec import RunSpec, read_spec
 
 RUN_FILES = ("spec.json", "outcome.json", "history.csv", "steps.npz")
 
 
-def files_of_other_runs(scale: str, asked: Collection[str]) -> dict[str, list[Path]]:
-    """Find the files of runs that are not among `asked`: run name -> its files."""
+def files_of_other_runs(scale: str, asked: Mapping[str, RunSpec]) -> dict[str, list[Path]]:
+    """Find the files of runs that nothing asks for, or not with these settings: name -> files."""
     found: dict[str, list[Path]] = {}
     for name, file in _files_of_runs(scale):
-        if name not in asked:
-            found.setdefault(name, []).append(file)
-    return dict(sorted(found.items()))
+        found.setdefault(name, []).append(file)
+    return {
+        name: files
+        for name, files in sorted(found.items())
+        if name not in asked or _is_of_other_settings(layout.run(scale, name), asked[name])
+    }
 
 
 def remove(files: Collection[Path]) -> None:
@@ -37,6 +42,14 @@ def _files_of_runs(scale: str) -> Iterator[tuple[str, Path]]:
         example = place(scale, "name")
         for file in sorted(example.parent.rglob(f"*{example.suffix}")):
             yield file.relative_to(example.parent).with_suffix("").as_posix(), file
+
+
+def _is_of_other_settings(folder: Path, asked: RunSpec) -> bool:
+    """Whether the spec of a run folder is another one; what can not be read is another verb's care."""
+    try:
+        return read_spec(folder) != asked
+    except UserError:
+        return False
 
 
 def _remove_empty(folder: Path) -> None:

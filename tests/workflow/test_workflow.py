@@ -42,7 +42,9 @@ def drawn_from(*tables):
 
 
 AFTER_TABLES = {"Check the paper's claims.", *REPORTED}
+SUMMARY = "Summarize for DVC."
 AFTER_RUNS = {
+    SUMMARY,
     "Collect all runs into tables.",
     "Build all tables.",
     *drawn_from("runs", "histories", "steps", *TABLES),
@@ -231,7 +233,7 @@ def test_a_changed_published_number_builds_table_1_again(made):
     with made.edited(
         "src/equimodal/analysis/published.csv", "guided,fused,91.01", "guided,fused,1"
     ):
-        assert made.to_do() == {"Build all tables."} | drawn_from(*TABLES) | AFTER_TABLES
+        assert made.to_do() == {"Build all tables.", SUMMARY} | drawn_from(*TABLES) | AFTER_TABLES
 
 
 def test_a_changed_caption_writes_the_report_again(made):

@@ -1,5 +1,6 @@
 # What the rules share: the runs that params.yaml asks for, and the code that each rule runs.
 import json
+import sys
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 from equimodal import layout
-from equimodal.analysis import TABLES
+from equimodal.analysis import TABLES, summary
 from equimodal.code import code_hash
 from equimodal.data import kinetics
 from equimodal.errors import UserError
@@ -33,6 +34,20 @@ except UserError as error:
     raise WorkflowError(str(error))
 
 SCALE = PARAMS.scale
+
+# Networks that DVC brought come without Snakemake's records of what made them. It would take them for
+# made whatever was changed since, and never say so.
+brought = any(layout.model(SCALE, "").parent.rglob("*.pt"))
+if (
+    brought
+    and not any(Path(".snakemake/metadata").rglob("*"))
+    and "--touch" not in sys.argv
+):
+    raise WorkflowError(
+        f"results/{SCALE}/models holds networks that Snakemake knows nothing of; if they come from"
+        f" `dvc pull`, tell it that they are made: make restore SCALE={SCALE}"
+    )
+
 RUNS = expand_runs(PARAMS)
 BANKS = collect("results/{scale}/banks/{run}.npz", scale=SCALE, run=RUNS)
 USED = sorted({spec.dataset for spec in RUNS.values()})  # data sets
@@ -64,8 +79,18 @@ PUBLISHED = collect(
     f"{HERE}/src/equimodal/analysis/{{table}}.csv",
     table=["published", "published_greediness"],
 )
+ON_TABLE1 = {
+    spec.dataset
+    for spec in (
+        expand_runs(PARAMS, "table1") if "table1" in PARAMS.experiments else {}
+    ).values()
+}
 CAPTIONS = sorted(map(str, (HERE / "workflow/report").glob("*.rst")))
 PRODUCTS = [
+    f"results/{SCALE}/metrics.json",
+    *collect(
+        "results/{scale}/curves/{dataset}.csv", scale=SCALE, dataset=sorted(ON_TABLE1)
+    ),
     *collect(
         "results/{scale}/tables/{table}",
         scale=SCALE,

@@ -135,6 +135,24 @@ rule claims:
         "equimodal claims --scale {wildcards.scale} > {log} 2>&1"
 
 
+rule summarize:
+    input:
+        collect("results/{{scale}}/tables/{table}.csv", table=summary.INPUTS),
+    output:
+        "results/{scale}/metrics.json",
+        collect("results/{{scale}}/curves/{dataset}.csv", dataset=sorted(ON_TABLE1)),
+    log:
+        "results/{scale}/logs/summarize.log",
+    benchmark:
+        "results/{scale}/benchmarks/summarize.tsv"
+    params:
+        code=code_hash("equimodal.analysis.summary"),
+    message:
+        "Summarize for DVC."
+    shell:
+        "equimodal summarize --scale {wildcards.scale} > {log} 2>&1"
+
+
 rule report:
     input:
         banks=BANKS,

@@ -1,0 +1,349 @@
+"""DVC and Snakemake on one set of files: each takes for made what the other made.
+
+A git repository of the tiny scale with the real Snakefile and dvc.yaml, cut down to one data set.
+"""
+
+import json
+import os
+import random
+import re
+import shutil
+import subprocess
+import sys
+from io import StringIO
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+from equimodal.code import imported_modules
+from tests.conftest import ROOT
+from tests.workflow.test_workflow import (
+    AFTER_RUNS,
+    GUIDED,
+    REPORTED,
+    TABLE1,
+    TINY,
+    VANILLA,
+    Checkout,
+    make_checkout,
+    work_on,
+)
+
+pytestmark = pytest.mark.workflow
+
+RESULTS = "results/tiny"
+TOLERANCE = ("params.yaml", "    tolerance: 0.1 ", "    tolerance: 0.2 ")
+NO_CHANGE = "Data and pipelines are up to date."
+
+
+class Repository(Checkout):
+    """A checkout under git and DVC."""
+
+    def run(self, *command: str, may_fail: bool = False) -> str:
+        programs = Path(sys.executable).parent
+        environment = {
+            "PATH": f"{programs}:{os.environ['PATH']}",
+            "PYTHONPATH": str(self.folder / "src"),
+            "DVC_SITE_CACHE_DIR": str(self.folder.parent / "site-cache"),
+            "GIT_CONFIG_GLOBAL": os.devnull,
+            "GIT_CONFIG_SYSTEM": os.devnull,
+            **{f"GIT_{who}_NAME": "Someone" for who in ("AUTHOR", "COMMITTER")},
+            **{f"GIT_{who}_EMAIL": "someone@example.org" for who in ("AUTHOR", "COMMITTER")},
+        }
+        ended = subprocess.run(
+            command,
+            check=False,
+            cwd=self.folder,
+            env=os.environ | environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        assert may_fail or ended.returncode == 0, ended.stdout
+        return ended.stdout
+
+    def dvc(self, *arguments: str, may_fail: bool = False) -> str:
+        return self.run("dvc", *arguments, may_fail=may_fail)
+
+    def commit(self) -> None:
+        self.run("git", "add", "--all")
+        self.run("git", "commit", "--quiet", "--message", "State")
+
+    def restore(self, may_fail: bool = False) -> str:
+        environment = self.folder / ".venv/installed"
+        environment.parent.mkdir(exist_ok=True)
+        environment.touch()  # the tests' own environment serves
+        settings = ("SCALE=tiny", "PIPELINE=dvc.yaml")
+        return self.run("make", "restore", *settings, may_fail=may_fail)
+
+    def clone(self, folder: Path) -> "Repository":
+        self.run("git", "clone", "--quiet", ".", str(folder))
+        return Repository(folder)
+
+
+def trained(output: str) -> set[str]:
+    return set(re.findall(r"^Job \d+: Train (.*)\.$", output, re.MULTILINE))
+
+
+def stages_run(output: str) -> set[str]:
+    return set(re.findall(r"^Running stage '(.*)':$", output, re.MULTILINE))
+
+
+def tiny_pipeline() -> str:
+    text = (ROOT / "dvc.yaml").read_text()
+    for old, new in (
+        ("scale: demo", "scale: tiny"),
+        ("[colored_mnist, modelnet40, nvgesture]", "[colored_mnist]"),
+        ("[vanilla, rubi, random, guided]", "[vanilla, guided]"),
+    ):
+        assert old in text
+        text = text.replace(old, new)
+    return text
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory):
+    """All made by Snakemake, taken over by DVC, committed and pushed to a folder."""
+    folder = tmp_path_factory.mktemp("dvc") / "repository"
+    folder.mkdir()
+    make_checkout(folder)
+    for name in (".gitignore", ".dvcignore", "Makefile", "pyproject.toml", "constraints.txt"):
+        shutil.copy(ROOT / name, folder)
+    (folder / ".dvc").mkdir()
+    for name in ("config", ".gitignore"):
+        shutil.copy(ROOT / ".dvc" / name, folder / ".dvc")
+    (folder / "dvc.yaml").write_text(tiny_pipeline())
+    made = Repository(folder)
+    made.edit("params.yaml", "leave_out: []", 'leave_out: ["modelnet40/*", "nvgesture/*"]')
+    made.run("git", "init", "--quiet")
+    made.make()
+    made.taken_over = made.dvc("repro")
+    made.dvc("remote", "add", "--quiet", "--default", "share", "../share")
+    made.commit()
+    made.dvc("push")
+    return made
+
+
+@pytest.fixture
+def pulled(repository, tmp_path):
+    """A fresh clone with everything pulled."""
+    clone = repository.clone(tmp_path / "clone")
+    clone.dvc(
+        "remote", "modify", "--local", "share", "url", str(repository.folder.parent / "share")
+    )
+    clone.dvc("pull")
+    return clone
+
+
+@pytest.fixture
+def restored(pulled):
+    """The same after the one command that docs/dvc.md names."""
+    pulled.restore()
+    return pulled
+
+
+def test_after_snakemake_dvc_trains_nothing(repository):
+    stages = {f"{s}@colored_mnist" for s in ("data", "train", "evaluate")} | {"report"}
+    assert stages_run(repository.taken_over) == stages
+    assert repository.taken_over.count("Nothing to be done") == len(stages)
+    assert "Job " not in repository.taken_over
+
+
+def test_after_dvc_both_say_that_there_is_nothing_to_do(repository):
+    assert repository.to_do() == set()
+    assert NO_CHANGE in repository.dvc("repro")
+    assert NO_CHANGE in repository.dvc("status")
+    assert repository.to_do() == set()
+
+
+def test_a_clone_that_pulled_and_restored_has_nothing_to_do_and_shows_a_change(restored):
+    assert restored.to_do() == set()
+    assert NO_CHANGE in restored.dvc("repro")
+    with restored.edited(*TOLERANCE):
+        assert restored.to_do() == work_on(GUIDED) | AFTER_RUNS
+        status = json.loads(restored.dvc("status", "--json"))
+        assert set(status) == {"train@colored_mnist"}
+        assert trained(restored.dvc("repro")) == {GUIDED}
+    assert restored.run("git", "status", "--short")  # dvc.lock and the tables have moved
+
+
+def test_a_clone_that_did_not_restore_is_told_to_and_never_goes_on_with_old_results(pulled):
+    pulled.edit(*TOLERANCE)
+    assert "make restore" in pulled.dvc("repro", may_fail=True)
+    refused = pulled.snakemake("--dry-run")
+    assert refused.returncode == 1
+    assert "make restore SCALE=tiny" in refused.stdout
+
+
+def test_nothing_is_restored_that_dvc_lock_does_not_vouch_for(pulled):
+    pulled.edit(*TOLERANCE)
+    refused = pulled.restore(may_fail=True)
+    assert "What is there is not what dvc.lock says" in refused
+    assert not (pulled.folder / ".snakemake/metadata").exists()
+
+
+def test_one_more_seed_trains_one_a_cell_and_one_less_leaves_no_stale_run(restored):
+    more = TABLE1.replace("seeds: 1", "seeds: 2")
+    added = {run.replace("seed0", "seed1") for run in (VANILLA, GUIDED)}
+    before = (restored.folder / "dvc.lock").read_text()
+    with restored.edited(TINY, TABLE1, more):
+        assert trained(restored.dvc("repro")) == added
+        assert added < set(pd.read_csv(restored.tables("runs.csv"))["run"])
+    output = restored.dvc("repro")
+    assert trained(output) == set()
+    assert {f"Removed {run}" for run in added} <= set(output.splitlines())
+    assert not added & set(pd.read_csv(restored.tables("runs.csv"))["run"])
+    assert not [p for p in (restored.folder / RESULTS).rglob("*seed1*") if "logs" not in p.parts
+                and "benchmarks" not in p.parts]  # fmt: skip
+    for out in ("runs", "models", "banks"):
+        (old, new) = (
+            hash_of(text, f"{RESULTS}/{out}/colored_mnist")
+            for text in (before, (restored.folder / "dvc.lock").read_text())
+        )
+        assert old == new
+    assert restored.to_do() == set()
+
+
+def hash_of(lock: str, out: str) -> str:
+    outs = [o for stage in yaml.safe_load(lock)["stages"].values() for o in stage["outs"]]
+    (found,) = (o["md5"] for o in outs if o["path"] == out)
+    return found
+
+
+def test_after_checkouts_and_whatever_times_files_have_there_is_nothing_to_do(repository):
+    files = [p for d in ("data", "results") for p in (repository.folder / d).rglob("*")]
+    shuffled = random.Random(0)
+    for _ in range(10):
+        shutil.rmtree(repository.folder / RESULTS / "models")
+        repository.dvc("checkout")
+        for file in files:
+            time = shuffled.uniform(1e9, 1.7e9)
+            os.utime(file, (time, time))
+        assert repository.to_do() == set()
+    assert NO_CHANGE in repository.dvc("status")
+
+
+def test_a_changed_figure_redraws_it_and_runs_the_last_stage_only(restored):
+    with restored.edited("src/equimodal/figures/figure9.py", 'xscale="log"', 'xscale="linear"'):
+        output = restored.dvc("repro")
+    assert stages_run(output) == {"report"}
+    jobs = set(re.findall(r"^Job \d+: (.*)$", output, re.MULTILINE))
+    assert jobs == {"Draw figure9."} | REPORTED
+
+
+def test_metrics_and_plots_are_shown_by_name(repository):
+    (shown,) = json.loads(repository.dvc("metrics", "show", "--json"))[""]["data"].values()
+    table1 = pd.read_csv(repository.tables("table1.csv")).set_index("method")["mean"]
+    guided = shown["data"]["table1"]["colored_mnist"]["guided"]
+    assert guided == pytest.approx(table1["guided"], abs=0.01)
+    repository.dvc("plots", "show")
+    page = (repository.folder / "dvc_plots/index.html").read_text()
+    for label in ("mean test accuracy, %", "d_speed, log10 units"):
+        assert label in page
+    shutil.rmtree(repository.folder / "dvc_plots")
+
+
+def test_a_changed_setting_is_named_with_its_old_and_its_new_value(repository):
+    with repository.edited(*TOLERANCE):
+        (change,) = json.loads(repository.dvc("params", "diff", "--json"))["params.yaml"].items()
+    assert change == ("balance.colored_mnist.tolerance", {"old": 0.1, "new": 0.2, "diff": 0.1})
+
+
+def test_an_experiment_with_another_setting_shows_the_numbers_that_changed(restored):
+    output = restored.dvc(
+        "exp", "run", "--name", "wider", "-S", "balance.colored_mnist.tolerance=0.2"
+    )
+    assert trained(output) == {GUIDED}
+    shown = restored.dvc("exp", "show", "--csv")
+    rows = pd.read_csv(StringIO(shown[shown.index("Experiment,") :])).set_index("Experiment")
+    assert rows.loc["wider", "balance.colored_mnist.tolerance"] == 0.2
+    assert "table1.colored_mnist.guided" in rows.columns
+
+
+PAGE = (ROOT / "docs/dvc.md").read_text()
+COMMANDS = [
+    line.split(" #")[0].strip()
+    for block in re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
+    for line in block.splitlines()
+]
+# What a test says in place of the page.
+INSTEAD = {
+    "make setup": "true",  # the tests' own environment serves
+    "make restore": "true",  # `restored`, at the tiny scale
+    "dvc remote add --default share ../share": "dvc remote list",
+    "git push": "git push --dry-run origin HEAD:refs/heads/elsewhere",
+    "git checkout <commit>": "git checkout HEAD",
+    "dvc gc --workspace": "dvc gc --workspace --force",
+    "snakemake --cores all --forceall": "snakemake --cores all --forceall --dry-run",
+}
+
+
+def test_every_command_of_the_page_works(restored):
+    assert set(INSTEAD) <= set(COMMANDS)
+    with restored.edited(*TOLERANCE):
+        for command in COMMANDS:
+            restored.run(*INSTEAD.get(command, command).split())
+
+
+def pipeline(path: str) -> dict:
+    return yaml.safe_load((ROOT / path).read_text())
+
+
+def test_the_paper_s_stages_are_the_demo_s_but_keep_the_data_here():
+    demo, paper = pipeline("dvc.yaml"), pipeline("dvc/paper/dvc.yaml")
+    ((first,), (second,)) = (stages.pop("vars") for stages in (demo, paper))
+    (data,) = paper["stages"]["data"]["do"]["outs"][0].values()
+    assert data.pop("push") is False  # ModelNet40 and NVGesture may not be passed on
+    assert demo == paper
+    changed = {"scale": "paper", "root": "../.."}
+    assert second["pipeline"] == first["pipeline"] | changed
+
+
+@pytest.mark.parametrize(
+    ("stage", "entries"),
+    [
+        ("data", ["equimodal.data.{}"]),
+        ("train", ["equimodal.training.run", "equimodal.params", "equimodal.models.{}"]),
+        ("evaluate", ["equimodal.training.logit_bank", "equimodal.models.{}"]),
+        ("report", ["equimodal.analysis.claims", "equimodal.report.page"]),
+    ],
+)
+def test_a_stage_depends_on_the_code_that_it_runs(stage, entries):
+    settings = yaml.safe_load((ROOT / "params.yaml").read_text())
+    kinds = {x["kind"] for section in ("datasets", "networks") for x in settings[section].values()}
+    run = {e.format(kind) for e in entries for kind in kinds}
+    there = {e for e in run if (ROOT / "src" / f"{e.replace('.', '/')}.py").is_file()}
+    stages = pipeline("dvc.yaml")["stages"]
+    deps = stages[stage].get("do", stages[stage])["deps"]
+    named = [dep.removeprefix("src/").removesuffix(".py").replace("/", ".") for dep in deps]
+    computing = imported_modules(*there) - COMPUTE_NOTHING
+    assert {m for m in computing if not any(f"{m}.".startswith(f"{n}.") for n in named)} == set()
+
+
+# Of these no number depends: they write files, word messages, show progress, name folders.
+COMPUTE_NOTHING = {"equimodal"} | {
+    f"equimodal.{name}" for name in ("code", "errors", "files", "layout", "pickles", "progress")
+}
+
+
+@pytest.mark.parametrize("scale", ["demo", "paper"])
+def test_the_stages_depend_on_every_setting_that_decides_a_result(scale):
+    stages = pipeline("dvc.yaml")["stages"]
+    datasets = pipeline("dvc.yaml")["vars"][0]["pipeline"]["datasets"]
+    tracked: dict[str, set[str]] = {"params.yaml": set(), f"config/scales/{scale}.yaml": set()}
+    for stage in stages.values():
+        for entry in stage.get("do", stage).get("params", []):
+            named = {"params.yaml": [entry]} if isinstance(entry, str) else entry
+            for file, keys in named.items():
+                place = tracked[file.replace("${pipeline.scale}", scale)]
+                place |= {k.replace("${item}", d) for k in keys for d in datasets}
+    for file, keys in tracked.items():
+        leaves = {
+            section if not isinstance(value, dict) else f"{section}.{key}"
+            for section, value in pipeline(file).items()
+            for key in (value if isinstance(value, dict) else [None])
+        }
+        lacking = {x for x in leaves if not {x, x.split(".")[0]} & keys}
+        assert lacking - {"scale", "mirror"} == set()
