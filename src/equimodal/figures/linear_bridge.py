@@ -42,7 +42,7 @@ def draw(linear_bridge: pd.DataFrame) -> Figure:
     right.plot(x, linear_bridge["phase_factor"], "o", ms=3, color=PURPLE)
     level(right, 1)
     right.set(yscale="log", ylabel="length of the phase, guided / vanilla")
-    censored = int((linear_bridge["censored_balanced"] != "").sum())
+    censored = int((linear_bridge["censored_balanced"] != "neither").sum())
     right.set_title(f"(c) guided training: {len(linear_bridge)} runs, {censored} censored")
     for axes in (middle, right):
         axes.set_xticks(range(len(cells)), names)

@@ -16,7 +16,7 @@ def draw(linear_xor: pd.DataFrame, linear_xor_curves: pd.DataFrame) -> Figure:
         linear_xor_curves: Their losses.
     """
     variances = sorted(linear_xor["variance"].unique())
-    figure = new_figure(3.1 * len(variances), 3)
+    figure = new_figure(3.2 * len(variances), 3)
     for axes, v in zip(
         figure.subplots(1, len(variances), squeeze=False)[0], variances, strict=True
     ):
