@@ -27,6 +27,7 @@ from tests.workflow.test_workflow import (
     TINY,
     VANILLA,
     Checkout,
+    jobs_of,
     make_checkout,
     work_on,
 )
@@ -229,8 +230,7 @@ def test_a_changed_figure_redraws_it_and_runs_the_last_stage_only(restored):
     with restored.edited("src/equimodal/figures/figure9.py", 'xscale="log"', 'xscale="linear"'):
         output = restored.dvc("repro")
     assert stages_run(output) == {"report"}
-    jobs = set(re.findall(r"^Job \d+: (.*)$", output, re.MULTILINE))
-    assert jobs == {"Draw figure9."} | REPORTED
+    assert jobs_of(output) == {"Draw figure9."} | REPORTED
 
 
 def test_metrics_and_plots_are_shown_by_name(repository):

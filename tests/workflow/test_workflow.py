@@ -52,6 +52,12 @@ AFTER_RUNS = {
 }
 
 
+def jobs_of(output: str) -> set[str]:
+    """The messages of the jobs that Snakemake lists, without the number of networks."""
+    messages = re.findall(r"^Job \d+: (.*)$", output, re.MULTILINE)
+    return {re.sub(r", from \d+ networks: .*", ".", message) for message in messages}
+
+
 class Checkout(Project):
     """A copy of the project, its code included."""
 
@@ -77,8 +83,7 @@ class Checkout(Project):
         """The messages of the jobs that a dry run lists, without the number of networks."""
         ended = self.snakemake("--dry-run", *targets)
         assert ended.returncode == 0, ended.stdout
-        messages = re.findall(r"^Job \d+: (.*)$", ended.stdout, re.MULTILINE)
-        jobs = {re.sub(r", from \d+ networks: .*", ".", message) for message in messages}
+        jobs = jobs_of(ended.stdout)
         assert bool(jobs) != ("Nothing to be done" in ended.stdout)
         return jobs
 
