@@ -161,7 +161,7 @@ def let_climb(patch):
     patch.setattr(py7zr.SevenZipFile, "_sanitize_archive_arcname", staticmethod(lambda n: n))
 
 
-@pytest.mark.parametrize("name", ["../x.lst", "a/../../x.lst", "/tmp/x.lst", "..\\x.lst", "C:/x"])
+@pytest.mark.parametrize("name", ["../x.lst", "a/../../x.lst", "/x.lst", "..\\x.lst", "C:/x"])
 def test_a_path_that_climbs_out_is_refused_and_nothing_unpacked(tmp_path, monkeypatch, name):
     with monkeypatch.context() as patch:
         let_climb(patch)
