@@ -65,9 +65,8 @@ def test_switching_off_by_the_mean_overstates_what_b_adds():
 
 def balanced(architecture, moments, **settings):
     layers = start(architecture, moments, "iid", 1e-9, 0)
-    trajectory = descend_balanced(
-        architecture, moments, layers, **{"step_size": 0.01, "tolerance": 0.01, **settings}
-    )
+    usual = {"step_size": 0.01, "tolerance": 0.01, "converged_at": 1e-4}
+    trajectory = descend_balanced(architecture, moments, layers, **usual | settings)
     return learning_times(trajectory, moments, half_plateaus(moments)), trajectory
 
 

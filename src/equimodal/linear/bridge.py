@@ -24,7 +24,6 @@ from equimodal.linear.networks import (
     stability_limit,
 )
 
-CONVERGED = 1e-4  # largest |s - W Sigma| of a run that counts as converged
 PerRun = Float64[ndarray, " runs"]
 
 
@@ -103,6 +102,7 @@ def descend_balanced(
     steps: int,
     tolerance: float,
     window: int,
+    converged_at: float,
 ) -> Trajectory:
     """Train as `descend`, with Wu et al.'s guided algorithm on the branches.
 
@@ -121,6 +121,11 @@ def descend_balanced(
         steps: At most so many, regular and re-balancing ones together; fewer if all runs converge.
         tolerance: alpha, on the difference of the log10 of the sums.
         window: Q, re-balancing steps in a row.
+        converged_at: A run has converged once no |s - W^tot Sigma| is above it, the `tolerance` of
+            `descend`.
+
+    Raises:
+        UserError: If the step size is beyond the stability limit of a run.
     """
     check_step_size(step_size, stability_limit(architecture, moments))
     data = pad(moments)
@@ -132,7 +137,7 @@ def descend_balanced(
     for step in range(steps):
         if step % LOOK_EVERY == 0:
             total = output_rows(layers)[0]
-            if np.abs(errors(total, data)).max() <= CONVERGED:
+            if np.abs(errors(total, data)).max() <= converged_at:
                 steps = step
                 break
         above, below, total = gradient_factors(layers, data)
@@ -153,6 +158,6 @@ def descend_balanced(
         steps=np.arange(steps + 1.0),
         w_a=records[: steps + 1, :, 0, : moments.a.shape[1]],
         w_b=records[: steps + 1, :, 1, : moments.b.shape[1]],
-        converged=np.abs(errors(total, data)).max(axis=(1, 2, 3)) <= CONVERGED,
+        converged=np.abs(errors(total, data)).max(axis=(1, 2, 3)) <= converged_at,
         layers=layers,
     )

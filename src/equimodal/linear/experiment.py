@@ -536,6 +536,7 @@ def _bridge_runs(architecture: Architecture, settings: LinearSettings) -> pd.Dat
         steps=needed,
         tolerance=own.tolerance,
         window=own.window,
+        converged_at=deep.tolerance,
     )
     balanced = learning_times(guided, moments, levels)
     middle = ((times["t_a"] + times["t_b"]) / 2).to_numpy()
