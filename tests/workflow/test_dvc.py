@@ -8,6 +8,7 @@ import os
 import random
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -284,6 +285,30 @@ def test_an_experiment_with_another_setting_shows_the_numbers_that_changed(resto
     assert "table1.colored_mnist.guided" in rows.columns
 
 
+def test_a_killed_repro_goes_on_without_what_was_finished_and_leaves_no_lock(restored):
+    more = TABLE1.replace("seeds: 1", "seeds: 3")
+    added = [run.replace("seed0", seed) for run in (VANILLA, GUIDED) for seed in ("seed1", "seed2")]
+
+    def finished():
+        """Runs whose training job has ended: Snakemake then writes down what it cost."""
+        costs = restored.folder / RESULTS / "benchmarks/train"
+        return {run for run in added if (costs / f"{run}.tsv").is_file()}
+
+    with restored.edited(TINY, TABLE1, more):
+        killed = restored.start("dvc", "repro")
+        while not (kept := finished()):
+            assert killed.poll() is None
+            time.sleep(0.05)
+        time.sleep(2)  # and notes its outputs
+        os.killpg(killed.pid, signal.SIGKILL)
+        killed.wait()
+        again = trained(restored.dvc("repro"))
+        assert again
+        assert not again & kept
+        assert finished() == set(added)
+        assert restored.to_do() == set()
+
+
 def test_two_repros_at_once_are_one_and_a_message(restored):
     with restored.edited(*TOLERANCE):
         first = restored.start("dvc", "repro")
@@ -315,6 +340,24 @@ INSTEAD = {
     "dvc gc --workspace": "dvc gc --workspace --force",
     "snakemake --cores all --forceall": "snakemake --cores all --forceall --dry-run",
 }
+
+
+def test_tables_and_figures_are_made_of_what_the_page_pulls_without_a_network(repository, tmp_path):
+    clone = repository.clone(tmp_path / "clone")
+    share = str(repository.folder.parent / "share")
+    clone.dvc("remote", "modify", "--local", "share", "url", share)
+    assert len(PULLED) == 2
+    for command in PULLED:
+        at_tiny = command.replace("demo", "tiny").replace(",modelnet40,nvgesture", "")
+        clone.run("bash", "-c", re.sub(r"\{(\w+)\}", r"\1", at_tiny))
+    products = [p for d in ("tables", "figures") for p in (clone.folder / RESULTS / d).iterdir()]
+    for product in products:
+        product.unlink()
+    output = clone.make_target("redraw")
+    assert not trained(output)
+    assert not (clone.folder / RESULTS / "models").exists()
+    assert all(product.is_file() for product in products)
+    assert not clone.run("git", "diff", "--name-only", "--", f"{RESULTS}/tables")
 
 
 def test_every_command_of_the_page_works(restored):
