@@ -21,6 +21,11 @@ restore: $(INSTALLED)  ## after `dvc pull` or `dvc checkout`: tell Snakemake tha
 	  echo "(git stash), dvc pull $(PIPELINE), make restore, and only then change settings."; exit 1; }
 	@snakemake --cores all --config scale=$(SCALE) --quiet all --forceall --touch
 
+redraw: $(INSTALLED)  ## every table and figure, and the report, from pulled logit banks; trains nothing (SCALE=demo)
+	@snakemake --cores all --config scale=$(SCALE) --forceall \
+	  --allowed-rules collect tables draw claims summarize report products -- \
+	  products results/$(SCALE)/report.html
+
 test: $(INSTALLED)  ## all tests
 	@pytest
 

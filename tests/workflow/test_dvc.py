@@ -8,8 +8,12 @@ import os
 import random
 import re
 import shutil
+import signal
+import socket
 import subprocess
 import sys
+import time
+import urllib.request
 from io import StringIO
 from pathlib import Path
 
@@ -42,22 +46,39 @@ NO_CHANGE = "Data and pipelines are up to date."
 class Repository(Checkout):
     """A checkout under git and DVC."""
 
-    def run(self, *command: str, may_fail: bool = False) -> str:
+    def environment(self) -> dict[str, str]:
         programs = Path(sys.executable).parent
-        environment = {
+        return os.environ | {
             "PATH": f"{programs}:{os.environ['PATH']}",
             "PYTHONPATH": str(self.folder / "src"),
             "DVC_SITE_CACHE_DIR": str(self.folder.parent / "site-cache"),
             "GIT_CONFIG_GLOBAL": os.devnull,
             "GIT_CONFIG_SYSTEM": os.devnull,
+            "AWS_ACCESS_KEY_ID": "of-the-test-server",
+            "AWS_SECRET_ACCESS_KEY": "of-the-test-server",
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_MAX_ATTEMPTS": "1",
             **{f"GIT_{who}_NAME": "Someone" for who in ("AUTHOR", "COMMITTER")},
             **{f"GIT_{who}_EMAIL": "someone@example.org" for who in ("AUTHOR", "COMMITTER")},
         }
+
+    def start(self, *command: str) -> subprocess.Popen:
+        """A command in a process group of its own."""
+        return subprocess.Popen(
+            command,
+            cwd=self.folder,
+            env=self.environment(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    def run(self, *command: str, may_fail: bool = False) -> str:
         ended = subprocess.run(
             command,
             check=False,
             cwd=self.folder,
-            env=os.environ | environment,
+            env=self.environment(),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -73,11 +94,14 @@ class Repository(Checkout):
         self.run("git", "commit", "--quiet", "--message", "State")
 
     def restore(self, may_fail: bool = False) -> str:
+        return self.make_target("restore", may_fail=may_fail)
+
+    def make_target(self, target: str, may_fail: bool = False) -> str:
         environment = self.folder / ".venv/installed"
         environment.parent.mkdir(exist_ok=True)
         environment.touch()  # the tests' own environment serves
         settings = ("SCALE=tiny", "PIPELINE=dvc.yaml")
-        return self.run("make", "restore", *settings, may_fail=may_fail)
+        return self.run("make", target, *settings, may_fail=may_fail)
 
     def clone(self, folder: Path) -> "Repository":
         self.run("git", "clone", "--quiet", ".", str(folder))
@@ -220,8 +244,7 @@ def test_after_checkouts_and_whatever_times_files_have_there_is_nothing_to_do(re
         shutil.rmtree(repository.folder / RESULTS / "models")
         repository.dvc("checkout")
         for file in files:
-            time = shuffled.uniform(1e9, 1.7e9)
-            os.utime(file, (time, time))
+            os.utime(file, (shuffled.uniform(1e9, 1.7e9),) * 2)
         assert repository.to_do() == set()
     assert NO_CHANGE in repository.dvc("status")
 
@@ -262,14 +285,53 @@ def test_an_experiment_with_another_setting_shows_the_numbers_that_changed(resto
     assert "table1.colored_mnist.guided" in rows.columns
 
 
+def test_a_killed_repro_goes_on_without_what_was_finished_and_leaves_no_lock(restored):
+    more = TABLE1.replace("seeds: 1", "seeds: 3")
+    added = [run.replace("seed0", seed) for run in (VANILLA, GUIDED) for seed in ("seed1", "seed2")]
+
+    def finished():
+        """Runs whose training job has ended: Snakemake then writes down what it cost."""
+        costs = restored.folder / RESULTS / "benchmarks/train"
+        return {run for run in added if (costs / f"{run}.tsv").is_file()}
+
+    with restored.edited(TINY, TABLE1, more):
+        killed = restored.start("dvc", "repro")
+        while not (kept := finished()):
+            assert killed.poll() is None
+            time.sleep(0.05)
+        time.sleep(2)  # and notes its outputs
+        os.killpg(killed.pid, signal.SIGKILL)
+        killed.wait()
+        again = trained(restored.dvc("repro"))
+        assert again
+        assert not again & kept
+        assert finished() == set(added)
+        assert restored.to_do() == set()
+
+
+def test_two_repros_at_once_are_one_and_a_message(restored):
+    with restored.edited(*TOLERANCE):
+        first = restored.start("dvc", "repro")
+        while not list((restored.folder / ".dvc/tmp").glob("rwlock")):
+            assert first.poll() is None
+            time.sleep(0.05)
+        time.sleep(3)
+        second = restored.dvc("repro", may_fail=True)
+        assert first.wait() == 0
+    assert "busy" in second or "lock" in second, second
+
+
 PAGE = (ROOT / "docs/dvc.md").read_text()
 COMMANDS = [
     line.split(" #")[0].strip()
     for block in re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
     for line in block.splitlines()
 ]
+PULLED = [c for c in COMMANDS if c.startswith("dvc pull ")]
 # What a test says in place of the page.
 INSTEAD = {
+    **dict.fromkeys(PULLED, "true"),  # the test below
+    "make redraw": "true",
     "make setup": "true",  # the tests' own environment serves
     "make restore": "true",  # `restored`, at the tiny scale
     "dvc remote add --default share ../share": "dvc remote list",
@@ -280,11 +342,74 @@ INSTEAD = {
 }
 
 
+def test_tables_and_figures_are_made_of_what_the_page_pulls_without_a_network(repository, tmp_path):
+    clone = repository.clone(tmp_path / "clone")
+    share = str(repository.folder.parent / "share")
+    clone.dvc("remote", "modify", "--local", "share", "url", share)
+    assert len(PULLED) == 2
+    for command in PULLED:
+        at_tiny = command.replace("demo", "tiny").replace(",modelnet40,nvgesture", "")
+        clone.run("bash", "-c", re.sub(r"\{(\w+)\}", r"\1", at_tiny))
+    products = [p for d in ("tables", "figures") for p in (clone.folder / RESULTS / d).iterdir()]
+    for product in products:
+        product.unlink()
+    output = clone.make_target("redraw")
+    assert not trained(output)
+    assert not (clone.folder / RESULTS / "models").exists()
+    assert all(product.is_file() for product in products)
+    assert not clone.run("git", "diff", "--name-only", "--", f"{RESULTS}/tables")
+
+
 def test_every_command_of_the_page_works(restored):
     assert set(INSTEAD) <= set(COMMANDS)
     with restored.edited(*TOLERANCE):
         for command in COMMANDS:
             restored.run(*INSTEAD.get(command, command).split())
+
+
+@pytest.fixture
+def bucket(tmp_path):
+    """Endpoint of an S3 server of our own with the bucket `share`."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    endpoint = f"http://127.0.0.1:{port}"
+    program = str(Path(sys.executable).parent / "moto_server")
+    with (tmp_path / "s3.log").open("w") as log:
+        server = subprocess.Popen([program, "-p", str(port)], stdout=log, stderr=log)
+    try:
+        for _ in range(100):
+            try:
+                request = urllib.request.Request(f"{endpoint}/share", method="PUT")
+                urllib.request.urlopen(request).close()
+                break
+            except OSError:
+                time.sleep(0.2)
+        yield endpoint
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def test_what_was_pushed_to_s3_is_pulled_from_it_by_another_clone(pulled, bucket, tmp_path):
+    pulled.dvc("remote", "add", "--quiet", "--default", "s3", "s3://share/equimodal")
+    pulled.dvc("remote", "modify", "s3", "endpointurl", bucket)
+    pulled.dvc("push")
+    pulled.commit()
+    other = pulled.clone(tmp_path / "other")
+    other.dvc("pull")
+    assert NO_CHANGE in other.dvc("status")
+    other.restore()
+    assert other.to_do() == set()
+
+
+def test_a_remote_that_is_down_is_named_and_costs_nothing(pulled, tmp_path):
+    other = pulled.clone(tmp_path / "other")
+    other.dvc("remote", "modify", "--local", "share", "url", "s3://share")
+    other.dvc("remote", "modify", "--local", "share", "endpointurl", "http://127.0.0.1:9")
+    said = other.dvc("pull", may_fail=True)
+    assert "Could not connect to the endpoint" in said
+    assert not (other.folder / RESULTS / "models").exists()
 
 
 def pipeline(path: str) -> dict:

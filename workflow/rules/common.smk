@@ -35,20 +35,23 @@ except UserError as error:
 
 SCALE = PARAMS.scale
 
-# Networks that DVC brought come without Snakemake's records of what made them. It would take them for
-# made whatever was changed since, and never say so.
-brought = any(layout.model(SCALE, "").parent.rglob("*.pt"))
-if (
-    brought
-    and not any(Path(".snakemake/metadata").rglob("*"))
-    and "--touch" not in sys.argv
-):
+RUNS = expand_runs(PARAMS)
+
+# Networks that DVC brought come without Snakemake's records of what made them, and without the log that
+# each job leaves. Snakemake would take them for made whatever was changed since, and never say so.
+brought = [
+    run
+    for run in RUNS
+    if layout.model(SCALE, run).exists()
+    and not Path(f"results/{SCALE}/logs/train/{run}.log").exists()
+]
+if brought and "--touch" not in sys.argv:
     raise WorkflowError(
-        f"results/{SCALE}/models holds networks that Snakemake knows nothing of; if they come from"
-        f" `dvc pull`, tell it that they are made: make restore SCALE={SCALE}"
+        f"results/{SCALE}/models holds networks that Snakemake knows nothing of, such as"
+        f" {brought[0]}; if they come from `dvc pull`, tell it that they are made: make restore"
+        f" SCALE={SCALE}"
     )
 
-RUNS = expand_runs(PARAMS)
 BANKS = collect("results/{scale}/banks/{run}.npz", scale=SCALE, run=RUNS)
 USED = sorted({spec.dataset for spec in RUNS.values()})  # data sets
 DATA_MODULES = {
