@@ -98,7 +98,7 @@ def write_run(folder, spec, right, *, bank=None, speeds=(), reason=None):
     row |= {f"test_accuracy_{m}": 0.1 * (b + 1) for b, m in enumerate(branches)}
     row |= {f"speed_{m}": speed for m, speed in zip(branches, speeds, strict=len(speeds) > 0)}
     row |= {f"rebalance_{m}_steps": b for b, m in enumerate(branches)}
-    row |= {"next_mode": f"rebalance_{branches[-1]}", "seconds": 1.25}
+    row |= {"next_mode": f"rebalance_{branches[-1]}"}
     pd.DataFrame([] if reason else [row]).to_csv(folder / "history.csv", index=False)
     logits = {
         f"{evaluation}/{m}": right_answers(count, sure=2 - b)

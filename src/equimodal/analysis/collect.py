@@ -65,7 +65,7 @@ def collect(
         `reported` is the way of evaluating that the run's fidelity preset reports.
         `evaluations`: a row for each run, way of evaluating and output (`m0`, `m1`, `fused`);
         `left_behind` is the mode that the chosen epoch's last training step left behind.
-        `histories`: a row for each run and epoch, without the seconds.
+        `histories`: a row for each run and epoch.
         `steps`: a row for each step of the guided runs of Table 1 with seed 0: its epoch, its mode
         (`regular`, `rebalance_m0`, ...) and the learning speeds after it.
 
@@ -140,8 +140,7 @@ def _read_run(settings: Mapping[str, Any], wanted: RunSpec, folder: Path, bank: 
         )
     outcome = _read_outcome(folder / "outcome.json")
     names = {m: f"m{i}" for i, m in enumerate(wanted.modalities)}
-    # Times always differ; the benchmark files of the workflow keep them.
-    history = _read_history(folder / "history.csv").drop(columns="seconds", errors="ignore")
+    history = _read_history(folder / "history.csv")
     history.columns = [_rename(c, names) for c in history.columns]
     accuracies = _accuracies(bank, names)
     if outcome.status == "finished" and ("regular", "fused") not in accuracies:

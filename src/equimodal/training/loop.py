@@ -1,7 +1,6 @@
 """Train one network from the spec of its run."""
 
 import copy
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,7 +37,6 @@ class Progress:
     best_epoch: int = 0
     failure: str | None = None
     finished: bool = False
-    seconds: float = 0.0  # of the epoch
     rows: list[Row] = field(default_factory=list)
 
 
@@ -105,9 +103,7 @@ class Training:
         """
         while not self.progress.finished:
             for index in self._batches_left():
-                started = time.perf_counter()
                 self._step(index)
-                self.progress.seconds += time.perf_counter() - started
                 if self.progress.failure:
                     return
                 after_step(self)
@@ -172,7 +168,6 @@ class Training:
             self.progress.finished = True
 
     def _end_epoch(self) -> None:
-        started = time.perf_counter()
         progress, train = self.progress, self.splits["train"]
         progress.perfect_epochs += int(self._hits[-1]) == len(train)  # the last is `fused`
         row = self._row(len(train))
@@ -187,10 +182,8 @@ class Training:
             progress.perfect_epochs >= self.spec.switches.perfect_epochs
             or progress.epoch >= self.spec.training.max_epochs
         )
-        row["seconds"] = round(progress.seconds + time.perf_counter() - started, 3)
         progress.epoch += 1
         progress.batch = 0
-        progress.seconds = 0.0
         self._reset_epoch()
 
     def _row(self, examples: int) -> Row:
