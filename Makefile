@@ -16,9 +16,14 @@ reproduce: $(INSTALLED)  ## every table and figure, the report, and Table 1 in t
 	@equimodal show --scale $(SCALE)
 
 restore: $(INSTALLED)  ## after `dvc pull` or `dvc checkout`: tell Snakemake that what is there is made (SCALE=demo)
-	@dvc status --quiet $(PIPELINE) || { \
-	  echo "What is there is not what dvc.lock says; dvc status $(PIPELINE) lists it. Set your changes aside"; \
-	  echo "(git stash), dvc pull $(PIPELINE), make restore, and only then change settings."; exit 1; }
+	@# A site cache of its own, or DVC would believe its notes on files and not see a damaged one.
+	@export DVC_SITE_CACHE_DIR=$$(mktemp -d); trap 'rm -rf $$DVC_SITE_CACHE_DIR' EXIT; \
+	dvc status --quiet $(PIPELINE) || { \
+	  dvc status $(PIPELINE); \
+	  echo "What is there is not what dvc.lock says. Set your changes aside (git stash), dvc pull $(PIPELINE),"; \
+	  echo "make restore, and only then change settings. If nothing has been changed, a file in the cache is"; \
+	  echo "damaged: rm -r .dvc/cache results/$(SCALE)/runs results/$(SCALE)/models results/$(SCALE)/banks, dvc pull."; \
+	  exit 1; }
 	@snakemake --cores all --config scale=$(SCALE) --quiet all --forceall --touch
 
 redraw: $(INSTALLED)  ## every table and figure, and the report, from pulled logit banks; trains nothing (SCALE=demo)
@@ -26,8 +31,8 @@ redraw: $(INSTALLED)  ## every table and figure, and the report, from pulled log
 	  --allowed-rules collect tables draw claims summarize report products -- \
 	  products results/$(SCALE)/report.html
 
-test: $(INSTALLED)  ## all tests
-	@pytest
+test: $(INSTALLED)  ## all tests, on all cores; `pytest` runs some of them, or all one by one
+	@pytest --numprocesses auto --dist loadscope
 
 check: $(INSTALLED)  ## format, lint and types
 	ruff format --check .

@@ -90,6 +90,7 @@ def write_run(folder, spec, right, *, bank=None, speeds=(), reason=None):
         "epochs": 0 if reason else 1,
         "best_epoch": None if reason else 1,
         "reached_perfect": False,
+        "trained_on": "a processor, torch 2",
         "left_behind": None if reason or len(branches) == 1 else f"rebalance_{branches[-1]}",
         "parameters_below": {"0.01": 0.25},
     }

@@ -363,6 +363,20 @@ def show(params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> None:
         raise typer.Exit(1)
 
 
+@app.command()
+def compare(
+    old: Annotated[Path, typer.Argument(help="A folder of results, such as results/demo.")],
+    new: Annotated[Path, typer.Argument(help="Another of the same scale.")],
+) -> None:
+    """Say which numbers differ; status 1 if any does though both were trained on the same machine."""
+    from equimodal.analysis import changes
+
+    found = changes.compare(old, new)
+    print(changes.as_markdown(found), end="")
+    if found.moved and found.same_machines:
+        raise typer.Exit(1)
+
+
 def main() -> None:
     """Run the verb that the command line names; a user's error is one message and status 2."""
     try:

@@ -209,6 +209,31 @@ def test_nothing_is_restored_that_dvc_lock_does_not_vouch_for(pulled):
     assert not (pulled.folder / ".snakemake/metadata").exists()
 
 
+def test_a_damaged_file_of_the_cache_is_found_and_pulled_anew(pulled):
+    runs = pulled.folder / RESULTS / "runs"
+    history = next(runs.rglob("history.csv"))
+    true = history.read_text()
+    (cached,) = (
+        file
+        for file in (pulled.folder / ".dvc/cache").rglob("*")
+        if file.is_file() and file.read_bytes() == true.encode()
+    )
+    cached.chmod(0o644)
+    cached.write_text(true.replace("1", "2"))
+    cached.chmod(0o444)  # DVC believes a file that cannot be written
+    shutil.rmtree(runs)
+    pulled.dvc("checkout", "--quiet")
+    assert history.read_text() != true
+    refused = pulled.restore(may_fail=True)
+    assert "damaged" in refused
+    remedy = re.search(r"damaged: (rm -r .*), dvc pull", refused)[1]
+    pulled.run(*remedy.split())
+    pulled.dvc("pull")
+    assert history.read_text() == true
+    pulled.restore()
+    assert pulled.to_do() == set()
+
+
 def test_one_more_seed_trains_one_a_cell_and_one_less_leaves_no_stale_run(restored):
     more = TABLE1.replace("seeds: 1", "seeds: 2")
     added = {run.replace("seed0", "seed1") for run in (VANILLA, GUIDED)}

@@ -106,6 +106,7 @@ class _Outcome(Section):
     steps: int
     epochs: int
     reached_perfect: bool
+    trained_on: str | None = None  # processor and torch; older runs do not say
     best_epoch: int | None
     left_behind: str | None
     parameters_below: dict[str, float]

@@ -1,13 +1,14 @@
 """The train verb: from a spec and prepared data to a run folder and the weights.
 
-A run folder holds `spec.json`, `outcome.json` (how it ended, the chosen epoch), `history.csv` (a row
-an epoch) and `steps.npz` (mode and speeds of every step). The weights are those of the chosen epoch.
+A run folder holds `spec.json`, `outcome.json` (how it ended, the chosen epoch, on which machine),
+`history.csv` (a row an epoch) and `steps.npz` (mode and speeds of every step). The weights are those of the chosen epoch.
 """
 
 import csv
 import hashlib
 import json
 import math
+import platform
 import sys
 import time
 from collections.abc import Callable
@@ -140,6 +141,7 @@ def _outcome(training: Training) -> dict[str, Any]:
         "steps": progress.steps,
         "epochs": len(progress.rows),
         "reached_perfect": progress.perfect_epochs > 0,
+        "trained_on": machine(training.device),
     }
     if progress.failure:
         missing: dict[str, Any] = {"best_epoch": None, "left_behind": None, "parameters_below": {}}
@@ -155,6 +157,19 @@ def _outcome(training: Training) -> dict[str, Any]:
             "parameters_below": _parameters_below(training),
         }
     )
+
+
+def machine(device: torch.device) -> str:
+    """Name what decides how floating-point numbers come out: the processor and the release of torch."""
+    if device.type == "cuda":
+        processor = torch.cuda.get_device_name(device)
+    else:
+        about = Path("/proc/cpuinfo")
+        lines = about.read_text().splitlines() if about.is_file() else []
+        models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+        named = models[0] if models else platform.processor() or platform.machine()
+        processor = f"{named} ({torch.backends.cpu.get_cpu_capability()})"
+    return f"{processor}, torch {torch.__version__}"
 
 
 def _parameters_below(training: Training) -> dict[str, float]:

@@ -1,0 +1,140 @@
+"""Which numbers of two result folders differ: for reviews, and so that none moves unseen.
+
+A folder is `results/<scale>`, of which the small products are read: metrics.json, tables and curves.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from pandas.api.types import is_numeric_dtype
+
+from equimodal.errors import UserError
+
+TOLERANCE = 1e-6  # relative: processors round the last digits of the same sum differently
+RUNS = "tables/runs.csv"
+MACHINE = "trained_on"  # a column of RUNS that says where, not what
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What differs between an old and a new result folder."""
+
+    key_numbers: pd.DataFrame  # columns `number`, `old`, `new`, `change`: those that moved
+    files: pd.DataFrame  # columns `file`, `difference`: tables and curves that differ
+    machines: tuple[
+        frozenset[str], frozenset[str]
+    ]  # on which the old and the new runs were trained
+
+    @property
+    def moved(self) -> bool:
+        """Whether any number differs."""
+        return bool(len(self.key_numbers) or len(self.files))
+
+    @property
+    def same_machines(self) -> bool:
+        """Whether processors and torch are the same, so that the same code gives the same numbers."""
+        return self.machines[0] == self.machines[1]
+
+
+def compare(old: Path, new: Path) -> Changes:
+    """Compare every number of two result folders.
+
+    Raises:
+        UserError: If a folder has no metrics.json or no table of runs, or a file is damaged.
+    """
+    numbers = [pd.Series(_flat(_read_json(folder / "metrics.json"))) for folder in (old, new)]
+    pairs = pd.concat(numbers, axis=1, keys=["old", "new"]).rename_axis("number").reset_index()
+    moved = pairs[~_equal(pairs["old"], pairs["new"])]
+    names = sorted(
+        {
+            file.relative_to(folder).as_posix()
+            for folder in (old, new)
+            for part in ("tables", "curves")
+            for file in (folder / part).glob("*.csv")
+        }
+    )
+    found = {name: _difference(old / name, new / name) for name in names}
+    machines = [
+        frozenset(_read_csv(folder / RUNS).get(MACHINE, pd.Series(dtype=str)).dropna())
+        for folder in (old, new)
+    ]
+    return Changes(
+        key_numbers=moved.assign(change=moved["new"] - moved["old"]),
+        files=pd.DataFrame(
+            [(name, text) for name, text in found.items() if text], columns=["file", "difference"]
+        ),
+        machines=(machines[0], machines[1]),
+    )
+
+
+def as_markdown(changes: Changes) -> str:
+    """Word the changes for a reviewer."""
+    if not changes.moved:
+        return "No number of the results has moved.\n"
+    parts = []
+    if not changes.same_machines:
+        old, new = (", ".join(sorted(m)) or "an unknown machine" for m in changes.machines)
+        parts.append(
+            f"Trained on {new}; before, on {old}. Numbers may differ for that reason alone."
+        )
+    if len(changes.key_numbers):
+        parts.append(changes.key_numbers.to_markdown(index=False, floatfmt=".4g"))
+    if len(changes.files):
+        parts.append(changes.files.to_markdown(index=False))
+    return "\n\n".join(parts) + "\n"
+
+
+def _difference(old: Path, new: Path) -> str | None:
+    """Say how a table differs from an older one; None if no number or word does."""
+    if not (old.is_file() and new.is_file()):
+        return "is new" if new.is_file() else "is gone"
+    before, after = (_read_csv(file).drop(columns=MACHINE, errors="ignore") for file in (old, new))
+    if list(before) != list(after):
+        return f"other columns: {', '.join(sorted(set(before) ^ set(after))) or 'in another order'}"
+    if len(before) != len(after):
+        return f"{len(after)} rows, before {len(before)}"
+    differs = {name: int((~_equal(before[name], after[name])).sum()) for name in after}
+    if not (named := {name: count for name, count in differs.items() if count}):
+        return None
+    return f"{sum(named.values())} of {after.size} cells: {', '.join(named)}"
+
+
+def _equal(old: pd.Series, new: pd.Series) -> pd.Series:
+    if is_numeric_dtype(old) and is_numeric_dtype(new):
+        a, b = old.to_numpy(float), new.to_numpy(float)
+        return pd.Series(np.isclose(a, b, rtol=TOLERANCE, atol=1e-12, equal_nan=True), old.index)
+    return (old == new) | (old.isna() & new.isna())
+
+
+def _flat(numbers: dict[str, Any], prefix: str = "") -> dict[str, float]:
+    """Nested numbers by dotted names."""
+    flat: dict[str, float] = {}
+    for key, value in numbers.items():
+        name = f"{prefix}{key}"
+        flat |= _flat(value, f"{name}.") if isinstance(value, dict) else {name: float(value)}
+    return flat
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise UserError(_not_read(path, error)) from None
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_csv(path)
+    except (OSError, ValueError) as error:
+        raise UserError(_not_read(path, error)) from None
+
+
+def _not_read(path: Path, error: Exception) -> str:
+    return (
+        f"{path} cannot be read ({error}); a folder of results, such as results/demo, has"
+        " metrics.json, tables/ and curves/: make it again, or name another"
+    )
