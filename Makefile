@@ -17,13 +17,15 @@ reproduce: $(INSTALLED)  ## every table and figure, the report, and Table 1 in t
 
 restore: $(INSTALLED)  ## after `dvc pull` or `dvc checkout`: tell Snakemake that what is there is made (SCALE=demo)
 	@# A site cache of its own, or DVC would believe its notes on files and not see a damaged one.
-	@export DVC_SITE_CACHE_DIR=$$(mktemp -d); trap 'rm -rf $$DVC_SITE_CACHE_DIR' EXIT; \
+	@[ -n "$(TRUST)" ] || { \
+	export DVC_SITE_CACHE_DIR=$$(mktemp -d); trap 'rm -rf $$DVC_SITE_CACHE_DIR' EXIT; \
 	dvc status --quiet $(PIPELINE) || { \
 	  dvc status $(PIPELINE); \
-	  echo "What is there is not what dvc.lock says. Set your changes aside (git stash), dvc pull $(PIPELINE),"; \
-	  echo "make restore, and only then change settings. If nothing has been changed, a file in the cache is"; \
-	  echo "damaged: rm -r .dvc/cache results/$(SCALE)/runs results/$(SCALE)/models results/$(SCALE)/banks, dvc pull."; \
-	  exit 1; }
+	  echo "What is there is not what dvc.lock says, as listed above. If you have changed something, set it aside"; \
+	  echo "(git stash), dvc pull $(PIPELINE), make restore, and only then change settings. If you have not:"; \
+	  echo "- results or data: a file in the cache is damaged: rm -r .dvc/cache results/$(SCALE)/runs results/$(SCALE)/models results/$(SCALE)/banks, dvc pull"; \
+	  echo "- code or settings: this commit came without its dvc.lock; where they change no result: make restore TRUST=yes"; \
+	  exit 1; }; }
 	@snakemake --cores all --config scale=$(SCALE) --quiet all --forceall --touch
 
 redraw: $(INSTALLED)  ## every table and figure, and the report, from pulled logit banks; trains nothing (SCALE=demo)
