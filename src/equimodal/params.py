@@ -145,10 +145,10 @@ class Params(Section):
                 f"fidelity is {self.fidelity!r}; the presets are {sorted(self.presets)}"
             )
         digits = self.linear.noisy_mnist.dataset
-        known = sorted(n for n, d in self.datasets.items() if isinstance(d, ColoredMnist))
-        if digits not in known:
+        with_digits = sorted(n for n, d in self.datasets.items() if isinstance(d, ColoredMnist))
+        if digits not in with_digits:
             raise ValueError(
-                f"linear.noisy_mnist.dataset is {digits!r}; the data sets with gray digits are {known}"
+                f"linear.noisy_mnist.dataset is {digits!r}; there are gray digits in {with_digits}"
             )
         if not any(self.experiments.values()):
             raise ValueError("experiments ask for no run")

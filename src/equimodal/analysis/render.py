@@ -136,9 +136,7 @@ def _cell(column: str, value: Any) -> str:
     return FORMATS.get(column, "{:.3f}").format(value)
 
 
-def _markdown(
-    about: Table, table: pd.DataFrame, shown: pd.DataFrame, notes: Iterable[str]
-) -> str:
+def _markdown(about: Table, table: pd.DataFrame, shown: pd.DataFrame, notes: Iterable[str]) -> str:
     parts = [f"# {about.title}", about.caption]
     if about.sections and len(table):
         inner = shown.drop(columns=list(about.sections))

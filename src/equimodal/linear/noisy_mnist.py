@@ -18,7 +18,7 @@ import pandas as pd
 import torch
 from jaxtyping import Float, Int64
 from torch import Generator, Tensor, nn
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 
 from equimodal.code import code_hash
 from equimodal.data.split import Split, load_split
@@ -30,7 +30,9 @@ from equimodal.spec import Modality
 Pixels = Float[Tensor, "n pixels"]
 
 
-def noisy_pairs(digits: Pixels, settings: NoisyMnist, generator: Generator) -> tuple[Pixels, Pixels]:
+def noisy_pairs(
+    digits: Pixels, settings: NoisyMnist, generator: Generator
+) -> tuple[Pixels, Pixels]:
     """Return x_A and x_B of normalized digits: each the digit, or what is faint of it under noise.
 
     Two draws apart say who is fed: a with the chance `feed_a`, c with `feed_both`. The authors' masks
@@ -201,9 +203,7 @@ def _generator(settings: NoisyMnist, stream: int) -> Generator:
     return Generator().manual_seed(int(state[0]))
 
 
-def _identity(
-    settings: NoisyMnist, fusion: int, gray: Modality, train: Split, test: Split
-) -> str:
+def _identity(settings: NoisyMnist, fusion: int, gray: Modality, train: Split, test: Split) -> str:
     """Hash of all that a checkpoint belongs to, so that no other is ever taken for it."""
     length = {"epochs"}  # a longer training begins like a shorter one
     words = f"{settings.model_dump_json(exclude=length)} {fusion} {gray.model_dump_json()}"
@@ -215,16 +215,24 @@ def _identity(
 
 
 def _restore(network: FusionNetwork, checkpoint: Path, identity: str) -> list[dict[str, float]]:
-    """Give the network the weights of a checkpoint and return its rows; none if it is another's."""
+    """Give the network the weights of a checkpoint and return its rows; none if it is of no use."""
     if not checkpoint.is_file():
         return []
     try:
-        state = torch.load(checkpoint, weights_only=True)
-        if state["identity"] != identity:
-            raise ValueError("it belongs to other settings, data or code")
-        network.load_state_dict(state["network"])
-    except Exception as error:  # torch.load raises whatever the damage leads to
-        reason = str(error).splitlines()[0]
-        print(f"{checkpoint} can not be used ({reason}). Starting anew.", file=sys.stderr)
+        state = _read_checkpoint(checkpoint, identity)
+    except UserError as error:
+        print(f"{error}. Starting anew.", file=sys.stderr)
         return []
+    network.load_state_dict(state["network"])
     return state["rows"]
+
+
+def _read_checkpoint(path: Path, identity: str) -> dict[str, Any]:
+    try:
+        state = torch.load(path, weights_only=True)
+        found = state["identity"]
+    except Exception as error:  # torch.load raises whatever the damage leads to
+        raise UserError(f"{path} is damaged ({str(error).splitlines()[0]})") from error
+    if found != identity:
+        raise UserError(f"{path} belongs to other settings, data or code")
+    return state
