@@ -122,7 +122,10 @@ def test_the_same_spec_gives_the_same_bytes(prepared, tmp_path):
         evaluate_run(out, model=model, data=data, out=out / "logits.npz")
     a, b = tmp_path / "a", tmp_path / "b"
     files = {file.name for file in a.iterdir()}
-    assert files == set("spec.json outcome.json history.csv steps.npz model.pt logits.npz".split())
+    assert files == {
+        *("spec.json", "outcome.json", "history.csv"),
+        *("steps.npz", "model.pt", "logits.npz"),
+    }
     for file in files:
         assert (a / file).read_bytes() == (b / file).read_bytes(), file
 
