@@ -54,7 +54,7 @@ class Digits:
     """Prepared digits of a scale and the networks trained on them."""
 
     def __init__(self, folder, scale):
-        params = load_params(ROOT / "params.yaml" if scale == "demo" else folder / "params.yaml")
+        params = load_params((ROOT if scale == "demo" else folder) / "params.yaml", scale)
         dataset = params.datasets["colored_mnist"]
         self.folder = folder
         self.settings = params.linear.noisy_mnist
