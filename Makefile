@@ -30,7 +30,7 @@ restore: $(INSTALLED)  ## after `dvc pull` or `dvc checkout`: tell Snakemake tha
 
 redraw: $(INSTALLED)  ## every table and figure, and the report, from pulled logit banks; trains nothing (SCALE=demo)
 	@snakemake --cores all --config scale=$(SCALE) --forceall \
-	  --allowed-rules collect tables draw claims summarize report products -- \
+	  --allowed-rules collect tables linear linear_mnist draw claims summarize report products -- \
 	  products results/$(SCALE)/report.html
 
 test: $(INSTALLED)  ## all tests, on all cores; `pytest` runs some of them, or all one by one
@@ -49,7 +49,7 @@ format: $(INSTALLED)  ## put the code into its format
 
 clean:  ## remove the environment and what the demo made; downloads and paper-scale results stay
 	rm -rf $(VENV) .snakemake .mypy_cache .ruff_cache .pytest_cache .hypothesis data/prepared/demo
-	find results/demo -mindepth 1 -maxdepth 1 ! -name tables ! -name figures ! -name curves ! -name metrics.json -exec rm -rf {} +
+	find results/demo -mindepth 1 -maxdepth 1 ! -name noisy_mnist ! -name tables ! -name figures ! -name curves ! -name metrics.json -exec rm -rf {} +
 
 setup: $(INSTALLED)  ## only the environment, in .venv
 

@@ -14,6 +14,7 @@ from equimodal.analysis import TABLES
 from equimodal.figures import ALL_FIGURES as FIGURES
 from equimodal.params import expand_runs
 from tests.conftest import write_run
+from tests.linear.conftest import made_up_courses
 
 REFUSE_TORCH = """
 import sys
@@ -34,6 +35,7 @@ LIGHT = [
         f"{package.__name__}.{module.name}"
         for package in (equimodal.analysis, equimodal.figures, equimodal.linear, equimodal.report)
         for module in pkgutil.iter_modules(package.__path__)
+        if module.name != "noisy_mnist"  # the networks that are not linear
     ),
 ]
 
@@ -48,8 +50,9 @@ def test_settings_tables_and_figures_load_without_torch():
     assert run_without_torch(f"import {', '.join(LIGHT)}") == ""
 
 
-def test_training_does_load_torch():
-    assert "import of torch refused" in run_without_torch("import equimodal.training.loop")
+@pytest.mark.parametrize("module", ["training.loop", "linear.noisy_mnist"])
+def test_training_does_load_torch(module):
+    assert "import of torch refused" in run_without_torch(f"import equimodal.{module}")
 
 
 def run_verbs(verbs):
@@ -69,6 +72,9 @@ def _runs_and_examples(project):
         speeds = (0.1, 0.2, 0.3)[:count] if count > 1 else ()
         bank = layout.bank("tiny", name)
         write_run(layout.run("tiny", name), spec, right, bank=bank, speeds=speeds)
+    for fusion, course in made_up_courses(settings.linear.noisy_mnist).groupby("L_f"):
+        layout.noisy_mnist("tiny", 1).parent.mkdir(exist_ok=True)
+        course.to_csv(layout.noisy_mnist("tiny", fusion), index=False)
     shapes = {
         "colored_mnist": {"color": (10, 4, 4, 3), "gray": (10, 4, 4, 1)},
         "modelnet40": {"view0": (2, 4, 4, 1), "view6": (2, 4, 4, 1)},
@@ -87,7 +93,13 @@ def _runs_and_examples(project):
 
 @pytest.mark.usefixtures("_runs_and_examples")
 def test_collecting_tabulating_and_drawing_need_no_torch():
-    verbs = [["collect"], ["table"], ["linear"], *(["draw", figure] for figure in FIGURES)]
+    verbs = [
+        ["collect"],
+        ["table"],
+        ["linear"],
+        ["linear-mnist"],
+        *(["draw", figure] for figure in FIGURES),
+    ]
     verbs += [["claims"], ["report"], ["show"]]
     assert run_verbs(verbs) == ""
     for table in TABLES:

@@ -15,7 +15,7 @@ import typer
 from equimodal import layout
 from equimodal.errors import UserError
 from equimodal.params import Params, expand_runs, load_params
-from equimodal.spec import RunSpec
+from equimodal.spec import Modality, RunSpec
 
 app = typer.Typer(
     help="Measure and mend the greedy nature of multi-modal learning.",
@@ -248,6 +248,58 @@ def linear(params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> None:
 
 
 @app.command()
+def noisy_mnist(
+    layers: Annotated[list[int], typer.Argument(help="L_f, 1 to the depth; one network each.")],
+    params: ParamsFile = DEFAULT_PARAMS,
+    scale: Scale = None,
+) -> None:
+    """Train the second paper's networks on noisy MNIST, each going on from its checkpoint if it has one."""
+    from equimodal.linear.theory import check_depth
+
+    settings = load_params(params, scale)
+    own = settings.linear.noisy_mnist
+    for fusion in layers:
+        check_depth(own.depth, fusion)
+    from equimodal.linear.noisy_mnist import train_noisy_mnist
+    from equimodal.progress import show_progress
+
+    digits = settings.datasets[own.dataset]
+    for fusion in layers:
+        with show_progress(f"noisy MNIST, L_f = {fusion}", own.epochs) as advance:
+
+            def report(row: dict[str, Any], advance: Any = advance) -> None:
+                advance(row["epoch"], f"B alone {100 * row['accuracy_b']:.1f} %")
+
+            train_noisy_mnist(
+                own,
+                fusion,
+                gray=Modality(source="gray", **dict(digits.sources["gray"])),
+                classes=digits.classes,
+                data=layout.prepared(settings.scale, own.dataset),
+                out=layout.noisy_mnist(settings.scale, fusion),
+                checkpoint=layout.scratch(settings.scale) / "noisy_mnist" / f"L_f{fusion}.pt",
+                report=report,
+            )
+
+
+@app.command()
+def linear_mnist(params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> None:
+    """Put the networks on noisy MNIST into one table, as CSV, Markdown and LaTeX."""
+    from equimodal.analysis.render import documents
+    from equimodal.linear import mnist_table
+
+    settings = load_params(params, scale)
+    own = settings.linear.noisy_mnist
+    records = {f: layout.noisy_mnist(settings.scale, f) for f in range(1, own.depth + 1)}
+    made = mnist_table.linear_mnist(records, own)
+    notes = [settings.linear.note] if settings.linear.note else []
+    texts = documents("linear_mnist", mnist_table.ABOUT, mnist_table.for_readers(made), notes)
+    texts[".csv"] = made.to_csv(index=False, float_format="%.6g", lineterminator="\n")
+    for suffix, text in texts.items():
+        _write_text(text, layout.tables(settings.scale) / f"linear_mnist{suffix}")
+
+
+@app.command()
 def estimate(
     params: ParamsFile = DEFAULT_PARAMS,
     scale: Scale = None,
@@ -442,8 +494,9 @@ def _read_table(name: str, settings: Params) -> Any:
     from equimodal.analysis import TABLES
     from equimodal.analysis.collect import lacking_columns
 
-    makers = {"claims": "claims"} | {table: f"table {table}" for table in TABLES}
-    maker = "linear" if name.startswith("linear_") else makers.get(name, "collect")
+    makers = {"claims": "claims", "linear_mnist": "linear-mnist"}
+    makers |= {table: f"table {table}" for table in TABLES}
+    maker = makers.get(name, "linear" if name.startswith("linear_") else "collect")
     verb = f"equimodal {maker} --scale {settings.scale}"
     path = layout.tables(settings.scale) / f"{name}.csv"
     try:

@@ -41,6 +41,11 @@ def scratch(scale: str) -> Path:
     return RESULTS / scale / "scratch"
 
 
+def noisy_mnist(scale: str, fusion: int) -> Path:
+    """Course of the network on noisy MNIST fused at a layer: small, in git, and drawn from without data."""
+    return RESULTS / scale / "noisy_mnist" / f"L_f{fusion}.csv"
+
+
 def tables(scale: str) -> Path:
     """Tables of a scale."""
     return RESULTS / scale / "tables"

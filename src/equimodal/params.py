@@ -18,7 +18,7 @@ import numpy as np
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
-from equimodal.datasets import DatasetSettings, Name, NVGesture
+from equimodal.datasets import ColoredMnist, DatasetSettings, Name, NVGesture
 from equimodal.errors import UserError
 from equimodal.linear.settings import LinearSettings
 from equimodal.spec import (
@@ -143,6 +143,12 @@ class Params(Section):
         if self.fidelity not in self.presets:
             raise ValueError(
                 f"fidelity is {self.fidelity!r}; the presets are {sorted(self.presets)}"
+            )
+        digits = self.linear.noisy_mnist.dataset
+        with_digits = sorted(n for n, d in self.datasets.items() if isinstance(d, ColoredMnist))
+        if digits not in with_digits:
+            raise ValueError(
+                f"linear.noisy_mnist.dataset is {digits!r}; there are gray digits in {with_digits}"
             )
         if not any(self.experiments.values()):
             raise ValueError("experiments ask for no run")

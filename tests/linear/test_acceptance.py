@@ -6,7 +6,7 @@ import pytest
 from equimodal.linear import theory
 from equimodal.linear.descent import descend
 from equimodal.linear.half_lines import descend_relu
-from equimodal.linear.moments import random_moments, repeated, toy_moments
+from equimodal.linear.moments import planted_moments, random_moments, repeated, toy_moments
 from equimodal.linear.networks import Architecture, stability_limit, start
 from equimodal.linear.theory import norm
 from equimodal.linear.times import first_crossing, half_plateaus, learning_times
@@ -238,6 +238,47 @@ def test_the_xor_task(fusion):
     assert (run.loss[-1] < 1e-6).all()
 
 
+# Runs of the authors' code, r = 2, on 8,192 examples each: fusion; correlation and variances of A and B
+# in the sample; epochs t_A, t_B; loss (over that at the start) and W_A half-way between; the largest W_A.
+SINGLE_RUNS = [
+    ("late", -0.0084, 3.9282, 1.0266, 128, 466, 0.2086, 0.9959, 1.0),
+    ("late", 0.0001, 4.0945, 1.0132, 122, 476, 0.1984, 1.0, 1.0),
+    ("late", 0.0032, 4.0013, 1.0207, 125, 466, 0.2027, 1.0016, 1.0016),
+    ("late", 0.4837, 3.9389, 1.0023, 104, 460, 0.1119, 1.2442, 1.2442),
+    ("late", 0.5027, 4.0939, 1.0171, 100, 469, 0.1061, 1.2505, 1.2505),
+    ("late", 0.4965, 3.9994, 1.0164, 102, 458, 0.1091, 1.2503, 1.2503),
+    ("late", -0.4931, 3.9226, 1.0186, 166, 776, 0.2595, 0.749, 1.0),
+    ("late", -0.5026, 4.094, 1.0169, 159, 795, 0.2484, 0.7495, 1.0),
+    ("late", -0.493, 4.0055, 1.0103, 162, 780, 0.2522, 0.7524, 1.0),
+    ("early", -0.0084, 3.9282, 1.0266, 123, 133, 0.1279, 0.8773, 1.0229),
+    ("early", 0.0001, 4.0945, 1.0132, 119, 130, 0.1225, 0.8886, 1.0238),
+    ("early", 0.0032, 4.0013, 1.0207, 121, 131, 0.1175, 0.8969, 1.0248),
+    ("early", 0.4837, 3.9389, 1.0023, 97, 102, 0.1306, 0.8927, 1.117),
+    ("early", 0.5027, 4.0939, 1.0171, 94, 98, 0.1185, 0.916, 1.1207),
+    ("early", 0.4965, 3.9994, 1.0164, 95, 100, 0.1658, 0.8455, 1.1192),
+    ("early", -0.4931, 3.9226, 1.0186, 165, 191, 0.1621, 0.7806, 1.0),
+    ("early", -0.5026, 4.094, 1.0169, 159, 186, 0.1637, 0.7749, 1.0),
+    ("early", -0.493, 4.0055, 1.0103, 161, 188, 0.164, 0.7771, 1.0),
+]
+
+
+def test_single_runs_are_those_of_the_reference():
+    """Data enter through their moments alone, so ours are theirs; the draw of weights is not."""
+    for fusion, rho, var_a, var_b, t_a, t_b, loss, w_a, largest in SINGLE_RUNS:
+        one, both = np.ones((1, 1, 1)), np.ones((1, 2))
+        moments = planted_moments(
+            var_a * one, var_b * one, rho * (var_a * var_b) ** 0.5 * one, both, 0
+        )
+        architecture = LATE if fusion == "late" else EARLY
+        times, trajectory = train(moments, architecture, "iid", 1e-9, step_size=0.04, steps=1000)
+        assert times["t_a"][0] == pytest.approx(t_a, rel=0.05)
+        assert times["t_b"][0] == pytest.approx(t_b, rel=0.05)
+        assert trajectory.w_a.max() == pytest.approx(largest, abs=0.01)
+        if fusion == "late":
+            assert times["mid_loss"][0] == pytest.approx(loss, rel=0.005)
+            assert times["mis_attribution"][0] + 1 == pytest.approx(w_a, abs=0.005)
+
+
 @needs_reference
 def test_times_of_aligned_networks_are_those_of_the_reference():
     """The reference's chains of width 1, as far as 30,000 steps go; nothing is left to chance."""
@@ -271,6 +312,42 @@ def test_the_sweep_is_near_the_reference(coarse):
         assert row.ratio == pytest.approx(theirs["sim"], rel=0.06)
 
 
+VARIANTS = {  # of the sweep: step size, how much slower, median and largest deviation allowed
+    "authors_linear": (0.04, 1, 0.03, 0.1),
+    "authors_relu": (0.04, 2, 0.03, 0.1),
+    "exactcov_lr0.04": (0.04, 1, 0.03, 0.05),
+    "exactcov_lr0.004": (0.004, 1, 0.01, 0.04),
+}
+
+
+@needs_reference
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_every_row_of_the_reference_s_sweep_is_near_the_theory(variant):
+    """All 324 rows but the two in which the second modality was never learned."""
+    step_size, slower, median, largest = VARIANTS[variant]
+    table = reference("B_toy_sweep").query("variant == @variant and conv == 1")
+    moments = toy_moments(table["rho"], table["ratio"])
+    assert theory.time_ratio(moments, 2, 2) == pytest.approx(table["theory"].to_numpy(), rel=1e-9)
+    apart = (table["ratio"] > 1).to_numpy()
+    finite = theory.time_ratio(moments[apart], 2, 2, step_size=step_size / slower)
+    error = np.abs(table["sim"][apart] / finite - 1)
+    assert error.median() <= median
+    assert error.max() <= largest
+    assert table["sim"][~apart].between(0.9, 1.1).all()
+    expected = theory.mis_attribution(moments)[:, 0]
+    assert np.abs(table["mis_sim"] - expected)[apart].max() <= 0.04
+
+
+@needs_reference
+def test_theory_of_aligned_networks_is_that_of_the_reference():
+    """Each of the 126 rows that has one."""
+    for (depth, fusion, scale), rows in reference("H_aligned_init").groupby(["L", "Lf", "u0"]):
+        moments = toy_moments(rows["rho"], rows["ratio"])
+        for form, column in (("finite", "theory_finite"), ("asymptotic", "theory_asympt")):
+            found = theory.time_ratio(moments, depth, fusion, scale=scale, form=form)
+            np.testing.assert_allclose(found, rows[column], rtol=1e-6)
+
+
 @needs_reference
 @pytest.mark.parametrize("rho", [-0.5, 0.0, 0.5])
 @pytest.mark.parametrize("fusion", ["late", "early"])
@@ -286,7 +363,9 @@ def test_curves_lie_on_the_reference_once_aligned_in_time(fusion, rho):
         half_plateaus(moments).a,
     )
     assert times["t_a"][0] == pytest.approx(theirs[0], rel=0.06)
-    scaled = np.interp(
-        *(trajectory.steps, table["epoch"] * times["t_a"][0] / theirs[0], table["WA_tot"])
-    )
-    assert np.abs(trajectory.w_a[:, 0, 0] - scaled)[: steps // 2].mean() < 0.03
+    loss = theory.loss(moments, trajectory.w_a, trajectory.w_b) / (0.5 * moments.yy)
+    curves = {"WA_tot": trajectory.w_a[:, 0], "WB_tot": trajectory.w_b[:, 0], "loss_norm": loss}
+    for column, ours in curves.items():
+        epochs = table["epoch"] * times["t_a"][0] / theirs[0]
+        scaled = np.interp(trajectory.steps, epochs, table[column])
+        assert np.abs(ours[:, 0] - scaled)[: steps // 2].mean() < 0.04

@@ -1,8 +1,12 @@
 """Costs, as best of three: the figures that the issue asks for. Idle cores are faster by far."""
 
+from itertools import pairwise
 from time import perf_counter
 
+import numpy as np
 import pytest
+import torch
+from torch import nn
 
 from equimodal.linear.descent import descend
 from equimodal.linear.moments import repeated, toy_moments
@@ -38,3 +42,54 @@ def test_many_networks_in_one_call_are_5_times_as_fast_as_one_by_one(architectur
     together = best_of_three(moments, architecture, layers, 200) / len(moments)
     alone = best_of_three(moments[[0]], architecture, [x[:1] for x in layers], 200)
     assert alone >= 5 * together
+
+
+class Plain(nn.Module):
+    """A network as anyone would write it: `nn.Linear` without biases, of scalar modalities."""
+
+    def __init__(self, depth, fusion, width):
+        super().__init__()
+        sizes = [1, *[width] * (depth - 1), 1]
+        layers, twins = ([nn.Linear(i, o, bias=False) for i, o in pairwise(sizes)] for _ in "ab")
+        self.a = nn.Sequential(*layers[:fusion])
+        self.b = nn.Sequential(*twins[:fusion])
+        self.after = nn.Sequential(*layers[fusion:])
+
+    def forward(self, x_a, x_b):
+        return self.after(self.a(x_a) + self.b(x_b))
+
+
+def seconds_of_plain_torch(fusion, steps):
+    """Of autograd and SGD on two examples that have the moments of the toy data; best of three."""
+    torch.manual_seed(0)
+    network = Plain(4, fusion, 100)
+    m = toy_moments(0.3, 2.0)
+    examples = np.linalg.cholesky(m.covariance[0]).T * np.sqrt(2)  # two rows have the same moments
+    x_a, x_b = torch.tensor(examples, dtype=torch.float32).split(1, dim=1)
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.001)
+    seconds = []
+    for _ in range(3):
+        began = perf_counter()
+        for _ in range(steps):
+            loss = 0.5 * ((network(x_a, x_b) - (x_a + x_b)) ** 2).mean()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        seconds.append(perf_counter() - began)
+    return min(seconds)
+
+
+@pytest.mark.parametrize("fusion", [1, 2, 3, 4])
+def test_many_deep_wide_networks_are_faster_by_far_than_autograd_one_by_one(fusion):
+    """L = 4, N = 100: about 5 to 16 times (docs/linear.md); 3 where the machine is busy."""
+    moments = repeated(toy_moments(RHO, 2.0), 3)
+    architecture = Architecture(4, fusion, 100)
+    layers = start(architecture, moments, "frobenius", 0.1, 0)
+    together = best_of_three(moments, architecture, layers, 50) / 50 / len(moments)
+    alone = best_of_three(moments[[0]], architecture, [x[:1] for x in layers], 200) / 200
+    plain = seconds_of_plain_torch(fusion, 200) / 200
+    print(
+        f"\nL_f = {fusion}: {1e6 * together:.0f} us a run and step together, {1e6 * alone:.0f} one by"
+        f" one ({alone / together:.1f} times), {1e6 * plain:.0f} with autograd ({plain / together:.1f})"
+    )
+    assert plain >= 3 * together

@@ -171,7 +171,8 @@ def restored(pulled):
 
 
 def test_after_snakemake_dvc_trains_nothing(repository):
-    stages = {f"{s}@colored_mnist" for s in ("data", "train", "evaluate")} | {"report"}
+    stages = {f"{s}@colored_mnist" for s in ("data", "train", "evaluate")}
+    stages |= {"noisy_mnist", "report"}
     assert stages_run(repository.taken_over) == stages
     assert repository.taken_over.count("Nothing to be done") == len(stages)
     assert "Job " not in repository.taken_over
@@ -485,7 +486,9 @@ def test_the_paper_s_stages_are_the_demo_s_but_keep_the_data_here():
         ("data", ["equimodal.data.{}"]),
         ("train", ["equimodal.training.run", "equimodal.params", "equimodal.models.{}"]),
         ("evaluate", ["equimodal.training.logit_bank", "equimodal.models.{}"]),
+        ("noisy_mnist", ["equimodal.linear.noisy_mnist"]),
         ("report", ["equimodal.analysis.claims", "equimodal.report.page"]),
+        ("report", ["equimodal.linear.experiment", "equimodal.linear.mnist_table"]),
     ],
 )
 def test_a_stage_depends_on_the_code_that_it_runs(stage, entries):

@@ -251,6 +251,13 @@ def test_a_changed_look_writes_the_report_again(made):
         assert made.to_do() == REPORTED - {"Write down which rule made what, from what."}
 
 
+def test_a_setting_of_noisy_mnist_trains_its_networks_again_and_no_other(made):
+    with made.edited("params.yaml", "    noise: 0.15 ", "    noise: 0.3 "):
+        trained = {f"Train on noisy MNIST, fused at layer {layer}." for layer in (1, 2, 3, 4)}
+        after = {"Put the networks on noisy MNIST into a table.", "Draw linear_mnist."}
+        assert made.to_do() == trained | after | REPORTED
+
+
 def test_changed_training_code_makes_every_run_again_and_no_data(made):
     with made.edited("src/equimodal/training/loop.py", "steps: int = 0", "steps: int = 1"):
         jobs = made.to_do()

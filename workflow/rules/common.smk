@@ -88,6 +88,19 @@ ON_TABLE1 = {
         expand_runs(PARAMS, "table1") if "table1" in PARAMS.experiments else {}
     ).values()
 }
+NOISY_MNIST = PARAMS.linear.noisy_mnist
+DIGITS = collect(
+    "data/prepared/{scale}/{dataset}/{split}.{array}.npy",
+    scale=SCALE,
+    dataset=NOISY_MNIST.dataset,
+    split=["train", "test"],
+    array=["gray", "labels", "ids"],
+)
+MNIST_RECORDS = collect(
+    "results/{scale}/noisy_mnist/L_f{layer}.csv",
+    scale=SCALE,
+    layer=range(1, NOISY_MNIST.depth + 1),
+)
 CAPTIONS = sorted(map(str, (HERE / "workflow/report").glob("*.rst")))
 PRODUCTS = [
     f"results/{SCALE}/metrics.json",
@@ -117,6 +130,7 @@ PRODUCTS = [
 wildcard_constraints:
     scale=SCALE,
     figure="|".join(FIGURES),
+    layer=r"\d+",
 
 
 def prepared_of_run(wildcards):
@@ -230,6 +244,11 @@ def branch_module(wildcards):
 
 def settings_of_dataset(dataset):
     return json.dumps(PARAMS.datasets[dataset].preparation, sort_keys=True)
+
+
+def settings_of_noisy_mnist():
+    digits = PARAMS.datasets[NOISY_MNIST.dataset].sources["gray"]
+    return NOISY_MNIST.model_dump_json() + digits.model_dump_json()
 
 
 def settings_of_raw(dataset):

@@ -75,12 +75,33 @@ rule linear:
         "results/{scale}/benchmarks/linear.tsv"
     threads: 1
     params:
-        settings=PARAMS.linear.model_dump_json(exclude={"note"}),
+        settings=PARAMS.linear.model_dump_json(exclude={"note", "noisy_mnist"}),
         code=code_hash("equimodal.linear.experiment"),
     message:
         "Simulate the deep linear networks of the second paper."
     shell:
         "equimodal linear --scale {wildcards.scale} > {log} 2>&1"
+
+
+rule linear_mnist:
+    input:
+        MNIST_RECORDS,
+    output:
+        collect(
+            "results/{{scale}}/tables/linear_mnist.{suffix}",
+            suffix=["csv", "md", "tex"],
+        ),
+    log:
+        "results/{scale}/logs/linear_mnist.log",
+    benchmark:
+        "results/{scale}/benchmarks/linear_mnist.tsv"
+    params:
+        note=PARAMS.linear.note,
+        code=code_hash("equimodal.linear.mnist_table", "equimodal.analysis.render"),
+    message:
+        "Put the networks on noisy MNIST into a table."
+    shell:
+        "equimodal linear-mnist --scale {wildcards.scale} > {log} 2>&1"
 
 
 rule draw:

@@ -62,3 +62,29 @@ rule evaluate:
         "Evaluate {wildcards.run}."
     shell:
         "equimodal evaluate {wildcards.run} --scale {wildcards.scale} > {log} 2>&1"
+
+
+rule trained_noisy_mnist:
+    input:
+        MNIST_RECORDS,
+    message:
+        "All networks on noisy MNIST are trained."
+
+
+rule noisy_mnist:
+    input:
+        data=DIGITS,
+    output:
+        "results/{scale}/noisy_mnist/L_f{layer}.csv",
+    log:
+        "results/{scale}/logs/noisy_mnist/L_f{layer}.log",
+    benchmark:
+        "results/{scale}/benchmarks/noisy_mnist/L_f{layer}.tsv"
+    threads: 1
+    params:
+        settings=settings_of_noisy_mnist(),
+        code=code_hash("equimodal.linear.noisy_mnist"),
+    message:
+        "Train on noisy MNIST, fused at layer {wildcards.layer}."
+    shell:
+        "equimodal noisy-mnist {wildcards.layer} --scale {wildcards.scale} > {log} 2>&1"

@@ -5,6 +5,7 @@ missing is said in words.
 """
 
 from collections.abc import Callable, Collection, Iterable
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -58,13 +59,21 @@ def render(
     CSV has all columns, numbers to six digits, and nothing where a value is missing.
     """
     entry = TABLES[name]
-    caption = entry.caption.format(**settings.model_dump())
-    notes = list(notes)
-    shown = for_readers(table)
+    about = replace(entry, caption=entry.caption.format(**settings.model_dump()))
     return {
         ".csv": table.to_csv(index=False, float_format="%.6g", lineterminator="\n"),
-        ".md": _markdown(entry, caption, table, shown, notes),
-        ".tex": _latex(f"{entry.title.rstrip('?')}. {caption}", f"tab:{name}", shown, notes),
+        **documents(name, about, table, list(notes)),
+    }
+
+
+def documents(
+    name: str, about: Table, table: pd.DataFrame, notes: Collection[str]
+) -> dict[str, str]:
+    """Write any table for readers: file suffix -> text, for `.md` and `.tex`."""
+    shown = for_readers(table)
+    return {
+        ".md": _markdown(about, table, shown, notes),
+        ".tex": _latex(f"{about.title.rstrip('?')}. {about.caption}", f"tab:{name}", shown, notes),
     }
 
 
@@ -127,13 +136,11 @@ def _cell(column: str, value: Any) -> str:
     return FORMATS.get(column, "{:.3f}").format(value)
 
 
-def _markdown(
-    entry: Table, caption: str, table: pd.DataFrame, shown: pd.DataFrame, notes: Iterable[str]
-) -> str:
-    parts = [f"# {entry.title}", caption]
-    if entry.sections and len(table):
-        inner = shown.drop(columns=list(entry.sections))
-        for section, rows in table.groupby(list(entry.sections), sort=False):
+def _markdown(about: Table, table: pd.DataFrame, shown: pd.DataFrame, notes: Iterable[str]) -> str:
+    parts = [f"# {about.title}", about.caption]
+    if about.sections and len(table):
+        inner = shown.drop(columns=list(about.sections))
+        for section, rows in table.groupby(list(about.sections), sort=False):
             parts += [f"## {column_name(*section)}", _pipes(inner.loc[rows.index])]
     else:
         parts.append(_pipes(shown))

@@ -195,6 +195,17 @@ LINEAR_FIGURES = {
             " what is B's by correlation. Last panel: the modality that explains less comes first."
         ),
     ),
+    "linear_units": About(
+        title="The hidden units of early fusion",
+        published="F1, its scatter",
+        inputs=("linear_units",),
+        shows=(
+            "First-layer weights on A and B of every unit of the two-layer networks above, at the time of"
+            " A and in the end. Gray: one and two SDs of the inputs, not to scale; arrows: the"
+            " direction s of growth from small weights, and that of the solution, (1, 1)."
+        ),
+        expect="The units lie on one line through 0: near s at first, turning to the solution.",
+    ),
     "linear_phase": About(
         title="Phase portraits",
         published="F3",
@@ -274,12 +285,31 @@ LINEAR_FIGURES = {
     "linear_xor": About(
         title="A modality that is easy beside one that is not",
         published="F16",
-        inputs=("linear_xor", "linear_xor_curves"),
+        inputs=("linear_xor", "linear_xor_curves", "linear_xor_units"),
         shows=(
-            "Loss of two-layer ReLU networks on y = x_A + XOR(x_B), x_A of variance v; dotted: x_A"
-            " alone."
+            "Top: loss of two-layer ReLU networks on y = x_A + XOR(x_B), x_A of variance v; dotted: x_A"
+            " alone. Below: first-layer weights on the two inputs of B of every unit of one network in"
+            " the end, colored by the weight on A; dotted: the directions of the XOR."
         ),
-        expect="Late fusion always learns the XOR, later the larger v; early fusion can get stuck.",
+        expect=(
+            "Late fusion always learns the XOR, later the larger v, with units along its directions;"
+            " early fusion can get stuck, with units that read A as well."
+        ),
+    ),
+    "linear_mnist": About(
+        title="Noisy MNIST: the deeper the fusion, the later the second modality",
+        published="F17",
+        inputs=("linear_mnist",),
+        shows=(
+            "Fully connected ReLU networks given one digit as two modalities under noise, A clean in"
+            " 84 % of the examples, B in 20 %; one network a fusion layer L_f, by epochs trained: loss of"
+            " an epoch's first batch, and test accuracy with both modalities under noise as in training,"
+            " with the clean digit in A alone and in B alone, the other one zero."
+        ),
+        expect=(
+            "Accuracy of B alone is lower the deeper the fusion, most of all early in training; of A"
+            " alone it is about the same at every depth."
+        ),
     ),
 }
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from equimodal.figures.style import BLUE, GRAY, GREEN, PURPLE, VERMILION
 
@@ -40,3 +41,11 @@ def how_many(runs: pd.DataFrame) -> str:
 def level(axes: Axes, value: float, **look: Any) -> None:
     """Draw a level that theory predicts."""
     axes.axhline(value, **{"color": GRAY, "ls": ":", "lw": 1, **look})
+
+
+def legend_above(figure: Figure, title: str | None = None) -> None:
+    """Put the legend of the first panel, which serves all, into a row above them."""
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    place: Any = "outside upper center"  # the note of the scale is at the foot
+    look: Any = {"ncols": len(labels), "fontsize": 8, "title_fontsize": 9}
+    figure.legend(handles, labels, loc=place, title=title, **look)

@@ -5,6 +5,7 @@ docs and specification give to the paper's figures.
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -78,6 +79,49 @@ def curves(settings: LinearSettings) -> pd.DataFrame:
         labels = {"fusion": name, "rho": np.array(own.curve_correlations), **predicted}
         tables.append(_curve_table(trajectory, moments, labels))
     return pd.concat(tables, ignore_index=True)
+
+
+def units(settings: LinearSettings) -> pd.DataFrame:
+    """First-layer weights of early fusion, half-way to A and at the end (F1).
+
+    The runs of `curves`. One row a hidden unit: `rho`, `r`, `when` (at t_A, in the end), `step`, `unit`,
+    `w_a`, `w_b`, and the direction `s_a`, `s_b` along which small weights grow; those learned lie along
+    W* = (1, 1).
+    """
+    own = settings.two_layer
+    moments = toy_moments(own.curve_correlations, own.curve_ratio)
+    architecture = Architecture(2, FUSIONS["early"], own.width)
+    layers = start(architecture, moments, "iid", own.scale, settings.seed)
+    trajectory = descend(
+        architecture, moments, layers, step_size=own.step_size, steps=own.curve_steps
+    )
+    t_a = learning_times(trajectory, moments, half_plateaus(moments))["t_a"]
+    early = np.nan_to_num(t_a.to_numpy()).astype(int)  # step 0 where A is never learned
+    then = networks_at(architecture, moments, layers, early, step_size=own.step_size)
+    found = {
+        "at t_A": (early, then),
+        "in the end": (np.full(len(moments), own.curve_steps), trajectory.layers),
+    }
+    runs, width = len(moments), own.width
+    return pd.concat(
+        [
+            pd.DataFrame(
+                {
+                    "rho": np.repeat(own.curve_correlations, width),
+                    "r": own.curve_ratio,
+                    "when": when,
+                    "step": np.repeat(steps, width),
+                    "unit": np.tile(np.arange(width), runs),
+                    "w_a": at_when[0][:, 0, :, 0].ravel(),
+                    "w_b": at_when[0][:, 1, :, 0].ravel(),
+                    "s_a": np.repeat(moments.y_a[:, 0], width),
+                    "s_b": np.repeat(moments.y_b[:, 0], width),
+                }
+            )
+            for when, (steps, at_when) in found.items()
+        ],
+        ignore_index=True,
+    )
 
 
 def superficial(settings: LinearSettings) -> pd.DataFrame:
@@ -425,13 +469,23 @@ def xor_curves(settings: LinearSettings) -> pd.DataFrame:
     return _xor_runs(settings)[1]
 
 
-def _xor_runs(settings: LinearSettings) -> tuple[pd.DataFrame, pd.DataFrame]:
+def xor_units(settings: LinearSettings) -> pd.DataFrame:
+    """First-layer weights of the first seed's networks, in the end (F16).
+
+    One row a hidden unit: `fusion`, `variance`, `unit`, `w_a`, `w_b1`, `w_b2` (those of x_A and of x_B) and
+    `w_out`, of the second layer.
+    """
+    return _xor_runs(settings)[2]
+
+
+@lru_cache(maxsize=1)  # three tables of the same runs
+def _xor_runs(settings: LinearSettings) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     own, two = settings.xor, settings.two_layer
     variances = np.repeat(own.variances, own.seeds)
     seeds = np.tile(np.arange(own.seeds), len(own.variances))
     half, steps = np.full(len(variances), 0.5), np.arange(own.steps + 1.0)
     kept = slice(None, None, -(-len(steps) // CURVE))
-    tables, curves = [], []
+    tables, curves, units = [], [], []
     for fusion in FUSIONS:
         run = train_xor(
             fusion,
@@ -468,7 +522,22 @@ def _xor_runs(settings: LinearSettings) -> tuple[pd.DataFrame, pd.DataFrame]:
                 step=np.repeat(steps[kept], len(labels)), loss=thin.ravel()
             )
         )
-    return pd.concat(tables, ignore_index=True), pd.concat(curves, ignore_index=True)
+        one = seeds == 0
+        first, width = run.first[one], run.first.shape[1]
+        weights = dict(zip(("w_a", "w_b1", "w_b2"), first.reshape(-1, 3).T, strict=True))
+        units.append(
+            pd.DataFrame(
+                {
+                    "fusion": fusion,
+                    "variance": np.repeat(variances[one], width),
+                    "unit": np.tile(np.arange(width), len(first)),
+                    **weights,
+                    "w_out": run.second[one].ravel(),
+                }
+            )
+        )
+    joined = [pd.concat(parts, ignore_index=True) for parts in (tables, curves, units)]
+    return joined[0], joined[1], joined[2]
 
 
 def bridge(settings: LinearSettings) -> pd.DataFrame:
@@ -579,7 +648,7 @@ def _bridge_runs(architecture: Architecture, settings: LinearSettings) -> pd.Dat
 TABLES: dict[str, Callable[[LinearSettings], pd.DataFrame]] = {
     f"linear_{build.__name__}": build
     for build in (
-        *(curves, superficial, phase, ratio, ratio_theory, ratio_map, random, generalization),
-        *(deep_curves, deep_ratio, deep_theory, xor, xor_curves, bridge),
+        *(curves, units, superficial, phase, ratio, ratio_theory, ratio_map, random),
+        *(generalization, deep_curves, deep_ratio, deep_theory, xor, xor_curves, xor_units, bridge),
     )
 }

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from equimodal.spec import Count, NotNegative, Positive, Section
+from equimodal.spec import Count, NotNegative, Positive, Section, Share
 
 Correlations = Annotated[tuple[Annotated[float, Field(gt=-1, lt=1)], ...], Field(min_length=1)]
 Ratios = Annotated[tuple[Annotated[float, Field(ge=1)], ...], Field(min_length=1)]
@@ -90,6 +90,23 @@ class Xor(Section):
     seeds: Count
 
 
+class NoisyMnist(Section):
+    """One digit as two noisy modalities, in ReLU networks fused at each layer (F17)."""
+
+    dataset: str  # whose digits, `gray`, are taken
+    depth: Annotated[int, Field(ge=2)]
+    width: Count
+    feed_a: Share  # chance of a digit to be fed to A
+    feed_both: Share  # and, drawn by itself, to both; `linear.noisy_mnist.noisy_pairs` says what comes of it
+    faint: Share  # what is left of a digit under noise
+    noise: NotNegative  # standard deviation, of normalized pixels
+    learning_rate: Positive
+    decay: Annotated[float, Field(gt=0, le=1)]  # of the learning rate, by epoch
+    batch_size: Count
+    epochs: Count
+    seed: Seed
+
+
 class Bridge(Section):
     """Wu et al.'s measures and guided training on these networks (`linear.bridge`)."""
 
@@ -108,4 +125,5 @@ class LinearSettings(Section):
     superficial: Superficial
     generalization: Generalization
     xor: Xor
+    noisy_mnist: NoisyMnist
     bridge: Bridge

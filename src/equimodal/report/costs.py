@@ -23,8 +23,8 @@ def costs(folder: Path, experiments: Mapping[str, Collection[str]]) -> pd.DataFr
 
     Returns:
         A row for each experiment, for `all runs` (a run that several experiments ask for counts
-        once), for `data` (fetch and prepare) and for `products` (tables, figures, reports): number of
-        `runs`, how many of them were `measured`, sums of wall-clock and CPU seconds of one process
+        once), for `noisy MNIST` (the second paper's networks), for `data` (fetch and prepare) and for
+        `products` (tables, figures, reports): number of `runs`, how many of them were `measured`, sums of wall-clock and CPU seconds of one process
         after the other, and the largest memory of a process in MB (resident set).
     """
     every = sorted({run for runs in experiments.values() for run in runs})
@@ -34,11 +34,15 @@ def costs(folder: Path, experiments: Mapping[str, Collection[str]]) -> pd.DataFr
         for what, runs in {**experiments, "all runs": every}.items()
     ]
     files = sorted(folder.rglob("*.tsv"))
-    data = [f for f in files if f.relative_to(folder).parts[0] in ("fetch", "prepare")]
-    products = [f for f in files if f.relative_to(folder).parts[0] not in _folders()]
+    parts = {"noisy MNIST": {"noisy_mnist"}, "data": {"fetch", "prepare"}}
+    named = {*RUN_RULES}.union(*parts.values())
+    chosen = {
+        what: [f for f in files if f.relative_to(folder).parts[0] in folders]
+        for what, folders in parts.items()
+    }
+    chosen["products"] = [f for f in files if f.relative_to(folder).parts[0] not in named]
     rows += [
-        {"what": what, **_total([read_benchmark(f) for f in chosen])}
-        for what, chosen in (("data", data), ("products", products))
+        {"what": what, **_total([read_benchmark(f) for f in jobs])} for what, jobs in chosen.items()
     ]
     return pd.DataFrame(rows, columns=[*COLUMNS]).astype({"runs": "Int64", "measured": "Int64"})
 
@@ -69,10 +73,6 @@ def read_benchmark(path: Path) -> dict[str, float]:
         ) from None
     values = wall.mean(), cpu.mean(), memory.max()
     return dict(zip(MEASURES, map(float, values), strict=True))
-
-
-def _folders() -> set[str]:
-    return {"fetch", "prepare", *RUN_RULES}
 
 
 def _total(jobs: Iterable[Mapping[str, float]]) -> dict[str, Any]:

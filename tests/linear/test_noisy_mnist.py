@@ -1,0 +1,210 @@
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+from typer.testing import CliRunner
+
+from equimodal import layout
+from equimodal.__main__ import app
+from equimodal.data import colored_mnist
+from equimodal.errors import UserError
+from equimodal.linear.mnist_table import COLUMNS, for_readers, linear_mnist
+from equimodal.linear.noisy_mnist import FusionNetwork, noisy_pairs, train_noisy_mnist
+from equimodal.params import load_params
+from equimodal.spec import Modality
+from tests.conftest import ROOT, make_project
+from tests.linear.conftest import made_up_courses
+
+
+def pairs_of(settings, digits, **changed):
+    settings = settings.noisy_mnist.model_copy(update=changed)
+    return noisy_pairs(digits, settings, torch.Generator().manual_seed(0))
+
+
+def test_a_is_clean_in_84_of_100_digits_b_in_20_and_one_of_them_always(settings):
+    digits = torch.full((50_000, 1), 10.0)
+    a, b = (x[:, 0] == 10 for x in pairs_of(settings, digits))
+    for clean, share in ((a & ~b, 0.80), (a & b, 0.04), (~a & b, 0.16), (~a & ~b, 0)):
+        assert clean.float().mean().item() == pytest.approx(share, abs=0.006 if share else 0)
+
+
+def test_under_noise_a_tenth_is_left_of_a_digit(settings):
+    digits = torch.full((1000, 100), 10.0)
+    _, b = pairs_of(settings, digits, feed_a=1.0)
+    assert b.mean().item() == pytest.approx(1, abs=0.005)
+    assert b.std().item() == pytest.approx(0.15, abs=0.005)
+
+
+@pytest.mark.parametrize("fusion", [1, 2, 3, 4])
+def test_the_layer_that_reads_both_modalities_is_the_one_named(fusion):
+    network = FusionNetwork(depth=4, fusion=fusion, width=5, pixels=7, classes=3)
+    a, b, after = (
+        [part for part in parts if isinstance(part, nn.Linear)]
+        for parts in (*network.branches, network.after)
+    )
+    assert len(a) == len(b) == fusion - 1
+    assert len(a) + len(after) == 4
+    assert after[0].in_features == 2 * (7 if fusion == 1 else 5)
+    assert network(torch.zeros(2, 7), torch.zeros(2, 7)).shape == (2, 3)
+    assert isinstance(network.after[-1], nn.Linear)
+
+
+class Digits:
+    """Prepared digits of a scale and the networks trained on them."""
+
+    def __init__(self, folder, scale):
+        params = load_params((ROOT if scale == "demo" else folder) / "params.yaml", scale)
+        dataset = params.datasets["colored_mnist"]
+        self.folder = folder
+        self.settings = params.linear.noisy_mnist
+        self.gray = Modality(source="gray", **dict(dataset.sources["gray"]))
+        colored_mnist.fetch(folder / "raw", dataset.preparation, mirror=None)
+        colored_mnist.prepare(folder / "raw", folder / "digits", dataset.preparation)
+
+    def train(self, name, fusion=2, **options):
+        """Return the file of a training, whatever became of it."""
+        changed = options.pop("changed", {})
+        train_noisy_mnist(
+            self.settings.model_copy(update=changed),
+            fusion,
+            gray=self.gray,
+            classes=10,
+            data=self.folder / "digits",
+            out=self.folder / f"{name}.csv",
+            checkpoint=self.folder / f"{name}.pt",
+            **options,
+        )
+        return self.folder / f"{name}.csv"
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tiny")
+    make_project(folder)
+    return Digits(folder, "tiny")
+
+
+class KilledError(Exception):
+    pass
+
+
+def killed_after(epoch):
+    def report(row):
+        if row["epoch"] == epoch:
+            raise KilledError
+
+    return report
+
+
+FIVE = {"epochs": 5}
+
+
+def test_each_epoch_has_a_row_and_row_0_is_the_untrained_network(tiny):
+    table = pd.read_csv(tiny.train("whole", changed=FIVE))
+    assert list(table) == [*COLUMNS]
+    assert table["epoch"].tolist() == [0, 1, 2, 3, 4, 5]
+    assert table["loss"][0] == pytest.approx(np.log(10), rel=0.1)
+    assert table["examples"].tolist() == [200] * 6
+    untrained = pd.read_csv(tiny.train("untrained", changed=FIVE | {"learning_rate": 1e-30}))
+    pd.testing.assert_frame_equal(untrained.iloc[:1], table.iloc[:1])
+    assert untrained["accuracy_b"].nunique() == 1
+
+
+def test_a_training_that_was_killed_goes_on_to_the_same_bytes(tiny):
+    whole = tiny.train("whole", changed=FIVE).read_bytes()
+    with pytest.raises(KilledError):
+        tiny.train("killed", changed=FIVE, checkpoint_seconds=0, report=killed_after(3))
+    assert not (tiny.folder / "killed.csv").exists()
+    seen = []
+    out = tiny.train("killed", changed=FIVE, report=lambda row: seen.append(row["epoch"]))
+    assert seen == [3, 4, 5]
+    assert out.read_bytes() == whole
+    assert not (tiny.folder / "killed.pt").exists()
+
+
+def test_a_checkpoint_of_other_settings_or_a_damaged_one_is_not_used(tiny, capsys):
+    other = {"changed": FIVE | {"noise": 0.5}}
+    with pytest.raises(KilledError):
+        tiny.train("other", **other, checkpoint_seconds=0, report=killed_after(3))
+    whole = tiny.train("whole", changed=FIVE).read_bytes()
+    assert tiny.train("other", changed=FIVE).read_bytes() == whole
+    assert "other.pt belongs to other settings, data or code. Starting anew." in (
+        capsys.readouterr().err
+    )
+    (tiny.folder / "damaged.pt").write_bytes(b"not a checkpoint")
+    assert tiny.train("damaged", changed=FIVE).read_bytes() == whole
+    assert "damaged.pt is damaged" in capsys.readouterr().err
+
+
+def test_a_loss_that_is_not_finite_is_one_message(tiny):
+    with pytest.raises(UserError, match=r"the loss is nan in epoch 1; choose a smaller linear\."):
+        tiny.train("diverged", changed={"learning_rate": 1e30})
+
+
+def test_b_is_learned_later_the_deeper_the_fusion_and_a_is_not(tmp_path):
+    """T18, on the demo's 4,000 digits: after ten epochs of theirs, less than 7 of the paper's in steps."""
+    demo = Digits(tmp_path, "demo")
+    rows = [
+        pd.read_csv(demo.train(f"L_f{f}", fusion=f, changed={"epochs": 10})).iloc[-1]
+        for f in (1, 2, 3, 4)
+    ]
+    b = np.array([row["accuracy_b"] for row in rows])
+    assert (np.diff(b) < -0.02).all()
+    assert np.ptp([row["accuracy_a"] for row in rows]) < 0.03
+
+
+@pytest.fixture
+def courses(project):
+    """Courses of the tiny scale, by hand, in their files."""
+    table = made_up_courses(project.load().linear.noisy_mnist)
+    for fusion, course in table.groupby("L_f"):
+        file = layout.noisy_mnist("tiny", fusion)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        course.to_csv(file, index=False)
+    return table
+
+
+def test_the_verb_writes_one_table_of_all_layers(courses):
+    assert CliRunner().invoke(app, ["linear-mnist"]).exit_code == 0
+    written = layout.tables("tiny") / "linear_mnist.csv"
+    pd.testing.assert_frame_equal(pd.read_csv(written), courses, rtol=1e-5)
+    text = written.with_suffix(".md").read_text()
+    assert "| 2       | 66.7 / 66.7 / 66.7 | 66.7 / 66.7 / 33.3 |" in text
+    assert "Tiny scale." in text
+    assert r"\begin{tabular}" in written.with_suffix(".tex").read_text()
+
+
+def test_readers_see_some_epochs_and_the_last(settings):
+    table = made_up_courses(settings.noisy_mnist.model_copy(update={"epochs": 7}))
+    assert for_readers(table)["epoch"].tolist() == [0, 1, 2, 5, 7]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda file: file.unlink(), r"L_f3.csv is missing; run `equimodal noisy-mnist 3`"),
+        (lambda file: file.write_bytes(b""), "L_f3.csv is damaged"),
+        (lambda file: file.write_text("epoch\n0\n"), "has not the columns"),
+        (lambda file: file.write_text(file.read_text().rpartition("\n3,2,")[0]), "epochs 0 to 2"),
+    ],
+)
+@pytest.mark.usefixtures("courses")
+def test_a_file_that_is_missing_or_of_another_training_is_named(project, spoil, message):
+    own = project.load().linear.noisy_mnist
+    records = {f: layout.noisy_mnist("tiny", f) for f in (1, 2, 3, 4)}
+    spoil(records[3])
+    with pytest.raises(UserError, match=message):
+        linear_mnist(records, own)
+
+
+def test_a_layer_that_is_none_is_refused(project):
+    ended = CliRunner().invoke(app, ["noisy-mnist", "1", "5"])
+    assert "fusion layer L_f is 5; expected 1 (early) to 4 (late)" in str(ended.exception)
+    assert not (project.folder / "results").exists()
+
+
+def test_digits_of_a_data_set_that_has_none_are_refused(project):
+    project.edit("params.yaml", "    dataset: colored_mnist ", "    dataset: nvgesture ")
+    with pytest.raises(UserError, match=r"linear.noisy_mnist.dataset is 'nvgesture'; there are"):
+        project.load()
