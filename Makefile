@@ -21,11 +21,16 @@ restore: $(INSTALLED)  ## after `dvc pull` or `dvc checkout`: tell Snakemake tha
 	export DVC_SITE_CACHE_DIR=$$(mktemp -d); trap 'rm -rf $$DVC_SITE_CACHE_DIR' EXIT; \
 	dvc status --quiet $(PIPELINE) || { \
 	  dvc status $(PIPELINE); \
-	  echo "What is there is not what dvc.lock says, as listed above. If you have changed something, set it aside"; \
-	  echo "(git stash), dvc pull $(PIPELINE), make restore, and only then change settings. If you have not:"; \
-	  echo "- results or data: a file in the cache is damaged: rm -r .dvc/cache results/$(SCALE)/runs results/$(SCALE)/models results/$(SCALE)/banks, dvc pull"; \
-	  echo "- code or settings: this commit came without its dvc.lock; where they change no result: make restore TRUST=yes"; \
+	  echo "What is there is not what dvc.lock says, as listed above. If that is"; \
+	  echo "- a change of yours: git stash, dvc pull $(PIPELINE), make restore SCALE=$(SCALE), git stash pop"; \
+	  echo "- what you have just made with Snakemake: dvc repro $(PIPELINE)"; \
+	  echo "- results or data that you did not touch, so that a file in the cache is damaged:"; \
+	  echo "  mkdir damaged; mv .dvc/cache data/prepared/$(SCALE) results/$(SCALE)/{runs,models,banks} results/$(SCALE)/*.html damaged"; \
+	  echo "  and dvc pull $(PIPELINE); what was never pushed is in the folder damaged only"; \
+	  echo "- code or settings that you did not touch, so that this commit came without its dvc.lock:"; \
+	  echo "  where they change no result, make restore SCALE=$(SCALE) TRUST=yes"; \
 	  exit 1; }; }
+	@mkdir -p results/$(SCALE) && touch results/$(SCALE)/linear_simulated # the linear tables come with git
 	@snakemake --cores all --config scale=$(SCALE) --quiet all --forceall --touch
 
 redraw: $(INSTALLED)  ## every table and figure, and the report, from pulled logit banks; trains nothing (SCALE=demo)

@@ -16,9 +16,10 @@ report: "workflow/report/workflow.rst"
 rule all:
     default_target: True
     input:
-        # Tables and figures of the demo are in git. Without this line a fresh clone would be content
-        # with them and train nothing.
+        # Tables and figures of the demo are in git. Without these lines a fresh clone would be content
+        # with them, train and simulate nothing.
         BANKS,
+        f"results/{SCALE}/linear_simulated",
         PRODUCTS,
         f"results/{SCALE}/report.html",
         f"results/{SCALE}/provenance.html",

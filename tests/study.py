@@ -39,7 +39,7 @@ def runs_of_study(rng):
         marks += [f"l1_{settings['l1']:g}"] if settings["l1"] else []
         for key in ("tolerance", "window"):
             marks += [f"{key}_{changes[key]:g}"] if key in changes else []
-        name = f"{dataset}/{inputs}/{policy}/paper/{'-'.join(marks)}/seed{seed}"
+        name = f"{dataset}/{inputs}/{policy}/{settings['fidelity']}/{'-'.join(marks)}/seed{seed}"
         return {"run": name} | settings
 
     for dataset, modalities in M0_M1.items():
@@ -68,6 +68,9 @@ def runs_of_study(rng):
     for policy in ("vanilla", "guided"):
         for seed in range(2):
             yield run("three_views", "modelnet40", "three", policy, seed)
+    for preset in ("official", "official_but_gate_scale", "official_but_schedule"):
+        for seed in range(2):
+            yield run("fidelity", "colored_mnist", "distinct", "guided", seed, fidelity=preset)
 
 
 def study(seed=0):

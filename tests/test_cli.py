@@ -207,3 +207,11 @@ def test_an_estimate_names_what_it_is_based_on_and_what_was_never_measured(proje
 
 def test_an_estimate_of_an_unknown_experiment_is_refused(refused):
     assert "there is no experiment 'nope'" in refused("estimate", "--experiment", "nope")
+
+
+def test_a_network_trained_by_hand_leaves_the_log_that_tells_it_from_one_that_was_brought(project):
+    run = "colored_mnist/gray/vanilla/paper/lr0.01/seed0"
+    for command in (["fetch", "colored_mnist"], ["prepare", "colored_mnist"], ["train", run]):
+        assert CliRunner().invoke(app, command).exit_code == 0
+    assert (project.folder / f"results/tiny/models/{run}.pt").is_file()
+    assert (project.folder / f"results/tiny/logs/train/{run}.log").is_file()

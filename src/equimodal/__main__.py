@@ -150,6 +150,9 @@ def train(
                 device=device,
                 report=report,
             )
+        log = layout.training_log(settings.scale, spec.name)
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.touch()  # a job of the workflow writes it; by hand, it says that the network is of here
         print(f"{spec.name}: {outcome}", file=sys.stderr)
 
 

@@ -36,6 +36,11 @@ def bank(scale: str, name: str) -> Path:
     return RESULTS / scale / "banks" / f"{name}.npz"
 
 
+def training_log(scale: str, name: str) -> Path:
+    """Log of a run's training: a network without one was trained elsewhere and brought here."""
+    return RESULTS / scale / "logs/train" / f"{name}.log"
+
+
 def scratch(scale: str) -> Path:
     """Checkpoints of runs that are not finished."""
     return RESULTS / scale / "scratch"

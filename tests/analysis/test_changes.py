@@ -107,6 +107,13 @@ def test_another_processor_alone_is_no_difference(folders):
     assert not compare(*folders).moved
 
 
+@pytest.mark.parametrize("text", ["", "[]", '{"table1": null}', '{"table1": "many"}'])
+def test_damaged_key_numbers_are_named(folders, text):
+    (folders[1] / "metrics.json").write_text(text)
+    with pytest.raises(UserError, match=r"new/metrics\.json cannot be read"):
+        compare(*folders)
+
+
 def test_a_folder_without_results_is_named(folders, tmp_path):
     with pytest.raises(UserError, match=r"nowhere/metrics\.json cannot be read"):
         compare(folders[0], tmp_path / "nowhere")

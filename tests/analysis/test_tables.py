@@ -273,6 +273,55 @@ def test_a_setting_with_one_value_makes_no_curve():
     assert table["setting"].tolist() == ["window", "window"]
 
 
+def of_preset(fidelity, seed, **accuracies):
+    """A run of the fidelity study, and its accuracy under each way of evaluating."""
+    name = f"{fidelity}/seed{seed}"
+    reported = "left_behind" if "left_behind" in accuracies else "regular"
+    run = {"run": name, "experiments": "fidelity", "dataset": "colored_mnist", "policy": "guided"}
+    answers = [(name, way, "fused", value) for way, value in accuracies.items()]
+    return run | {"fidelity": fidelity, "seed": seed, "reported": reported}, answers
+
+
+def fidelity_study(*presets):
+    runs, answers = zip(*presets, strict=True)
+    columns = ["run", "evaluation", "output", "accuracy"]
+    evaluations = pd.DataFrame([row for rows in answers for row in rows], columns=columns)
+    return build("fidelity_study", runs=table_of(*runs), evaluations=evaluations)
+
+
+def test_a_switch_is_compared_with_its_own_base_at_the_same_seed():
+    table = fidelity_study(
+        of_preset("paper", 0, regular=0.5),
+        of_preset("paper", 1, regular=0.6),
+        of_preset("official", 0, regular=0.9),
+        of_preset("paper_but_gate_scale", 1, regular=0.65),
+        of_preset("paper_but_gate_scale", 0, regular=0.53),
+        of_preset("paper_but_schedule", 1, regular=0.5),
+    ).set_index(["base", "switch"])
+    assert table["accuracy"].to_dict() == pytest.approx(
+        {("paper", ""): 55, ("paper", "gate_scale"): 59, ("paper", "schedule"): 50}
+        | {("official", ""): 90}
+    )
+    assert table["difference"].dropna().to_dict() == pytest.approx(
+        {("paper", "gate_scale"): 4, ("paper", "schedule"): -10}
+    )
+    assert table.loc[("paper", "gate_scale"), "n"] == 2
+
+
+def test_a_preset_counts_as_it_reports_itself():
+    table = fidelity_study(
+        of_preset("paper", 0, regular=0.5),
+        of_preset("paper_but_evaluation_mode", 0, regular=0.5, left_behind=0.8),
+    ).set_index("switch")
+    assert table.loc["evaluation_mode", "difference"] == pytest.approx(30)
+
+
+def test_a_switch_without_its_base_is_not_compared():
+    table = fidelity_study(of_preset("official_but_gate_scale", 0, regular=0.5))
+    assert table["accuracy"].tolist() == [50]
+    assert table["difference"].isna().all()
+
+
 def test_three_views_are_compared_with_vanilla_at_their_seed():
     settings = {"experiments": "three_views", "inputs": "three", "accuracy_m2": 0.4}
     runs = [

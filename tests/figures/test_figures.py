@@ -92,6 +92,10 @@ SAID = {
         *("against tolerance α", "against window Q", "n = 2", "test accuracy (%)"),
         *("the paper's choice", "(steps)", "units)"),
     ],
+    "fidelity": [
+        *("from the preset official", "gate_scale", "schedule", "+ guided"),
+        "difference in test accuracy (points)",
+    ],
     "steps": [
         "Colored-and-gray-MNIST, guided, seed 0",
         *("all 40 steps of 4 epochs", "regular step", "end of an epoch", "±α = ±0.1"),

@@ -123,6 +123,13 @@ def test_a_training_that_was_killed_goes_on_to_the_same_bytes(tiny):
     assert not (tiny.folder / "killed.pt").exists()
 
 
+def test_a_checkpoint_past_the_end_of_a_shorter_training_is_not_used(tiny):
+    two = tiny.train("two", changed={"epochs": 2}).read_bytes()
+    with pytest.raises(KilledError):
+        tiny.train("cut", changed=FIVE, checkpoint_seconds=0, report=killed_after(4))
+    assert tiny.train("cut", changed={"epochs": 2}).read_bytes() == two
+
+
 def test_a_checkpoint_of_other_settings_or_a_damaged_one_is_not_used(tiny, capsys):
     other = {"changed": FIVE | {"noise": 0.5}}
     with pytest.raises(KilledError):

@@ -38,12 +38,12 @@ SCALE = PARAMS.scale
 RUNS = expand_runs(PARAMS)
 
 # Networks that DVC brought come without Snakemake's records of what made them, and without the log that
-# each job leaves. Snakemake would take them for made whatever was changed since, and never say so.
+# each training leaves. Snakemake would take them for made whatever was changed since, and never say so.
 brought = [
     run
     for run in RUNS
     if layout.model(SCALE, run).exists()
-    and not Path(f"results/{SCALE}/logs/train/{run}.log").exists()
+    and not layout.training_log(SCALE, run).exists()
 ]
 if brought and "--touch" not in sys.argv:
     raise WorkflowError(
@@ -69,11 +69,11 @@ for name, module in DATA_MODULES.items():
         layout.raw(PARAMS.datasets[name].raw),
         PARAMS.datasets[name].preparation,
     )
-    brought = {folder / file for file in module.fetched(wanted)}
+    fetched = {folder / file for file in module.fetched(wanted)}
     RAW_FILES[name] = module.raw_files(folder, wanted)
     # What only a user can give is an output while it is missing: the job says what to do. Once it
     # is there it is nobody's output, since Snakemake removes outputs.
-    missing = [f for f in RAW_FILES[name] if f in brought or not f.exists()]
+    missing = [f for f in RAW_FILES[name] if f in fetched or not f.exists()]
     FETCHED[name] = [f if f.suffix else directory(f) for f in missing]
 KINETICS = str(layout.raw("kinetics") / kinetics.FILE)
 COLLECTED = ["runs", "evaluations", "histories", "steps"]

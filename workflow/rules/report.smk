@@ -69,6 +69,7 @@ rule tables:
 rule linear:
     output:
         collect("results/{{scale}}/tables/{table}.csv", table=LINEAR_TABLES),
+        touch("results/{scale}/linear_simulated"),
     log:
         "results/{scale}/logs/linear.log",
     benchmark:

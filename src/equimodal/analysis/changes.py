@@ -46,7 +46,7 @@ def compare(old: Path, new: Path) -> Changes:
     Raises:
         UserError: If a folder has no metrics.json or no table of runs, or a file is damaged.
     """
-    numbers = [pd.Series(_flat(_read_json(folder / "metrics.json"))) for folder in (old, new)]
+    numbers = [pd.Series(_read_numbers(folder / "metrics.json")) for folder in (old, new)]
     pairs = pd.concat(numbers, axis=1, keys=["old", "new"]).rename_axis("number").reset_index()
     moved = pairs[~_equal(pairs["old"], pairs["new"])]
     names = sorted(
@@ -85,6 +85,10 @@ def as_markdown(changes: Changes) -> str:
         parts.append(changes.key_numbers.to_markdown(index=False, floatfmt=".4g"))
     if len(changes.files):
         parts.append(changes.files.to_markdown(index=False))
+        if changes.files["file"].str.contains("/linear_").any():
+            parts.append(
+                "Tables linear_* are computed where they are drawn, not where was trained."
+            )
     return "\n\n".join(parts) + "\n"
 
 
@@ -119,10 +123,10 @@ def _flat(numbers: dict[str, Any], prefix: str = "") -> dict[str, float]:
     return flat
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def _read_numbers(path: Path) -> dict[str, float]:
     try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError) as error:
+        return _flat(json.loads(path.read_text()))
+    except (OSError, ValueError, TypeError, AttributeError) as error:
         raise UserError(_not_read(path, error)) from None
 
 

@@ -43,6 +43,7 @@ WORDS = {
     **dict.fromkeys(("spearman", "detectable"), "not defined"),
     "difference": "not compared",
     "inputs": "",
+    "switch": "",
 }
 LATEX = str.maketrans(
     {c: f"\\{c}" for c in "&%$#_{}"}

@@ -129,6 +129,17 @@ FIGURES = {
         ),
         expect="The values of α and Q that the paper shows, and its results, are not to be had.",
     ),
+    "fidelity": About(
+        title="From the paper's reading to the official code's",
+        published=None,
+        inputs=("fidelity_study",),
+        shows=(
+            "Colored-and-gray-MNIST: by how much one switch moves the test accuracy, thrown from the"
+            " preset (a) of the paper's reading and (b) of its official code; means of the differences"
+            " at the same seed, with their intervals. docs/fidelity.md says what each switch does."
+        ),
+        expect="The paper has no such study: it tells which differences decide on its numbers.",
+    ),
     "steps": About(
         title="Algorithm 1 at work",
         published=None,
@@ -302,8 +313,8 @@ LINEAR_FIGURES = {
         inputs=("linear_mnist",),
         shows=(
             "Fully connected ReLU networks given one digit as two modalities under noise, A clean in"
-            " 84 % of the examples, B in 20 %; one network a fusion layer L_f, by epochs trained: loss of"
-            " an epoch's first batch, and test accuracy with both modalities under noise as in training,"
+            " more examples than B; one network a fusion layer L_f, by epochs trained: loss of an"
+            " epoch's first batch, and test accuracy with both modalities under noise as in training,"
             " with the clean digit in A alone and in B alone, the other one zero."
         ),
         expect=(

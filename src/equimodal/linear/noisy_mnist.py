@@ -141,7 +141,7 @@ def train_noisy_mnist(
             classes=classes,
         )
     identity = _identity(settings, fusion, gray, train, test)
-    rows = _restore(network, checkpoint, identity)
+    rows = _restore(network, checkpoint, identity, settings.epochs)
     saved = time.monotonic()
     while len(rows) <= settings.epochs:
         if rows and time.monotonic() - saved >= checkpoint_seconds:
@@ -214,7 +214,9 @@ def _identity(settings: NoisyMnist, fusion: int, gray: Modality, train: Split, t
     return digest.hexdigest()[:16]
 
 
-def _restore(network: FusionNetwork, checkpoint: Path, identity: str) -> list[dict[str, float]]:
+def _restore(
+    network: FusionNetwork, checkpoint: Path, identity: str, epochs: int
+) -> list[dict[str, float]]:
     """Give the network the weights of a checkpoint and return its rows; none if it is of no use."""
     if not checkpoint.is_file():
         return []
@@ -223,6 +225,8 @@ def _restore(network: FusionNetwork, checkpoint: Path, identity: str) -> list[di
     except UserError as error:
         print(f"{error}. Starting anew.", file=sys.stderr)
         return []
+    if len(state["rows"]) > epochs:
+        return []  # of a longer training, which is past this one's end
     network.load_state_dict(state["network"])
     return state["rows"]
 

@@ -1,0 +1,60 @@
+"""What one switch between the paper's reading and its official code changes; no figure of the paper."""
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from equimodal.analysis.names import METHODS
+from equimodal.figures.parts import say, saying
+from equimodal.figures.style import GRAY, GREEN, VERMILION, Look, new_figure
+
+LOOKS: dict[str, Look] = {
+    "vanilla": {"color": GRAY, "marker": "o", "ls": "", "ms": 5},
+    "random": {"color": GREEN, "marker": "^", "ls": "", "ms": 5},
+    "guided": {"color": VERMILION, "marker": "s", "ls": "", "ms": 5},
+}
+
+
+def draw(fidelity_study: pd.DataFrame) -> Figure:
+    """Show, for each base preset, how far each switch moves each method's accuracy.
+
+    Args:
+        fidelity_study: The `fidelity_study` table: accuracies in percent, differences with intervals.
+    """
+    thrown = fidelity_study[fidelity_study["switch"].notna() & (fidelity_study["switch"] != "")]
+    if thrown.empty:
+        return saying("Nothing to show: the experiment fidelity asks for no run at this scale.")
+    bases = list(dict.fromkeys(thrown["base"]))
+    switches = list(dict.fromkeys(thrown["switch"]))
+    figure = new_figure(8, 1.6 + 0.45 * len(switches))
+    panels = figure.subplots(1, len(bases), sharey=True, squeeze=False)[0]
+    for letter, axes, base in zip("abcdefgh", panels, bases, strict=False):
+        axes.set_title(f"({letter}) from the preset {base}")
+        _draw_base(axes, thrown[thrown["base"] == base], switches)
+    panels[0].set_yticks(range(len(switches)), switches)
+    panels[0].set_ylim(len(switches) - 0.5, -0.5)
+    handles = {
+        line.get_label(): line
+        for axes in panels
+        for line in axes.get_lines()
+        if not str(line.get_label()).startswith("_")
+    }
+    figure.legend(
+        handles=list(handles.values()), loc="outside upper center", ncols=len(handles), fontsize=8
+    )
+    return figure
+
+
+def _draw_base(axes: Axes, rows: pd.DataFrame, switches: list[str]) -> None:
+    axes.axvline(0, color=GRAY, lw=0.8, zorder=0)
+    axes.set_xlabel("difference in test accuracy (points)")
+    if rows["difference"].isna().all():
+        say(axes, "No run of a switch has ended beside one of its base.")
+        return
+    methods = [m for m in LOOKS if m in set(rows["method"])]
+    for i, method in enumerate(methods):
+        of_method = rows[(rows["method"] == method) & rows["difference"].notna()]
+        places = of_method["switch"].map(switches.index) + 0.2 * (i - (len(methods) - 1) / 2)
+        low, high = of_method["difference_low"], of_method["difference_high"]
+        axes.hlines(places, low, high, color=LOOKS[method]["color"], lw=1)
+        axes.plot(of_method["difference"], places, label=METHODS[method], **LOOKS[method])
