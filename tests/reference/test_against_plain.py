@@ -184,7 +184,7 @@ class Case:
         """Name in pytest's listing."""
         default = plain.Settings("", 0.0)
         changed = [
-            f"{k}={v}"
+            f"{k}={sorted(v) if isinstance(v, frozenset) else v}"  # each process orders sets its own way
             for k, v in vars(self.settings).items()
             if v != getattr(default, k) and k not in ("algorithm", "rate", "alpha", "window")
         ]
