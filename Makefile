@@ -39,7 +39,7 @@ redraw: $(INSTALLED)  ## every table and figure, and the report, from pulled log
 	  products results/$(SCALE)/report.html
 
 test: $(INSTALLED)  ## all tests, on all cores; `pytest` runs some of them, or all one by one
-	@pytest --numprocesses auto --dist loadscope
+	@pytest --numprocesses auto --dist loadscope --no-loadscope-reorder
 
 check: $(INSTALLED)  ## format, lint and types
 	ruff format --check .

@@ -15,6 +15,11 @@ from equimodal.params import MIRROR_VARIABLE, Params, load_params
 ROOT = Path(__file__).parents[1]
 
 
+def pytest_collection_modifyitems(items):
+    """Longest first: side by side, no core is idle while another works at them alone."""
+    items.sort(key=lambda item: item.get_closest_marker("workflow") is None)
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _alone_on_this_machine():
     """No mirror of the person who runs the tests, and one thread if any test loads torch."""
