@@ -136,6 +136,15 @@ def test_each_failure_is_one_sentence(tables):
     assert failures(tables["runs"]) == [f"{GUIDED} failed: {REASON}."]
 
 
+def test_many_runs_without_results_are_one_sentence(tmp_path, specs):
+    write_run(tmp_path / "run", specs[GUIDED], {"regular": (8, 5)}, speeds=(0.0, 0.0))
+    made = collect_from(specs, {GUIDED: tmp_path / "run"}, {})["runs"]
+    missing = [made.assign(run=f"run{i}", status="missing", reason="why") for i in range(4)]
+    of_three, of_four = (failures(pd.concat([made, *missing[:n]])) for n in (3, 4))
+    assert of_three == [f"run{i} has no results: why." for i in range(3)]
+    assert of_four == ["4 of 5 runs have no results, run0 for one: why."]
+
+
 def test_a_run_belongs_to_every_experiment_that_asks_for_it(tables):
     assert of_experiment(tables["runs"], "table1")["run"].tolist() == [GRAY, VANILLA, GUIDED]
     assert of_experiment(tables["runs"], "sweep")["run"].tolist() == [VANILLA]

@@ -39,6 +39,7 @@ COLUMNS = {  # of tables, that later verbs count on; the others depend on the ru
         *("verdict", "measured", "evidence", "reason", "command"),
     ),
 }
+NAMED = 3  # runs without results that are named one by one
 SETTINGS = ("dataset", "inputs", "policy", "fidelity", "start", "learning_rate", "l1", "seed")
 
 
@@ -310,7 +311,14 @@ def of_experiment(runs: pd.DataFrame, experiment: str) -> pd.DataFrame:
 
 
 def failures(runs: pd.DataFrame) -> list[str]:
-    """One sentence for each run that failed or whose results are missing."""
-    failed = runs[runs["status"] != "finished"]
-    said = {"failed": "failed", "missing": "has no results"}
-    return [f"{row.run} {said[row.status]}: {row.reason}." for row in failed.itertuples()]
+    """One sentence for each run that failed or has no results; one for all of these if they are many."""
+    failed, missing = (runs[runs["status"] == status] for status in ("failed", "missing"))
+    sentences = [f"{row.run} failed: {row.reason}." for row in failed.itertuples()]
+    if len(missing) > NAMED:
+        first = missing.iloc[0]
+        sentences.append(
+            f"{len(missing)} of {len(runs)} runs have no results, {first['run']} for one: {first['reason']}."
+        )
+    else:
+        sentences += [f"{row.run} has no results: {row.reason}." for row in missing.itertuples()]
+    return sentences

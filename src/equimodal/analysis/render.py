@@ -120,7 +120,8 @@ def _qualifier(column: str, table: pd.DataFrame, form: str) -> Callable[[int], s
             else f" [{form.format(values[i])}, {form.format(highs[i])}]"
         )
     if column == "failed":
-        return lambda i: f" ({values[i]:.0f} failed)" if values[i] else ""
+        finished = table["n"].tolist()
+        return lambda i: f" of {finished[i] + values[i]:.0f}" if values[i] else ""
     if column == "verdict":
         return lambda i: f": {values[i] or 'no verdict'}"
     return None
@@ -173,7 +174,7 @@ def notes_on(
     rests_on = pd.concat(asked.values())
     rests_on = rests_on[~rests_on.index.duplicated()]
     if len(rests_on) and (rests_on["status"] != "finished").all():
-        notes.append("All runs that this table is made of failed.")
+        notes.append("No run that this table is made of has finished.")
     if len(rests_on) and "dataset" in table:
         notes += _lacking(table, rests_on, "table1" in experiments)
     optimistic = [d for d in chosen_on_test if d in set(rests_on["dataset"])]

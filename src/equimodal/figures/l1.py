@@ -37,6 +37,6 @@ def draw_against(axes: Axes, models: pd.DataFrame, means: pd.DataFrame, x: str, 
 def handles(models: pd.DataFrame) -> list[Line2D]:
     """Return what the legend explains, with the number of models."""
     return [
-        Line2D([], [], label=f"one of {count(models)}", **DOTS),
+        Line2D([], [], label=f"a model ({count(models)})", **DOTS),
         Line2D([], [], label=r"mean of one $\lambda$, with interval", **MEANS),
     ]

@@ -34,10 +34,10 @@ def of_one_preset(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def count(runs: pd.DataFrame) -> str:
-    """Say how many runs finished, and how many failed."""
+    """Say how many runs finished, and of how many if not all did."""
     done = len(finished(runs))
-    failed = len(runs) - done
-    return f"{done} model{'s' * (done != 1)}" + (f", {failed} failed" if failed else "")
+    of_all = f" of {len(runs)}" if done < len(runs) else ""
+    return f"{done}{of_all} model{'s' * (len(runs) != 1)}"
 
 
 def why_empty(runs: pd.DataFrame, experiment: str, dataset: str) -> str:
@@ -50,7 +50,7 @@ def why_empty(runs: pd.DataFrame, experiment: str, dataset: str) -> str:
     """
     name = DATASETS[dataset]
     if len(runs):
-        return f"All {len(runs)} runs of {experiment} on {name} failed."
+        return f"None of {len(runs)} runs of {experiment} on {name} has finished."
     return f"Nothing to show: this scale asks for no run of {experiment} on {name}."
 
 
