@@ -35,6 +35,15 @@ rule products:
         "Every table and figure."
 
 
+rule of_runs:
+    input:
+        f"results/{SCALE}/tables/claims.csv",
+        collect("results/{scale}/tables/{table}.md", scale=SCALE, table=TABLES),
+        collect("results/{scale}/figures/{figure}.svg", scale=SCALE, figure=OF_RUNS),
+    message:
+        "Every table and figure that the collected runs decide."
+
+
 rule runs:
     input:
         BANKS,

@@ -125,6 +125,12 @@ PRODUCTS = [
         suffix=["svg", "png", "pdf"],
     ),
 ]
+# Figures that are drawn from tables alone, and not of data or of the linear networks.
+OF_RUNS = [
+    name
+    for name, figure in FIGURES.items()
+    if set(figure.inputs) <= {*COLLECTED, *TABLES}
+]
 
 
 wildcard_constraints:
