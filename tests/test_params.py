@@ -36,6 +36,10 @@ MISTAKES = {
         ("params.yaml", "\npresets:\n", "\npresets:\n  a/b: {base: paper}\n"),
         "presets.a/b",
     ),
+    "a key that stands twice": (
+        ("params.yaml", "    window: 5 ", "    tolerance: 0.2\n    window: 5 "),
+        'found duplicate key "tolerance" with value "0.2" (original value: "0.1"); keep one of them',
+    ),
     "an unknown key": (
         ("params.yaml", "    window: 5 ", "    windw: 3\n    window: 5 "),
         (
@@ -94,11 +98,11 @@ MISTAKES = {
         ("params.yaml", "table1_rate: 0.01 ", "table1_rate: .inf "),
         "params.yaml: datasets.colored_mnist.table1_rate: ",
     ),
-    "a rate that YAML reads as text": (
-        ("params.yaml", "table1_rate: 0.01 ", "table1_rate: 1e-3 "),
+    "a rate that is a word": (
+        ("params.yaml", "table1_rate: 0.01 ", "table1_rate: slow "),
         (
             "params.yaml: datasets.colored_mnist.table1_rate: Input should be a valid number,"
-            " given '1e-3' (YAML reads 1e-3 as text; write 0.001 or 1.0e-3)"
+            " given 'slow'"
         ),
     ),
     "an unknown policy": (
@@ -201,6 +205,14 @@ def test_a_mistake_in_the_settings_gives_one_line_that_names_file_and_key(projec
         load_params()
     assert message in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+def test_numbers_and_words_mean_what_they_look_like(project):
+    """YAML 1.1 reads 1e-2 as text, and off as false."""
+    project.edit("params.yaml", "table1_rate: 0.01 ", "table1_rate: 1e-2 ")
+    assert project.load().datasets["colored_mnist"].table1_rate == 0.01
+    project.edit("params.yaml", "\npresets:\n", "\npresets:\n  off: {base: paper}\n")
+    assert "off" in project.load().presets
 
 
 def test_what_is_not_yaml_is_refused_by_file_and_line(project):

@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 import numpy as np
-import yaml
 from pydantic import Field, ValidationError, model_validator
+from ruamel.yaml import YAML
+from ruamel.yaml.constructor import DuplicateKeyError
+from ruamel.yaml.error import YAMLError
 
 from equimodal.datasets import ColoredMnist, DatasetSettings, Name, NVGesture
 from equimodal.errors import UserError
@@ -342,10 +344,13 @@ def _draws(grid: Grid, params: Params) -> list[tuple[float, int]]:
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(path.read_text())
+        content = YAML(typ="safe").load(path)
     except FileNotFoundError:
         raise UserError(f"{path} is missing; run from the folder that holds params.yaml") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except DuplicateKeyError as error:
+        line = error.problem_mark.line + 1
+        raise UserError(f"{path}, line {line}: {error.problem}; keep one of them") from None
+    except (OSError, UnicodeDecodeError, YAMLError) as error:
         raise UserError(f"{path} can not be read as YAML: {error}") from None
     if not isinstance(content, dict):
         raise UserError(f"{path} holds {type(content).__name__}, expected keys and values")
@@ -394,8 +399,6 @@ def _explain(
         else:
             message = e["msg"].removeprefix("Value error, ")
             given = "" if isinstance(e["input"], dict) else f", given {e['input']!r}"
-            if isinstance(e["input"], str) and "number" in message:
-                given += " (YAML reads 1e-3 as text; write 0.001 or 1.0e-3)"
             lines.append(f"{file}: {where}: {message}{given}")
     return "\n".join(lines)
 

@@ -347,7 +347,8 @@ def test_learning_curves_say_that_all_runs_failed():
     runs = study()["runs"]
     failed = with_runs(fail(runs, runs["experiments"] == "table1"))
     assert said(
-        "None of 12 runs of table1 on Colored-and-gray-MNIST has finished", words("learning_curves", failed)
+        "None of 12 runs of table1 on Colored-and-gray-MNIST has finished",
+        words("learning_curves", failed),
     )
 
 

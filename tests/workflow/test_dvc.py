@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-import yaml
+from ruamel.yaml import YAML
 
 from equimodal.code import imported_modules
 from tests.conftest import ROOT
@@ -259,7 +259,7 @@ def test_one_more_seed_trains_one_a_cell_and_one_less_leaves_no_stale_run(restor
 
 
 def hash_of(lock: str, out: str) -> str:
-    outs = [o for stage in yaml.safe_load(lock)["stages"].values() for o in stage["outs"]]
+    outs = [o for stage in YAML(typ="safe").load(lock)["stages"].values() for o in stage["outs"]]
     (found,) = (o["md5"] for o in outs if o["path"] == out)
     return found
 
@@ -465,7 +465,7 @@ def model_hash(repository) -> str:
 
 
 def pipeline(path: str) -> dict:
-    return yaml.safe_load((ROOT / path).read_text())
+    return YAML(typ="safe").load((ROOT / path))
 
 
 def test_the_paper_s_stages_are_the_demo_s_but_keep_the_data_here():
@@ -490,7 +490,7 @@ def test_the_paper_s_stages_are_the_demo_s_but_keep_the_data_here():
     ],
 )
 def test_a_stage_depends_on_the_code_that_it_runs(stage, entries):
-    settings = yaml.safe_load((ROOT / "params.yaml").read_text())
+    settings = YAML(typ="safe").load((ROOT / "params.yaml"))
     kinds = {x["kind"] for section in ("datasets", "networks") for x in settings[section].values()}
     run = {e.format(kind) for e in entries for kind in kinds}
     there = {e for e in run if (ROOT / "src" / f"{e.replace('.', '/')}.py").is_file()}

@@ -12,8 +12,8 @@ from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 import pandas as pd
-import yaml
 from pydantic import Field, model_validator
+from ruamel.yaml import YAML
 
 from equimodal.analysis.names import DATASETS, column_name
 from equimodal.analysis.statistics import difference_of_means, wilson_interval
@@ -325,7 +325,7 @@ class Ledger(Section):
 def read_claims() -> Ledger:
     """Read the claims that come with the package."""
     text = files("equimodal.analysis").joinpath("claims.yaml").read_text()
-    return Ledger.model_validate(yaml.safe_load(text))
+    return Ledger.model_validate(YAML(typ="safe").load(text))
 
 
 def tables_of(ledger: Ledger) -> list[str]:
