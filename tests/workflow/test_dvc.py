@@ -465,7 +465,7 @@ def model_hash(repository) -> str:
 
 
 def pipeline(path: str) -> dict:
-    return YAML(typ="safe").load((ROOT / path))
+    return YAML(typ="safe").load(ROOT / path)
 
 
 def test_the_paper_s_stages_are_the_demo_s_but_keep_the_data_here():
@@ -490,7 +490,7 @@ def test_the_paper_s_stages_are_the_demo_s_but_keep_the_data_here():
     ],
 )
 def test_a_stage_depends_on_the_code_that_it_runs(stage, entries):
-    settings = YAML(typ="safe").load((ROOT / "params.yaml"))
+    settings = YAML(typ="safe").load(ROOT / "params.yaml")
     kinds = {x["kind"] for section in ("datasets", "networks") for x in settings[section].values()}
     run = {e.format(kind) for e in entries for kind in kinds}
     there = {e for e in run if (ROOT / "src" / f"{e.replace('.', '/')}.py").is_file()}
