@@ -151,6 +151,8 @@ def test_the_second_table_has_every_output_under_every_way_of_evaluating():
     assert guided.loc["regular", "m1"]["mean"] == pytest.approx(40)
     assert guided.loc["regular", "m1"]["published_mean"] == 98.0
     assert guided.loc["left_behind", "fused"]["mean"] == pytest.approx(40)
+    assert set(guided["verdict"]) <= {"equivalent", "different", "inconclusive", ""}
+    assert guided.loc["regular", "m1"]["verdict"] == "different"
 
 
 def test_a_preset_is_shown_as_it_reports():

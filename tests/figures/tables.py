@@ -3,7 +3,10 @@
 import numpy as np
 import pandas as pd
 
+from equimodal.analysis import table1_evaluations
 from equimodal.analysis.collect import of_experiment
+from equimodal.analysis.published import read_published
+from tests.analysis.conftest import SETTINGS
 from tests.study import M0_M1, THRESHOLDS, study
 
 SIGNED = {  # the paper's E[d_util]; that of Colored-and-gray-MNIST without its sign
@@ -24,6 +27,9 @@ def make_tables(runs=None):
         tables["runs"] = runs
     runs = tables["runs"]
     return tables | {
+        "table1_evaluations": table1_evaluations.build(
+            runs, tables["evaluations"], read_published("published"), SETTINGS
+        ),
         "greediness": greediness(runs),
         "l1_study": l1_study(of_experiment(runs, "l1")),
         "l1_trends": l1_trends(of_experiment(runs, "l1")),

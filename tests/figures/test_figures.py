@@ -92,6 +92,10 @@ SAID = {
         *("against tolerance α", "against window Q", "n = 2", "test accuracy (%)"),
         *("the paper's choice", "(steps)", "units)"),
     ],
+    "evaluations": [
+        *("(a) preset paper", "+ guided, branch", "regular flow", "no flow between branches"),
+        *("published, mean ± 2 SD", "test accuracy (%)"),
+    ],
     "fidelity": [
         *("from the preset official", "gate_scale", "schedule", "+ guided"),
         "difference in test accuracy (points)",
@@ -350,6 +354,26 @@ def test_learning_curves_say_that_all_runs_failed():
         "None of 12 runs of table1 on Colored-and-gray-MNIST has finished",
         words("learning_curves", failed),
     )
+
+
+def test_the_evaluations_stand_at_their_means_beside_the_published_bands(inputs):
+    table = inputs["table1_evaluations"]
+    cell = table[(table["dataset"] == "colored_mnist") & (table["method"] == "guided")]
+    isolated = cell[(cell["evaluation"] == "isolated") & (cell["output"] == "fused")]
+    axes = draw("evaluations", inputs).axes[0]
+    (place,) = [t.get_position()[1] for t in axes.get_yticklabels() if t.get_text() == "+ guided"]
+    near = [line for line in axes.get_lines() if abs(line.get_ydata()[0] - place) < 0.5]
+    at = {line.get_label(): line.get_xdata()[0] for line in near}
+    assert at["no flow between branches"] == pytest.approx(isolated["mean"].item())
+    bands = {round(p.get_y() + p.get_height() / 2): p for p in axes.patches}
+    assert bands[round(place)].get_x() == pytest.approx(91.01 - 2 * 1.20)
+    assert bands[round(place)].get_width() == pytest.approx(4 * 1.20)
+
+
+def test_evaluations_of_runs_that_all_failed_are_said_to_be(inputs):
+    table = inputs["table1_evaluations"].assign(mean=np.nan)
+    said_so = words("evaluations", {"table1_evaluations": table})
+    assert said("No run of table1 on Colored-and-gray-MNIST has finished.", said_so)
 
 
 def test_learning_curves_are_in_percent_one_line_a_seed(inputs):

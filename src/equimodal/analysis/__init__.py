@@ -59,7 +59,7 @@ TABLES = {
         + " Outputs: the branches m0 and m1, and fused, the network's prediction. Evaluated: the flow between"
         " the branches when the test set was answered; left behind is that of the last training step."
         + _AGAINST
-        + ", against the same published number whatever the way of evaluating.",
+        + ", against the same published number whatever the way of evaluating, and its verdict as in Table 1.",
     ),
     "comparisons": Table(
         title="Each method less vanilla, paired by seed",

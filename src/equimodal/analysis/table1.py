@@ -23,7 +23,7 @@ CELL = [*COLUMN, "method", "inputs"]
 PAIR = ["published_mean", "published_sd"]
 COLUMNS = [
     *(*CELL, "evaluation", "mean", "sd", "low", "high", "n", "failed"),
-    *(*PAIR, "difference", "difference_low", "difference_high"),
+    *(*PAIR, "difference", "difference_low", "difference_high", "verdict"),
 ]
 
 
@@ -39,9 +39,7 @@ def build(
     """
     rows = summarize_cells(runs, evaluations, published, settings)
     main = rows[(rows["evaluation"] == rows["reported"]) & (rows["output"] == "fused")]
-    bounds = zip(main["difference_low"], main["difference_high"], strict=True)
-    verdicts = [verdict(low, high, settings.margin) for low, high in bounds]
-    return main.assign(verdict=verdicts)[[*COLUMNS, "verdict"]].reset_index(drop=True)
+    return main[COLUMNS].reset_index(drop=True)
 
 
 def summarize_cells(
@@ -86,10 +84,11 @@ def _hole(reported: str) -> dict[Any, pd.Series]:
     return {(reported, "fused"): pd.Series([], dtype=float)}
 
 
-def _against(published: Any, percent: pd.Series, settings: Analysis) -> dict[str, float]:
+def _against(published: Any, percent: pd.Series, settings: Analysis) -> dict[str, Any]:
     mean, sd = published
-    difference = welch_difference(percent, mean, sd, settings.confidence)
-    return {"published_mean": mean, "published_sd": sd} | difference.named("difference")
+    difference = welch_difference(percent, mean, sd, settings.confidence).named("difference")
+    judged = verdict(difference["difference_low"], difference["difference_high"], settings.margin)
+    return {"published_mean": mean, "published_sd": sd} | difference | {"verdict": judged}
 
 
 def with_best_unimodal(runs: pd.DataFrame) -> pd.DataFrame:

@@ -9,7 +9,7 @@ from equimodal.params import Analysis
 def build(
     runs: pd.DataFrame, evaluations: pd.DataFrame, published: pd.DataFrame, settings: Analysis
 ) -> pd.DataFrame:
-    """Build the columns of Table 1, without verdict, and `output`: a branch, or `fused`, the prediction.
+    """Build the columns of Table 1, and `output`: a branch, or `fused`, the prediction.
 
     `evaluation` is the flow of information when the test set was answered: `regular`, that of a
     re-balancing step, the one that the last training step left behind, or a way of switching the

@@ -129,6 +129,22 @@ FIGURES = {
         ),
         expect="The values of α and Q that the paper shows, and its results, are not to be had.",
     ),
+    "evaluations": About(
+        title="Which way of evaluating gives the published accuracy?",
+        published=None,
+        inputs=("table1_evaluations",),
+        shows=(
+            "Colored-and-gray-MNIST (m0 color, m1 gray): test accuracy of the prediction ŷ, and of the"
+            " branch that the paper prints one for, under the regular flow, with one branch's gate at"
+            " its running mean as in a re-balancing step, and with no flow between the branches; means"
+            " over seeds with their intervals. The circle is the mode that the last training step left"
+            " behind. Gray bands: published, mean ± 2 SD."
+        ),
+        expect=(
+            "The paper says nothing of modes in evaluation; its official code evaluates in the mode that"
+            " the last training step left behind."
+        ),
+    ),
     "fidelity": About(
         title="From the paper's reading to the official code's",
         published=None,
