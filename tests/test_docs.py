@@ -1,6 +1,7 @@
 import re
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from equimodal.data import kinetics, mnist, modelnet40
@@ -49,3 +50,35 @@ def test_the_data_page_names_every_download_with_its_checksum(file, sha256):
     begin, end = re.search(r"(\w{8})…(\w+)", line).groups()
     assert sha256.startswith(begin)
     assert sha256.endswith(end)
+
+
+def paper_scale(table):
+    return (ROOT / f"results/paper/tables/{table}.md").read_text()
+
+
+def test_the_reproduction_page_shows_rows_of_the_tables():
+    page = (ROOT / "docs/reproduction.md").read_text()
+    shown = page.split("<!-- evaluations")[1].split("<!-- /evaluations")[0]
+    rows = [line for line in shown.splitlines() if line.startswith("|")]
+    assert rows[2:]
+    assert set(rows) <= set(paper_scale("table1_evaluations").splitlines())
+
+
+def test_the_accuracies_that_the_reproduction_page_tells_are_in_the_tables():
+    page = (ROOT / "docs/reproduction.md").read_text()
+    made = paper_scale("table1_evaluations") + paper_scale("table1")
+    accuracies = pd.read_csv(ROOT / "results/paper/tables/evaluations.csv")["accuracy"]
+    known = set(re.findall(r"\d+\.\d\d\b", made)) | {f"{100 * a:.2f}" for a in accuracies}
+    told = set(re.findall(r"\b\d\d\.\d\d\b", page))
+    assert told
+    assert told - known == set()
+
+
+def test_the_measures_that_the_reproduction_page_tells_are_of_vanilla_and_guided_runs():
+    page = (ROOT / "docs/reproduction.md").read_text().replace("−", "-")
+    runs = pd.read_csv(ROOT / "results/paper/tables/runs.csv")
+    measures = runs.filter(regex="^(u_|s_|d_)").to_numpy().ravel()
+    known = {f"{x:.3f}" for x in measures}
+    told = set(re.findall(r"-?\b0\.\d{3}\b", page)) - {"0.020"}
+    assert told
+    assert told - known == set()

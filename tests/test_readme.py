@@ -23,10 +23,11 @@ def table_lines(text):
     return [line for line in text.splitlines() if line.startswith("|")]
 
 
-def test_the_readme_s_tables_are_the_committed_ones():
+def test_the_readme_s_table_is_the_committed_one():
     shown = README.split("<!-- table1")[1].split("<!-- /table1")[0]
-    made = committed("results/demo/tables/table1.md")
-    assert table_lines(shown) == table_lines(made)
+    made = committed("results/paper/tables/table1.md")
+    first_column = made.split("## Colored-and-gray-MNIST")[1].split("## ")[0]
+    assert table_lines(shown) == table_lines(first_column) != []
 
 
 @pytest.mark.parametrize("target", sorted(set(re.findall(r"(?<![a-z])make ([a-z]+)", README))))
