@@ -37,6 +37,7 @@ rule products:
 
 rule of_runs:
     input:
+        f"results/{SCALE}/metrics.json",
         f"results/{SCALE}/tables/claims.csv",
         collect("results/{scale}/tables/{table}.md", scale=SCALE, table=TABLES),
         collect("results/{scale}/figures/{figure}.svg", scale=SCALE, figure=OF_RUNS),
