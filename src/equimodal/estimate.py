@@ -26,7 +26,8 @@ HOW = (
     "Hours are those of one process after the other; divide by the number that run side by side. They are"
     " an upper limit: every run is taken to last until its last epoch. Memory is"
     " without the data, which lie on a GPU beside the network if they fit. Disk comes from shapes, before"
-    " compression; raw files and checkpoints are not in it."
+    " compression; raw files and checkpoints are not in it, nor are the second paper's networks, whose times"
+    " docs/linear.md has."
 )
 BYTE, HALF, FLOAT, LONG = 1, 2, 4, 8  # bytes
 
