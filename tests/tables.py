@@ -28,8 +28,8 @@ def made_up_tables():
         "sensitivity": _sensitivity(),
         "three_views": pd.DataFrame(
             [
-                {"method": "vanilla", "n": 3, "failed": 0, "accuracy": 90.0, "sd": 0.2},
-                {"method": "guided", "n": 3, "failed": 0, "accuracy": 92.0, "sd": 0.2}
+                {"method": "vanilla", "n": 3, "unfinished": 0, "accuracy": 90.0, "sd": 0.2},
+                {"method": "guided", "n": 3, "unfinished": 0, "accuracy": 92.0, "sd": 0.2}
                 | {"difference": 2.0, "difference_low": 1.0, "difference_high": 3.0},
             ]
         ),
@@ -50,7 +50,7 @@ def _table1():
             published = {"published_mean": mean, "published_sd": 0.4, "difference": 0.0}
             interval = {"difference_low": -0.8, "difference_high": 0.8, "verdict": "equivalent"}
             inputs = "gray" if method == "unimodal" else "distinct"
-            settings = {"inputs": inputs, "evaluation": "regular", "failed": 0}
+            settings = {"inputs": inputs, "evaluation": "regular", "unfinished": 0}
             rows.append(cell | settings | ours | published | interval)
     return pd.DataFrame(rows)
 
@@ -83,7 +83,7 @@ def _greediness():
                 numbers = {"d_util": x, "d_util_low": x - 0.02, "d_util_high": x + 0.02}
                 rows.append(
                     cell
-                    | {"fidelity": "paper", "n": 6, "failed": 0, "abs_d_util": abs(x)}
+                    | {"fidelity": "paper", "n": 6, "unfinished": 0, "abs_d_util": abs(x)}
                     | numbers
                     | {"published_d_util": np.nan, "published_abs_d_util": abs(value) * shrink}
                 )
@@ -105,7 +105,7 @@ def _sensitivity():
     settings += [("window", v) for v in (1, 5, 20, 50)]
     return pd.DataFrame(
         [
-            {"setting": s, "value": v, "n": 3, "failed": 0, "accuracy": 91.0, "sd": 0.2}
+            {"setting": s, "value": v, "n": 3, "unfinished": 0, "accuracy": 91.0, "sd": 0.2}
             | {"low": 90.5, "high": 91.5, "d_util": 0.0, "d_util_low": -0.1, "d_util_high": 0.1}
             for s, v in settings
         ]

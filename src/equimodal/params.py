@@ -350,7 +350,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     except DuplicateKeyError as error:
         line = error.problem_mark.line + 1
         raise UserError(f"{path}, line {line}: {error.problem}; keep one of them") from None
-    except (OSError, UnicodeDecodeError, YAMLError) as error:
+    except (OSError, ValueError, YAMLError) as error:
         raise UserError(f"{path} can not be read as YAML: {error}") from None
     if not isinstance(content, dict):
         raise UserError(f"{path} holds {type(content).__name__}, expected keys and values")

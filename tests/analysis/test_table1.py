@@ -99,7 +99,7 @@ def test_a_cell_is_the_mean_and_the_sample_sd_in_percent():
     vanilla = rows(ALL)["vanilla"]
     assert vanilla["mean"] == pytest.approx(60)
     assert vanilla["sd"] == pytest.approx(200**0.5)  # sqrt((10^2 + 10^2) / (2 - 1))
-    assert (vanilla["n"], vanilla["failed"]) == (2, 0)
+    assert (vanilla["n"], vanilla["unfinished"]) == (2, 0)
 
 
 def test_the_published_pair_and_the_difference_stand_beside_ours():
@@ -179,7 +179,7 @@ def test_a_failed_run_is_left_out_of_the_mean_and_counted():
     results = ALL | {("vanilla", "distinct"): [0.5, None, 0.7]}
     vanilla = rows(results)["vanilla"]
     assert vanilla["mean"] == pytest.approx(60)
-    assert (vanilla["n"], vanilla["failed"]) == (2, 1)
+    assert (vanilla["n"], vanilla["unfinished"]) == (2, 1)
     assert "2 of 3" in markdown(results)
 
 
@@ -189,7 +189,7 @@ def test_a_method_of_which_all_runs_failed_keeps_its_row(method, reported):
     results = ALL | {(method, "distinct"): [None, None]}
     hole = rows(results, reported=reported)[method]
     assert pd.isna(hole["mean"])
-    assert (hole["n"], hole["failed"]) == (0, 2)
+    assert (hole["n"], hole["unfinished"]) == (0, 2)
     assert "| missing" in markdown(results)
     assert "0 of 2" in markdown(results)
 
@@ -202,7 +202,7 @@ def test_a_hole_still_shows_what_was_published():
 def test_uni_modal_networks_that_all_failed_are_one_row():
     failed = {("unimodal", "color"): [None], ("unimodal", "gray"): [None]}
     hole = rows(ALL | failed)["unimodal"]
-    assert (hole["n"], hole["failed"]) == (0, 2)
+    assert (hole["n"], hole["unfinished"]) == (0, 2)
 
 
 def test_one_uni_modal_network_that_failed_leaves_the_other():

@@ -189,7 +189,7 @@ def greediness(runs):
 def test_greediness_is_the_absolute_value_of_the_mean():
     runs = table_of(*sweep((-0.3, 1), (0.1, 2), (-0.1, 3)), failed(experiments="sweep"))
     row = greediness(runs)[0]
-    assert (row["n"], row["failed"]) == (3, 1)
+    assert (row["n"], row["unfinished"]) == (3, 1)
     assert row[["d_util", "abs_d_util", "d_speed"]].tolist() == pytest.approx([-0.1, 0.1, 2])
     half = 4.302653 * 0.2 / 3**0.5  # Student's: few models are not resampled
     assert row[["d_util_low", "d_util_high"]].tolist() == pytest.approx([-0.1 - half, -0.1 + half])
@@ -245,7 +245,7 @@ def test_the_l1_study_is_averaged_by_factor_and_its_trends_ranked():
     study = build("l1_study", runs=table_of(*runs, failed(experiments="l1", l1=1e-4)))
     assert study["l1"].tolist() == [1e-5, 1e-4]
     assert study["n"].tolist() == [2, 1]
-    assert study["failed"].tolist() == [0, 1]
+    assert study["unfinished"].tolist() == [0, 1]
     assert study["below_0.001"].tolist() == pytest.approx([0.3, 0.9])
     assert study["accuracy"].tolist() == pytest.approx([70, 50])
     assert study["d_util"].tolist() == pytest.approx([0.2, 0.4])

@@ -48,7 +48,7 @@ def mean_and_interval(column, name):
 
 def counts(runs):
     failed = int((runs["status"] != "finished").sum())
-    return {"n": len(runs) - failed, "failed": failed}
+    return {"n": len(runs) - failed, "unfinished": failed}
 
 
 def greediness(runs):
@@ -63,7 +63,7 @@ def greediness(runs):
         signed = SIGNED.get(key, np.nan)
         size = 0.0 if key[1] == "identical" else SIZES.get(key, abs(signed))
         rows.append(row | {"published_d_util": signed, "published_abs_d_util": size})
-    columns = "dataset start inputs policy fidelity n failed d_util d_util_low d_util_high d_speed"
+    columns = "dataset start inputs policy fidelity n unfinished d_util d_util_low d_util_high d_speed"
     columns += " d_speed_low d_speed_high published_d_util published_abs_d_util"
     return pd.DataFrame(rows, columns=columns.split())
 
@@ -76,7 +76,7 @@ def l1_study(runs):
         row |= {"accuracy": 100 * group["accuracy"].mean()}
         row |= mean_and_interval(group["d_util"], "d_util")
         rows.append(row | mean_and_interval(group["d_speed"], "d_speed"))
-    columns = [*("l1", "n", "failed"), *(f"below_{t}" for t in THRESHOLDS), "accuracy"]
+    columns = [*("l1", "n", "unfinished"), *(f"below_{t}" for t in THRESHOLDS), "accuracy"]
     columns += [f"{m}{end}" for m in ("d_util", "d_speed") for end in ("", "_low", "_high")]
     return pd.DataFrame(rows, columns=columns)
 
@@ -100,7 +100,7 @@ def sensitivity(runs):
             row |= mean_and_interval(100 * group["accuracy"], "accuracy")
             row |= {"low": row["accuracy_low"], "high": row["accuracy_high"]}
             rows.append(row | mean_and_interval(group["d_util"], "d_util"))
-    columns = "setting value n failed accuracy low high d_util d_util_low d_util_high"
+    columns = "setting value n unfinished accuracy low high d_util d_util_low d_util_high"
     return pd.DataFrame(rows, columns=columns.split())
 
 
@@ -110,14 +110,14 @@ def fidelity_study(runs):
     for preset, mean in means.items():
         base, _, switch = preset.partition("_but_")
         row = {"dataset": "colored_mnist", "method": "guided", "base": base, "switch": switch}
-        row |= {"n": 2, "failed": 0, "accuracy": mean}
+        row |= {"n": 2, "unfinished": 0, "accuracy": mean}
         if switch:
             difference = mean - means[base]
             row |= {"difference": difference, "difference_low": difference - 2}
             row |= {"difference_high": difference + 2}
         rows.append(row)
     columns = (
-        "dataset method base switch n failed accuracy difference difference_low difference_high"
+        "dataset method base switch n unfinished accuracy difference difference_low difference_high"
     )
     return pd.DataFrame(rows, columns=columns.split())
 

@@ -93,7 +93,7 @@ SAID = {
         *("the paper's choice", "(steps)", "units)"),
     ],
     "evaluations": [
-        *("(a) preset paper", "+ guided, branch", "regular flow", "no flow between branches"),
+        *("(a) preset paper", "+ guided, gray branch", "regular flow", "no flow between branches"),
         *("published, mean ± 2 SD", "test accuracy (%)"),
     ],
     "fidelity": [
@@ -287,7 +287,7 @@ def test_one_value_of_figure_9_may_have_no_interval_and_another_no_model(inputs)
     ends = ["low", "high", "d_util_low", "d_util_high"]
     inputs["sensitivity"].loc[0, [*ends, "n"]] = [*[np.nan] * 4, 1]
     lost = ["accuracy", "d_util", *ends]
-    inputs["sensitivity"].loc[1, [*lost, "n", "failed"]] = [*[np.nan] * 6, 0, 2]
+    inputs["sensitivity"].loc[1, [*lost, "n", "unfinished"]] = [*[np.nan] * 6, 0, 2]
     text = words("figure9", inputs)
     assert said("n = 1", text)
     assert said("n = 0 of 2", text)

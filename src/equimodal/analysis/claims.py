@@ -473,9 +473,9 @@ def _magnitudes(bounds: Bounds) -> Bounds:
 
 
 def _why_no_value(row: Any, n: str) -> str:
-    failed = row.get("failed", 0)
-    if row.get(n, 0) == 0 and pd.notna(failed) and failed:
-        return f"none of its {failed:g} runs has a result"
+    unfinished = row.get("unfinished", 0)
+    if row.get(n, 0) == 0 and pd.notna(unfinished) and unfinished:
+        return f"none of its {unfinished:g} runs has a result"
     return "there is no number for it"
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pandas as pd
 
-from equimodal.analysis.collect import of_experiment
+from equimodal.analysis.collect import of_experiment, unfinished
 from equimodal.analysis.names import in_order
 from equimodal.analysis.statistics import (
     holm,
@@ -17,7 +17,7 @@ from equimodal.params import Analysis
 
 CELL = ["dataset", "method", "base", "switch"]
 COLUMNS = [
-    *(*CELL, "n", "failed", "accuracy", "sd", "low", "high"),
+    *(*CELL, "n", "unfinished", "accuracy", "sd", "low", "high"),
     *("difference", "difference_low", "difference_high", "p", "p_holm"),
 ]
 BUT = "_but_"  # between the names of a preset's base and of the switch that is thrown
@@ -38,7 +38,7 @@ def build(runs: pd.DataFrame, evaluations: pd.DataFrame, settings: Analysis) -> 
     for cell, group in in_order(study, *CELL).groupby(CELL, sort=False):
         accuracy, low, high = mean_t_interval(group["reported_accuracy"], settings.confidence)
         row = dict(zip(CELL, cell, strict=True)) | {"n": len(present(group["reported_accuracy"]))}
-        row |= {"failed": int((group["status"] != "finished").sum())}
+        row |= {"unfinished": unfinished(group)}
         row |= {"accuracy": accuracy, "sd": sample_sd(group["reported_accuracy"])}
         row |= {"low": low, "high": high}
         if row["switch"]:

@@ -4,14 +4,14 @@ from typing import Any
 
 import pandas as pd
 
-from equimodal.analysis.collect import of_experiment
+from equimodal.analysis.collect import of_experiment, unfinished
 from equimodal.analysis.names import in_order
 from equimodal.analysis.statistics import NAN, present, resampled_mean, symmetry_p
 from equimodal.params import Analysis
 
 CELL = ["dataset", "start", "inputs", "policy", "fidelity"]
 COLUMNS = [
-    *(*CELL, "n", "failed", "d_util", "d_util_low", "d_util_high", "abs_d_util"),
+    *(*CELL, "n", "unfinished", "d_util", "d_util_low", "d_util_high", "abs_d_util"),
     *("d_speed", "d_speed_low", "d_speed_high", "symmetry_p"),
     *("published_d_util", "published_abs_d_util"),
 ]
@@ -39,7 +39,7 @@ def build(
 
 def _summarize(models: pd.DataFrame, settings: Analysis) -> dict[str, Any]:
     row: dict[str, Any] = {"n": len(present(models["d_util"]))}
-    row["failed"] = int((models["status"] != "finished").sum())
+    row["unfinished"] = unfinished(models)
     for measure in ("d_util", "d_speed"):
         row |= resampled_mean(
             models[measure], settings.confidence, settings.resamples, settings.seed

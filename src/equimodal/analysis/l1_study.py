@@ -4,7 +4,7 @@ from typing import Any
 
 import pandas as pd
 
-from equimodal.analysis.collect import of_experiment
+from equimodal.analysis.collect import of_experiment, unfinished
 from equimodal.analysis.statistics import mean_t_interval, present
 from equimodal.params import Analysis
 
@@ -21,10 +21,10 @@ def build(runs: pd.DataFrame, settings: Analysis) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
     for l1, group in study.groupby("l1"):
         row = {"l1": l1, "n": len(present(group["accuracy"]))}
-        row["failed"] = int((group["status"] != "finished").sum())
+        row["unfinished"] = unfinished(group)
         row |= group[thresholds].mean().to_dict()
         row["accuracy"] = 100 * group["accuracy"].mean()
         for measure in ("d_util", "d_speed"):
             row |= mean_t_interval(group[measure], settings.confidence).named(measure)
         rows.append(row)
-    return pd.DataFrame(rows, columns=["l1", "n", "failed", *thresholds, "accuracy", *measures])
+    return pd.DataFrame(rows, columns=["l1", "n", "unfinished", *thresholds, "accuracy", *measures])

@@ -33,7 +33,7 @@ FORMATS = {
     "published_d_util": "{:+.1f}",
     "published_abs_d_util": "{:.1f}",
     **dict.fromkeys(("l1", "value"), "{:g}"),
-    **dict.fromkeys(("n", "failed", "epoch"), "{:.0f}"),
+    **dict.fromkeys(("n", "unfinished", "epoch"), "{:.0f}"),
 }
 WORDS = {
     **dict.fromkeys(
@@ -119,7 +119,7 @@ def _qualifier(column: str, table: pd.DataFrame, form: str) -> Callable[[int], s
             if pd.isna(values[i])
             else f" [{form.format(values[i])}, {form.format(highs[i])}]"
         )
-    if column == "failed":
+    if column == "unfinished":
         finished = table["n"].tolist()
         return lambda i: f" of {finished[i] + values[i]:.0f}" if values[i] else ""
     if column == "verdict":

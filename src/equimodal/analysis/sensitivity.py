@@ -4,13 +4,13 @@ from typing import Any
 
 import pandas as pd
 
-from equimodal.analysis.collect import of_experiment
+from equimodal.analysis.collect import of_experiment, unfinished
 from equimodal.analysis.statistics import mean_t_interval, present, sample_sd
 from equimodal.params import Analysis
 
 FIXED = {"tolerance": "window", "window": "tolerance"}  # what is held while the other varies
 COLUMNS = [
-    *("setting", "value", "n", "failed", "accuracy", "sd", "low", "high"),
+    *("setting", "value", "n", "unfinished", "accuracy", "sd", "low", "high"),
     *("d_util", "d_util_low", "d_util_high"),
 ]
 
@@ -28,7 +28,7 @@ def build(runs: pd.DataFrame, settings: Analysis) -> pd.DataFrame:
         for value, group in _varied(guided, setting).groupby(setting):
             accuracy, low, high = mean_t_interval(100 * group["accuracy"], settings.confidence)
             row = {"setting": setting, "value": value, "n": len(present(group["accuracy"]))}
-            row |= {"failed": int((group["status"] != "finished").sum())}
+            row |= {"unfinished": unfinished(group)}
             row |= {"accuracy": accuracy, "sd": sample_sd(100 * group["accuracy"])}
             d_util = mean_t_interval(group["d_util"], settings.confidence).named("d_util")
             rows.append(row | {"low": low, "high": high} | d_util)

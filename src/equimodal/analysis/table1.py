@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from equimodal.analysis.collect import of_experiment
+from equimodal.analysis.collect import of_experiment, unfinished
 from equimodal.analysis.names import in_order
 from equimodal.analysis.statistics import (
     NAN,
@@ -22,7 +22,7 @@ COLUMN = ["dataset", "start", "fidelity"]
 CELL = [*COLUMN, "method", "inputs"]
 PAIR = ["published_mean", "published_sd"]
 COLUMNS = [
-    *(*CELL, "evaluation", "mean", "sd", "low", "high", "n", "failed"),
+    *(*CELL, "evaluation", "mean", "sd", "low", "high", "n", "unfinished"),
     *(*PAIR, "difference", "difference_low", "difference_high", "verdict"),
 ]
 
@@ -34,7 +34,7 @@ def build(
 
     `mean`, `sd`: test accuracy of the network's prediction in percent over seeds, with the sample SD,
     evaluated as the fidelity preset reports it (`evaluation`); `low`, `high`: t interval of the mean;
-    `n` finished and `failed` runs. `difference`: ours less published, percentage points, with Welch's
+    `n` runs that finished and those `unfinished`, which failed or have no results. `difference`: ours less published, percentage points, with Welch's
     interval (the paper's n is 3), and its `verdict` against the margin.
     """
     rows = summarize_cells(runs, evaluations, published, settings)
@@ -65,7 +65,7 @@ def _cells(
     """Yield each row without what was published, and the accuracies in percent that it is made of."""
     for cell, of_cell in runs.groupby(CELL, sort=False):
         row = dict(zip(CELL, cell, strict=True)) | {"reported": of_cell["reported"].iloc[0]}
-        row["failed"] = int((of_cell["status"] != "finished").sum())
+        row["unfinished"] = unfinished(of_cell)
         answers = evaluations[evaluations["run"].isin(of_cell["run"])]
         if row["method"] == "unimodal":  # its one branch is its prediction
             answers = answers[answers["output"] == "fused"]

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from equimodal.analysis.collect import of_experiment
+from equimodal.analysis.collect import of_experiment, unfinished
 from equimodal.analysis.comparisons import paired_with_vanilla
 from equimodal.analysis.names import in_order
 from equimodal.analysis.statistics import mean_t_interval, paired_difference, present, sample_sd
@@ -10,7 +10,7 @@ from equimodal.params import Analysis
 
 BRANCHES = ["accuracy_m0", "accuracy_m1", "accuracy_m2"]
 COLUMNS = [
-    *("method", "n", "failed", "accuracy", "sd", "low", "high", *BRANCHES),
+    *("method", "n", "unfinished", "accuracy", "sd", "low", "high", *BRANCHES),
     *("difference", "difference_low", "difference_high"),
 ]
 
@@ -32,8 +32,7 @@ def build(runs: pd.DataFrame, settings: Analysis) -> pd.DataFrame:
         difference = paired_difference(
             of_method["accuracy"], of_method["accuracy_vanilla"], settings.confidence
         )
-        failed = int((group["status"] != "finished").sum())
         branches = 100 * group[BRANCHES].mean()
-        counts = (method, len(present(percent)), failed)
+        counts = (method, len(present(percent)), unfinished(group))
         rows.append((*counts, mean, sample_sd(percent), low, high, *branches, *difference[1:4]))
     return pd.DataFrame(rows, columns=COLUMNS)

@@ -134,15 +134,16 @@ FIGURES = {
         published=None,
         inputs=("table1_evaluations",),
         shows=(
-            "Colored-and-gray-MNIST (m0 color, m1 gray): test accuracy of the prediction ŷ, and of the"
+            "Colored-and-gray-MNIST: test accuracy of the prediction ŷ, and of the"
             " branch that the paper prints one for, under the regular flow, with one branch's gate at"
             " its running mean as in a re-balancing step, and with no flow between the branches; means"
             " over seeds with their intervals. The circle is the mode that the last training step left"
-            " behind. Gray bands: published, mean ± 2 SD."
+            " behind. Gray bands: published, mean ± 2 SD. Three further ways of switching a branch off"
+            " are in the table only."
         ),
         expect=(
-            "The paper says nothing of modes in evaluation; its official code evaluates in the mode that"
-            " the last training step left behind."
+            "The paper says nothing of modes in evaluation; its official code, which is for ModelNet40,"
+            " evaluates in the mode that the last training step left behind."
         ),
     ),
     "fidelity": About(

@@ -10,10 +10,14 @@ from equimodal.figures.parts import saying
 from equimodal.figures.style import BLUE, GRAY, GREEN, ORANGE, VERMILION, Look, new_figure
 
 DATASET = "colored_mnist"
+BRANCHES = {"m0": "color", "m1": "gray"}  # of that data set's distinct pair
 WAYS: dict[str, tuple[str, Look]] = {
     "regular": ("regular flow", {"color": VERMILION, "marker": "o"}),
-    "rebalance_m0": ("gate of $m_0$ at its mean", {"color": ORANGE, "marker": "v"}),
-    "rebalance_m1": ("gate of $m_1$ at its mean", {"color": BLUE, "marker": "^"}),
+    "rebalance_m0": (
+        f"{BRANCHES['m0']} branch's gate at its mean",
+        {"color": ORANGE, "marker": "v"},
+    ),
+    "rebalance_m1": (f"{BRANCHES['m1']} branch's gate at its mean", {"color": BLUE, "marker": "^"}),
     "isolated": ("no flow between branches", {"color": GREEN, "marker": "s"}),
 }
 LEFT_BEHIND: Look = {"marker": "o", "ms": 12, "mfc": "none", "mec": "black", "mew": 0.8, "ls": ""}
@@ -69,16 +73,18 @@ def _draw_row(axes: Axes, place: int, rows: pd.DataFrame) -> None:
     )
     axes.vlines(mean, place - HEIGHT, place + HEIGHT, color=GRAY, lw=1, zorder=1)
     of_way = rows.set_index("evaluation")
+    if rows["mean"].isna().all():
+        axes.text(2, place, "not run", color=GRAY, va="center", fontsize=8)
     for i, (way, (label, look)) in enumerate(WAYS.items()):
         if way in of_way.index and pd.notna(of_way["mean"][way]):
             at = place + 0.16 * (i - (len(WAYS) - 1) / 2)
             axes.hlines(at, of_way["low"][way], of_way["high"][way], color=look["color"], lw=1)
             axes.plot(of_way["mean"][way], at, ls="", ms=5, label=label, **look)
-    if "left_behind" in of_way.index:
+    if "left_behind" in of_way.index and pd.notna(of_way["mean"]["left_behind"]):
         label = "as the last training step left it"
         axes.plot(of_way["mean"]["left_behind"], place, label=label, **LEFT_BEHIND)
 
 
 def _name(method: str, output: str) -> str:
-    branch = "" if output == "fused" else f", branch ${output[0]}_{output[1]}$"
+    branch = "" if output == "fused" else f", {BRANCHES[output]} branch"
     return f"{METHODS[method]}{branch}"

@@ -59,13 +59,13 @@ def _draw_setting(column: list[Axes], rows: pd.DataFrame, setting: str) -> None:
 
 
 def _tick(row: Any) -> str:
-    of_all = f" of {row.n + row.failed}" if row.failed else ""
+    of_all = f" of {row.n + row.unfinished}" if row.unfinished else ""
     return f"{row.value:g}\nn = {row.n}{of_all}"
 
 
 def _say_nothing(column: list[Axes], rows: pd.DataFrame, setting: str) -> None:
-    if failed := int(rows["failed"].sum()):
-        sentence = f"None of {failed} runs with other values of the {setting} has finished."
+    if unfinished := int(rows["unfinished"].sum()):
+        sentence = f"None of {unfinished} runs with other values of the {setting} has finished."
     else:
         sentence = f"Nothing to show: no experiment asks for other values of the {setting} here."
     say(column[0], sentence)
