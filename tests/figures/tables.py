@@ -63,7 +63,9 @@ def greediness(runs):
         signed = SIGNED.get(key, np.nan)
         size = 0.0 if key[1] == "identical" else SIZES.get(key, abs(signed))
         rows.append(row | {"published_d_util": signed, "published_abs_d_util": size})
-    columns = "dataset start inputs policy fidelity n unfinished d_util d_util_low d_util_high d_speed"
+    columns = (
+        "dataset start inputs policy fidelity n unfinished d_util d_util_low d_util_high d_speed"
+    )
     columns += " d_speed_low d_speed_high published_d_util published_abs_d_util"
     return pd.DataFrame(rows, columns=columns.split())
 
