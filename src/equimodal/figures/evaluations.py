@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from equimodal.analysis.names import DATASETS, METHODS, in_order
-from equimodal.figures.parts import saying
+from equimodal.figures.parts import legend_above, saying
 from equimodal.figures.style import BLUE, GRAY, GREEN, ORANGE, VERMILION, Look, new_figure
 
 DATASET = "colored_mnist"
@@ -54,13 +54,7 @@ def draw(table1_evaluations: pd.DataFrame) -> Figure:
             _draw_row(axes, place, rows[of_row & (rows["fidelity"] == preset)])
     panels[0].set_yticks(range(len(shown)), [_name(*row) for row in shown])
     panels[0].set_ylim(len(shown) - 0.5, -0.5)
-    handles = {
-        mark.get_label(): mark
-        for axes in panels
-        for mark in (*axes.get_lines(), *axes.patches)
-        if not str(mark.get_label()).startswith("_")
-    }
-    figure.legend(handles=list(handles.values()), loc="outside upper center", ncols=3, fontsize=8)
+    legend_above(figure, panels, ncols=3)
     return figure
 
 

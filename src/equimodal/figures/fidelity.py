@@ -5,7 +5,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from equimodal.analysis.names import METHODS
-from equimodal.figures.parts import say, saying
+from equimodal.figures.parts import legend_above, say, saying
 from equimodal.figures.style import GRAY, GREEN, VERMILION, Look, new_figure
 
 LOOKS: dict[str, Look] = {
@@ -33,15 +33,7 @@ def draw(fidelity_study: pd.DataFrame) -> Figure:
         _draw_base(axes, thrown[thrown["base"] == base], switches)
     panels[0].set_yticks(range(len(switches)), switches)
     panels[0].set_ylim(len(switches) - 0.5, -0.5)
-    handles = {
-        line.get_label(): line
-        for axes in panels
-        for line in axes.get_lines()
-        if not str(line.get_label()).startswith("_")
-    }
-    figure.legend(
-        handles=list(handles.values()), loc="outside upper center", ncols=len(handles), fontsize=8
-    )
+    legend_above(figure, panels, ncols=len(LOOKS))
     return figure
 
 

@@ -1,6 +1,7 @@
 """What several figures choose, word and draw alike."""
 
 import textwrap
+from collections.abc import Iterable
 from typing import Any
 
 import pandas as pd
@@ -85,6 +86,18 @@ def legend_below(axes: Axes, **options: Any) -> None:
     """Put the legend below the label of the x axis."""
     place: Look = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.18)}
     axes.legend(fontsize=8, title_fontsize=8, **place, **options)
+
+
+def legend_above(figure: Figure, panels: Iterable[Axes], ncols: int) -> None:
+    """Put one legend above all panels, each label once."""
+    handles = {
+        label: handle
+        for axes in panels
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
+    }
+    figure.legend(
+        handles=list(handles.values()), loc="outside upper center", ncols=ncols, fontsize=8
+    )
 
 
 def models_of(runs: pd.DataFrame, experiment: str, dataset: str, policy: str) -> pd.DataFrame:
