@@ -102,7 +102,7 @@ def test_one_seed_is_inconclusive_and_says_so():
 
 
 def test_a_cell_whose_runs_all_failed_is_not_tested_and_says_so():
-    table = [row(np.nan, np.nan, np.nan, n=0, failed=3)]
+    table = [row(np.nan, np.nan, np.nan, n=0, unfinished=3)]
     (found,) = judged(interval({"above": 0}), table).itertuples()
     assert (found.verdict, found.reason) == ("not tested", "none of its 3 runs has a result")
 
