@@ -125,7 +125,15 @@ MISTAKES = {
     ),
     "an unknown scale": (
         ("params.yaml", "\nscale: tiny ", "\nscale: huge "),
-        "params.yaml: unknown scale 'huge'; config/scales has ['demo', 'paper', 'tiny']",
+        "params.yaml: unknown scale 'huge'; config/scales has ['brief', 'demo', 'paper', 'tiny']",
+    ),
+    "a scale like one that is not there": (
+        (TINY, "\nnote: ", "\nlike: papper\nnote: "),
+        f"{TINY}: like: 'papper'; it takes one of ['brief', 'demo', 'paper']",
+    ),
+    "a scale like one that is like another": (
+        (TINY, "\nnote: ", "\nlike: brief\nnote: "),
+        f"{TINY}: brief is itself like another scale; name that one",
     ),
     "a key in both files": (
         (TINY, "\ntraining:\n", "\nbalance: {colored_mnist: {window: 4}}\n\ntraining:\n"),
@@ -213,6 +221,23 @@ def test_numbers_and_words_mean_what_they_look_like(project):
     assert project.load().datasets["colored_mnist"].table1_rate == 0.01
     project.edit("params.yaml", "\npresets:\n", "\npresets:\n  off: {base: paper}\n")
     assert "off" in project.load().presets
+
+
+def test_a_scale_differs_in_what_it_says_from_the_one_that_it_is_like(project):
+    brief, paper = (load_params(scale=scale) for scale in ("brief", "paper"))
+    assert brief.networks["colored_mnist"].widths == (8, 16, 32, 64)
+    differing = {"scale", "note", "networks", "training", "experiments"}
+    assert brief.model_dump(exclude=differing) == paper.model_dump(exclude=differing)
+    assert expand_runs(brief).keys() == expand_runs(paper, "fidelity").keys()
+
+
+def test_a_mistake_is_reported_for_the_file_that_it_stands_in(project):
+    project.edit("config/scales/paper.yaml", "batch_size: 128 ", "batch_size: 0 ")
+    project.edit("config/scales/brief.yaml", "max_epochs: 5", "max_epochs: 0")
+    with pytest.raises(UserError) as raised:
+        load_params(scale="brief")
+    where = sorted(line.split(": ")[0] for line in str(raised.value).splitlines())
+    assert where == ["config/scales/brief.yaml", "config/scales/paper.yaml"]
 
 
 def test_what_is_not_yaml_is_refused_by_file_and_line(project):

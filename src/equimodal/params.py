@@ -231,7 +231,17 @@ def load_params(path: Path = Path("params.yaml"), scale: str | None = None) -> P
     if not scale_path.is_file():
         known = sorted(p.stem for p in scales.glob("*.yaml"))
         raise UserError(f"{path}: unknown scale {scale!r}; {scales} has {known}")
-    own = _read_yaml(scale_path)
+    files = {scale_path: _read_yaml(scale_path)}
+    own = files[scale_path]
+    if like := own.pop("like", None):
+        like_path = scales / f"{like}.yaml"
+        if like == scale or not like_path.is_file():
+            others = sorted({p.stem for p in scales.glob("*.yaml")} - {scale})
+            raise UserError(f"{scale_path}: like: {like!r}; it takes one of {others}")
+        files[like_path] = _read_yaml(like_path)
+        if "like" in files[like_path]:
+            raise UserError(f"{scale_path}: {like} is itself like another scale; name that one")
+        own = _overlay(files[like_path], own, replace=True)
     if twice := sorted(
         ".".join(map(str, leaf)) for leaf in set(_leaves(shared)) & set(_leaves(own))
     ):
@@ -240,12 +250,13 @@ def load_params(path: Path = Path("params.yaml"), scale: str | None = None) -> P
         raw = _overlay(shared, own) | {"scale": scale}
     except _ClashError as error:
         raise UserError(f"{scale_path}: {error} in {path}") from None
+    files[path] = shared
     raw = raw | {"presets": _resolve_presets(raw.get("presets"), path)}
     try:
         # Through JSON, so that strict types meet what YAML can write: lists for tuples, 1 for 1.0.
         params = Params.model_validate_json(json.dumps(raw), strict=True)
     except ValidationError as error:
-        raise UserError(_explain(error, raw, own, path, scale_path)) from None
+        raise UserError(_explain(error, raw, files)) from None
     except (TypeError, ValueError) as error:
         raise UserError(f"{path} or {scale_path}: {error}") from None
     mirror = os.environ.get(MIRROR_VARIABLE) or params.mirror
@@ -369,29 +380,31 @@ class _ClashError(Exception):
     """A key holds keys in one file and a value in the other."""
 
 
-def _overlay(below: Mapping[str, Any], above: Mapping[str, Any], where: str = "") -> dict[str, Any]:
+def _overlay(
+    below: Mapping[str, Any], above: Mapping[str, Any], where: str = "", replace: bool = False
+) -> dict[str, Any]:
+    """The keys of both; of a value that is in both, an error, or the one above if `replace`."""
     merged = {**below, **above}
     for key in below.keys() & above.keys():
         pair = below[key], above[key]
-        if not all(isinstance(value, Mapping) for value in pair):
+        if all(isinstance(value, Mapping) for value in pair):
+            merged[key] = _overlay(*pair, f"{where}{key}.", replace)
+        elif not replace:
             kinds = ["keys" if isinstance(v, Mapping) else repr(v) for v in pair]
             raise _ClashError(f"{where}{key} holds {kinds[1]}, but it holds {kinds[0]}")
-        merged[key] = _overlay(*pair, f"{where}{key}.")
     return merged
 
 
 def _explain(
-    error: ValidationError,
-    raw: Mapping[str, Any],
-    own: Mapping[str, Any],
-    path: Path,
-    scale_path: Path,
+    error: ValidationError, raw: Mapping[str, Any], files: Mapping[Path, Mapping[str, Any]]
 ) -> str:
+    """One line a fault, with the first of the files that holds the key; the last is params.yaml."""
+    scale_path, path = next(iter(files)), list(files)[-1]
     lines = []
     for e in error.errors():
         loc = _without_tags(e["loc"], raw)
         where = ".".join(map(str, loc)) or "the settings"
-        file = scale_path if _holds(own, loc) else path
+        file = next((f for f, tree in files.items() if _holds(tree, loc)), path)
         if e["type"] == "extra_forbidden":
             lines.append(f"{file}: unknown key {where}; {_known_keys(e['loc'])}")
         elif e["type"] == "missing":
