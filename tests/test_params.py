@@ -228,7 +228,8 @@ def test_a_scale_differs_in_what_it_says_from_the_one_that_it_is_like(project):
     assert brief.networks["colored_mnist"].widths == (8, 16, 32, 64)
     differing = {"scale", "note", "networks", "training", "experiments"}
     assert brief.model_dump(exclude=differing) == paper.model_dump(exclude=differing)
-    assert expand_runs(brief).keys() == expand_runs(paper, "fidelity").keys()
+    assert {spec.dataset for spec in expand_runs(brief).values()} == {"colored_mnist"}
+    assert expand_runs(brief).keys() < expand_runs(paper, "fidelity").keys()
 
 
 def test_a_mistake_is_reported_for_the_file_that_it_stands_in(project):
