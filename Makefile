@@ -38,9 +38,9 @@ redraw: $(INSTALLED)  ## every table and figure, and the report, from pulled log
 	  --allowed-rules collect tables linear linear_mnist draw claims summarize report products -- \
 	  products results/$(SCALE)/report.html
 
-rebuild: $(INSTALLED)  ## tables, claims and figures from the collected runs in git: runs.csv, evaluations.csv, histories.csv, steps.csv (SCALE=demo)
+rebuild: $(INSTALLED)  ## tables, claims and figures from the collected runs in git: runs.csv, evaluations.csv, histories.csv, steps.csv (SCALE=demo, ONLY=a file)
 	@snakemake --cores all --config scale=$(SCALE) --forceall \
-	  --allowed-rules tables claims draw summarize of_runs -- of_runs
+	  --allowed-rules tables claims draw summarize of_runs -- $(or $(ONLY),of_runs)
 
 test: $(INSTALLED)  ## all tests, on all cores; `pytest` runs some of them, or all one by one
 	@pytest --numprocesses auto --dist loadscope --no-loadscope-reorder
