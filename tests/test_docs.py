@@ -65,6 +65,7 @@ TOLD = [  # sentences of docs/reproduction.md with run, way of evaluating and ou
     "uni-modal, gray | {gray/vanilla/paper regular fused} %",
     "uni-modal, color | {color/vanilla/paper regular fused} %",
     "multi-modal, vanilla | {distinct/vanilla/paper regular fused} %",
+    "best epoch and at {distinct/vanilla/paper last} % in its last",
     (
         "guided training reaches {distinct/guided/official left_behind fused} % (`official`) and"
         " {distinct/guided/paper left_behind fused} % (`paper`)"
@@ -89,6 +90,13 @@ TOLD = [  # sentences of docs/reproduction.md with run, way of evaluating and ou
         "not on the gray branch ({distinct/guided/official zeroed m1} and"
         " {distinct/guided/paper permuted m1} %)"
     ),
+    (
+        "{distinct/random/official regular fused} % with the regular flow and"
+        " {distinct/random/official rebalance_m1 fused} % in the re-balancing mode"
+    ),
+    "{distinct/random/official left_behind fused} % at the chosen epoch",
+    "{distinct/random/official last} % at the last",
+    "reaches {distinct/vanilla/official left_behind fused} %, 3.38 points below",
     "training from {distinct/vanilla/paper regular fused} to {distinct/guided/paper regular fused} %",
     "network has {distinct/vanilla/paper rebalance_m1 fused} % already",
     "lifts that to {distinct/guided/paper rebalance_m1 fused} %",
@@ -120,6 +128,9 @@ def measured():
     for run, row in pd.read_csv(tables / "runs.csv").set_index("run").iterrows():
         for name in ("u_m1_given_m0", "u_m0_given_m1", "d_util", "d_speed"):
             numbers[f"{run} {name}"] = f"{row[name]:.3f}".replace("-", "−")
+    histories = pd.read_csv(tables / "histories.csv")
+    for run, history in histories.groupby("run"):
+        numbers[f"{run} last"] = f"{100 * history['test_accuracy'].iloc[-1]:.2f}"
     return numbers
 
 

@@ -1,6 +1,7 @@
 """DVC and Snakemake on one set of files: each takes for made what the other made.
 
-A git repository of the tiny scale with the real Snakefile and dvc.yaml, cut down to one data set.
+A git repository of the tiny scale with the real Snakefile and dvc.yaml, cut down to one data set and
+a few figures: each is drawn by a job of its own, and the tests would do little else.
 """
 
 import hashlib
@@ -24,8 +25,8 @@ from ruamel.yaml import YAML
 
 from equimodal.code import imported_modules
 from tests.conftest import ROOT
+from tests.workflow.test_workflow import AFTER_RUNS as AFTER_ALL_RUNS
 from tests.workflow.test_workflow import (
-    AFTER_RUNS,
     GUIDED,
     REPORTED,
     TABLE1,
@@ -42,6 +43,13 @@ pytestmark = pytest.mark.workflow
 RESULTS = "results/tiny"
 TOLERANCE = ("params.yaml", "    tolerance: 0.1 ", "    tolerance: 0.2 ")
 NO_CHANGE = "Data and pipelines are up to date."
+FIGURES = {"figure9", "learning_curves"}
+FEWER_FIGURES = f"""
+FIGURES = {{name: about for name, about in FIGURES.items() if name in {sorted(FIGURES)}}}
+LINEAR_FIGURES = {{"linear_mnist": LINEAR_FIGURES["linear_mnist"]}}
+ALL_FIGURES = FIGURES | LINEAR_FIGURES
+"""
+AFTER_RUNS = {job for job in AFTER_ALL_RUNS if "Draw" not in job or job[5:-1] in FIGURES}
 
 
 class Repository(Checkout):
@@ -135,6 +143,8 @@ def repository(tmp_path_factory):
     folder = tmp_path_factory.mktemp("dvc") / "repository"
     folder.mkdir()
     make_checkout(folder)
+    with (folder / "src/equimodal/figures/__init__.py").open("a") as figures:
+        figures.write(FEWER_FIGURES)
     for name in (".gitignore", ".dvcignore", "Makefile", "pyproject.toml", "constraints.txt"):
         shutil.copy(ROOT / name, folder)
     (folder / ".dvc").mkdir()
