@@ -46,7 +46,7 @@ NO_CHANGE = "Data and pipelines are up to date."
 FIGURES = {"figure9", "learning_curves"}
 FEWER_FIGURES = f"""
 FIGURES = {{name: about for name, about in FIGURES.items() if name in {sorted(FIGURES)}}}
-LINEAR_FIGURES = {{"linear_mnist": LINEAR_FIGURES["linear_mnist"]}}
+LINEAR_FIGURES = {{name: LINEAR_FIGURES[name] for name in ("linear_mnist", "linear_phase")}}
 ALL_FIGURES = FIGURES | LINEAR_FIGURES
 """
 AFTER_RUNS = {job for job in AFTER_ALL_RUNS if "Draw" not in job or job[5:-1] in FIGURES}
