@@ -28,7 +28,10 @@ ParamsFile = Annotated[
     Path, typer.Option(help="The settings; the scales lie beside it in config/.")
 ]
 Scale = Annotated[
-    str | None, typer.Option(help="demo or paper; params.yaml says which if left out.")
+    str | None,
+    typer.Option(
+        help="demo, paper, brief or a file of yours in config/scales; params.yaml says which if left out."
+    ),
 ]
 Dataset = Annotated[str, typer.Argument(help="A data set of params.yaml.")]
 Raw = Annotated[str, typer.Argument(help="A data set of params.yaml, or kinetics.")]
