@@ -7,6 +7,7 @@ module imports, directly or not, and hashes their syntax trees without all that.
 
 import ast
 import hashlib
+from functools import cache
 from pathlib import Path
 
 PACKAGE = "equimodal"
@@ -27,7 +28,8 @@ def code_hash(*entries: str) -> str:
     modules = sorted(imported_modules(*entries) - COMPUTE_NOTHING)
     digest = hashlib.sha256()
     for module in modules:
-        digest.update(f"{module}\n{ast.unparse(_meaning(module))}\n".encode())
+        _, meaning = _read(_file(module).read_text())
+        digest.update(f"{module}\n{meaning}\n".encode())
     return digest.hexdigest()[:16]
 
 
@@ -44,7 +46,8 @@ def imported_modules(*entries: str) -> set[str]:
         if module not in found:
             found.add(module)
             waiting += [module.rpartition(".")[0]] if "." in module else []
-            waiting += _imports(module)
+            names, _ = _read(_file(module).read_text())
+            waiting += [name for name in names if _is_module(name)]
     return found
 
 
@@ -56,20 +59,6 @@ def _file(module: str) -> Path:
     raise ModuleNotFoundError(f"no module {module} below {ROOT}")
 
 
-def _imports(module: str) -> list[str]:
-    names = []
-    for node in ast.walk(ast.parse(_file(module).read_text())):
-        if isinstance(node, ast.Import):
-            names += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            names.append(node.module)
-            names += [
-                f"{node.module}.{a.name}" for a in node.names if node.module.startswith(PACKAGE)
-            ]
-    ours = [n for n in names if n.split(".")[0] == PACKAGE]
-    return [n for n in ours if _is_module(n)]
-
-
 def _is_module(name: str) -> bool:
     try:
         return bool(_file(name))
@@ -77,10 +66,20 @@ def _is_module(name: str) -> bool:
         return False
 
 
-def _meaning(module: str) -> ast.Module:
-    """Syntax tree without docstrings; comments and formatting are not in it to begin with."""
-    tree = ast.parse(_file(module).read_text())
+@cache  # the workflow asks for some forty hashes of mostly the same modules
+def _read(source: str) -> tuple[list[str], str]:
+    """What a module may import of ours, and its meaning.
+
+    The meaning is its code without docstrings; comments and formatting are not in a syntax tree to
+    begin with.
+    """
+    tree = ast.parse(source)
+    names = []
     for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        elif isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             node.body = node.body[1 if ast.get_docstring(node) is not None else 0 :]
-    return tree
+    return [name for name in names if name.split(".")[0] == PACKAGE], ast.unparse(tree)
