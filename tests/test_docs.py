@@ -146,3 +146,43 @@ def as_told(sentence, measured):
 def test_the_reproduction_page_tells_the_numbers_of_the_tables(sentence, measured):
     page = " ".join((ROOT / "docs/reproduction.md").read_text().split())
     assert as_told(sentence, measured) in page
+
+
+SWITCHES_TOLD = [  # the same of the fidelity study at the brief scale: method, base and switch
+    (
+        "by {guided|paper|evaluation_mode} points from `paper` and"
+        " {guided|official|evaluation_mode} from `official`"
+    ),
+    ("its source (the bug) {guided|paper|mean_gate_source} and {guided|official|mean_gate_source}"),
+    "the factor 2 of the gates {guided|paper|gate_scale} and {guided|official|gate_scale}",
+    (
+        "`paper` moves by {vanilla|paper|gate_scale}, with it `official` by"
+        " {vanilla|official|gate_scale}"
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def switches():
+    rows = pd.read_csv(ROOT / "results/brief/tables/fidelity_study.csv")
+    return rows.set_index(["method", "base", "switch"])
+
+
+@pytest.mark.parametrize("sentence", SWITCHES_TOLD)
+def test_the_reproduction_page_tells_what_the_switches_move(sentence, switches):
+    def difference(found):
+        row = switches.loc[tuple(found[1].split("|"))]
+        numbers = (row["difference"], row["difference_low"], row["difference_high"])
+        value, low, high = (f"{number:+.1f}".replace("-", "−") for number in numbers)
+        return f"{value} ({low} to {high})"
+
+    page = " ".join((ROOT / "docs/reproduction.md").read_text().split())
+    assert re.sub(r"\{(.*?)\}", difference, sentence) in page
+
+
+def test_no_switch_but_the_evaluation_mode_moves_guided_training_by_two_points(switches):
+    """As the reproduction page says."""
+    guided = switches.loc["guided"].dropna(subset="difference")
+    mode = guided.index.get_level_values("switch") == "evaluation_mode"
+    assert guided[mode]["difference"].abs().min() > 15
+    assert guided[~mode]["difference"].abs().max() < 2
