@@ -226,8 +226,10 @@ def test_numbers_and_words_mean_what_they_look_like(project):
 def test_a_scale_differs_in_what_it_says_from_the_one_that_it_is_like(project):
     brief, paper = (load_params(scale=scale) for scale in ("brief", "paper"))
     assert brief.networks["colored_mnist"].widths == (8, 16, 32, 64)
-    differing = {"scale", "note", "networks", "training", "experiments"}
+    differing = {"scale", "note", "networks", "training", "presets", "experiments"}
     assert brief.model_dump(exclude=differing) == paper.model_dump(exclude=differing)
+    others = {name for name, preset in paper.presets.items() if brief.presets[name] != preset}
+    assert others == {"paper_but_kims_network", "paper_but_widths"}
     assert {spec.dataset for spec in expand_runs(brief).values()} == {"colored_mnist"}
     assert expand_runs(brief).keys() < expand_runs(paper, "fidelity").keys()
 
@@ -437,3 +439,41 @@ def test_a_preset_on_a_base_changes_one_switch(project):
     )
     presets = project.load().presets
     assert presets["mine"] == presets["paper"].model_copy(update={"gate_scale": 1.0})
+
+
+def asked_for(project, preset, dataset="colored_mnist"):
+    """Have the experiment `fidelity` ask for one network of that preset."""
+    line = (
+        f"  fidelity:\n    - {{dataset: {dataset}, inputs: [distinct], policy: [vanilla],"
+        f" fidelity: [{preset}], rates: table1, seeds: 1}}\n"
+    )
+    project.edit(TINY, "experiments:\n", f"experiments:\n{line}")
+
+
+def test_a_preset_may_have_a_network_of_its_own(project):
+    asked_for(project, "paper_but_kims_network")
+    params = project.load()
+    (spec,) = expand_runs(params, "fidelity").values()
+    usual = params.networks["colored_mnist"]
+    assert spec.network == usual.model_copy(
+        update={"kernels": (5, 3, 3, 3), "input_norm": True, "batch_norm": False}
+    )
+    assert spec.switches == params.presets["paper"].switches
+    assert "paper_but_kims_network" in spec.name
+
+
+@pytest.mark.parametrize(
+    ("dataset", "said"),
+    [
+        ("colored_mnist", "presets.mine.network.batch_norm: Input should be a valid boolean"),
+        ("modelnet40", "presets.mine.network.batch_norm: Extra inputs are not permitted (resnet18"),
+    ],
+)
+def test_a_network_that_a_data_set_can_not_have_is_refused(project, dataset, said):
+    mine = "\npresets:\n  mine: {base: paper, network: {batch_norm: perhaps}}\n"
+    project.edit("params.yaml", "\npresets:\n", mine)
+    asked_for(project, "mine", dataset)
+    with pytest.raises(UserError) as caught:
+        project.load()
+    assert said in str(caught.value)
+    assert "takes ['" in str(caught.value)

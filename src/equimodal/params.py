@@ -91,6 +91,26 @@ class Grid(Section):
     window: Axis[Count] | None = None
 
 
+class Preset(Fidelity):
+    """A reading of the paper or its code: every switch and, for the fidelity study, another network."""
+
+    network: dict[str, Any] = Field(default_factory=dict)  # laid over the data set's
+
+    @property
+    def switches(self) -> Fidelity:
+        """The switches alone."""
+        return Fidelity.model_validate(self.model_dump(exclude={"network"}))
+
+    def network_of(self, usual: NetworkSettings) -> NetworkSettings:
+        """A data set's network with the preset's settings in place of the usual ones.
+
+        Raises:
+            ValidationError: If the data set's kind of network has no such setting or value.
+        """
+        changed = json.dumps(usual.model_dump() | self.network)
+        return type(usual).model_validate_json(changed, strict=True)
+
+
 class Analysis(Section):
     """How tables judge what was measured (equimodal.analysis.statistics)."""
 
@@ -110,7 +130,7 @@ class Params(Section):
     datasets: dict[Name, DatasetSettings]
     networks: dict[str, NetworkSettings]
     fidelity: str
-    presets: dict[Name, Fidelity]
+    presets: dict[Name, Preset]
     training: dict[str, Training]
     augmentation: dict[str, Augmentation]
     balance: dict[str, Balance]
@@ -166,6 +186,8 @@ class Params(Section):
                         f"experiments.{name} asks for dataset {grid.dataset!r}; there are"
                         f" {sorted(self.datasets)}"
                     )
+                for preset in grid.fidelity or ():
+                    _check_network(preset, self.presets[preset], grid.dataset, self.networks)
                 known = self.datasets[grid.dataset].inputs
                 if unknown := sorted(set(grid.inputs) - set(known)):
                     raise ValueError(
@@ -197,6 +219,21 @@ class Params(Section):
                         f" inputs {single}; they take [vanilla]: there is nothing to balance"
                     )
         return self
+
+
+def _check_network(
+    name: str, preset: Preset, dataset: str, networks: Mapping[str, NetworkSettings]
+) -> None:
+    """Raise ValueError if the network of a preset is none for a data set that it is asked for."""
+    try:
+        preset.network_of(networks[dataset])
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        raise ValueError(
+            f"presets.{name}.network.{key}: {first['msg']} ({networks[dataset].kind}, the network of"
+            f" {dataset}, takes {sorted(networks[dataset].model_dump())})"
+        ) from None
 
 
 def _check_augmentation(name: str, seen: Augmentation, dataset: DatasetSettings) -> None:
@@ -306,6 +343,7 @@ def _runs_of(grid: Grid, params: Params) -> Iterator[RunSpec]:
         _draws(grid, params),
     )
     for start, inputs, policy, fidelity, l1, tolerance, window, (rate, seed) in choices:
+        preset = params.presets[fidelity]
         needs = POLICY_SECTION[policy]
         changes = {"tolerance": tolerance, "window": window} if needs == "balance" else {}
         balance, variant = _balance(params.balance[grid.dataset], changes)
@@ -325,8 +363,8 @@ def _runs_of(grid: Grid, params: Params) -> Iterator[RunSpec]:
             learning_rate=rate,
             l1=l1,
             seed=seed,
-            network=params.networks[grid.dataset],
-            switches=params.presets[fidelity],
+            network=preset.network_of(params.networks[grid.dataset]),
+            switches=preset.switches,
             training=params.training[grid.dataset],
             augmentation=params.augmentation[grid.dataset],
             balance=balance if needs == "balance" else None,

@@ -162,22 +162,34 @@ def repository(tmp_path_factory):
     return made
 
 
-@pytest.fixture
-def pulled(repository, tmp_path):
-    """A fresh clone with everything pulled."""
-    clone = repository.clone(tmp_path / "clone")
-    clone.dvc(
-        "remote", "modify", "--local", "share", "url", str(repository.folder.parent / "share")
-    )
+def pulled_clone(repository: Repository, folder: Path) -> Repository:
+    clone = repository.clone(folder)
+    share = str(repository.folder.parent / "share")
+    clone.dvc("remote", "modify", "--local", "share", "url", share)
     clone.dvc("pull")
     return clone
 
 
 @pytest.fixture
-def restored(pulled):
+def pulled(repository, tmp_path):
+    """A fresh clone with everything pulled."""
+    return pulled_clone(repository, tmp_path / "clone")
+
+
+@pytest.fixture(scope="module")
+def restored_once(repository, tmp_path_factory):
     """The same after the one command that docs/dvc.md names."""
-    pulled.restore()
-    return pulled
+    clone = pulled_clone(repository, tmp_path_factory.mktemp("restored") / "clone")
+    clone.restore()
+    return clone
+
+
+@pytest.fixture
+def restored(restored_once, tmp_path):
+    """A copy of it for one test, which saves the pull."""
+    folder = tmp_path / "clone"
+    shutil.copytree(restored_once.folder, folder, symlinks=True)
+    return Repository(folder)
 
 
 def test_after_snakemake_dvc_trains_nothing(repository):

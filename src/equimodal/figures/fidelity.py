@@ -27,7 +27,7 @@ def draw(fidelity_study: pd.DataFrame) -> Figure:
     bases = list(dict.fromkeys(thrown["base"]))
     switches = list(dict.fromkeys(thrown["switch"]))
     figure = new_figure(8, 1.6 + 0.45 * len(switches))
-    panels = figure.subplots(1, len(bases), sharey=True, squeeze=False)[0]
+    panels = figure.subplots(1, len(bases), sharex=True, sharey=True, squeeze=False)[0]
     for letter, axes, base in zip("abcdefgh", panels, bases, strict=False):
         axes.set_title(f"({letter}) from the preset {base}")
         _draw_base(axes, thrown[thrown["base"] == base], switches)
