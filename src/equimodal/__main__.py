@@ -368,10 +368,10 @@ def claims(
 @app.command()
 def summarize(params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> None:
     """Write key numbers and learning curves for `dvc metrics` and `dvc plots`."""
-    from equimodal.analysis import summary
+    from equimodal.analysis import SUMMARIZED, summary
 
     settings = load_params(params, scale)
-    tables = {name: _read_table(name, settings) for name in summary.INPUTS}
+    tables = {name: _read_table(name, settings) for name in SUMMARIZED}
     numbers = summary.key_numbers(tables["table1"], tables["greediness"], tables["prediction"])
     _write_text(json.dumps(numbers, indent=2) + "\n", layout.metrics(settings.scale))
     curves = summary.learning_curves(tables["runs"], tables["histories"])

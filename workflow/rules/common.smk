@@ -8,7 +8,7 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 from equimodal import layout
-from equimodal.analysis import TABLES, summary
+from equimodal.analysis import SUMMARIZED, TABLES
 from equimodal.code import code_hash
 from equimodal.data import kinetics
 from equimodal.errors import UserError
@@ -76,9 +76,8 @@ for name, module in DATA_MODULES.items():
     FETCHED[name] = [f if f.suffix else directory(f) for f in missing]
 KINETICS = str(layout.raw("kinetics") / kinetics.FILE)
 COLLECTED = ["runs", "evaluations", "histories", "steps"]
-HERE = Path(workflow.basedir)
-PUBLISHED = collect(
-    f"{HERE}/src/equimodal/analysis/{{table}}.csv",
+PUBLISHED = collect(  # a relative path, so that a folder that moves has nothing to make again
+    "src/equimodal/analysis/{table}.csv",
     table=["published", "published_greediness"],
 )
 ON_TABLE1 = {
@@ -100,7 +99,7 @@ MNIST_RECORDS = collect(
     scale=SCALE,
     layer=range(1, NOISY_MNIST.depth + 1),
 )
-CAPTIONS = sorted(map(str, (HERE / "workflow/report").glob("*.rst")))
+CAPTIONS = sorted(map(str, Path("workflow/report").glob("*.rst")))
 PRODUCTS = [
     f"results/{SCALE}/metrics.json",
     *collect(
@@ -223,7 +222,7 @@ def figure_code(wildcards):
 
 def report_looks():
     """Contents of the report's template and style."""
-    files = sorted((HERE / "src/equimodal/report").glob("*.[hc]*"))
+    files = sorted(Path("src/equimodal/report").glob("*.[hc]*"))
     return {file.name: file.read_text() for file in files}
 
 

@@ -134,7 +134,7 @@ rule draw:
 rule claims:
     input:
         collect("results/{{scale}}/tables/{table}.csv", table=[*COLLECTED, *TABLES]),
-        ledger=f"{HERE}/src/equimodal/analysis/claims.yaml",
+        ledger="src/equimodal/analysis/claims.yaml",
     output:
         csv=report(
             "results/{scale}/tables/claims.csv",
@@ -159,7 +159,7 @@ rule claims:
 
 rule summarize:
     input:
-        collect("results/{{scale}}/tables/{table}.csv", table=summary.INPUTS),
+        collect("results/{{scale}}/tables/{table}.csv", table=SUMMARIZED),
     output:
         "results/{scale}/metrics.json",
         collect("results/{{scale}}/curves/{dataset}.csv", dataset=sorted(ON_TABLE1)),

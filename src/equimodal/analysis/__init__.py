@@ -168,3 +168,6 @@ TABLES = {
         " d_util under isolated, " + _NONE + ". The paper has the first way only.",
     ),
 }
+
+# What `summarize` reads. Here, since the workflow asks for it and need not load pandas.
+SUMMARIZED = ("runs", "histories", "table1", "greediness", "prediction")

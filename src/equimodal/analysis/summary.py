@@ -10,8 +10,6 @@ import pandas as pd
 
 from equimodal.analysis.collect import of_experiment
 
-INPUTS = ("runs", "histories", "table1", "greediness", "prediction")
-
 
 def key_numbers(
     table1: pd.DataFrame, greediness: pd.DataFrame, prediction: pd.DataFrame
