@@ -1,5 +1,7 @@
 """What one switch between the paper's reading and its official code changes; no figure of the paper."""
 
+from itertools import chain
+
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -25,7 +27,9 @@ def draw(fidelity_study: pd.DataFrame) -> Figure:
     if thrown.empty:
         return saying("Nothing to show: the experiment fidelity asks for no run at this scale.")
     bases = list(dict.fromkeys(thrown["base"]))
-    switches = list(dict.fromkeys(thrown["switch"]))
+    of_methods = [rows["switch"] for _, rows in thrown.groupby("method", sort=False)]
+    # In the order of the study, which the method with most of them has.
+    switches = list(dict.fromkeys(chain(*sorted(of_methods, key=len, reverse=True))))
     figure = new_figure(8, 1.6 + 0.45 * len(switches))
     panels = figure.subplots(1, len(bases), sharex=True, sharey=True, squeeze=False)[0]
     for letter, axes, base in zip("abcdefgh", panels, bases, strict=False):
