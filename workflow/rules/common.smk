@@ -76,11 +76,10 @@ for name, module in DATA_MODULES.items():
     FETCHED[name] = [f if f.suffix else directory(f) for f in missing]
 KINETICS = str(layout.raw("kinetics") / kinetics.FILE)
 COLLECTED = ["runs", "evaluations", "histories", "steps"]
-PUBLISHED = (
-    collect(  # a relative path, so that a folder that moves has nothing to make again
-        "src/equimodal/analysis/{table}.csv",
-        table=["published", "published_greediness"],
-    )
+# Relative paths, so that a folder that moves has nothing to make again.
+PUBLISHED = collect(
+    "src/equimodal/analysis/{table}.csv",
+    table=["published", "published_greediness"],
 )
 ON_TABLE1 = {
     spec.dataset
