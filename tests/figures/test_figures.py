@@ -114,31 +114,31 @@ SAID = {
 
 
 @pytest.fixture(scope="module", params=FIGURES)
-def figure_and_text(request, tmp_path_factory):
-    """A figure's name, and all text of it, saved with a note."""
+def saved(request, tmp_path_factory):
+    """A figure's name, and its files without their suffix, saved with a note."""
     figure = request.param
     out = tmp_path_factory.mktemp("figures") / figure
     save(draw(figure, make_tables() | make_examples()), out, "Tiny scale.")
-    return figure, words_of(out.with_suffix(".svg").read_text())
+    return figure, out
 
 
-def test_a_figure_says_what_it_shows_and_in_which_units(figure_and_text):
-    figure, text = figure_and_text
+def test_a_figure_says_what_it_shows_and_in_which_units(saved):
+    figure, out = saved
+    text = words_of(out.with_suffix(".svg").read_text())
     assert SAID[figure]
     assert [phrase for phrase in SAID[figure] if not said(phrase, text)] == []
 
 
-def test_the_note_of_the_scale_is_in_the_figure(figure_and_text):
-    assert said("Tiny scale.", figure_and_text[1])
+def test_the_note_of_the_scale_is_in_the_figure(saved):
+    assert said("Tiny scale.", words_of(saved[1].with_suffix(".svg").read_text()))
 
 
-@pytest.mark.parametrize("figure", FIGURES)
-def test_the_same_input_gives_the_same_bytes(figure, inputs, tmp_path):
-    for name in ("one", "two"):
-        save(draw(figure, inputs), tmp_path / name, "Note.")
+def test_the_same_input_gives_the_same_bytes(saved, inputs, tmp_path):
+    figure, out = saved
+    again = tmp_path / figure
+    save(draw(figure, inputs), again, "Tiny scale.")
     for suffix in (".svg", ".png", ".pdf"):
-        one, two = (tmp_path / f"{name}{suffix}" for name in ("one", "two"))
-        assert one.read_bytes() == two.read_bytes()
+        assert again.with_suffix(suffix).read_bytes() == out.with_suffix(suffix).read_bytes()
 
 
 @pytest.mark.parametrize("figure", FIGURES)
