@@ -198,6 +198,55 @@ def test_the_evaluation_mode_alone_decides_on_the_guided_number(switches):
     assert moved.max() < 0.6
 
 
+SWEEP_TOLD = [  # of greediness and prediction at the brief scale: inputs and column
+    "{distinct|n} networks a pair",
+    "d_util is {distinct|d_util} in the mean",
+    "d_util is {identical|d_util}, as published",
+    "not go the same way: {distinct|d_speed} with distinct",
+    "and {identical|d_speed} with identical ones",
+    "rank correlation with d_util is {both|spearman} ({both|low} to {both|high}, p = {both|p})",
+    "it tells nothing ({distinct|spearman}, p = {distinct|p})",
+]
+
+
+@pytest.mark.parametrize("sentence", SWEEP_TOLD)
+def test_the_reproduction_page_tells_the_numbers_of_the_sweep(sentence):
+    greediness, prediction = (
+        pd.read_csv(ROOT / f"results/brief/tables/{name}.csv")
+        .query("dataset == 'colored_mnist'")
+        .set_index("inputs")
+        for name in ("greediness", "prediction")
+    )
+
+    def number(found):
+        inputs, column = found[1].split("|")
+        if column in ("d_util", "d_speed"):
+            row = greediness.loc[inputs, [column, f"{column}_low", f"{column}_high"]]
+            value, low, high = (f"{abs(x) if abs(x) < 0.005 else x:.2f}" for x in row)
+            return f"{value} ({low} to {high})"
+        value = prediction.loc[inputs, column]
+        return f"{value:.2g}" if column in ("n", "p") else f"{value:.2f}"
+
+    page = " ".join((ROOT / "docs/reproduction.md").read_text().split())
+    assert re.sub(r"\{(.*?)\}", number, sentence).replace("-", "−") in page
+
+
+def test_the_readme_tells_the_means_of_the_sweep():
+    d_util = pd.read_csv(ROOT / "results/brief/tables/greediness.csv").set_index("inputs")["d_util"]
+    page = " ".join((ROOT / "README.md").read_text().split())
+    assert f"ours is {d_util['distinct']:.2f} and {d_util['identical']:.2f} on a part" in page
+
+
+def test_the_sweep_s_networks_have_d_util_and_d_speed_of_opposite_signs():
+    """As the reproduction page says of the distinct pair."""
+    runs = pd.read_csv(ROOT / "results/brief/tables/runs.csv")
+    swept = runs[(runs["status"] == "finished") & ~runs["run"].str.contains("lr0.01/")]
+    distinct, identical = (swept[swept["inputs"] == i] for i in ("distinct", "identical"))
+    assert len(distinct) == len(identical) == 6
+    assert (distinct["d_util"] > 0).all()
+    assert (distinct["d_speed"] < 0).all()
+
+
 @pytest.mark.parametrize("scale", ["paper", "brief"])
 def test_the_collected_tables_in_git_list_every_run_that_is_asked_for(scale):
     """Or "n of m" would be told of another m: `equimodal collect` it again."""
