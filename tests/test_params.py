@@ -226,7 +226,7 @@ def test_numbers_and_words_mean_what_they_look_like(project):
 def test_a_scale_differs_in_what_it_says_from_the_one_that_it_is_like(project):
     brief, paper = (load_params(scale=scale) for scale in ("brief", "paper"))
     assert brief.networks["colored_mnist"].widths == (8, 16, 32, 64)
-    differing = {"scale", "note", "networks", "training", "presets", "experiments"}
+    differing = {"scale", "note", "networks", "training", "presets", "sweeps", "experiments"}
     assert brief.model_dump(exclude=differing) == paper.model_dump(exclude=differing)
     others = {name for name, preset in paper.presets.items() if brief.presets[name] != preset}
     assert others == {"paper_but_kims_network", "paper_but_widths"}
