@@ -38,7 +38,7 @@ redraw: $(INSTALLED)  ## every table and figure, and the report, from pulled log
 	  --allowed-rules collect tables linear linear_mnist draw claims summarize report products -- \
 	  products results/$(SCALE)/report.html
 
-rebuild: $(INSTALLED)  ## tables, claims and figures from the collected runs in git: runs.csv, evaluations.csv, histories.csv, steps.csv (SCALE=demo, ONLY=a file)
+rebuild: $(INSTALLED)  ## tables, claims and figures from the collected runs in git: runs.csv, evaluations.csv, histories.csv, steps.csv.gz (SCALE=demo, ONLY=files)
 	@snakemake --cores all --config scale=$(SCALE) --forceall \
 	  --allowed-rules tables claims draw summarize of_runs -- $(or $(ONLY),of_runs)
 
@@ -69,5 +69,6 @@ $(INSTALLED): pyproject.toml constraints.txt
 	  { echo "Python could not make a virtual environment; on Debian: apt install python3-venv"; exit 1; }
 	@echo "Installing the pinned packages into $(VENV), once: about two minutes."
 	@pip install -q --disable-pip-version-check -c constraints.txt hatchling editables
-	@pip install -q --disable-pip-version-check -c constraints.txt --no-build-isolation -e '.[workflow,versions,dev]'
+	@pip install -q --disable-pip-version-check -c constraints.txt --no-compile --no-build-isolation -e '.[workflow,versions,dev]'
+	@python -m compileall -qq -j 0 $(VENV)/lib || true  # what pip would do, on all cores
 	@touch $@

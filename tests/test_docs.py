@@ -134,18 +134,19 @@ def measured():
     return numbers
 
 
-def as_told(sentence, measured):
-    def number(found):
-        run, _, what = found[1].partition(" ")
-        return measured[f"colored_mnist/{run}/lr0.01/seed0 {what}"]
-
-    return re.sub(r"\{(.*?)\}", number, sentence)
+def is_told(sentence, number):
+    """Whether docs/reproduction.md has the sentence, with numbers in place of what is in braces."""
+    page = " ".join((ROOT / "docs/reproduction.md").read_text().split())
+    return re.sub(r"\{(.*?)\}", lambda found: number(found[1]), sentence) in page
 
 
 @pytest.mark.parametrize("sentence", TOLD)
 def test_the_reproduction_page_tells_the_numbers_of_the_tables(sentence, measured):
-    page = " ".join((ROOT / "docs/reproduction.md").read_text().split())
-    assert as_told(sentence, measured) in page
+    def number(name):
+        run, _, what = name.partition(" ")
+        return measured[f"colored_mnist/{run}/lr0.01/seed0 {what}"]
+
+    assert is_told(sentence, number)
 
 
 SWITCHES_TOLD = [  # the same of the fidelity study at the brief scale: method, base and switch
@@ -175,8 +176,8 @@ def switches():
 
 @pytest.mark.parametrize("sentence", SWITCHES_TOLD)
 def test_the_reproduction_page_tells_what_the_switches_move(sentence, switches):
-    def number(found):
-        method, base, switch, *column = found[1].split("|")
+    def number(name):
+        method, base, switch, *column = name.split("|")
         row = switches.loc[(method, base, switch)]
         if column:
             return f"{row[column[0]]:.2g}"
@@ -184,8 +185,7 @@ def test_the_reproduction_page_tells_what_the_switches_move(sentence, switches):
         value, low, high = (f"{number:+.1f}".replace("-", "−") for number in numbers)
         return f"{value} ({low} to {high})"
 
-    page = " ".join((ROOT / "docs/reproduction.md").read_text().split())
-    assert re.sub(r"\{(.*?)\}", number, sentence) in page
+    assert is_told(sentence, number)
 
 
 def test_the_evaluation_mode_alone_decides_on_the_guided_number(switches):
@@ -218,17 +218,16 @@ def test_the_reproduction_page_tells_the_numbers_of_the_sweep(sentence):
         for name in ("greediness", "prediction")
     )
 
-    def number(found):
-        inputs, column = found[1].split("|")
+    def number(name):
+        inputs, column = name.split("|")
         if column in ("d_util", "d_speed"):
             row = greediness.loc[inputs, [column, f"{column}_low", f"{column}_high"]]
             value, low, high = (f"{abs(x) if abs(x) < 0.005 else x:.2f}" for x in row)
-            return f"{value} ({low} to {high})"
+            return f"{value} ({low} to {high})".replace("-", "−")
         value = prediction.loc[inputs, column]
-        return f"{value:.2g}" if column in ("n", "p") else f"{value:.2f}"
+        return f"{value:.2g}" if column in ("n", "p") else f"{value:.2f}".replace("-", "−")
 
-    page = " ".join((ROOT / "docs/reproduction.md").read_text().split())
-    assert re.sub(r"\{(.*?)\}", number, sentence).replace("-", "−") in page
+    assert is_told(sentence, number)
 
 
 def test_the_readme_tells_the_means_of_the_sweep():

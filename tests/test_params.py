@@ -477,3 +477,11 @@ def test_a_network_that_a_data_set_can_not_have_is_refused(project, dataset, sai
         project.load()
     assert said in str(caught.value)
     assert "takes ['" in str(caught.value)
+
+
+def test_the_network_of_the_usual_preset_is_checked_as_well(project):
+    mine = "\npresets:\n  mine: {base: paper, network: {batch_norm: perhaps}}\n"
+    project.edit("params.yaml", "\npresets:\n", mine)
+    project.edit("params.yaml", "\nfidelity: paper", "\nfidelity: mine")
+    with pytest.raises(UserError, match=r"presets\.mine\.network\.batch_norm"):
+        project.load()

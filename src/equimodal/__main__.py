@@ -182,8 +182,9 @@ def evaluate(
 
 @app.command()
 def collect(params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> None:
-    """Read all runs into tidy tables: runs.csv, evaluations.csv, histories.csv, steps.csv."""
+    """Read all runs into tidy tables: runs.csv, evaluations.csv, histories.csv, steps.csv.gz."""
     from equimodal.analysis import collect as analysis
+    from equimodal.table_files import write_table
 
     settings = load_params(params, scale)
     specs = expand_runs(settings)
@@ -192,7 +193,7 @@ def collect(params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> None:
     asked = {e: set(expand_runs(settings, e)) for e in settings.experiments}
     tables = analysis.collect(specs, folders, banks, asked)
     for name, table in tables.items():
-        _write_table(table, layout.tables(settings.scale) / f"{name}.csv")
+        write_table(table, layout.table(settings.scale, name))
     for sentence in analysis.failures(tables["runs"]):
         print(sentence, file=sys.stderr)
 
@@ -245,12 +246,11 @@ def draw(
 def linear(params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> None:
     """Simulate the deep linear networks of the second paper, and put their theory beside them."""
     from equimodal.linear.experiment import TABLES
+    from equimodal.table_files import write_table
 
     settings = load_params(params, scale)
     for name, build in TABLES.items():
-        table = build(settings.linear)
-        text = table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
-        _write_text(text, layout.tables(settings.scale) / f"{name}.csv")
+        write_table(build(settings.linear), layout.table(settings.scale, name), "%.6g")
 
 
 @app.command()
@@ -345,6 +345,7 @@ def claims(
 ) -> None:
     """Judge the paper's claims by our tables: claims.csv and claims.md."""
     from equimodal.analysis import claims as analysis
+    from equimodal.table_files import write_table
 
     settings = load_params(params, scale)
     ledger = analysis.read_claims()
@@ -361,7 +362,7 @@ def claims(
         print(analysis.as_markdown(chosen, settings.note))
         return
     folder = layout.tables(settings.scale)
-    _write_table(judged, folder / "claims.csv")
+    write_table(judged, layout.table(settings.scale, "claims"))
     _write_text(analysis.as_markdown(judged, settings.note), folder / "claims.md")
 
 
@@ -369,6 +370,7 @@ def claims(
 def summarize(params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> None:
     """Write key numbers and learning curves for `dvc metrics` and `dvc plots`."""
     from equimodal.analysis import SUMMARIZED, summary
+    from equimodal.table_files import write_table
 
     settings = load_params(params, scale)
     tables = {name: _read_table(name, settings) for name in SUMMARIZED}
@@ -376,7 +378,7 @@ def summarize(params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> None:
     _write_text(json.dumps(numbers, indent=2) + "\n", layout.metrics(settings.scale))
     curves = summary.learning_curves(tables["runs"], tables["histories"])
     for dataset, curve in curves.items():
-        _write_table(curve, layout.curves(settings.scale, dataset))
+        write_table(curve, layout.curves(settings.scale, dataset))
 
 
 @app.command()
@@ -495,18 +497,17 @@ def _table_input(name: str, settings: Params) -> Any:
 
 
 def _read_table(name: str, settings: Params) -> Any:
-    import pandas as pd
-
     from equimodal.analysis import TABLES
     from equimodal.analysis.collect import lacking_columns
+    from equimodal.table_files import read_table
 
     makers = {"claims": "claims", "linear_mnist": "linear-mnist"}
     makers |= {table: f"table {table}" for table in TABLES}
     maker = makers.get(name, "linear" if name.startswith("linear_") else "collect")
     verb = f"equimodal {maker} --scale {settings.scale}"
-    path = layout.tables(settings.scale) / f"{name}.csv"
+    path = layout.table(settings.scale, name)
     try:
-        table = pd.read_csv(path)
+        table = read_table(path)
     except FileNotFoundError:
         raise UserError(f"{path} is missing; run `{verb}` first") from None
     except ValueError as error:
@@ -558,9 +559,10 @@ def _report_items(settings: Params) -> tuple[list[Any], list[Any]]:
 
 def _tables_there(names: Iterable[str], settings: Params) -> dict[str, Any]:
     """Read those tables that are there; what is made of them says what is missing."""
-    folder = layout.tables(settings.scale)
     return {
-        name: _read_table(name, settings) for name in names if (folder / f"{name}.csv").is_file()
+        name: _read_table(name, settings)
+        for name in names
+        if layout.table(settings.scale, name).is_file()
     }
 
 
@@ -573,10 +575,6 @@ def _checked_device(device: str) -> str:
         reason = str(error).splitlines()[0]
         raise UserError(f"--device {device} can not be used here: {reason}; take cpu") from None
     return device
-
-
-def _write_table(table: Any, path: Path) -> None:
-    _write_text(table.to_csv(index=False, lineterminator="\n"), path)
 
 
 def _write_text(text: str, path: Path) -> None:

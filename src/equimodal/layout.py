@@ -56,6 +56,11 @@ def tables(scale: str) -> Path:
     return RESULTS / scale / "tables"
 
 
+def table(scale: str, name: str) -> Path:
+    """A table; that of all steps is compressed: a run at the paper's scale takes twenty thousand."""
+    return tables(scale) / (f"{name}.csv.gz" if name == "steps" else f"{name}.csv")
+
+
 def figures(scale: str) -> Path:
     """Figures of a scale."""
     return RESULTS / scale / "figures"

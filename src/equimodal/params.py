@@ -186,7 +186,7 @@ class Params(Section):
                         f"experiments.{name} asks for dataset {grid.dataset!r}; there are"
                         f" {sorted(self.datasets)}"
                     )
-                for preset in grid.fidelity or ():
+                for preset in grid.fidelity or (self.fidelity,):
                     _check_network(preset, self.presets[preset], grid.dataset, self.networks)
                 known = self.datasets[grid.dataset].inputs
                 if unknown := sorted(set(grid.inputs) - set(known)):

@@ -9,6 +9,7 @@ from equimodal.models.network import Network, build_network
 from equimodal.models.resnet18 import ResNet18Branch
 from equimodal.params import expand_runs, load_params
 from equimodal.spec import Modality, Normalization, ResNet18
+from tests.models import torchvision_compat
 
 ROOT = Path(__file__).parents[2]
 RUN = "colored_mnist/distinct/vanilla/paper/lr0.01/seed0"
@@ -75,7 +76,8 @@ def test_branches_cut_differently_are_refused():
 
 @torch.no_grad()
 def test_the_branch_computes_what_torchvision_s_resnet18_does():
-    from torchvision.models import resnet18  # once our own module has made it importable
+    torchvision_compat.install()
+    from torchvision.models import resnet18
 
     torch.manual_seed(0)
     theirs, ours = resnet18(num_classes=5), ResNet18Branch(3, 5)

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 
@@ -25,30 +26,16 @@ from ruamel.yaml import YAML
 
 from equimodal.code import imported_modules
 from tests.conftest import ROOT
+from tests.workflow.checkout import TINY, Checkout, jobs_of
 from tests.workflow.test_workflow import AFTER_RUNS as AFTER_ALL_RUNS
-from tests.workflow.test_workflow import (
-    GUIDED,
-    REPORTED,
-    TABLE1,
-    TINY,
-    VANILLA,
-    Checkout,
-    jobs_of,
-    make_checkout,
-    work_on,
-)
+from tests.workflow.test_workflow import GUIDED, REPORTED, TABLE1, VANILLA, work_on
 
 pytestmark = pytest.mark.workflow
 
 RESULTS = "results/tiny"
 TOLERANCE = ("params.yaml", "    tolerance: 0.1 ", "    tolerance: 0.2 ")
 NO_CHANGE = "Data and pipelines are up to date."
-FIGURES = {"figure9", "learning_curves"}
-FEWER_FIGURES = f"""
-FIGURES = {{name: about for name, about in FIGURES.items() if name in {sorted(FIGURES)}}}
-LINEAR_FIGURES = {{name: LINEAR_FIGURES[name] for name in ("linear_mnist", "linear_phase")}}
-ALL_FIGURES = FIGURES | LINEAR_FIGURES
-"""
+FIGURES = ("figure9", "learning_curves", "linear_mnist", "linear_phase")
 AFTER_RUNS = {job for job in AFTER_ALL_RUNS if "Draw" not in job or job[5:-1] in FIGURES}
 
 
@@ -138,13 +125,14 @@ def tiny_pipeline() -> str:
 
 
 @pytest.fixture(scope="module")
-def repository(tmp_path_factory):
+def repository(made_once, tmp_path_factory):
     """All made by Snakemake, taken over by DVC, committed and pushed to a folder."""
     folder = tmp_path_factory.mktemp("dvc") / "repository"
-    folder.mkdir()
-    make_checkout(folder)
-    with (folder / "src/equimodal/figures/__init__.py").open("a") as figures:
-        figures.write(FEWER_FIGURES)
+    made_once.copied(folder)
+    for left_out in ("modelnet40", "nvgesture"):
+        for made in folder.glob(f"*/*/*/{left_out}"):
+            shutil.rmtree(made)
+    shutil.rmtree(folder / RESULTS / "figures")
     for name in (".gitignore", ".dvcignore", "Makefile", "pyproject.toml", "constraints.txt"):
         shutil.copy(ROOT / name, folder)
     (folder / ".dvc").mkdir()
@@ -152,6 +140,7 @@ def repository(tmp_path_factory):
         shutil.copy(ROOT / ".dvc" / name, folder / ".dvc")
     (folder / "dvc.yaml").write_text(tiny_pipeline())
     made = Repository(folder)
+    made.draw_only(*FIGURES)
     made.edit("params.yaml", "leave_out: []", 'leave_out: ["modelnet40/*", "nvgesture/*"]')
     made.run("git", "init", "--quiet")
     made.make()
@@ -187,9 +176,7 @@ def restored_once(repository, tmp_path_factory):
 @pytest.fixture
 def restored(restored_once, tmp_path):
     """A copy of it for one test, which saves the pull."""
-    folder = tmp_path / "clone"
-    shutil.copytree(restored_once.folder, folder, symlinks=True)
-    return Repository(folder)
+    return restored_once.copied(tmp_path / "clone")
 
 
 def test_after_snakemake_dvc_trains_nothing(repository):
@@ -213,9 +200,9 @@ def test_a_clone_that_pulled_and_restored_has_nothing_to_do_and_shows_a_change(r
     with restored.edited(*TOLERANCE):
         assert restored.to_do() == work_on(GUIDED) | AFTER_RUNS
         status = json.loads(restored.dvc("status", "--json"))
-        assert set(status) == {"train@colored_mnist"}
-        assert trained(restored.dvc("repro")) == {GUIDED}
-    assert restored.run("git", "status", "--short")  # dvc.lock and the tables have moved
+        assert set(status) == {
+            "train@colored_mnist"
+        }  # it does what it says: see the experiment below
 
 
 def test_a_clone_that_did_not_restore_is_told_to_and_never_goes_on_with_old_results(pulled):
@@ -256,28 +243,6 @@ def test_damaged_files_of_the_cache_are_found_and_pulled_anew(pulled):
     assert (pulled.folder / "damaged/cache").is_dir()
     pulled.restore()
     assert pulled.to_do() == set()
-
-
-def test_one_more_seed_trains_one_a_cell_and_one_less_leaves_no_stale_run(restored):
-    more = TABLE1.replace("seeds: 1", "seeds: 2")
-    added = {run.replace("seed0", "seed1") for run in (VANILLA, GUIDED)}
-    before = (restored.folder / "dvc.lock").read_text()
-    with restored.edited(TINY, TABLE1, more):
-        assert trained(restored.dvc("repro")) == added
-        assert added < set(pd.read_csv(restored.tables("runs.csv"))["run"])
-    output = restored.dvc("repro")
-    assert trained(output) == set()
-    assert {f"Removed {run}" for run in added} <= set(output.splitlines())
-    assert not added & set(pd.read_csv(restored.tables("runs.csv"))["run"])
-    assert not [p for p in (restored.folder / RESULTS).rglob("*seed1*") if "logs" not in p.parts
-                and "benchmarks" not in p.parts]  # fmt: skip
-    for out in ("runs", "models", "banks"):
-        (old, new) = (
-            hash_of(text, f"{RESULTS}/{out}/colored_mnist")
-            for text in (before, (restored.folder / "dvc.lock").read_text())
-        )
-        assert old == new
-    assert restored.to_do() == set()
 
 
 def hash_of(lock: str, out: str) -> str:
@@ -328,46 +293,86 @@ def test_an_experiment_with_another_setting_shows_the_numbers_that_changed(resto
         "exp", "run", "--name", "wider", "-S", "balance.colored_mnist.tolerance=0.2"
     )
     assert trained(output) == {GUIDED}
+    assert restored.run("git", "status", "--short")  # dvc.lock and the tables have moved
     shown = restored.dvc("exp", "show", "--csv")
     rows = pd.read_csv(StringIO(shown[shown.index("Experiment,") :])).set_index("Experiment")
     assert rows.loc["wider", "balance.colored_mnist.tolerance"] == 0.2
     assert "table1.colored_mnist.guided" in rows.columns
 
 
-def test_a_killed_repro_goes_on_without_what_was_finished_and_leaves_no_lock(restored):
-    more = TABLE1.replace("seeds: 1", "seeds: 3")
-    added = [run.replace("seed0", seed) for run in (VANILLA, GUIDED) for seed in ("seed1", "seed2")]
-
-    def finished():
-        """Runs whose training job has ended: Snakemake then writes down what it cost."""
-        costs = restored.folder / RESULTS / "benchmarks/train"
-        return {run for run in added if (costs / f"{run}.tsv").is_file()}
-
-    with restored.edited(TINY, TABLE1, more):
-        killed = restored.start("dvc", "repro")
-        while not (kept := finished()):
-            assert killed.poll() is None
-            time.sleep(0.05)
-        time.sleep(2)  # and notes its outputs
-        os.killpg(killed.pid, signal.SIGKILL)
-        killed.wait()
-        again = trained(restored.dvc("repro"))
-        assert again
-        assert not again & kept
-        assert finished() == set(added)
-        assert restored.to_do() == set()
+MORE_SEEDS = (TINY, TABLE1, TABLE1.replace("seeds: 1", "seeds: 3"))
+ADDED = {run.replace("seed0", seed) for run in (VANILLA, GUIDED) for seed in ("seed1", "seed2")}
 
 
-def test_two_repros_at_once_are_one_and_a_message(restored):
-    with restored.edited(*TOLERANCE):
-        first = restored.start("dvc", "repro")
-        while not list((restored.folder / ".dvc/tmp").glob("rwlock")):
-            assert first.poll() is None
-            time.sleep(0.05)
-        time.sleep(3)
-        second = restored.dvc("repro", may_fail=True)
-        assert first.wait() == 0
-    assert re.search("is busy, it is being blocked by|Unable to acquire lock", second), second
+def finished(checkout: Checkout) -> set[str]:
+    """Added runs whose training job has ended: Snakemake then writes down what it cost."""
+    costs = checkout.folder / RESULTS / "benchmarks/train"
+    return {run for run in ADDED if (costs / f"{run}.tsv").is_file()}
+
+
+@dataclass(frozen=True)
+class Continued:
+    """A repro that was asked for two more seeds a cell, killed after a run and started again."""
+
+    checkout: Repository
+    kept: set[str]  # runs that had finished when it was killed
+    again: set[str]  # runs that were trained afterwards
+    second: str  # what another repro said in the meantime
+
+
+@pytest.fixture(scope="module")
+def continued(restored_once, tmp_path_factory):
+    checkout = restored_once.copied(tmp_path_factory.mktemp("continued") / "clone")
+    checkout.edit(*MORE_SEEDS)
+    killed = checkout.start("dvc", "repro")
+    logs = checkout.folder / RESULTS / "logs/train"
+    while not any((logs / f"{run}.log").exists() for run in ADDED):
+        assert killed.poll() is None
+        time.sleep(0.05)
+    second = checkout.dvc("repro", may_fail=True)
+    while not (kept := finished(checkout)):
+        assert killed.poll() is None
+        time.sleep(0.05)
+    time.sleep(2)  # and notes its outputs
+    os.killpg(killed.pid, signal.SIGKILL)
+    killed.wait()
+    return Continued(checkout, kept, trained(checkout.dvc("repro")), second)
+
+
+def test_two_repros_at_once_are_one_and_a_message(continued):
+    refused = "is busy, it is being blocked by|Unable to acquire lock"
+    assert re.search(refused, continued.second), continued.second
+    assert continued.kept  # of the other, which went on
+
+
+def test_a_killed_repro_goes_on_without_what_was_finished_and_leaves_no_lock(continued):
+    assert continued.again
+    assert not continued.again & continued.kept
+    assert continued.checkout.to_do() == set()
+
+
+def test_more_seeds_train_as_many_a_cell_and_nothing_else(continued):
+    assert continued.kept | continued.again == ADDED
+    assert set(pd.read_csv(continued.checkout.tables("runs.csv"))["run"]) > ADDED
+
+
+def test_fewer_seeds_train_nothing_and_leave_no_stale_run(continued, restored_once, tmp_path):
+    fewer = continued.checkout.copied(tmp_path / "clone")
+    file, one, three = MORE_SEEDS
+    fewer.edit(file, three, one)
+    output = fewer.dvc("repro")
+    assert trained(output) == set()
+    assert {f"Removed {run}" for run in ADDED} <= set(output.splitlines())
+    assert not ADDED & set(pd.read_csv(fewer.tables("runs.csv"))["run"])
+    assert not [p for p in (fewer.folder / RESULTS).rglob("*seed[12]*") if "logs" not in p.parts
+                and "benchmarks" not in p.parts]  # fmt: skip
+    for out in ("runs", "models", "banks"):
+        before, after = (
+            hash_of((c.folder / "dvc.lock").read_text(), f"{RESULTS}/{out}/colored_mnist")
+            for c in (restored_once, fewer)
+        )
+        assert before == after
+    assert fewer.to_do() == set()
 
 
 PAGE = (ROOT / "docs/dvc.md").read_text()
@@ -411,9 +416,8 @@ def test_tables_and_figures_are_made_of_what_the_page_pulls_without_a_network(re
 
 def test_every_command_of_the_page_works(restored):
     assert set(INSTEAD) <= set(COMMANDS)
-    with restored.edited(*TOLERANCE):
-        for command in COMMANDS:
-            restored.run(*INSTEAD.get(command, command).split())
+    for command in COMMANDS:
+        restored.run(*INSTEAD.get(command, command).split())
 
 
 @pytest.fixture

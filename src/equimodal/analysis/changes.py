@@ -13,6 +13,7 @@ import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
 from equimodal.errors import UserError
+from equimodal.table_files import read_table
 
 TOLERANCE = 1e-6  # relative: processors round the last digits of the same sum differently
 RUNS = "tables/runs.csv"
@@ -54,7 +55,7 @@ def compare(old: Path, new: Path) -> Changes:
             file.relative_to(folder).as_posix()
             for folder in (old, new)
             for part in ("tables", "curves")
-            for file in (folder / part).glob("*.csv")
+            for file in (folder / part).glob("*.csv*")
         }
     )
     found = {name: _difference(old / name, new / name) for name in names}
@@ -132,7 +133,7 @@ def _read_numbers(path: Path) -> dict[str, float]:
 
 def _read_csv(path: Path) -> pd.DataFrame:
     try:
-        return pd.read_csv(path)
+        return read_table(path)
     except (OSError, ValueError) as error:
         raise UserError(_not_read(path, error)) from None
 

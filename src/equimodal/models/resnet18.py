@@ -1,17 +1,44 @@
-"""The branch for ModelNet40: ResNet-18 (paper, Sec. 6.1)."""
+"""The branch for ModelNet40: ResNet-18 (paper, Sec. 6.1).
 
+Written here, not taken from torchvision: importing that takes longer than importing torch, and its
+compiled operators, of which we use none, bind a project to one version of torch.
+"""
+
+import torch
 from torch import nn
 
-from equimodal.models import torchvision_compat
 from equimodal.spec import ResNet18
 
-torchvision_compat.install()  # before torchvision is imported
 
-from torchvision.models.resnet import BasicBlock, conv1x1
+class BasicBlock(nn.Module):
+    """Residual block of two 3×3 convolutions: relu(x + f(x)) (He et al. 2016, Fig. 2 and Table 1).
+
+    Where width or resolution changes, a 1×1 convolution changes x as well. The parameters have the
+    names of torchvision's.
+    """
+
+    def __init__(self, inputs: int, width: int, stride: int = 1):
+        """Build the block, from `inputs` channels to `width`; the first convolution has the stride."""
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, width, 3, stride, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.relu = nn.ReLU(inplace=True)
+        self.downsample = nn.Sequential()
+        if stride != 1 or inputs != width:
+            self.downsample = nn.Sequential(
+                nn.Conv2d(inputs, width, 1, stride, bias=False), nn.BatchNorm2d(width)
+            )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Images of shape (batch, inputs, height, width), the latter two divided by the stride."""
+        inner = self.relu(self.bn1(self.conv1(x)))
+        return self.relu(self.bn2(self.conv2(inner)) + self.downsample(x))
 
 
 class ResNet18Branch(nn.Module):
-    """ResNet-18 of torchvision's residual blocks, untrained, cut into its four groups of them.
+    """ResNet-18, untrained, cut into its four groups of residual blocks.
 
     The stem belongs to the first stage. With MMTMs after stages 2, 3 and 4 two such branches have the
     23,773,008 parameters of the paper's network (40 classes).
@@ -44,11 +71,8 @@ class ResNet18Branch(nn.Module):
 
 
 def _group(inputs: int, width: int, *, stride: int) -> nn.Sequential:
-    """Two residual blocks; the first changes width and resolution, its shortcut with it."""
-    shortcut = None
-    if stride != 1 or inputs != width:
-        shortcut = nn.Sequential(conv1x1(inputs, width, stride), nn.BatchNorm2d(width))
-    return nn.Sequential(BasicBlock(inputs, width, stride, shortcut), BasicBlock(width, width))
+    """Two residual blocks; the first changes width and resolution."""
+    return nn.Sequential(BasicBlock(inputs, width, stride), BasicBlock(width, width))
 
 
 def build(settings: ResNet18, *, channels: int, classes: int) -> ResNet18Branch:

@@ -15,8 +15,9 @@ from equimodal.params import Params, expand_runs
 from equimodal.report import Item
 from equimodal.report.costs import costs
 from equimodal.report.page import Data, Figure, Report, Table
+from equimodal.table_files import read_table
 
-PACKAGES = ("equimodal", "torch", "torchvision", "numpy", "pandas", "scipy", "snakemake")
+PACKAGES = ("equimodal", "torch", "numpy", "pandas", "scipy", "snakemake")
 NAMED = 3  # missing runs that a sentence names
 OF_RUNS = ("run", "experiments", "status", "reason")  # columns of runs.csv that are read here
 
@@ -87,9 +88,9 @@ def _read_table(
     name: str, scale: str, command: str, columns: Collection[str] = ()
 ) -> tuple[pd.DataFrame | None, str]:
     """The table, or None and why there is none; it has to have the columns."""
-    path = layout.tables(scale) / f"{name}.csv"
+    path = layout.table(scale, name)
     try:
-        table = pd.read_csv(path)
+        table = read_table(path)
     except FileNotFoundError:
         return None, f"{path} is missing; run {command}."
     except (OSError, ValueError) as error:

