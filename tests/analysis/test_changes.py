@@ -7,6 +7,7 @@ from typer.testing import CliRunner
 from equimodal.__main__ import app
 from equimodal.analysis.changes import as_markdown, compare
 from equimodal.errors import UserError
+from equimodal.table_files import write_table
 
 METRICS = {"table1": {"colored_mnist": {"vanilla": 45.26, "guided": 91.01}}}
 RUNS = pd.DataFrame(
@@ -48,6 +49,15 @@ def test_the_same_results_have_not_moved(folders):
     assert not found.moved
     assert as_markdown(found) == "No number of the results has moved.\n"
     assert status(folders) == 0
+
+
+def test_a_compressed_table_is_compared_as_well(folders):
+    for folder, ratio in zip(folders, (0.1, 0.2), strict=True):
+        write_table(pd.DataFrame({"ratio": [ratio]}), folder / "tables/steps.csv.gz")
+    assert list(compare(*folders).files["file"]) == ["tables/steps.csv.gz"]
+    (folders[1] / "tables/steps.csv.gz").write_bytes(b"damaged")
+    with pytest.raises(UserError, match=r"new/tables/steps\.csv\.gz cannot be read"):
+        compare(*folders)
 
 
 def test_a_moved_number_is_named_with_both_values(folders):
