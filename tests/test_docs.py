@@ -222,7 +222,7 @@ def test_the_reproduction_page_tells_the_numbers_of_the_sweep(sentence):
         inputs, column = name.split("|")
         if column in ("d_util", "d_speed"):
             row = greediness.loc[inputs, [column, f"{column}_low", f"{column}_high"]]
-            value, low, high = (f"{abs(x) if abs(x) < 0.005 else x:.2f}" for x in row)
+            value, low, high = (f"{x:z.2f}" for x in row)
             return f"{value} ({low} to {high})".replace("-", "−")
         value = prediction.loc[inputs, column]
         return f"{value:.2g}" if column in ("n", "p") else f"{value:.2f}".replace("-", "−")

@@ -6,7 +6,7 @@ import pytest
 
 from equimodal.analysis import TABLES
 from equimodal.analysis.published import read_published
-from equimodal.analysis.render import notes_on, render
+from equimodal.analysis.render import FORMATS, notes_on, render
 from tests.analysis.conftest import SETTINGS
 from tests.study import study
 
@@ -367,3 +367,7 @@ def test_ways_of_switching_off_are_ranked_against_the_paper_s():
     assert table.loc["zeroed", "d_util"] == pytest.approx(0.6)
     assert table.loc["zeroed", "spearman"] == pytest.approx(-1)
     assert pd.isna(table.loc["isolated", "spearman"])
+
+
+def test_a_number_that_rounds_to_zero_has_no_minus():
+    assert [FORMATS["d_util"].format(x) for x in (-0.0002, -0.0006)] == ["+0.000", "-0.001"]

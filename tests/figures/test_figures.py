@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from equimodal.figures import FIGURES
-from equimodal.figures.parts import DATASETS
+from equimodal.figures.parts import DATASETS, number
 from equimodal.figures.style import save
 from tests.figures.tables import make_examples, make_tables
 from tests.study import study
@@ -407,3 +407,7 @@ def test_empty_tables_beside_real_runs_leave_the_dots(inputs, nothing):
     left, _ = draw("figure7", inputs).axes
     assert len(marks(left, "o")[0]) == 6
     assert marks(left, "D") == []
+
+
+def test_a_number_that_rounds_to_zero_has_no_sign():
+    assert [number(x) for x in (-0.001, -0.006, 0.001)] == ["0.00", "−0.01", "0.00"]

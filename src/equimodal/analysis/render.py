@@ -23,14 +23,14 @@ HEADINGS = {
     "n": "runs",
 }
 NAMES = {"dataset": DATASETS, "method": METHODS}
-PERCENT, SIGNED_PERCENT, SIGNED = "{:.2f}", "{:+.2f}", "{:+.3f}"
+PERCENT, SIGNED_PERCENT, SIGNED = "{:z.2f}", "{:+z.2f}", "{:+z.3f}"  # z: no minus before 0.00
 FORMATS = {
     **dict.fromkeys(("mean", "published_mean", "accuracy", "detectable"), PERCENT),
     **dict.fromkeys(("accuracy_m0", "accuracy_m1", "accuracy_m2"), PERCENT),
     **dict.fromkeys(("validation_selected", "last", "test_selected"), PERCENT),
     **dict.fromkeys(("difference", "optimism"), SIGNED_PERCENT),
     **dict.fromkeys(("d_util", "d_speed", "spearman"), SIGNED),
-    "published_d_util": "{:+.1f}",
+    "published_d_util": "{:+z.1f}",
     "published_abs_d_util": "{:.1f}",
     **dict.fromkeys(("l1", "value"), "{:g}"),
     **dict.fromkeys(("n", "unfinished", "epoch"), "{:.0f}"),
@@ -94,7 +94,7 @@ def for_readers(table: pd.DataFrame) -> pd.DataFrame:
         values = table[column].tolist()
         if column.endswith("high"):
             continue  # written with `low`
-        if add := _qualifier(column, table, FORMATS.get(estimate, "{:.3f}")):
+        if add := _qualifier(column, table, FORMATS.get(estimate, "{:z.3f}")):
             missing = table[estimate].isna()
             shown[estimate] = [
                 cell if gone else cell + add(i)
@@ -135,7 +135,7 @@ def _cell(column: str, value: Any) -> str:
         return NAMES.get(column, {}).get(value, shown)
     if column in ("p", "p_holm", "symmetry_p") and value < 0.001:
         return "below 0.001"
-    return FORMATS.get(column, "{:.3f}").format(value)
+    return FORMATS.get(column, "{:z.3f}").format(value)
 
 
 def _markdown(about: Table, table: pd.DataFrame, shown: pd.DataFrame, notes: Iterable[str]) -> str:

@@ -57,7 +57,7 @@ def why_empty(runs: pd.DataFrame, experiment: str, dataset: str) -> str:
 
 def number(x: float, digits: int = 2) -> str:
     """Write a number with a true minus sign; `missing` where there is none."""
-    return "missing" if pd.isna(x) else f"{x:.{digits}f}".replace("-", "−")
+    return "missing" if pd.isna(x) else f"{x:z.{digits}f}".replace("-", "−")
 
 
 def with_interval(mean: float, low: float, high: float) -> str:
