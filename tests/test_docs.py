@@ -201,7 +201,7 @@ def test_the_evaluation_mode_alone_decides_on_the_guided_number(switches):
 SWEEP_TOLD = [  # of greediness and prediction at the brief scale: inputs and column
     "{distinct|n} networks a pair",
     "d_util is {distinct|d_util} in the mean",
-    "d_util is {identical|d_util}, as published",
+    "d_util is {identical|d_util|3}, as published",
     "not go the same way: {distinct|d_speed} with distinct",
     "and {identical|d_speed} with identical ones",
     "rank correlation with d_util is {both|spearman} ({both|low} to {both|high}, p = {both|p})",
@@ -219,10 +219,10 @@ def test_the_reproduction_page_tells_the_numbers_of_the_sweep(sentence):
     )
 
     def number(name):
-        inputs, column = name.split("|")
+        inputs, column, *digits = name.split("|")
         if column in ("d_util", "d_speed"):
             row = greediness.loc[inputs, [column, f"{column}_low", f"{column}_high"]]
-            value, low, high = (f"{x:z.2f}" for x in row)
+            value, low, high = (f"{x:z.{digits[0] if digits else 2}f}" for x in row)
             return f"{value} ({low} to {high})".replace("-", "−")
         value = prediction.loc[inputs, column]
         return f"{value:.2g}" if column in ("n", "p") else f"{value:.2f}".replace("-", "−")
@@ -241,7 +241,7 @@ def test_the_sweep_s_networks_have_d_util_and_d_speed_of_opposite_signs():
     runs = pd.read_csv(ROOT / "results/brief/tables/runs.csv")
     swept = runs[(runs["status"] == "finished") & ~runs["run"].str.contains("lr0.01/")]
     distinct, identical = (swept[swept["inputs"] == i] for i in ("distinct", "identical"))
-    assert len(distinct) == len(identical) == 6
+    assert len(distinct) == len(identical) == 12
     assert (distinct["d_util"] > 0).all()
     assert (distinct["d_speed"] < 0).all()
 

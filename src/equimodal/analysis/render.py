@@ -30,7 +30,7 @@ FORMATS = {
     **dict.fromkeys(("validation_selected", "last", "test_selected"), PERCENT),
     **dict.fromkeys(("difference", "optimism"), SIGNED_PERCENT),
     **dict.fromkeys(("d_util", "d_speed", "spearman"), SIGNED),
-    "published_d_util": "{:+z.1f}",
+    "published_d_util": "{:+.1f}",
     "published_abs_d_util": "{:.1f}",
     **dict.fromkeys(("l1", "value"), "{:g}"),
     **dict.fromkeys(("n", "unfinished", "epoch"), "{:.0f}"),

@@ -15,7 +15,6 @@ from equimodal.figures.parts import (
     count,
     finished,
     models_of,
-    number,
     of_one_preset,
     say,
     saying,
@@ -128,7 +127,7 @@ def _label(group: str, runs: pd.DataFrame, means: pd.Series | None) -> str:
         ours = with_interval(means["d_util"], means["d_util_low"], means["d_util_high"])
         lines.append(f"ours {ours}")
         if published := published_means(means):
-            size = number(published[-1], digits=1)
+            size = f"{published[-1]:.1f}".replace("-", "−")  # as printed: there is a −0.0
             lines.append(f"published {size if len(published) == 1 else f'±{size}, sign lost'}")
     return "\n".join(lines)
 
