@@ -118,7 +118,7 @@ def meshes(draw):
     return Mesh(np.array(vertices), np.array(triangles))
 
 
-@settings(deadline=None, database=None, max_examples=100)
+@settings(database=None, max_examples=100)
 @given(mesh=meshes(), counts_apart=st.booleans())
 def test_what_is_written_is_read_back_exactly(tmp_path_factory, mesh, counts_apart):
     path = tmp_path_factory.mktemp("off") / "it.off"
@@ -138,14 +138,14 @@ def read_or_refuse(content):
     assert mesh.triangles.max() < len(mesh.vertices)
 
 
-@settings(deadline=None, database=None, max_examples=100)
+@settings(database=None, max_examples=100)
 @given(st.binary(max_size=200))
 def test_any_bytes_are_read_or_refused(content):
     read_or_refuse(content)
     read_or_refuse(b"OFF" + content)
 
 
-@settings(deadline=None, database=None, max_examples=100)
+@settings(database=None, max_examples=100)
 @given(st.text(st.sampled_from("0123456789.-+einfa# \n\rOF_x\v"), max_size=80))
 def test_any_text_is_read_or_refused(text):
     read_or_refuse(("OFF 2 1\n" + text).encode())
