@@ -68,7 +68,8 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -m venv $(VENV) || \
 	  { echo "Python could not make a virtual environment; on Debian: apt install python3-venv"; exit 1; }
 	@echo "Installing the pinned packages into $(VENV), once: about two minutes."
-	@pip install -q --disable-pip-version-check -c constraints.txt hatchling editables
+	@# setuptools: a package of dvc's has no wheel, and a new environment's own is too old to make one, or not there.
+	@pip install -q --disable-pip-version-check -c constraints.txt hatchling editables setuptools
 	@pip install -q --disable-pip-version-check -c constraints.txt --no-compile --no-build-isolation -e '.[workflow,versions,dev]'
 	@python -m compileall -qq -j 0 $(VENV)/lib || true  # what pip would do, on all cores
 	@touch $@

@@ -55,6 +55,8 @@ def test_a_compressed_table_is_compared_as_well(folders):
     for folder, ratio in zip(folders, (0.1, 0.2), strict=True):
         write_table(pd.DataFrame({"ratio": [ratio]}), folder / "tables/steps.csv.gz")
     assert list(compare(*folders).files["file"]) == ["tables/steps.csv.gz"]
+    (folders[0] / "tables/.steps.csv.gz.part1").write_bytes(b"half written")
+    assert list(compare(*folders).files["file"]) == ["tables/steps.csv.gz"]
     (folders[1] / "tables/steps.csv.gz").write_bytes(b"damaged")
     with pytest.raises(UserError, match=r"new/tables/steps\.csv\.gz cannot be read"):
         compare(*folders)

@@ -55,7 +55,8 @@ def compare(old: Path, new: Path) -> Changes:
             file.relative_to(folder).as_posix()
             for folder in (old, new)
             for part in ("tables", "curves")
-            for file in (folder / part).glob("*.csv*")
+            for pattern in ("*.csv", "*.csv.gz")  # not what is still being written beside them
+            for file in (folder / part).glob(pattern)
         }
     )
     found = {name: _difference(old / name, new / name) for name in names}
