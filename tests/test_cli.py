@@ -1,3 +1,5 @@
+import os
+import shutil
 import sys
 
 import pandas as pd
@@ -7,6 +9,9 @@ from typer.testing import CliRunner
 from equimodal import layout
 from equimodal.__main__ import app, main
 from equimodal.params import expand_runs
+from equimodal.spec import read_specs
+from equimodal.table_files import write_table
+from tests.conftest import write_run
 from tests.study import study
 from tests.tables import made_up_tables
 
@@ -43,6 +48,49 @@ def test_every_verb_has_help_that_says_what_it_does(verb):
     assert shown.exit_code == 0
     summary = VERBS[verb].__doc__.strip().splitlines()[0]
     assert " ".join(summary.split()[:5]) in " ".join(shown.output.split())
+
+
+@pytest.mark.parametrize(("asked", "given"), [(None, "1"), ("3", "3")])
+def test_a_verb_has_one_thread_unless_another_number_is_asked_for(monkeypatch, asked, given):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if asked:
+        monkeypatch.setenv("OMP_NUM_THREADS", asked)
+    seen = []
+    monkeypatch.setattr("equimodal.__main__.app", lambda **_: seen.append(os.environ))
+    main()
+    assert seen[0]["OMP_NUM_THREADS"] == given
+
+
+def found_here(run, spec, right):
+    write_run(layout.run("tiny", run), spec, {"regular": right}, bank=layout.bank("tiny", run))
+
+
+def test_collect_keeps_what_another_machine_found(project):
+    runs = expand_runs(project.load())
+    first, second = (f"colored_mnist/{m}/vanilla/paper/lr0.01/seed0" for m in ("gray", "distinct"))
+    found_here(first, runs[first], (7,))
+    assert CliRunner().invoke(app, ["collect"]).exit_code == 0
+    assert list(read_specs(layout.specs("tiny"))) == [first]
+    shutil.rmtree(layout.RESULTS / "tiny/runs")
+    shutil.rmtree(layout.RESULTS / "tiny/banks")
+    found_here(second, runs[second], (8, 5))
+    assert CliRunner().invoke(app, ["collect", "--keep"]).exit_code == 0
+    assert read_specs(layout.specs("tiny")) == {name: runs[name] for name in (first, second)}
+    found = pd.read_csv(layout.table("tiny", "runs")).set_index("run")["accuracy"].dropna()
+    assert found.to_dict() == {first: 0.7, second: 0.8}
+    assert CliRunner().invoke(app, ["collect"]).exit_code == 0
+    assert list(read_specs(layout.specs("tiny"))) == [second]
+
+
+@pytest.mark.parametrize("damage", ["", '{"dataset": "colored_mnist"}', "not JSON"])
+def test_specs_of_another_version_are_refused_by_line(refused, damage):
+    for name, table in study().items():
+        write_table(table, layout.table("tiny", name))
+    assert "specs.jsonl is missing; collect without --keep" in refused("collect", "--keep")
+    layout.specs("tiny").write_text(f"{damage}\n")
+    message = refused("collect", "--keep")
+    assert "specs.jsonl, line 1, is damaged or of another version (" in message
+    assert "collect without --keep" in message
 
 
 def test_runs_lists_the_names_of_all_runs(project):

@@ -4,6 +4,7 @@ Each verb imports what it needs when it runs, so that drawing a figure does not 
 """
 
 import json
+import os
 import sys
 from collections.abc import Iterable
 from importlib import import_module
@@ -15,7 +16,7 @@ import typer
 from equimodal import layout
 from equimodal.errors import UserError
 from equimodal.params import Params, expand_runs, load_params
-from equimodal.spec import Modality, RunSpec
+from equimodal.spec import Modality, RunSpec, read_specs
 
 app = typer.Typer(
     help="Measure and mend the greedy nature of multi-modal learning.",
@@ -181,8 +182,21 @@ def evaluate(
 
 
 @app.command()
-def collect(params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> None:
-    """Read all runs into tidy tables: runs.csv, evaluations.csv, histories.csv, steps.csv.gz."""
+def collect(
+    keep: Annotated[
+        bool,
+        typer.Option(
+            "--keep",
+            help="Keep what the tables say of runs that are not here, if it is of the same settings.",
+        ),
+    ] = False,
+    params: ParamsFile = DEFAULT_PARAMS,
+    scale: Scale = None,
+) -> None:
+    """Read all runs into tidy tables: runs.csv, evaluations.csv, histories.csv, steps.csv.gz.
+
+    And the spec of each run that has results into specs.jsonl.
+    """
     from equimodal.analysis import collect as analysis
     from equimodal.table_files import write_table
 
@@ -191,10 +205,18 @@ def collect(params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> None:
     folders = {name: layout.run(settings.scale, name) for name in specs}
     banks = {name: layout.bank(settings.scale, name) for name in specs}
     asked = {e: set(expand_runs(settings, e)) for e in settings.experiments}
-    tables = analysis.collect(specs, folders, banks, asked)
+    earlier = None
+    if keep:
+        before = {name: _read_table(name, settings) for name in analysis.COLLECTED}
+        earlier = analysis.Earlier(before, read_specs(layout.specs(settings.scale)))
+    tables = analysis.collect(specs, folders, banks, asked, earlier)
     for name, table in tables.items():
         write_table(table, layout.table(settings.scale, name))
-    for sentence in analysis.failures(tables["runs"]):
+    runs = tables["runs"]
+    read = runs.loc[runs["status"] != "missing", "run"]
+    lines = [specs[name].model_dump_json() + "\n" for name in read]
+    _write_text("".join(lines), layout.specs(settings.scale))
+    for sentence in analysis.failures(runs):
         print(sentence, file=sys.stderr)
 
 
@@ -438,7 +460,12 @@ def compare(
 
 
 def main() -> None:
-    """Run the verb that the command line names; a user's error is one message and status 2."""
+    """Run the verb that the command line names; a user's error is one message and status 2.
+
+    On one thread, as the workflow does: networks as small as these train several times slower with more
+    beside one another, and to other last digits. Who sets OMP_NUM_THREADS has that many.
+    """
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # before a verb imports what reads it
     try:
         app(prog_name="equimodal")
     except UserError as error:

@@ -61,6 +61,11 @@ def table(scale: str, name: str) -> Path:
     return tables(scale) / (f"{name}.csv.gz" if name == "steps" else f"{name}.csv")
 
 
+def specs(scale: str) -> Path:
+    """Specs of the collected runs, one a line."""
+    return tables(scale) / "specs.jsonl"
+
+
 def figures(scale: str) -> Path:
     """Figures of a scale."""
     return RESULTS / scale / "figures"

@@ -229,8 +229,38 @@ def read_spec(folder: Path) -> RunSpec:
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{folder}/spec.json is damaged ({error}); train the run again") from None
     except ValidationError as error:
-        first = error.errors()[0]
-        reason = f"{'.'.join(map(str, first['loc'])) or 'all of it'}: {first['msg']}"
         raise UserError(
-            f"{folder}/spec.json is damaged or of another version ({reason}); train the run again"
+            f"{folder}/spec.json is damaged or of another version ({first_reason(error)}); train the run"
+            " again"
         ) from None
+
+
+def read_specs(path: Path) -> dict[str, RunSpec]:
+    """Read the specs that `equimodal collect` wrote, one a line, by name of the run.
+
+    Raises:
+        UserError: If the file is missing, or a line is damaged or of another version.
+    """
+    try:
+        lines = path.read_text().splitlines()
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing; collect without --keep") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is damaged ({error}); collect without --keep") from None
+    specs = {}
+    for number, line in enumerate(lines, start=1):
+        try:
+            spec = RunSpec.model_validate_json(line, strict=True)
+        except ValidationError as error:
+            raise UserError(
+                f"{path}, line {number}, is damaged or of another version ({first_reason(error)}); collect"
+                " without --keep"
+            ) from None
+        specs[spec.name] = spec
+    return specs
+
+
+def first_reason(error: ValidationError) -> str:
+    """Say where the first fault lies, and what it is."""
+    first = error.errors()[0]
+    return f"{'.'.join(map(str, first['loc'])) or 'all of it'}: {first['msg']}"

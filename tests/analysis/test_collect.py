@@ -5,9 +5,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from equimodal.analysis.collect import collect, failures, of_experiment
+from equimodal.analysis.collect import Earlier, collect, failures, of_experiment
 from equimodal.errors import UserError
 from equimodal.params import expand_runs
+from equimodal.table_files import read_table, write_table
 from tests.conftest import write_run
 
 CELL = "colored_mnist/{}/paper/lr0.01/seed0"
@@ -17,10 +18,10 @@ GRAY, VANILLA, GUIDED = (
 REASON = "the loss became nan by step 3 (epoch 1) at learning rate 0.01"
 
 
-def collect_from(specs, folders, experiments):
+def collect_from(specs, folders, experiments, earlier=None):
     """Collect runs that `write_run` made, each bank in its folder."""
     banks = {name: folder / "logits.npz" for name, folder in folders.items()}
-    return collect(specs, folders, banks, experiments)
+    return collect(specs, folders, banks, experiments, earlier)
 
 
 @pytest.fixture
@@ -281,6 +282,71 @@ def test_a_folder_of_another_spec_has_no_results(tmp_path, specs):
     run, _ = collect_from(specs, folders, {})["runs"].to_dict("records")
     assert run["status"] == "missing"
     assert "spec.json is of a run with other settings (learning_rate)" in run["reason"]
+
+
+@pytest.fixture
+def machines(tmp_path, specs):
+    """One machine has two of three runs, another the third; each their folders by run."""
+    right = {"regular": (8, 5), "isolated": (4, 4)}
+    write_run(tmp_path / "here/vanilla", specs[VANILLA], right, speeds=(1 / 3, -1.5))
+    write_run(tmp_path / "here/failed", specs[GRAY], {}, reason=REASON)
+    write_run(tmp_path / "there/guided", specs[GUIDED], right, speeds=(0.1, 0.2))
+    return [
+        {
+            run: tmp_path / machine / folder
+            for run, folder in ((VANILLA, "vanilla"), (GRAY, "failed"), (GUIDED, "guided"))
+        }
+        for machine in ("here", "there")
+    ]
+
+
+def through_files(tables, folder):
+    """Write tables and read them again."""
+    for name, table in tables.items():
+        write_table(table, folder / f"{name}.csv")
+    return {name: read_table(folder / f"{name}.csv") for name in tables}
+
+
+def test_runs_of_two_machines_collect_to_what_one_would(machines, tmp_path, specs):
+    here, there = machines
+    asked = {"table1": {VANILLA, GUIDED}, "sweep": {GRAY}}
+    earlier = through_files(collect_from(specs, here, asked), tmp_path)
+    kept = collect_from(
+        specs, there, asked, Earlier(earlier, {n: specs[n] for n in (VANILLA, GRAY)})
+    )
+    both = collect_from(specs, here | {GUIDED: there[GUIDED]}, asked)
+    for name, table in through_files(both, tmp_path).items():
+        pd.testing.assert_frame_equal(
+            through_files(kept, tmp_path)[name], table, check_exact=True, check_dtype=False
+        )
+    assert kept["runs"]["status"].tolist() == ["finished", "failed", "finished"]
+
+
+def test_what_was_collected_of_another_spec_is_not_kept(machines, tmp_path, specs):
+    here, there = machines
+    earlier = through_files(collect_from(specs, here, {}), tmp_path)
+    other = specs[VANILLA].model_copy(update={"learning_rate": 0.02})
+    kept = collect_from(specs, there, {}, Earlier(earlier, {VANILLA: other}))
+    assert kept["runs"]["status"].tolist() == ["missing", "missing", "finished"]
+    assert set(kept["histories"]["run"]) == {GUIDED}
+
+
+def test_a_run_that_is_here_is_never_taken_from_earlier(machines, tmp_path, specs):
+    here, there = machines
+    earlier = Earlier(through_files(collect_from(specs, here, {}), tmp_path), specs)
+    (here[VANILLA] / "logits.npz").unlink()
+    kept = collect_from(specs, here | {GUIDED: there[GUIDED]}, {}, earlier)["runs"]
+    assert kept["status"].tolist() == ["missing", "failed", "finished"]
+    assert "evaluate the run first" in kept["reason"][0]
+
+
+def test_earlier_tables_that_lack_the_run_are_no_result(machines, tmp_path, specs):
+    here, there = machines
+    earlier = through_files(collect_from(specs, here, {}), tmp_path)
+    earlier["runs"] = earlier["runs"].query("run != @VANILLA")
+    kept = collect_from(specs, there, {}, Earlier(earlier, specs))["runs"]
+    assert kept["status"].tolist() == ["missing", "failed", "finished"]
+    assert "has 0 rows in the earlier runs.csv" in kept["reason"][0]
 
 
 def test_the_steps_of_guided_runs_have_their_epoch_mode_and_speeds(tmp_path, specs):

@@ -16,6 +16,7 @@ rule collect:
         evaluations="results/{scale}/tables/evaluations.csv",
         histories="results/{scale}/tables/histories.csv",
         steps="results/{scale}/tables/steps.csv.gz",
+        specs="results/{scale}/tables/specs.jsonl",
     log:
         "results/{scale}/logs/collect.log",
     benchmark:

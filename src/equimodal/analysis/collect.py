@@ -17,13 +17,14 @@ from pydantic import ValidationError
 
 from equimodal.errors import UserError
 from equimodal.metrics.utilization import accuracy, utilization_rate
-from equimodal.spec import RunSpec, Section, read_spec
+from equimodal.spec import RunSpec, Section, first_reason, read_spec
 
 MEASURES = (
     *("validation_accuracy", "accuracy", "accuracy_m0", "accuracy_m1", "m0", "m1"),
     "below_0.001",  # the headline threshold of sparsity
     *("u_m1_given_m0", "u_m0_given_m1", "d_util", "s_m1_given_m0", "s_m0_given_m1", "d_speed"),
 )
+COLLECTED = ("runs", "evaluations", "histories", "steps")  # the tables that `collect` writes
 STEPS = ("run", "step", "epoch", "mode", "speed_m0", "speed_m1")
 COLUMNS = {  # of tables, that later verbs count on; the others depend on the runs
     "runs": (
@@ -43,11 +44,20 @@ NAMED = 3  # runs without results that are named one by one
 SETTINGS = ("dataset", "inputs", "policy", "fidelity", "start", "learning_rate", "l1", "seed")
 
 
+@dataclass(frozen=True)
+class Earlier:
+    """What was collected before, maybe on another machine."""
+
+    tables: Mapping[str, pd.DataFrame]
+    specs: Mapping[str, RunSpec]  # of the runs that had results
+
+
 def collect(
     specs: Mapping[str, RunSpec],
     folders: Mapping[str, Path],
     banks: Mapping[str, Path],
     experiments: Mapping[str, Collection[str]],
+    earlier: Earlier | None = None,
 ) -> dict[str, pd.DataFrame]:
     """Read run folders and logit banks into tables.
 
@@ -56,6 +66,8 @@ def collect(
         folders: Run name -> its folder.
         banks: Run name -> its logit bank.
         experiments: Experiment -> names of the runs that it asks for.
+        earlier: Gives the rows of a run that is not here, neither folder nor bank, if it is of the
+            spec that is asked for.
 
     Returns:
         `runs`: a row a run, with its settings, how it ended, the share of parameters below each
@@ -76,8 +88,12 @@ def collect(
     runs, read = [], []
     for name, folder in folders.items():
         settings = {"run": name, "experiments": _asked(name, experiments)} | _settings(specs[name])
+        here = folder.exists() or banks[name].exists()
         try:
-            run = _read_run(settings, specs[name], folder, banks[name])
+            if earlier and not here and earlier.specs.get(name) == specs[name]:
+                run = _from_earlier(settings, earlier.tables)
+            else:
+                run = _read_run(settings, specs[name], folder, banks[name])
         except UserError as error:
             runs.append(settings | {"status": "missing", "reason": str(error)})
         else:
@@ -177,6 +193,15 @@ def _read_run(settings: Mapping[str, Any], wanted: RunSpec, folder: Path, bank: 
     )
 
 
+def _from_earlier(settings: Mapping[str, Any], tables: Mapping[str, pd.DataFrame]) -> _Run:
+    name = settings["run"]
+    rows = {table: tables[table][tables[table]["run"] == name] for table in COLLECTED}
+    row = rows.pop("runs").drop(columns=list(settings), errors="ignore").to_dict("records")
+    if len(row) != 1:
+        raise UserError(f"{name} has {len(row)} rows in the earlier runs.csv, expected one")
+    return _Run(row[0], **{t: r.dropna(axis="columns", how="all") for t, r in rows.items()})
+
+
 def _differing(found: RunSpec, wanted: RunSpec) -> list[str]:
     a, b = found.model_dump(), wanted.model_dump()
     return [key for key in b if a[key] != b[key]]
@@ -266,9 +291,7 @@ def _read_outcome(path: Path) -> _Outcome:
     except FileNotFoundError:
         raise UserError(f"{path} is missing; train the run first") from None
     except ValidationError as error:
-        first = error.errors()[0]
-        reason = f"{'.'.join(map(str, first['loc'])) or 'all of it'}: {first['msg']}"
-        raise UserError(f"{path} is damaged ({reason}); train the run again") from None
+        raise UserError(f"{path} is damaged ({first_reason(error)}); train the run again") from None
     except (OSError, ValueError) as error:
         raise UserError(f"{path} is damaged ({error}); train the run again") from None
 
