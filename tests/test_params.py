@@ -479,6 +479,72 @@ def test_a_network_that_a_data_set_can_not_have_is_refused(project, dataset, sai
     assert "takes ['" in str(caught.value)
 
 
+OTHER_COLORING = "\n    other_colorings: {paler: {variance: 0.05}}\n    coloring:\n"
+
+
+def test_a_preset_may_have_another_coloring(project):
+    project.edit("params.yaml", "\n    coloring:\n", OTHER_COLORING)
+    mine = "\npresets:\n  mine: {base: paper, sources: {color: paler}}\n"
+    project.edit("params.yaml", "\npresets:\n", mine)
+    asked_for(project, "mine")
+    params = project.load()
+    dataset = params.datasets["colored_mnist"]
+    assert "paler" in dataset.arrays
+    usual = dataset.preparation["coloring"]
+    assert dataset.preparation["other_colorings"] == {"paler": usual | {"variance": 0.05}}
+    (spec,) = expand_runs(params, "fidelity").values()
+    assert spec.modalities["color"].source == "paler"
+    assert spec.modalities["gray"].source == "gray"
+    assert spec.modalities["color"].normalization == dataset.sources["color"].normalization
+    assert spec.switches == params.presets["paper"].switches
+
+
+@pytest.mark.parametrize(
+    ("sources", "said"),
+    [
+        (
+            "{color: red}",
+            "presets.mine.sources names 'red'; colored_mnist stores ['color', 'gray',",
+        ),
+        (
+            "{red: color}",
+            "presets.mine.sources names 'red'; colored_mnist stores ['color', 'gray',",
+        ),
+        ("{color: gray}", "presets.mine.sources puts gray for color, which has other channels"),
+    ],
+)
+def test_a_source_that_can_not_stand_in_is_refused(project, sources, said):
+    project.edit("params.yaml", "\n    coloring:\n", OTHER_COLORING)
+    mine = f"\npresets:\n  mine: {{base: paper, sources: {sources}}}\n"
+    project.edit("params.yaml", "\npresets:\n", mine)
+    asked_for(project, "mine")
+    with pytest.raises(UserError) as caught:
+        project.load()
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        (
+            "{few: {palette: [[0, 0, 0]]}}",
+            "other_colorings.few.palette has 1 colors for 10 classes",
+        ),
+        ("{gray: {variance: 0.1}}", "other_colorings has ['gray'], which are stored already"),
+        ("{ids: {variance: 0.1}}", "other_colorings has ['ids'], which are stored already"),
+        ("{more: {variances: 0.1}}", "other_colorings.more.variances"),
+        ("{more: {variance: -1}}", "other_colorings.more.variance: "),
+    ],
+)
+def test_a_coloring_that_can_not_be_is_refused(project, other, said):
+    project.edit(
+        "params.yaml", "\n    coloring:\n", f"\n    other_colorings: {other}\n    coloring:\n"
+    )
+    with pytest.raises(UserError) as caught:
+        project.load()
+    assert said in str(caught.value)
+
+
 def test_the_network_of_the_usual_preset_is_checked_as_well(project):
     mine = "\npresets:\n  mine: {base: paper, network: {batch_norm: perhaps}}\n"
     project.edit("params.yaml", "\npresets:\n", mine)

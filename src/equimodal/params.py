@@ -92,14 +92,15 @@ class Grid(Section):
 
 
 class Preset(Fidelity):
-    """A reading of the paper or its code: every switch and, for the fidelity study, another network."""
+    """A reading of the paper or its code: every switch and, for the fidelity study, another network or data."""
 
     network: dict[str, Any] = Field(default_factory=dict)  # laid over the data set's
+    sources: dict[str, str] = Field(default_factory=dict)  # stored array -> what stands in for it
 
     @property
     def switches(self) -> Fidelity:
         """The switches alone."""
-        return Fidelity.model_validate(self.model_dump(exclude={"network"}))
+        return Fidelity.model_validate(self.model_dump(exclude={"network", "sources"}))
 
     def network_of(self, usual: NetworkSettings) -> NetworkSettings:
         """A data set's network with the preset's settings in place of the usual ones.
@@ -188,6 +189,7 @@ class Params(Section):
                     )
                 for preset in grid.fidelity or (self.fidelity,):
                     _check_network(preset, self.presets[preset], grid.dataset, self.networks)
+                    _check_sources(preset, self.presets[preset], self.datasets[grid.dataset])
                 known = self.datasets[grid.dataset].inputs
                 if unknown := sorted(set(grid.inputs) - set(known)):
                     raise ValueError(
@@ -234,6 +236,21 @@ def _check_network(
             f"presets.{name}.network.{key}: {first['msg']} ({networks[dataset].kind}, the network of"
             f" {dataset}, takes {sorted(networks[dataset].model_dump())})"
         ) from None
+
+
+def _check_sources(name: str, preset: Preset, dataset: DatasetSettings) -> None:
+    """Raise ValueError if a preset puts a stored array for another that are not both there and alike."""
+    for usual, other in preset.sources.items():
+        for source in (usual, other):
+            if source not in dataset.sources:
+                raise ValueError(
+                    f"presets.{name}.sources names {source!r}; {dataset.kind} stores"
+                    f" {sorted(dataset.sources)}"
+                )
+        if dataset.sources[usual].channels != dataset.sources[other].channels:
+            raise ValueError(
+                f"presets.{name}.sources puts {other} for {usual}, which has other channels"
+            )
 
 
 def _check_augmentation(name: str, seen: Augmentation, dataset: DatasetSettings) -> None:
@@ -345,6 +362,7 @@ def _runs_of(grid: Grid, params: Params) -> Iterator[RunSpec]:
     for start, inputs, policy, fidelity, l1, tolerance, window, (rate, seed) in choices:
         preset = params.presets[fidelity]
         needs = POLICY_SECTION[policy]
+        stored = {b: preset.sources.get(s, s) for b, s in dataset.inputs[inputs].items()}
         changes = {"tolerance": tolerance, "window": window} if needs == "balance" else {}
         balance, variant = _balance(params.balance[grid.dataset], changes)
         yield RunSpec(
@@ -352,7 +370,7 @@ def _runs_of(grid: Grid, params: Params) -> Iterator[RunSpec]:
             inputs=inputs,
             modalities={
                 branch: Modality(source=source, **dict(dataset.sources[source]))
-                for branch, source in dataset.inputs[inputs].items()
+                for branch, source in stored.items()
             },
             classes=dataset.classes,
             validation=dataset.validation,

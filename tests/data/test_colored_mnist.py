@@ -36,7 +36,7 @@ def write_part(folder, part, labels):
 @pytest.fixture
 def settings():
     chosen = load_params(ROOT / "params.yaml", "paper").datasets["colored_mnist"].preparation
-    return chosen | {"validation_examples": 0}
+    return chosen | {"validation_examples": 0, "other_colorings": {}}
 
 
 def prepared(raw, out, settings):
@@ -96,6 +96,26 @@ def test_the_color_of_a_test_digit_says_nothing_of_its_class(raw, tmp_path, sett
     for label in range(10):
         shares = np.bincount(worn[labels == label], minlength=10) / PER_CLASS
         assert shares == pytest.approx(np.full(10, 0.1), abs=0.06)
+
+
+def test_the_same_digits_are_colored_once_more_with_the_same_draws(raw, tmp_path, settings):
+    usual = settings["coloring"]
+    black = [[0.0, 0.0, 0.0]] * 10
+    others = {
+        "plain": usual | {"variance": 0.0},
+        "black": usual | {"variance": 0.0, "palette": black},
+    }
+    alone = prepared(raw, tmp_path / "alone", settings)
+    arrays = prepared(
+        raw, tmp_path / "others", settings | {"other_colorings": others, "validation_examples": 40}
+    )
+    plain = prepared(raw, tmp_path / "plain", exact(settings))
+    assert (arrays["test.color"] == alone["test.color"]).all()
+    assert (arrays["test.plain"] == plain["test.color"]).all()
+    for split in ("train", "validation"):
+        assert (arrays[f"{split}.plain"] == plain["train.color"][arrays[f"{split}.ids"]]).all()
+        assert arrays[f"{split}.color"].any()
+        assert not arrays[f"{split}.black"].any()
 
 
 def test_the_colors_of_a_class_scatter_about_the_palette_s_with_the_variance(
@@ -215,6 +235,7 @@ KIM_SETTINGS = {
     "classes": 10,
     "validation_examples": 0,
     "coloring": {"variance": 0.02, "palette": [[0.5, 0.5, 0.5]] * 10, "seed": 0},
+    "other_colorings": {},
 }
 
 

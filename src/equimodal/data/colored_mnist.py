@@ -61,7 +61,8 @@ def prepare(raw: Path, out: Path, settings: dict[str, Any], *, processes: int = 
     """Write each split as `<split>.<array>.npy` into `out`, and `examples.npz` for a figure.
 
     Arrays, n examples each: `color` uint8 (n, 28, 28, 3), `gray` uint8 (n, 28, 28, 1), `colors`
-    float32 (n, 3) in [0, 1], `labels` uint8 (n), `ids` int32 (n), the place in the digits' file.
+    float32 (n, 3) in [0, 1], `labels` uint8 (n), `ids` int32 (n), the place in the digits' file; and as
+    `color` one for each of the settings' `other_colorings`, with the same draws.
 
     Args:
         raw: Folder with the idx files.
@@ -92,22 +93,26 @@ def prepare(raw: Path, out: Path, settings: dict[str, Any], *, processes: int = 
         order = np.random.default_rng([seed, 2]).permutation(len(train[1]))
         ids |= {"validation": np.sort(order[:held_out]), "train": np.sort(order[held_out:])}
 
-    colored = original or {
-        "train": _tint(*train, coloring, biased=True, stream=0),
-        "test": _tint(*test, coloring, biased=False, stream=1),
-    }
-    colored["validation"] = colored["train"]
+    colored = original or _color(train, test, coloring)
     examples: dict[str, ndarray] = {}
     for split, kept in ids.items():
         images, labels = test if split == "test" else train
         color, colors = colored[split]
         arrays = (color, images[..., None], colors, labels, np.arange(len(labels), dtype=np.int32))
         for name, array in zip(ARRAYS, arrays, strict=True):
-            with write_aside(out / f"{split}.{name}.npy") as aside, aside.open("wb") as file:
-                np.save(file, array[kept])
+            _save(array[kept], out / f"{split}.{name}.npy")
         first = np.unique(labels[kept], return_index=True)[1]
         examples |= {f"{split}.{n}": a[kept][first] for n, a in zip(ARRAYS, arrays, strict=True)}
     save_arrays(out / EXAMPLES, examples)
+    for source, other in settings["other_colorings"].items():
+        colored = _color(train, test, other)
+        for split, kept in ids.items():
+            _save(colored[split][0][kept], out / f"{split}.{source}.npy")
+
+
+def _save(array: ndarray, path: Path) -> None:
+    with write_aside(path) as aside, aside.open("wb") as file:
+        np.save(file, array)
 
 
 def _digits(raw: Path, test_per_class: int | None) -> tuple[Digits, Digits]:
@@ -159,7 +164,17 @@ def _read_kim(path: Path, train: Digits, test: Digits) -> dict[str, Colored]:
                 " gray counterparts"
             )
         colored[part] = image, (image.max((1, 2)) / 255).astype(np.float32)
-    return colored
+    return colored | {"validation": colored["train"]}
+
+
+def _color(train: Digits, test: Digits, coloring: dict[str, Any]) -> dict[str, Colored]:
+    """Color the training digits by their labels and the test digits at random."""
+    biased = _tint(*train, coloring, biased=True, stream=0)
+    return {
+        "train": biased,
+        "validation": biased,
+        "test": _tint(*test, coloring, biased=False, stream=1),
+    }
 
 
 def _tint(
