@@ -100,11 +100,11 @@ class ColoredMnist(Dataset):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        others = {f"other_colorings.{name}": c for name, c in self.other_colorings.items()}
-        for key, coloring in {"coloring": self.coloring, **others}.items():
-            if coloring.palette is not None and len(coloring.palette) != self.classes:
+        others = {f"other_colorings.{name}": c.palette for name, c in self.other_colorings.items()}
+        for key, palette in {"coloring": self.coloring.palette, **others}.items():
+            if palette is not None and len(palette) != self.classes:
                 raise ValueError(
-                    f"{key}.palette has {len(coloring.palette)} colors for {self.classes} classes"
+                    f"{key}.palette has {len(palette)} colors for {self.classes} classes"
                 )
         if self.other_colorings:
             if taken := sorted(self.other_colorings.keys() & {*self.arrays}):
