@@ -91,9 +91,12 @@ TOLD = [  # sentences of docs/reproduction.md with run, way of evaluating and ou
         " {distinct/guided/paper permuted m1} %)"
     ),
     (
-        "{distinct/random/official regular fused} % with the regular flow and"
+        "{distinct/random/paper regular fused} % (`paper`) and {distinct/random/official regular fused} %"
+        " (`official`) with the regular flow, {distinct/random/paper rebalance_m1 fused} and"
         " {distinct/random/official rebalance_m1 fused} % in the re-balancing mode"
     ),
+    "({distinct/random/paper rebalance_m1 m1} % in the re-balancing mode of `paper`)",
+    "({distinct/guided/paper regular m1} against {distinct/random/paper regular m1} %)",
     "{distinct/random/official left_behind fused} % at the chosen epoch",
     "{distinct/random/official last} % at the last",
     "reaches {distinct/vanilla/official left_behind fused} %, 3.38 points below",
