@@ -99,6 +99,8 @@ TOLD = [  # sentences of docs/reproduction.md with run, way of evaluating and ou
     "({distinct/guided/paper regular m1} against {distinct/random/paper regular m1} %)",
     "{distinct/random/official left_behind fused} % at the chosen epoch",
     "{distinct/random/official last} % at the last",
+    "agrees: {distinct/rubi/paper regular fused} % where 44.79 ± 0.62 is published",
+    "the last epoch has {distinct/rubi/paper last} %",
     "reaches {distinct/vanilla/official left_behind fused} %, 3.38 points below",
     "training from {distinct/vanilla/paper regular fused} to {distinct/guided/paper regular fused} %",
     "network has {distinct/vanilla/paper rebalance_m1 fused} % already",
