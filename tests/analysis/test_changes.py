@@ -52,12 +52,20 @@ def test_the_same_results_have_not_moved(folders):
 
 
 @pytest.mark.parametrize(
-    ("other", "moved"),
-    [(-7.01069e-03, False), (-7.0108e-03, True), (0.0, True), (-7.01068e-03 + 1e-18, False)],
+    ("table", "other", "moved"),
+    [
+        ("linear_phase", -7.01069e-03, False),
+        ("linear_phase", -7.0108e-03, True),
+        ("linear_phase", 0.0, True),
+        ("greediness", -7.01069e-03, True),
+        ("greediness", -7.01068e-03 + 1e-18, False),
+    ],
 )
-def test_one_in_the_sixth_digit_is_the_processor_s(folders, other, moved):
+def test_one_in_the_sixth_digit_is_the_processor_s_where_six_are_written(
+    folders, table, other, moved
+):
     for folder, value in zip(folders, (-7.01068e-03, other), strict=True):
-        pd.DataFrame({"flow": [value]}).to_csv(folder / "tables/linear.csv", index=False)
+        pd.DataFrame({"flow": [value]}).to_csv(folder / f"tables/{table}.csv", index=False)
     assert compare(*folders).moved == moved
 
 
