@@ -4,6 +4,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from equimodal.analysis.statistics import paired_difference
 from equimodal.data import kinetics, mnist, modelnet40
 from equimodal.params import expand_runs, load_params
 from equimodal.spec import Fidelity
@@ -102,9 +103,16 @@ TOLD = [  # sentences of docs/reproduction.md with run, way of evaluating and ou
     "agrees: {distinct/rubi/paper regular fused} % where 44.79 ± 0.62 is published",
     "the last epoch has {distinct/rubi/paper last} %",
     "reaches {distinct/vanilla/official left_behind fused} %, 3.38 points below",
-    "training from {distinct/vanilla/paper regular fused} to {distinct/guided/paper regular fused} %",
-    "network has {distinct/vanilla/paper rebalance_m1 fused} % already",
-    "lifts that to {distinct/guided/paper rebalance_m1 fused} %",
+    (
+        "training from {distinct/vanilla/paper regular fused} to {distinct/guided/paper regular fused} %"
+        " (`paper`) and from {distinct/vanilla/official regular fused} to"
+        " {distinct/guided/official regular fused} % (`official`)"
+    ),
+    (
+        "have {distinct/vanilla/paper rebalance_m1 fused} and {distinct/vanilla/official rebalance_m1 fused} %,"
+        " and guided training lifts that to {distinct/guided/paper rebalance_m1 fused} and"
+        " {distinct/guided/official rebalance_m1 fused} %."
+    ),
     (
         "worse on the test set ({distinct/vanilla/paper regular m1} %) than without"
         " ({distinct/vanilla/paper isolated m1} %)"
@@ -116,8 +124,8 @@ TOLD = [  # sentences of docs/reproduction.md with run, way of evaluating and ou
     "d_util = {distinct/vanilla/paper d_util}:",
     "d_speed = {distinct/vanilla/paper d_speed}:",
     (
-        "d_util falls to {distinct/guided/paper d_util} (`paper`) and"
-        " {distinct/guided/official d_util} (`official`)"
+        "d_util falls from {distinct/vanilla/paper d_util} to {distinct/guided/paper d_util} (`paper`) and"
+        " from {distinct/vanilla/official d_util} to {distinct/guided/official d_util} (`official`)"
     ),
     "({distinct/guided/paper d_speed} and {distinct/guided/official d_speed})",
 ]
@@ -198,6 +206,71 @@ def test_the_reproduction_page_tells_what_the_switches_move(sentence, switches):
     assert is_told(sentence, number)
 
 
+ANSWERS_TOLD = [  # the same of logits at the brief scale: method/preset, way of evaluating and output
+    (
+        "adds {guided/paper rebalance_m1 fused | guided/paper regular fused} points to the guided ones"
+        " of `paper`"
+    ),
+    (
+        "takes as much from those of `official`:"
+        " {guided/official regular fused | guided/official rebalance_m1 fused}."
+    ),
+    "{guided/official regular m1} % under `official`, where `paper` has {guided/paper regular m1} %.",
+    (
+        "Without the bug `official` has {guided/official_but_mean_gate_source regular m1} %,"
+        " {guided/official_but_mean_gate_source regular m1 | guided/official regular m1} points"
+    ),
+    ("`paper` moves by {guided/paper_but_mean_gate_source regular m1 | guided/paper regular m1}."),
+]
+
+
+@pytest.mark.parametrize("sentence", ANSWERS_TOLD)
+def test_the_reproduction_page_tells_the_accuracies_of_the_brief_scale(sentence):
+    table = pd.read_csv(ROOT / "results/brief/tables/evaluations.csv")
+    table = table[table["run"].str.contains("/lr0.01/")]
+    table[["what", "seed"]] = table["run"].str.extract(r"distinct/(.*)/lr0\.01/(.*)")
+    keys = ["what", "evaluation", "output"]
+    accuracies = 100 * table.pivot_table(index="seed", columns=keys, values="accuracy")
+
+    def number(name):
+        of, *less = (accuracies[tuple(what.split())] for what in name.split(" | "))
+        if not less:
+            return f"{of.mean():.1f}"
+        _, value, low, high, _ = paired_difference(of, less[0], 0.95)
+        return f"{value:+.1f} ({low:+.1f} to {high:+.1f})".replace("-", "−")
+
+    assert is_told(sentence, number)
+
+
+RATES_TOLD = [  # d_util and d_speed at the brief scale, seeds 0 and 1
+    "has a d_util of {kims_network d_util} at its two seeds beside a d_speed of {kims_network d_speed}:",
+    "batch norm has {batch_norm d_util}. With the other palette d_util is {palette d_util},",
+]
+
+
+@pytest.mark.parametrize("sentence", RATES_TOLD)
+def test_the_reproduction_page_tells_d_util_of_other_networks(sentence):
+    runs = pd.read_csv(ROOT / "results/brief/tables/runs.csv").set_index("run")
+
+    def number(name):
+        switch, measure = name.split()
+        run = f"colored_mnist/distinct/vanilla/paper_but_{switch}/lr0.01/seed"
+        both = [f"{runs.loc[f'{run}{seed}', measure]:.2f}".replace("-", "−") for seed in (0, 1)]
+        return " and ".join(both)
+
+    assert is_told(sentence, number)
+
+
+def test_the_reproduction_page_tells_d_util_under_each_way_of_switching_off():
+    table = pd.read_csv(ROOT / "results/brief/tables/switching_off.csv").set_index("way")
+    told = {w: f"{d:.2f}".replace("-", "−") for w, d in table["d_util"].items()}
+    assert is_told(
+        "Put zeros there and the same networks have {zeroed} in the mean, another example's features,"
+        " {permuted}, the mean of the class, {class_mean} ",
+        told.__getitem__,
+    )
+
+
 # What the paper leaves open, and no switch between the presets.
 OPEN = ["batch_norm", "kims_network", "fused_after", "variance", "palette"]
 
@@ -220,7 +293,7 @@ SWEEP_TOLD = [  # of greediness and prediction at the brief scale: inputs and co
     "not go the same way: {distinct|d_speed} with distinct",
     "and {identical|d_speed} with identical ones",
     "rank correlation with d_util is {both|spearman} ({both|low} to {both|high}, p = {both|p})",
-    "it tells nothing ({distinct|spearman}, p = {distinct|p})",
+    "distinct networks there is none ({distinct|spearman}, p = {distinct|p})",
 ]
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from equimodal.figures import FIGURES
-from equimodal.figures.parts import DATASETS, number
+from equimodal.figures.parts import DATASETS, number, with_interval
 from equimodal.figures.style import save
 from tests.figures.tables import make_examples, make_tables
 from tests.study import study
@@ -370,6 +370,20 @@ def test_the_evaluations_stand_at_their_means_beside_the_published_bands(inputs)
     assert bands[round(place)].get_width() == pytest.approx(4 * 1.20)
 
 
+def test_the_fidelity_figure_tells_fewer_seeds_and_no_run_from_no_effect(inputs):
+    table = inputs["fidelity_study"]
+    full = words("fidelity", inputs)
+    assert not said("fewer seeds", full)
+    assert not said("not run", full)
+    thrown = table.index[table["switch"] != ""]
+    differs = [c for c in table if c.startswith("difference")]
+    some = table.assign(unfinished=table["unfinished"].where(table.index != thrown[0], 1))
+    some.loc[thrown[1], differs] = np.nan
+    text = words("fidelity", inputs | {"fidelity_study": some})
+    assert said("hollow: fewer seeds than asked for", text)
+    assert said("+ guided: not run", text)
+
+
 def test_evaluations_of_runs_that_all_failed_are_said_to_be(inputs):
     table = inputs["table1_evaluations"].assign(mean=np.nan)
     said_so = words("evaluations", {"table1_evaluations": table})
@@ -407,6 +421,11 @@ def test_empty_tables_beside_real_runs_leave_the_dots(inputs, nothing):
     left, _ = draw("figure7", inputs).axes
     assert len(marks(left, "o")[0]) == 6
     assert marks(left, "D") == []
+
+
+def test_an_interval_s_ends_are_told_apart():
+    assert with_interval(0.0001, -0.002, 0.003) == "0.000 [−0.002, 0.003]"
+    assert with_interval(0.58, 0.49, 0.67) == "0.58 [0.49, 0.67]"
 
 
 def test_a_number_that_rounds_to_zero_has_no_sign():

@@ -37,7 +37,7 @@ def draw(fidelity_study: pd.DataFrame) -> Figure:
         _draw_base(axes, thrown[thrown["base"] == base], switches)
     panels[0].set_yticks(range(len(switches)), switches)
     panels[0].set_ylim(len(switches) - 0.5, -0.5)
-    legend_above(figure, panels, ncols=len(LOOKS))
+    legend_above(figure, panels, ncols=len(LOOKS) + 1)
     return figure
 
 
@@ -47,10 +47,21 @@ def _draw_base(axes: Axes, rows: pd.DataFrame, switches: list[str]) -> None:
     if rows["difference"].isna().all():
         say(axes, "No run of a switch has ended beside one of its base.")
         return
+    note: Look = {"transform": axes.get_yaxis_transform(), "color": GRAY, "va": "center"}
+    for place, switch in enumerate(switches):
+        if switch not in set(rows["switch"]):
+            axes.text(0.02, place, "not thrown from here", fontsize=8, **note)
     methods = [m for m in LOOKS if m in set(rows["method"])]
     for i, method in enumerate(methods):
-        of_method = rows[(rows["method"] == method) & rows["difference"].notna()]
-        places = of_method["switch"].map(switches.index) + 0.2 * (i - (len(methods) - 1) / 2)
-        low, high = of_method["difference_low"], of_method["difference_high"]
-        axes.hlines(places, low, high, color=LOOKS[method]["color"], lw=1)
-        axes.plot(of_method["difference"], places, label=METHODS[method], **LOOKS[method])
+        look = LOOKS[method]
+        for row in rows[rows["method"] == method].itertuples():
+            at = switches.index(row.switch) + 0.2 * (i - (len(methods) - 1) / 2)
+            if pd.isna(row.difference):
+                axes.text(0.02, at, f"{METHODS[method]}: not run", fontsize=6, **note)
+                continue
+            axes.hlines(at, row.difference_low, row.difference_high, color=look["color"], lw=1)
+            axes.plot(row.difference, at, **look | ({"mfc": "white"} if row.unfinished else {}))
+        axes.plot([], [], label=METHODS[method], **look)
+    if rows["unfinished"].any():
+        label = "hollow: fewer seeds than asked for"
+        axes.plot([], [], "o", color="black", mfc="white", ms=5, label=label)

@@ -33,7 +33,7 @@ def draw(runs: pd.DataFrame, greediness: pd.DataFrame) -> Figure:
             continue
         means = {policy: summary(greediness, dataset, "distinct", policy) for policy in POLICIES}
         draw_rows(axes, rows, means, "d_util", POLICIES)
-    figure.legend(handles=legend_handles(), loc="outside upper center", ncols=2, fontsize=8)
+    figure.legend(handles=legend_handles(), loc="outside upper center", ncols=3, fontsize=8)
     return figure
 
 

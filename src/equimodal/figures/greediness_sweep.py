@@ -56,7 +56,7 @@ def draw_sweep(runs: pd.DataFrame, greediness: pd.DataFrame, datasets: Sequence[
         draw_rows(left, rows, summaries, "d_util", PAIRS)
         draw_rows(right, rows, summaries, "d_speed", PAIRS)
         right.tick_params(labelleft=False)
-    figure.legend(handles=legend_handles(), loc="outside upper center", ncols=2, fontsize=8)
+    figure.legend(handles=legend_handles(), loc="outside upper center", ncols=3, fontsize=8)
     return figure
 
 
@@ -111,9 +111,11 @@ def published_means(means: pd.Series) -> list[float]:
 
 
 def legend_handles() -> list[Line2D]:
-    """Return what the legend explains: our mean and the published one."""
+    """Return what the legend explains: a model, our mean and the published one."""
     published = r"published E[$d_{\mathrm{util}}$]"
+    model = "a model; the higher, the larger its learning rate"
     return [
+        Line2D([], [], color=GRAY, marker="o", ms=4, mec="none", ls="", label=model),
         Line2D([], [], color="black", marker="D", ms=5, lw=1.2, label="our mean, with interval"),
         Line2D([], [], color="white", mec="black", marker="*", ms=10, label=published),
     ]

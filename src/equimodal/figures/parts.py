@@ -61,11 +61,13 @@ def number(x: float, digits: int = 2) -> str:
 
 
 def with_interval(mean: float, low: float, high: float) -> str:
-    """Write a mean and its interval, or say that there is none."""
+    """Write a mean and its interval with as many digits as tell its ends apart, or say that there is none."""
     if pd.isna(mean):
         return number(mean)
-    interval = f"[{number(low)}, {number(high)}]" if pd.notna(low) else "(no interval)"
-    return f"{number(mean)} {interval}"
+    if pd.isna(low):
+        return f"{number(mean)} (no interval)"
+    digits = 3 if number(low) == number(high) else 2
+    return f"{number(mean, digits)} [{number(low, digits)}, {number(high, digits)}]"
 
 
 def say(axes: Axes, sentence: str, width: int = 44) -> None:
