@@ -68,28 +68,9 @@ TOLD = [  # sentences of docs/reproduction.md with run, way of evaluating and ou
     "multi-modal, vanilla | {distinct/vanilla/paper regular fused} %",
     "best epoch and at {distinct/vanilla/paper last} % in its last",
     (
-        "guided training reaches {distinct/guided/official left_behind fused} % (`official`) and"
-        " {distinct/guided/paper left_behind fused} % (`paper`)"
-    ),
-    (
-        "its gray branch {distinct/guided/official left_behind m1} and"
-        " {distinct/guided/paper left_behind m1} %, within an SD of"
-    ),
-    (
-        "it reaches {distinct/guided/official regular fused} and {distinct/guided/paper regular fused} %,"
-        " and its gray branch {distinct/guided/official regular m1} and {distinct/guided/paper regular m1} %"
-    ),
-    (
-        "between the branches ({distinct/guided/paper isolated fused} and"
-        " {distinct/guided/paper isolated m1} %)"
-    ),
-    (
-        "zeroing ({distinct/guided/official zeroed fused} % for `official`) and permuting"
-        " ({distinct/guided/paper permuted fused} % for `paper`)"
-    ),
-    (
-        "not on the gray branch ({distinct/guided/official zeroed m1} and"
-        " {distinct/guided/paper permuted m1} %)"
+        "has {distinct/guided/paper rebalance_m1 fused} and, in the gray branch,"
+        " {distinct/guided/paper rebalance_m1 m1} % in the re-balancing mode;"
+        " {distinct/guided/paper regular fused} and {distinct/guided/paper regular m1} % with"
     ),
     (
         "{distinct/random/paper regular fused} % (`paper`) and {distinct/random/official regular fused} %"
@@ -102,7 +83,10 @@ TOLD = [  # sentences of docs/reproduction.md with run, way of evaluating and ou
     "{distinct/random/official last} % at the last",
     "agrees: {distinct/rubi/paper regular fused} % where 44.79 ± 0.62 is published",
     "the last epoch has {distinct/rubi/paper last} %",
-    "reaches {distinct/vanilla/official left_behind fused} %, 3.38 points below",
+    (
+        "reaches {distinct/vanilla/official left_behind fused} % at seed 0, 3.38 points below the published"
+        " number, where the `paper` preset has {distinct/vanilla/paper regular fused} % at that seed"
+    ),
     (
         "training from {distinct/vanilla/paper regular fused} to {distinct/guided/paper regular fused} %"
         " (`paper`) and from {distinct/vanilla/official regular fused} to"
@@ -158,6 +142,61 @@ def test_the_reproduction_page_tells_the_numbers_of_the_tables(sentence, measure
     def number(name):
         run, _, what = name.partition(" ")
         return measured[f"colored_mnist/{run}/lr0.01/seed0 {what}"]
+
+    assert is_told(sentence, number)
+
+
+VERDICTS_TOLD = [  # of table1_evaluations: preset, method, way of evaluating, output and column
+    (
+        "{paper vanilla regular fused ours} %, {paper vanilla regular fused difference} points,"
+        " {paper vanilla regular fused verdict}."
+    ),
+    (
+        "{official guided left_behind fused ours} %, {official guided left_behind fused difference}"
+        " points: {official guided left_behind fused verdict}. Its gray branch reaches"
+        " {official guided left_behind m1 ours} %, {official guided left_behind m1 difference} points:"
+        " **{official guided left_behind m1 verdict}** to"
+    ),
+    (
+        "{official guided regular fused ours} %, {official guided regular fused difference} points:"
+        " **{official guided regular fused verdict}**. Their gray branches reach"
+        " {official guided regular m1 ours} %, {official guided regular m1 difference} points:"
+        " {official guided regular m1 verdict},"
+    ),
+    (
+        "Without any flow between the branches `official` has {official guided isolated fused ours} %,"
+        " {official guided isolated fused difference} points, with zeros in place of the other branch's"
+        " squeezes {official guided zeroed fused ours} %, {official guided zeroed fused difference}:"
+        " {official guided zeroed fused verdict} as well, and nearer. But their gray branches have"
+        " {official guided isolated m1 ours} and {official guided zeroed m1 ours} %"
+    ),
+]
+
+
+def test_two_ways_of_evaluating_leave_the_guided_gray_branch_equivalent():
+    """As the reproduction page says: the mode left behind, which is one branch's, and the mean of the class."""
+    table = pd.read_csv(ROOT / "results/paper/tables/table1_evaluations.csv")
+    table = table.query("fidelity == 'official' and method == 'guided' and output == 'm1'")
+    equivalent = set(table.loc[table["verdict"] == "equivalent", "evaluation"])
+    assert equivalent == {"left_behind", "rebalance_m1", "class_mean"}
+
+
+@pytest.mark.parametrize("sentence", VERDICTS_TOLD)
+def test_the_reproduction_page_tells_the_verdicts_of_the_tables(sentence):
+    table = pd.read_csv(ROOT / "results/paper/tables/table1_evaluations.csv")
+    table = table[table["dataset"] == "colored_mnist"]
+    table = table.set_index(["fidelity", "method", "evaluation", "output"])
+
+    def number(name):
+        *cell, column = name.split()
+        row = table.loc[tuple(cell)]
+        if column == "verdict":
+            return row["verdict"]
+        if column == "ours":
+            return f"{row['mean']:.2f} ± {row['sd']:.2f}"
+        numbers = (row["difference"], row["difference_low"], row["difference_high"])
+        value, low, high = (f"{number:+.2f}".replace("-", "−") for number in numbers)
+        return f"{value} ({low} to {high})"
 
     assert is_told(sentence, number)
 

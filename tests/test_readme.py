@@ -2,6 +2,7 @@ import re
 import subprocess
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
@@ -43,3 +44,17 @@ def test_the_verbs_that_the_readme_names_exist(verb):
 @pytest.mark.parametrize("path", re.findall(r"\]\(((?!http)[^)]+)\)", README))
 def test_what_the_readme_links_to_exists(path):
     assert (ROOT / path).exists()
+
+
+def test_the_readme_tells_the_guided_accuracies_of_the_official_reading():
+    table = pd.read_csv(ROOT / "results/paper/tables/table1_evaluations.csv")
+    table = table.query("fidelity == 'official' and method == 'guided' and output == 'fused'")
+    of_way = table.set_index("evaluation")
+    left, regular = (
+        f"{of_way.loc[way, 'mean']:.2f} ± {of_way.loc[way, 'sd']:.2f} %"
+        for way in ("left_behind", "regular")
+    )
+    text = " ".join(README.split())
+    assert f"(blue, {left} in the official reading)" in text
+    assert f"(red) it stays at {regular}, which by the test is another number" in text
+    assert of_way.loc["regular", "verdict"] == "different"
