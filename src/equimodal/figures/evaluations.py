@@ -52,9 +52,11 @@ def draw(table1_evaluations: pd.DataFrame) -> Figure:
         for place, (method, output) in enumerate(shown):
             of_row = (rows["method"] == method) & (rows["output"] == output)
             _draw_row(axes, place, rows[of_row & (rows["fidelity"] == preset)])
+    if rows["low"].notna().any():
+        panels[0].plot([], [], color=GRAY, lw=1, label="interval of the mean over networks")
     panels[0].set_yticks(range(len(shown)), [_name(*row) for row in shown])
     panels[0].set_ylim(len(shown) - 0.5, -0.5)
-    legend_above(figure, panels, ncols=3)
+    legend_above(figure, panels, ncols=4)
     return figure
 
 
