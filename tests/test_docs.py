@@ -217,11 +217,31 @@ SWITCHES_TOLD = [  # the same of the fidelity study at the brief scale: method, 
         "without it `paper` moves by {vanilla|paper|gate_scale}, with it `official` by"
         " {vanilla|official|gate_scale}."
     ),
-    "moves vanilla training by {vanilla|paper|variance} and guided by {guided|paper|variance}:",
-    "move vanilla training by {vanilla|paper|palette} and guided by {guided|paper|palette}.",
-    "without batch norm guided training moves by {guided|paper|batch_norm},",
-    "vanilla training by {vanilla|paper|batch_norm} and {vanilla|paper|kims_network}.",
-    "convolutions guided training moves by {guided|paper|fused_after}.",
+    "Random re-balancing it moves by {random|paper|evaluation_mode} and {random|official|evaluation_mode}:",
+    (
+        "Random re-balancing moves by {random|paper|gate_scale} without the factor and"
+        " {random|official|gate_scale} with it, by {random|official|mean_gate_source} without the bug,"
+    ),
+    (
+        "moves vanilla training by {vanilla|paper|variance}, random by {random|paper|variance} and"
+        " guided by {guided|paper|variance}:"
+    ),
+    (
+        "move vanilla training by {vanilla|paper|palette}, random by {random|paper|palette} and guided by"
+        " {guided|paper|palette}."
+    ),
+    (
+        "without batch norm vanilla training moves by {vanilla|paper|batch_norm}, random by"
+        " {random|paper|batch_norm} and guided by {guided|paper|batch_norm};"
+    ),
+    (
+        "convolutions by {vanilla|paper|fused_after}, {random|paper|fused_after} and"
+        " {guided|paper|fused_after}."
+    ),
+    (
+        "With Kim et al.'s network vanilla training moves by {vanilla|paper|kims_network} and guided by"
+        " {guided|paper|kims_network}."
+    ),
 ]
 
 
@@ -251,7 +271,8 @@ ANSWERS_TOLD = [  # the same of logits at the brief scale: method/preset, way of
         " of `paper`"
     ),
     (
-        "takes as much from those of `official`:"
+        "and {random/paper rebalance_m1 fused | random/paper regular fused} to the random ones. The"
+        " regular flow takes as much from the guided ones of `official`:"
         " {guided/official regular fused | guided/official rebalance_m1 fused}."
     ),
     "{guided/official regular m1} % under `official`, where `paper` has {guided/paper regular m1} %.",
@@ -281,21 +302,29 @@ def test_the_reproduction_page_tells_the_accuracies_of_the_brief_scale(sentence)
     assert is_told(sentence, number)
 
 
-RATES_TOLD = [  # d_util and d_speed at the brief scale, seeds 0 and 1
-    "has a d_util of {kims_network d_util} at its two seeds beside a d_speed of {kims_network d_speed}:",
+RATES_TOLD = [  # d_util and d_speed, and the gray branch without the color, at the brief scale by seed
+    "has a d_util of {kims_network d_util} at its seeds beside a d_speed of {kims_network d_speed}:",
     "batch norm has {batch_norm d_util}. With the other palette d_util is {palette d_util},",
+    "the gray branch is at chance without the color ({kims_network isolated} %)",
 ]
 
 
 @pytest.mark.parametrize("sentence", RATES_TOLD)
 def test_the_reproduction_page_tells_d_util_of_other_networks(sentence):
-    runs = pd.read_csv(ROOT / "results/brief/tables/runs.csv").set_index("run")
+    tables = ROOT / "results/brief/tables"
+    runs = pd.read_csv(tables / "runs.csv").set_index("run")
+    answers = pd.read_csv(tables / "evaluations.csv").set_index(["run", "evaluation", "output"])
 
     def number(name):
         switch, measure = name.split()
-        run = f"colored_mnist/distinct/vanilla/paper_but_{switch}/lr0.01/seed"
-        both = [f"{runs.loc[f'{run}{seed}', measure]:.2f}".replace("-", "−") for seed in (0, 1)]
-        return " and ".join(both)
+        all_runs = [
+            f"colored_mnist/distinct/vanilla/paper_but_{switch}/lr0.01/seed{i}" for i in range(3)
+        ]
+        if measure == "isolated":
+            told = [f"{100 * answers.loc[(r, measure, 'm1'), 'accuracy']:.1f}" for r in all_runs]
+        else:
+            told = [f"{runs.loc[r, measure]:.2f}".replace("-", "−") for r in all_runs]
+        return ", ".join(told[:-1]) + f" and {told[-1]}"
 
     assert is_told(sentence, number)
 
@@ -323,6 +352,14 @@ def test_the_evaluation_mode_alone_decides_on_the_guided_number(switches):
     assert moved.pop("gate_scale") < 3
     assert moved.pop("mean_gate_source") < 1.5
     assert moved.max() < 0.6
+    random = (
+        switches.loc["random"]
+        .dropna(subset="difference")
+        .drop(index=OPEN, level="switch", errors="ignore")
+    )
+    moved = random["difference"].abs().groupby("switch").max()
+    moved = moved.drop(["evaluation_mode", "gate_scale", "mean_gate_source"])
+    assert moved.max() < 1.6
 
 
 SWEEP_TOLD = [  # of greediness and prediction at the brief scale: inputs and column
