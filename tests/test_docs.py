@@ -81,7 +81,13 @@ TOLD = [  # sentences of docs/reproduction.md with run, way of evaluating and ou
     "({distinct/guided/paper regular m1} against {distinct/random/paper regular m1} %)",
     "{distinct/random/official left_behind fused} % at the chosen epoch",
     "{distinct/random/official last} % at the last",
-    "agrees: {distinct/rubi/paper regular fused} % where 44.79 ± 0.62 is published",
+    "has {distinct/rubi/paper regular fused} % at the chosen epoch, where 44.79 ± 0.62 is published",
+    "the mean of the second half is {distinct/rubi/paper second half regular} %",
+    (
+        "of the gray branch's mode have {distinct/random/official second half rebalance_gray} % in the"
+        " mean, those of the others {distinct/random/official second half regular} % (regular) and"
+        " {distinct/random/official second half rebalance_color} %"
+    ),
     "the last epoch has {distinct/rubi/paper last} %",
     (
         "reaches {distinct/vanilla/official left_behind fused} % at seed 0, 3.38 points below the published"
@@ -128,6 +134,9 @@ def measured():
     histories = pd.read_csv(tables / "histories.csv")
     for run, history in histories.groupby("run"):
         numbers[f"{run} last"] = f"{100 * history['test_accuracy'].iloc[-1]:.2f}"
+        half = history[history["epoch"] > history["epoch"].max() / 2]
+        for mode, accuracy in half.groupby("next_mode")["test_accuracy"].mean().items():
+            numbers[f"{run} second half {mode}"] = f"{100 * accuracy:.2f}"
     return numbers
 
 
