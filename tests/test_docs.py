@@ -146,6 +146,14 @@ def is_told(sentence, number):
     return re.sub(r"\{(.*?)\}", lambda found: number(found[1]), sentence) in page
 
 
+DIFFERENCE = ["difference", "difference_low", "difference_high"]  # columns of several tables
+
+
+def difference_told(value, low, high, digits=1):
+    """As the reproduction page writes a difference and its interval."""
+    return f"{value:+.{digits}f} ({low:+.{digits}f} to {high:+.{digits}f})".replace("-", "−")
+
+
 @pytest.mark.parametrize("sentence", TOLD)
 def test_the_reproduction_page_tells_the_numbers_of_the_tables(sentence, measured):
     def number(name):
@@ -203,9 +211,7 @@ def test_the_reproduction_page_tells_the_verdicts_of_the_tables(sentence):
             return row["verdict"]
         if column == "ours":
             return f"{row['mean']:.2f} ± {row['sd']:.2f}"
-        numbers = (row["difference"], row["difference_low"], row["difference_high"])
-        value, low, high = (f"{number:+.2f}".replace("-", "−") for number in numbers)
-        return f"{value} ({low} to {high})"
+        return difference_told(*row[DIFFERENCE], digits=2)
 
     assert is_told(sentence, number)
 
@@ -267,9 +273,7 @@ def test_the_reproduction_page_tells_what_the_switches_move(sentence, switches):
         row = switches.loc[(method, base, switch)]
         if column:
             return f"{row[column[0]]:.2g}"
-        numbers = (row["difference"], row["difference_low"], row["difference_high"])
-        value, low, high = (f"{number:+.1f}".replace("-", "−") for number in numbers)
-        return f"{value} ({low} to {high})"
+        return difference_told(*row[DIFFERENCE])
 
     assert is_told(sentence, number)
 
@@ -305,8 +309,8 @@ def test_the_reproduction_page_tells_the_accuracies_of_the_brief_scale(sentence)
         of, *less = (accuracies[tuple(what.split())] for what in name.split(" | "))
         if not less:
             return f"{of.mean():.1f}"
-        _, value, low, high, _ = paired_difference(of, less[0], 0.95)
-        return f"{value:+.1f} ({low:+.1f} to {high:+.1f})".replace("-", "−")
+        _, *difference, _ = paired_difference(of, less[0], 0.95)
+        return difference_told(*difference)
 
     assert is_told(sentence, number)
 
