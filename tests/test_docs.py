@@ -254,8 +254,8 @@ SWITCHES_TOLD = [  # the same of the fidelity study at the brief scale: method, 
         " {guided|paper|fused_after}."
     ),
     (
-        "With Kim et al.'s network vanilla training moves by {vanilla|paper|kims_network} and guided by"
-        " {guided|paper|kims_network}."
+        "With Kim et al.'s network vanilla training moves by {vanilla|paper|kims_network}, random by"
+        " {random|paper|kims_network} and guided by {guided|paper|kims_network}."
     ),
 ]
 
