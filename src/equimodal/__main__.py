@@ -566,20 +566,12 @@ def _report_items(settings: Params) -> tuple[list[Any], list[Any]]:
     figures = [
         Item(
             name,
-            f"{figure.published}. {figure.title}" if figure.published else figure.title,
+            f"{paper}{figure.published}. {figure.title}" if figure.published else figure.title,
             figure.caption,
             f"equimodal draw {name} --scale {scale}",
         )
-        for name, figure in FIGURES.items()
-    ]
-    figures += [
-        Item(
-            name,
-            f"Zhang et al. (2024), {figure.published}. {figure.title}",
-            figure.caption,
-            f"equimodal draw {name} --scale {scale}",
-        )
-        for name, figure in LINEAR_FIGURES.items()
+        for paper, of_paper in (("", FIGURES), ("Zhang et al. (2024), ", LINEAR_FIGURES))
+        for name, figure in of_paper.items()
     ]
     return tables, figures
 

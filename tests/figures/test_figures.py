@@ -371,18 +371,18 @@ def test_the_evaluations_stand_at_their_means_beside_the_published_bands(inputs)
     assert bands[round(place)].get_width() == pytest.approx(4 * 1.20)
 
 
-def test_the_fidelity_figure_tells_fewer_seeds_and_no_run_from_no_effect(inputs):
+def test_the_fidelity_figure_tells_fewer_seeds_and_none_from_no_effect(inputs):
     table = inputs["fidelity_study"]
     full = words("fidelity", inputs)
     assert not said("fewer seeds", full)
-    assert not said("not run", full)
+    assert not said("missing", full)
     thrown = table.index[table["switch"] != ""]
     differs = [c for c in table if c.startswith("difference")]
     some = table.assign(unfinished=table["unfinished"].where(table.index != thrown[0], 1))
     some.loc[thrown[1], differs] = np.nan
     text = words("fidelity", inputs | {"fidelity_study": some})
     assert said("hollow: fewer seeds than asked for", text)
-    assert said("+ guided: not run", text)
+    assert said("+ guided: missing", text)
 
 
 def test_evaluations_of_runs_that_all_failed_are_said_to_be(inputs):

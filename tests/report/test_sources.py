@@ -54,6 +54,14 @@ def results(project):
     return project
 
 
+def test_a_figure_that_no_paper_has_is_not_headed_as_one_of_it(results):
+    assert CliRunner().invoke(app, ["report"]).exit_code == 0
+    page = layout.report("tiny").read_text()
+    assert "Zhang et al. (2024), F3. Phase portraits" in page
+    assert "Conditional learning speed and utilization where the answer is known" in page
+    assert "None. Conditional" not in page
+
+
 def test_the_report_of_a_whole_study_is_written_and_misses_nothing(results):
     done = CliRunner().invoke(app, ["report"])
     assert (done.exit_code, done.stderr) == (0, "")

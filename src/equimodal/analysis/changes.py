@@ -16,10 +16,10 @@ from equimodal.errors import UserError
 from equimodal.table_files import read_table
 
 TOLERANCE = 1e-6  # relative: processors round the last digits of the same sum differently
-LINEAR = (
-    "linear_"  # tables of that name are written with six digits, and computed where they are drawn
-)
-LINEAR_TOLERANCE = 1.5e-5  # one in the sixth digit is 1e-5 of a number at most
+# Tables of that name are computed where they are drawn, and written with six digits, of which one in the
+# last is 1e-5 of a number at most.
+LINEAR = "linear_"
+LINEAR_TOLERANCE = 1.5e-5
 RUNS = "tables/runs.csv"
 MACHINE = "trained_on"  # a column of RUNS that says where, not what
 

@@ -70,7 +70,7 @@ def _draw_row(axes: Axes, place: int, rows: pd.DataFrame) -> None:
     axes.vlines(mean, place - HEIGHT, place + HEIGHT, color=GRAY, lw=1, zorder=1)
     of_way = rows.set_index("evaluation")
     if rows["mean"].isna().all():
-        axes.text(2, place, "not run", color=GRAY, va="center", fontsize=8)
+        axes.text(2, place, "missing", color=GRAY, va="center", fontsize=8)
     for i, (way, (label, look)) in enumerate(WAYS.items()):
         if way in of_way.index and pd.notna(of_way["mean"][way]):
             at = place + 0.16 * (i - (len(WAYS) - 1) / 2)

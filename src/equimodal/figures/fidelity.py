@@ -57,7 +57,7 @@ def _draw_base(axes: Axes, rows: pd.DataFrame, switches: list[str]) -> None:
         for row in rows[rows["method"] == method].itertuples():
             at = switches.index(row.switch) + 0.2 * (i - (len(methods) - 1) / 2)
             if pd.isna(row.difference):
-                axes.text(0.02, at, f"{METHODS[method]}: not run", fontsize=6, **note)
+                axes.text(0.02, at, f"{METHODS[method]}: missing", fontsize=6, **note)
                 continue
             axes.hlines(at, row.difference_low, row.difference_high, color=look["color"], lw=1)
             axes.plot(row.difference, at, **look | ({"mfc": "white"} if row.unfinished else {}))
