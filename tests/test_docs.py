@@ -216,6 +216,36 @@ def test_the_reproduction_page_tells_the_verdicts_of_the_tables(sentence):
     assert is_told(sentence, number)
 
 
+STOPPED_TOLD = [  # of selection, until the first perfect epoch: preset and method
+    "guided training of `official` then has {official guided} points: inconclusive still,",
+    "Vanilla training of `paper` has {paper vanilla};",
+    "the random network of `official` stays at {official random} %",
+]
+
+
+@pytest.mark.parametrize("sentence", STOPPED_TOLD)
+def test_the_reproduction_page_tells_what_the_paper_s_stop_rule_gives(sentence):
+    table = pd.read_csv(ROOT / "results/paper/tables/selection.csv")
+    table = table[table["dataset"] == "colored_mnist"].set_index(["fidelity", "method"])
+
+    def number(name):
+        row = table.loc[tuple(name.split())]
+        if row["n"] == 1:
+            return f"{row['until_perfect']:.2f}"
+        difference = difference_told(*row[DIFFERENCE], digits=2)
+        return f"{row['until_perfect']:.2f} ± {row['sd']:.2f} %, {difference}"
+
+    assert is_told(sentence, number)
+
+
+def test_the_schedule_never_lowered_the_learning_rate_of_the_networks_that_the_page_names():
+    histories = pd.read_csv(ROOT / "results/paper/tables/histories.csv")
+    rates = histories.groupby("run")["learning_rate"].nunique()
+    of_distinct = rates[rates.index.str.contains("/distinct/(?:vanilla|random|guided)/")]
+    assert len(of_distinct) >= 10
+    assert (of_distinct == 1).all()
+
+
 SWITCHES_TOLD = [  # the same of the fidelity study at the brief scale: method, base and switch
     (
         "by {guided|paper|evaluation_mode} points from `paper` and"

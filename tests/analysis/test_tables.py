@@ -336,17 +336,43 @@ def test_three_views_are_compared_with_vanilla_at_their_seed():
     assert pd.isna(table.loc["vanilla", "difference"])
 
 
+def selection(runs, histories):
+    return build("selection", runs=runs, histories=histories, published=read_published("published"))
+
+
+def test_the_paper_s_stop_rule_chooses_among_the_epochs_until_the_first_perfect_one():
+    """The second epoch of run0; of run1, which has no perfect epoch, the best of all."""
+    runs = table_of(*({"dataset": "colored_mnist", "seed": seed} for seed in (0, 1)))
+    histories = pd.DataFrame(
+        {
+            "run": 4 * ["run0"] + 2 * ["run1"],
+            "epoch": [1, 2, 3, 4, 1, 2],
+            "train_accuracy": [0.9, 1.0, 0.99, 1.0, 0.8, 0.9],
+            "validation_accuracy": [0.5, 0.6, 0.9, 0.9, 0.8, 0.9],
+            "test_accuracy": [0.7, 0.44, 0.8, 0.9, 0.3, 0.46],
+        }
+    )
+    (row,) = selection(runs, histories).to_dict("records")
+    assert row["validation_selected"] == pytest.approx(63)  # 80 and 46
+    assert row["until_perfect"] == pytest.approx(45)  # 44 and 46
+    assert row["sd"] == pytest.approx(2**0.5)
+    assert row["published_mean"] == 45.26
+    assert row["difference"] == pytest.approx(-0.26)
+    assert row["verdict"] == "inconclusive"
+
+
 def test_the_optimism_is_what_choosing_on_the_test_set_adds():
     runs = table_of({"seed": 0}, {"seed": 1}, failed(seed=2))
     histories = pd.DataFrame(
         {
             "run": 3 * ["run0"] + 2 * ["run1"],
             "epoch": [1, 2, 3, 1, 2],
+            "train_accuracy": 0.9,
             "validation_accuracy": [0.5, 0.6, 0.6, 0.9, 0.8],
             "test_accuracy": [0.7, 0.5, 0.6, 0.8, 0.7],
         }
     )
-    (row,) = build("selection", runs=runs, histories=histories).to_dict("records")
+    (row,) = selection(runs, histories).to_dict("records")
     assert row["n"] == 2
     assert row["validation_selected"] == pytest.approx(65)  # 50 of the first of equals, and 80
     assert row["last"] == pytest.approx(65)

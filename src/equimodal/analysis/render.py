@@ -27,7 +27,7 @@ PERCENT, SIGNED_PERCENT, SIGNED = "{:z.2f}", "{:+z.2f}", "{:+z.3f}"  # z: no min
 FORMATS = {
     **dict.fromkeys(("mean", "published_mean", "accuracy", "detectable"), PERCENT),
     **dict.fromkeys(("accuracy_m0", "accuracy_m1", "accuracy_m2"), PERCENT),
-    **dict.fromkeys(("validation_selected", "last", "test_selected"), PERCENT),
+    **dict.fromkeys(("validation_selected", "last", "test_selected", "until_perfect"), PERCENT),
     **dict.fromkeys(("difference", "optimism"), SIGNED_PERCENT),
     **dict.fromkeys(("d_util", "d_speed", "spearman"), SIGNED),
     "published_d_util": "{:+.1f}",

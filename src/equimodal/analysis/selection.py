@@ -1,47 +1,66 @@
-"""What the choice of the epoch does to the accuracy."""
+"""What the choice of the epoch does to the accuracy, and what the stop rule, which bounds the choice."""
 
 import pandas as pd
 
 from equimodal.analysis.collect import of_experiment
 from equimodal.analysis.names import in_order
-from equimodal.analysis.statistics import mean_t_interval
-from equimodal.analysis.table1 import with_best_unimodal
+from equimodal.analysis.statistics import mean_t_interval, sample_sd
+from equimodal.analysis.table1 import PAIR, against, with_best_unimodal
 from equimodal.params import Analysis
 
 CELL = ["dataset", "start", "fidelity", "method"]
-EPOCHS = ["validation_selected", "last", "test_selected"]
-COLUMNS = [*CELL, "n", *EPOCHS, "optimism", "optimism_low", "optimism_high"]
+EPOCHS = ["validation_selected", "last", "test_selected", "until_perfect"]
+COLUMNS = [
+    *(*CELL, "n", *EPOCHS[:3], "optimism", "optimism_low", "optimism_high"),
+    *("until_perfect", "sd", "low", "high", *PAIR),
+    *("difference", "difference_low", "difference_high", "verdict"),
+]
 
 
-def build(runs: pd.DataFrame, histories: pd.DataFrame, settings: Analysis) -> pd.DataFrame:
-    """Average the test accuracy of Table 1's runs, in percent, at three epochs of each run.
+def build(
+    runs: pd.DataFrame, histories: pd.DataFrame, published: pd.DataFrame, settings: Analysis
+) -> pd.DataFrame:
+    """Average the test accuracy of Table 1's runs, in percent, at four epochs of each run.
 
     `validation_selected`: the first epoch with the best validation accuracy; `last`: the last epoch;
     `test_selected`: the epoch with the best test accuracy. All as the training recorded them, with
     the regular flow or, under presets that say so, in the mode that was left behind. `optimism`: what
     choosing on the test set adds, test_selected - validation_selected, percentage points, with its t
     interval; 0 by construction where the validation set is the test set.
+
+    `until_perfect`: validation_selected of the epochs until the first in which every training example
+    was answered right, with its sample SD and t interval. That is exactly what `perfect_epochs: 1`
+    (D10, as the paper's text reads) gives, since nothing before the stop depends on it. A run without
+    such an epoch has all of its epochs. `difference`, `verdict`: of this one, as in Table 1.
     """
     chosen = with_best_unimodal(in_order(of_experiment(runs, "table1"), *CELL))
     finished = chosen[chosen["status"] == "finished"]
     at_epochs = _at_epochs(histories)
     rows = []
-    for cell, group in finished.groupby(CELL, sort=False):
+    for key, group in finished.groupby(CELL, sort=False):
+        cell = dict(zip(CELL, key, strict=True))
         of_cell = at_epochs[at_epochs["run"].isin(group["run"])]
-        optimism = mean_t_interval(
-            of_cell["test_selected"] - of_cell["validation_selected"], settings.confidence
+        optimism = of_cell["test_selected"] - of_cell["validation_selected"]
+        stopped = of_cell["until_perfect"]
+        _, low, high = mean_t_interval(stopped, settings.confidence)
+        rows.append(
+            cell
+            | {"n": len(of_cell), **of_cell[EPOCHS].mean()}
+            | mean_t_interval(optimism, settings.confidence).named("optimism")
+            | {"sd": sample_sd(stopped), "low": low, "high": high}
+            | against(published, cell | {"output": "fused"}, stopped, settings)
         )
-        rows.append((*cell, len(of_cell), *of_cell[EPOCHS].mean(), *optimism))
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def _at_epochs(histories: pd.DataFrame) -> pd.DataFrame:
-    """Test accuracy in percent at the three epochs: a row a run."""
+    """Test accuracy in percent at the four epochs: a row a run."""
     rows = []
-    accuracies = ["validation_accuracy", "test_accuracy"]
-    known = histories.reindex(columns=["run", "epoch", *accuracies]).dropna()
-    for run, history in known.groupby("run", sort=False):
-        test = 100 * history["test_accuracy"]
-        best = history["validation_accuracy"].idxmax()  # the first of equals
-        rows.append((run, test[best], test[history["epoch"].idxmax()], test.max()))
+    accuracies = ["train_accuracy", "validation_accuracy", "test_accuracy"]
+    known = histories.reindex(columns=["run", "epoch", *accuracies]).dropna(subset=accuracies[1:])
+    for run, history in known.sort_values("epoch").groupby("run", sort=False):
+        test, validation = 100 * history["test_accuracy"], history["validation_accuracy"]
+        best = validation.idxmax()  # the first of equals
+        after = (history["train_accuracy"] == 1).shift(fill_value=False).cummax()
+        rows.append((run, test[best], test.iloc[-1], test.max(), test[validation[~after].idxmax()]))
     return pd.DataFrame(rows, columns=["run", *EPOCHS])

@@ -1,6 +1,6 @@
 """Table 1: accuracy of each method, published against ours."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import chain
 from typing import Any
 
@@ -20,6 +20,7 @@ from equimodal.params import Analysis
 
 COLUMN = ["dataset", "start", "fidelity"]
 CELL = [*COLUMN, "method", "inputs"]
+OUTPUT = ["dataset", "start", "method", "output"]  # of which a number was published
 PAIR = ["published_mean", "published_sd"]
 COLUMNS = [
     *(*CELL, "evaluation", "mean", "sd", "low", "high", "n", "unfinished"),
@@ -50,10 +51,8 @@ def summarize_cells(
     The columns are those of `table1_evaluations`, and `reported`: the way that the preset reports.
     """
     chosen = with_best_unimodal(in_order(of_experiment(runs, "table1"), *COLUMN, "method"))
-    keys = ["dataset", "start", "method", "output"]
-    known = {tuple(row[:4]): row[4:] for row in published[[*keys, *PAIR]].itertuples(index=False)}
     rows = [
-        row | _against(known.get(tuple(row[key] for key in keys), (NAN, NAN)), percent, settings)
+        row | against(published, row, percent, settings)
         for row, percent in _cells(chosen, evaluations, settings)
     ]
     return pd.DataFrame(rows, columns=[*COLUMNS, "output", "reported"])
@@ -84,8 +83,15 @@ def _hole(reported: str) -> dict[Any, pd.Series]:
     return {(reported, "fused"): pd.Series([], dtype=float)}
 
 
-def _against(published: Any, percent: pd.Series, settings: Analysis) -> dict[str, Any]:
-    mean, sd = published
+def against(
+    published: pd.DataFrame, row: Mapping[str, Any], percent: pd.Series, settings: Analysis
+) -> dict[str, Any]:
+    """Compare accuracies in percent with the published ones of a row's method and output.
+
+    The columns are those of Table 1 from `published_mean` on; all are missing where none was published.
+    """
+    of_row = (published[OUTPUT] == [row[key] for key in OUTPUT]).all(axis=1)
+    mean, sd = next(published.loc[of_row, PAIR].itertuples(index=False), (NAN, NAN))
     difference = welch_difference(percent, mean, sd, settings.confidence).named("difference")
     judged = verdict(difference["difference_low"], difference["difference_high"], settings.margin)
     return {"published_mean": mean, "published_sd": sd} | difference | {"verdict": judged}
