@@ -275,6 +275,11 @@ SWITCHES_TOLD = [  # the same of the fidelity study at the brief scale: method, 
         "move vanilla training by {vanilla|paper|palette}, random by {random|paper|palette} and guided by"
         " {guided|paper|palette}."
     ),
+    "with our palette at 0.020: {vanilla|paper|palette_and_variance}.",
+    (
+        "then move by {random|paper|palette_and_variance} and {guided|paper|palette_and_variance} with the"
+        " regular flow,"
+    ),
     (
         "without batch norm vanilla training moves by {vanilla|paper|batch_norm}, random by"
         " {random|paper|batch_norm} and guided by {guided|paper|batch_norm};"
@@ -325,6 +330,11 @@ ANSWERS_TOLD = [  # the same of logits at the brief scale: method/preset, way of
         " (p = {guided/official_but_mean_gate_source regular m1 | guided/official regular m1 | p},"
     ),
     ("`paper` moves by {guided/paper_but_mean_gate_source regular m1 | guided/paper regular m1}."),
+    (
+        "and by {random/paper_but_palette_and_variance rebalance_m1 fused | random/paper rebalance_m1 fused}"
+        " and {guided/paper_but_palette_and_variance rebalance_m1 fused | guided/paper rebalance_m1 fused}"
+        " in the gray branch's mode"
+    ),
 ]
 
 
@@ -385,7 +395,7 @@ def test_the_reproduction_page_tells_d_util_under_each_way_of_switching_off():
 
 
 # What the paper leaves open, and no switch between the presets.
-OPEN = ["batch_norm", "kims_network", "fused_after", "variance", "palette"]
+OPEN = ["batch_norm", "kims_network", "fused_after", "variance", "palette", "palette_and_variance"]
 
 
 def test_the_evaluation_mode_alone_decides_on_the_guided_number(switches):
