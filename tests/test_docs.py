@@ -4,7 +4,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from equimodal.analysis.statistics import paired_difference
+from equimodal.analysis.statistics import paired_difference, verdict, welch_difference
 from equimodal.data import kinetics, mnist, modelnet40
 from equimodal.params import expand_runs, load_params
 from equimodal.spec import Fidelity
@@ -89,6 +89,9 @@ TOLD = [  # sentences of docs/reproduction.md with run, way of evaluating and ou
         " {distinct/random/official second half rebalance_color} %"
     ),
     "the last epoch has {distinct/rubi/paper last} %",
+    "(at best {distinct/rubi/paper best training} % of the training images,",
+    "all rows: under `paper` random has {distinct/random/paper zeroed fused} %,",
+    "under `official` random has {distinct/random/official zeroed fused} %",
     (
         "reaches {distinct/vanilla/official left_behind fused} % at seed 0, 3.38 points below the published"
         " number, where the `paper` preset has {distinct/vanilla/paper regular fused} % at that seed"
@@ -133,6 +136,7 @@ def measured():
             numbers[f"{run} {name}"] = f"{row[name]:.3f}".replace("-", "−")
     histories = pd.read_csv(tables / "histories.csv")
     for run, history in histories.groupby("run"):
+        numbers[f"{run} best training"] = f"{100 * history['train_accuracy'].max():.2f}"
         numbers[f"{run} last"] = f"{100 * history['test_accuracy'].iloc[-1]:.2f}"
         half = history[history["epoch"] > history["epoch"].max() / 2]
         for mode, accuracy in half.groupby("next_mode")["test_accuracy"].mean().items():
@@ -152,6 +156,10 @@ DIFFERENCE = ["difference", "difference_low", "difference_high"]  # columns of s
 def difference_told(value, low, high, digits=1):
     """As the reproduction page writes a difference and its interval."""
     return f"{value:+.{digits}f} ({low:+.{digits}f} to {high:+.{digits}f})".replace("-", "−")
+
+
+def listed(told):
+    return ", ".join(told[:-1]) + f" and {told[-1]}"
 
 
 @pytest.mark.parametrize("sentence", TOLD)
@@ -187,6 +195,7 @@ VERDICTS_TOLD = [  # of table1_evaluations: preset, method, way of evaluating, o
         " {official guided zeroed fused verdict} as well, and nearer. But their gray branches have"
         " {official guided isolated m1 ours} and {official guided zeroed m1 ours} %"
     ),
+    "but vanilla {paper vanilla zeroed fused ours} %, under",
 ]
 
 
@@ -216,10 +225,11 @@ def test_the_reproduction_page_tells_the_verdicts_of_the_tables(sentence):
     assert is_told(sentence, number)
 
 
-STOPPED_TOLD = [  # of selection, until the first perfect epoch: preset and method
-    "guided training of `official` then has {official guided} points: inconclusive still,",
-    "Vanilla training of `paper` has {paper vanilla};",
+STOPPED_TOLD = [  # of selection, until the first perfect epoch: preset, method and column
+    "guided training of `official` then has {official guided} points: {official guided verdict};",
+    "No other row comes nearer: vanilla training of `paper` has {paper vanilla},",
     "the random network of `official` stays at {official random} %",
+    "with the stop rule of the paper's text ({official guided left}:",
 ]
 
 
@@ -229,13 +239,50 @@ def test_the_reproduction_page_tells_what_the_paper_s_stop_rule_gives(sentence):
     table = table[table["dataset"] == "colored_mnist"].set_index(["fidelity", "method"])
 
     def number(name):
-        row = table.loc[tuple(name.split())]
+        fidelity, method, *column = name.split()
+        row = table.loc[(fidelity, method)]
+        difference = difference_told(*row[DIFFERENCE], digits=2)
+        if column == ["verdict"]:
+            return row["verdict"]
+        if column == ["left"]:
+            return difference.replace(" (", ", ").rstrip(")")
         if row["n"] == 1:
             return f"{row['until_perfect']:.2f}"
-        difference = difference_told(*row[DIFFERENCE], digits=2)
         return f"{row['until_perfect']:.2f} ± {row['sd']:.2f} %, {difference}"
 
     assert is_told(sentence, number)
+
+
+def test_the_stop_rule_of_the_paper_s_text_brings_no_other_row_nearer():
+    table = pd.read_csv(ROOT / "results/paper/tables/selection.csv")
+    before = table["validation_selected"] - table["published_mean"]
+    nearer = table[table["difference"].abs() < before.abs() - 0.001]
+    assert list(zip(nearer["fidelity"], nearer["method"], strict=True)) == [("official", "guided")]
+
+
+def test_the_reproduction_page_tells_what_guided_training_gains_after_its_first_perfect_epoch():
+    """Of preset `official`: the epochs that left the gray branch's mode behind, and the gray branch."""
+    histories = pd.read_csv(ROOT / "results/paper/tables/histories.csv")
+    histories = histories[histories["run"].str.contains("/distinct/guided/official/")]
+    chosen, before, after = [], [], []
+    for _, history in histories.groupby("run"):
+        until = history["epoch"] <= history.loc[history["train_accuracy"] == 1, "epoch"].min()
+        of_gray = history["next_mode"] == "rebalance_gray"
+        chosen.append(history.loc[history.loc[until, "validation_accuracy"].idxmax()])
+        before.append(100 * history.loc[until & of_gray, "test_accuracy"].tail(8).mean())
+        after.append(100 * history.loc[~until & of_gray, "test_accuracy"].mean())
+    assert len(chosen) == 3
+    gray = pd.Series([100 * epoch["test_accuracy_m1"] for epoch in chosen])
+    difference = welch_difference(gray, 99.16, 0.14, 0.95)
+    assert verdict(*difference[1:], margin=1) == "equivalent"
+    numbers = {
+        "gray": f"{gray.mean():.2f} ± {gray.std():.2f} %, {difference_told(*difference, digits=2)}",
+        "before": listed([f"{x:.1f}" for x in before]),
+        "after": listed([f"{x:.1f}" for x in after]),
+    }
+    assert is_told("its gray branch {gray}: equivalent.", numbers.__getitem__)
+    assert is_told("have {before} % in the mean of the last eight", numbers.__getitem__)
+    assert is_told("before it, and {after} % after.", numbers.__getitem__)
 
 
 def test_the_schedule_never_lowered_the_learning_rate_of_the_networks_that_the_page_names():
@@ -335,6 +382,17 @@ ANSWERS_TOLD = [  # the same of logits at the brief scale: method/preset, way of
         " and {guided/paper_but_palette_and_variance rebalance_m1 fused | guided/paper rebalance_m1 fused}"
         " in the gray branch's mode"
     ),
+    *(
+        f"{{random/paper_but_{switch} rebalance_m1 fused | random/paper rebalance_m1 fused}} and"
+        f" {{guided/paper_but_{switch} rebalance_m1 fused | guided/paper rebalance_m1 fused}}{rest}"
+        for switch, rest in {
+            "variance": ", the pure hues by",
+            "palette": ", the lack of batch norm by",
+            "batch_norm": ", Kim et al.'s network by",
+            "kims_network": ", the earlier MMTMs by",
+            "fused_after": ".",
+        }.items()
+    ),
 ]
 
 
@@ -379,7 +437,7 @@ def test_the_reproduction_page_tells_d_util_of_other_networks(sentence):
             told = [f"{100 * answers.loc[(r, measure, 'm1'), 'accuracy']:.1f}" for r in all_runs]
         else:
             told = [f"{runs.loc[r, measure]:.2f}".replace("-", "−") for r in all_runs]
-        return ", ".join(told[:-1]) + f" and {told[-1]}"
+        return listed(told)
 
     assert is_told(sentence, number)
 

@@ -254,18 +254,33 @@ def test_shared_flips_are_the_same_in_all_modalities(splits):
         )
 
 
-@pytest.mark.parametrize("perfect", [1, 3])
-def test_the_stop_rule_counts_perfect_epochs(perfect, splits):
-    training = run(
-        VANILLA,
-        splits,
-        learning_rate=0.1,
-        training={"max_epochs": 200},
-        switches={"perfect_epochs": perfect},
+def test_the_stop_rule_counts_perfect_epochs_and_changes_nothing_before(splits):
+    """On the second rests the table `selection`, which cuts trainings off at their first perfect epoch."""
+    one, three = (
+        run(
+            VANILLA,
+            splits,
+            learning_rate=0.1,
+            training={"max_epochs": 200},
+            switches={"perfect_epochs": perfect},
+        ).progress.rows
+        for perfect in (1, 3)
     )
-    reached = [row["train_accuracy"] == 1.0 for row in training.progress.rows]
-    assert sum(reached) == perfect
-    assert reached[-1]
+    for perfect, rows in ((1, one), (3, three)):
+        reached = [row["train_accuracy"] == 1.0 for row in rows]
+        assert sum(reached) == perfect
+        assert reached[-1]
+    assert len(one) < len(three)
+    assert one == three[: len(one)]
+
+
+def test_a_schedule_that_never_lowers_the_rate_changes_nothing(splits):
+    """As docs/reproduction.md says of the paper-scale networks."""
+    plain, scheduled = (run(VANILLA, splits, switches={"schedule": on}) for on in (False, True))
+    assert {row["learning_rate"] for row in scheduled.progress.rows} == {plain.spec.learning_rate}
+    assert plain.progress.rows == scheduled.progress.rows
+    ours, theirs = (training.network.state_dict() for training in (plain, scheduled))
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours | theirs)
 
 
 @pytest.mark.parametrize("on", [True, False])

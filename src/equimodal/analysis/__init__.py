@@ -157,7 +157,8 @@ TABLES = {
         " on the test set adds to the first, percentage points, with its {confidence:.0%} t interval; 0 by"
         " construction where the validation set is the test set. Until perfect: the first again, if training had"
         " stopped with the first epoch in which every training example was answered right, as the paper's text"
-        " reads, not with the fifth, as its code does; ± sample SD, with the t interval of the mean."
+        " reads, not with the fifth, as its code does (of all epochs where there was none); ± sample SD, with the"
+        " t interval of the mean."
         + _AGAINST
         + " (of until perfect), and the verdict as in Table 1.",
     ),
