@@ -68,11 +68,6 @@ TOLD = [  # sentences of docs/reproduction.md with run, way of evaluating and ou
     "multi-modal, vanilla | {distinct/vanilla/paper regular fused} %",
     "best epoch and at {distinct/vanilla/paper last} % in its last",
     (
-        "has {distinct/guided/paper rebalance_m1 fused} and, in the gray branch,"
-        " {distinct/guided/paper rebalance_m1 m1} % in the re-balancing mode;"
-        " {distinct/guided/paper regular fused} and {distinct/guided/paper regular m1} % with"
-    ),
-    (
         "{distinct/random/paper regular fused} % (`paper`) and {distinct/random/official regular fused} %"
         " (`official`) with the regular flow, {distinct/random/paper rebalance_m1 fused} and"
         " {distinct/random/official rebalance_m1 fused} % in the re-balancing mode"
@@ -81,6 +76,7 @@ TOLD = [  # sentences of docs/reproduction.md with run, way of evaluating and ou
     "({distinct/guided/paper regular m1} against {distinct/random/paper regular m1} %)",
     "{distinct/random/official left_behind fused} % at the chosen epoch",
     "{distinct/random/official last} % at the last",
+    "the accuracy goes {distinct/guided/official last five} %, where the second",
     "has {distinct/rubi/paper regular fused} % at the chosen epoch, where 44.79 ± 0.62 is published",
     "the mean of the second half is {distinct/rubi/paper second half regular} %",
     (
@@ -93,34 +89,13 @@ TOLD = [  # sentences of docs/reproduction.md with run, way of evaluating and ou
     "all rows: under `paper` random has {distinct/random/paper zeroed fused} %,",
     "under `official` random has {distinct/random/official zeroed fused} %",
     (
-        "reaches {distinct/vanilla/official left_behind fused} % at seed 0, 3.38 points below the published"
-        " number, where the `paper` preset has {distinct/vanilla/paper regular fused} % at that seed"
-    ),
-    (
-        "training from {distinct/vanilla/paper regular fused} to {distinct/guided/paper regular fused} %"
-        " (`paper`) and from {distinct/vanilla/official regular fused} to"
-        " {distinct/guided/official regular fused} % (`official`)"
-    ),
-    (
-        "have {distinct/vanilla/paper rebalance_m1 fused} and {distinct/vanilla/official rebalance_m1 fused} %,"
-        " and guided training lifts that to {distinct/guided/paper rebalance_m1 fused} and"
-        " {distinct/guided/official rebalance_m1 fused} %."
+        "u(gray|color) = {distinct/vanilla/paper u_m1_given_m0} and"
+        " u(color|gray) = {distinct/vanilla/paper u_m0_given_m1}:"
     ),
     (
         "worse on the test set ({distinct/vanilla/paper regular m1} %) than without"
         " ({distinct/vanilla/paper isolated m1} %)"
     ),
-    (
-        "u(gray|color) = {distinct/vanilla/paper u_m1_given_m0} and"
-        " u(color|gray) = {distinct/vanilla/paper u_m0_given_m1}"
-    ),
-    "d_util = {distinct/vanilla/paper d_util}:",
-    "d_speed = {distinct/vanilla/paper d_speed}:",
-    (
-        "d_util falls from {distinct/vanilla/paper d_util} to {distinct/guided/paper d_util} (`paper`) and"
-        " from {distinct/vanilla/official d_util} to {distinct/guided/official d_util} (`official`)"
-    ),
-    "({distinct/guided/paper d_speed} and {distinct/guided/official d_speed})",
 ]
 
 
@@ -138,6 +113,8 @@ def measured():
     for run, history in histories.groupby("run"):
         numbers[f"{run} best training"] = f"{100 * history['train_accuracy'].max():.2f}"
         numbers[f"{run} last"] = f"{100 * history['test_accuracy'].iloc[-1]:.2f}"
+        last_five = [f"{100 * accuracy:.2f}" for accuracy in history["test_accuracy"].tail(5)]
+        numbers[f"{run} last five"] = ", ".join(last_five)
         half = history[history["epoch"] > history["epoch"].max() / 2]
         for mode, accuracy in half.groupby("next_mode")["test_accuracy"].mean().items():
             numbers[f"{run} second half {mode}"] = f"{100 * accuracy:.2f}"
@@ -196,6 +173,19 @@ VERDICTS_TOLD = [  # of table1_evaluations: preset, method, way of evaluating, o
         " {official guided isolated m1 ours} and {official guided zeroed m1 ours} %"
     ),
     "but vanilla {paper vanilla zeroed fused ours} %, under",
+    *(
+        f"{{paper guided {cell} ours}} %, {{paper guided {cell} difference}}: {mark}{{paper guided {cell} verdict}}{mark}"
+        for cell, mark in {
+            "rebalance_m1 fused": "",
+            "rebalance_m1 m1": "**",
+            "regular fused": "**",
+            "regular m1": "",
+        }.items()
+    ),
+    (
+        "{official vanilla left_behind fused ours} %, {official vanilla left_behind fused difference} points:"
+        " **{official vanilla left_behind fused verdict}**."
+    ),
 ]
 
 
@@ -227,7 +217,7 @@ def test_the_reproduction_page_tells_the_verdicts_of_the_tables(sentence):
 
 STOPPED_TOLD = [  # of selection, until the first perfect epoch: preset, method and column
     "guided training of `official` then has {official guided} points: {official guided verdict};",
-    "No other row comes nearer: vanilla training of `paper` has {paper vanilla},",
+    "No other row comes nearer: vanilla training of `paper` has {paper vanilla}, of `official` {official vanilla},",
     "the random network of `official` stays at {official random} %",
     "with the stop rule of the paper's text ({official guided left}:",
 ]
@@ -337,7 +327,8 @@ SWITCHES_TOLD = [  # the same of the fidelity study at the brief scale: method, 
     ),
     (
         "With Kim et al.'s network vanilla training moves by {vanilla|paper|kims_network}, random by"
-        " {random|paper|kims_network} and guided by {guided|paper|kims_network}."
+        " {random|paper|kims_network} and guided by {guided|paper|kims_network}; with twice the widths by"
+        " {vanilla|paper|widths}, {random|paper|widths} and {guided|paper|widths}."
     ),
 ]
 
@@ -360,7 +351,7 @@ def test_the_reproduction_page_tells_what_the_switches_move(sentence, switches):
     assert is_told(sentence, number)
 
 
-ANSWERS_TOLD = [  # the same of logits at the brief scale: method/preset, way of evaluating, output; p
+ANSWERS_TOLD = [  # of logits at the brief scale: method/preset, way of evaluating, output; less another; p
     (
         "adds {guided/paper rebalance_m1 fused | guided/paper regular fused} points to the guided ones"
         " of `paper`"
@@ -394,11 +385,33 @@ ANSWERS_TOLD = [  # the same of logits at the brief scale: method/preset, way of
         }.items()
     ),
 ]
+PAPER_ANSWERS_TOLD = [  # the same at the paper's scale
+    (
+        "differs from the `paper` preset by {vanilla/official regular fused | vanilla/paper regular fused}"
+        " points at the same seeds."
+    ),
+    "as the {vanilla/official regular fused | vanilla/paper regular fused} points between `official`",
+    (
+        "differs from vanilla training by {guided/paper regular fused | vanilla/paper regular fused} points"
+        " (`paper`) and {guided/official regular fused | vanilla/official regular fused} (`official`);"
+    ),
+    (
+        "never trained, by {guided/paper rebalance_m1 fused | vanilla/paper rebalance_m1 fused} and"
+        " {guided/official rebalance_m1 fused | vanilla/official rebalance_m1 fused}."
+    ),
+    (
+        "adds {vanilla/paper rebalance_m1 fused | vanilla/paper regular fused} points to vanilla training"
+        " under `paper` and {vanilla/official rebalance_m1 fused | vanilla/official regular fused} under"
+    ),
+]
 
 
-@pytest.mark.parametrize("sentence", ANSWERS_TOLD)
-def test_the_reproduction_page_tells_the_accuracies_of_the_brief_scale(sentence):
-    table = pd.read_csv(ROOT / "results/brief/tables/evaluations.csv")
+@pytest.mark.parametrize(
+    ("scale", "sentence"),
+    [("brief", s) for s in ANSWERS_TOLD] + [("paper", s) for s in PAPER_ANSWERS_TOLD],
+)
+def test_the_reproduction_page_tells_the_accuracies_of_logits(scale, sentence):
+    table = pd.read_csv(ROOT / f"results/{scale}/tables/evaluations.csv")
     table = table[table["run"].str.contains("/lr0.01/")]
     table[["what", "seed"]] = table["run"].str.extract(r"distinct/(.*)/lr0\.01/(.*)")
     keys = ["what", "evaluation", "output"]
@@ -409,35 +422,52 @@ def test_the_reproduction_page_tells_the_accuracies_of_the_brief_scale(sentence)
         of = accuracies[tuple(what.split())]
         if not less:
             return f"{of.mean():.1f}"
-        _, *difference, p = paired_difference(of, accuracies[tuple(less[0].split())], 0.95)
+        n, *difference, p = paired_difference(of, accuracies[tuple(less[0].split())], 0.95)
+        assert n == 3
         return f"{p:.2g}" if less[1:] == ["p"] else difference_told(*difference)
 
     assert is_told(sentence, number)
 
 
-RATES_TOLD = [  # d_util and d_speed, and the gray branch without the color, at the brief scale by seed
-    "has a d_util of {kims_network d_util} at its seeds beside a d_speed of {kims_network d_speed}:",
-    "batch norm has {batch_norm d_util}. With the other palette d_util is {palette d_util},",
-    "the gray branch is at chance without the color ({kims_network isolated} %)",
+RATES_TOLD = [  # d_util and d_speed by seed, and the gray branch without the color, at the brief scale
+    (
+        "has a d_util of {vanilla/paper_but_kims_network d_util} at its seeds beside a d_speed of"
+        " {vanilla/paper_but_kims_network d_speed}:"
+    ),
+    (
+        "batch norm has {vanilla/paper_but_batch_norm d_util}. With the other palette d_util is"
+        " {vanilla/paper_but_palette d_util},"
+    ),
+    "the gray branch is at chance without the color ({vanilla/paper_but_kims_network isolated} %)",
+]
+PAPER_RATES_TOLD = [  # the same at the paper's scale
+    "In vanilla training of `paper` d_util is {vanilla/paper d_util} at its seeds.",
+    "d_speed is {vanilla/paper d_speed}:",
+    (
+        "guided training has a d_util of {guided/paper d_util} (`paper`), and {guided/official d_util} where"
+        " vanilla training has {vanilla/official d_util} (`official`)."
+    ),
+    "come nearer to 0 ({guided/paper d_speed}; {guided/official d_speed}):",
 ]
 
 
-@pytest.mark.parametrize("sentence", RATES_TOLD)
-def test_the_reproduction_page_tells_d_util_of_other_networks(sentence):
-    tables = ROOT / "results/brief/tables"
+@pytest.mark.parametrize(
+    ("scale", "sentence"),
+    [("brief", s) for s in RATES_TOLD] + [("paper", s) for s in PAPER_RATES_TOLD],
+)
+def test_the_reproduction_page_tells_d_util_and_d_speed_by_seed(scale, sentence):
+    tables = ROOT / f"results/{scale}/tables"
     runs = pd.read_csv(tables / "runs.csv").set_index("run")
     answers = pd.read_csv(tables / "evaluations.csv").set_index(["run", "evaluation", "output"])
 
     def number(name):
-        switch, measure = name.split()
-        all_runs = [
-            f"colored_mnist/distinct/vanilla/paper_but_{switch}/lr0.01/seed{i}" for i in range(3)
-        ]
+        what, measure = name.split()
+        of_seeds = [f"colored_mnist/distinct/{what}/lr0.01/seed{seed}" for seed in range(3)]
         if measure == "isolated":
-            told = [f"{100 * answers.loc[(r, measure, 'm1'), 'accuracy']:.1f}" for r in all_runs]
-        else:
-            told = [f"{runs.loc[r, measure]:.2f}".replace("-", "−") for r in all_runs]
-        return listed(told)
+            return listed(
+                [f"{100 * answers.loc[(r, measure, 'm1'), 'accuracy']:.1f}" for r in of_seeds]
+            )
+        return listed([f"{runs.loc[r, measure]:.2f}".replace("-", "−") for r in of_seeds])
 
     assert is_told(sentence, number)
 
@@ -453,7 +483,15 @@ def test_the_reproduction_page_tells_d_util_under_each_way_of_switching_off():
 
 
 # What the paper leaves open, and no switch between the presets.
-OPEN = ["batch_norm", "kims_network", "fused_after", "variance", "palette", "palette_and_variance"]
+OPEN = [
+    "widths",
+    "batch_norm",
+    "kims_network",
+    "fused_after",
+    "variance",
+    "palette",
+    "palette_and_variance",
+]
 
 
 def test_the_evaluation_mode_alone_decides_on_the_guided_number(switches):
