@@ -74,7 +74,7 @@ def test_what_is_gray_is_stored_with_one_channel(paper):
 
 
 def test_the_prepared_data_of_the_paper_scale_take_what_their_shapes_say(paper):
-    stored = 1 + 3 * 3  # gray, and three colorings
+    stored = 1 + 3 * 4  # gray, and four colorings
     assert data_bytes(paper.datasets["colored_mnist"]) == 70_000 * 28 * 28 * stored
     assert data_bytes(paper.datasets["modelnet40"]) == 12_311 * 224 * 224 * 4  # views
     assert data_bytes(paper.datasets["nvgesture"]) == 1_532 * 80 * 256 * 256 * 4
