@@ -173,6 +173,10 @@ VERDICTS_TOLD = [  # of table1_evaluations: preset, method, way of evaluating, o
         " {official guided isolated m1 ours} and {official guided zeroed m1 ours} %"
     ),
     "but vanilla {paper vanilla zeroed fused ours} %, under",
+    (
+        "Uni-modal, gray: {paper unimodal regular fused ours} %, {paper unimodal regular fused difference}"
+        " points: {paper unimodal regular fused verdict}."
+    ),
     *(
         f"{{paper guided {cell} ours}} %, {{paper guided {cell} difference}}: {mark}{{paper guided {cell} verdict}}{mark}"
         for cell, mark in {
@@ -217,7 +221,7 @@ def test_the_reproduction_page_tells_the_verdicts_of_the_tables(sentence):
 
 STOPPED_TOLD = [  # of selection, until the first perfect epoch: preset, method and column
     "guided training of `official` then has {official guided} points: {official guided verdict};",
-    "No other row comes nearer: vanilla training of `paper` has {paper vanilla}, of `official` {official vanilla},",
+    "No other multi-modal row comes nearer: vanilla training of `paper` has {paper vanilla}, of `official` {official vanilla},",
     "the random network of `official` stays at {official random} %",
     "with the stop rule of the paper's text ({official guided left}:",
 ]
@@ -243,8 +247,9 @@ def test_the_reproduction_page_tells_what_the_paper_s_stop_rule_gives(sentence):
     assert is_told(sentence, number)
 
 
-def test_the_stop_rule_of_the_paper_s_text_brings_no_other_row_nearer():
+def test_the_stop_rule_of_the_paper_s_text_brings_no_other_multi_modal_row_nearer():
     table = pd.read_csv(ROOT / "results/paper/tables/selection.csv")
+    table = table[table["method"] != "unimodal"]
     before = table["validation_selected"] - table["published_mean"]
     nearer = table[table["difference"].abs() < before.abs() - 0.001]
     assert list(zip(nearer["fidelity"], nearer["method"], strict=True)) == [("official", "guided")]
