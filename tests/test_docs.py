@@ -73,27 +73,11 @@ TOLD = [  # sentences of docs/reproduction.md with run, way of evaluating and ou
     "uni-modal, color | {color/vanilla/paper regular fused} %",
     "multi-modal, vanilla | {distinct/vanilla/paper regular fused} %",
     "best epoch and at {distinct/vanilla/paper last} % in its last",
-    (
-        "{distinct/random/paper regular fused} % (`paper`) and {distinct/random/official regular fused} %"
-        " (`official`) with the regular flow, {distinct/random/paper rebalance_m1 fused} and"
-        " {distinct/random/official rebalance_m1 fused} % in the re-balancing mode"
-    ),
-    "({distinct/random/paper rebalance_m1 m1} % in the re-balancing mode of `paper`)",
-    "({distinct/guided/paper regular m1} against {distinct/random/paper regular m1} %)",
-    "{distinct/random/official left_behind fused} % at the chosen epoch",
-    "{distinct/random/official last} % at the last",
     "the accuracy goes {distinct/guided/official last five} %, where the second",
     "has {distinct/rubi/paper regular fused} % at the chosen epoch, where 44.79 ± 0.62 is published",
     "the mean of the second half is {distinct/rubi/paper second half regular} %",
-    (
-        "of the gray branch's mode have {distinct/random/official second half rebalance_gray} % in the"
-        " mean, those of the others {distinct/random/official second half regular} % (regular) and"
-        " {distinct/random/official second half rebalance_color} %"
-    ),
     "the last epoch has {distinct/rubi/paper last} %",
     "(at best {distinct/rubi/paper best training} % of the training images,",
-    "all rows: under `paper` random has {distinct/random/paper zeroed fused} %,",
-    "under `official` random has {distinct/random/official zeroed fused} %",
     (
         "u(gray|color) = {distinct/vanilla/paper u_m1_given_m0} and"
         " u(color|gray) = {distinct/vanilla/paper u_m0_given_m1}:"
@@ -178,7 +162,6 @@ VERDICTS_TOLD = [  # of table1_evaluations: preset, method, way of evaluating, o
         " {official guided zeroed fused verdict} as well, and nearer. But their gray branches have"
         " {official guided isolated m1 ours} and {official guided zeroed m1 ours} %"
     ),
-    "but vanilla {paper vanilla zeroed fused ours} %, under",
     (
         "Uni-modal, gray: {paper unimodal regular fused ours} %, {paper unimodal regular fused difference}"
         " points: {paper unimodal regular fused verdict}."
@@ -192,6 +175,23 @@ VERDICTS_TOLD = [  # of table1_evaluations: preset, method, way of evaluating, o
             "regular m1": "",
         }.items()
     ),
+    (
+        "With the regular flow `official` has {official random regular fused ours} %,"
+        " {official random regular fused difference} points from the published 74.07 ± 2.75, and `paper`"
+        " {paper random regular fused ours} %, {paper random regular fused difference};"
+    ),
+    (
+        "on the gray branch they have {official random rebalance_m1 fused ours} %,"
+        " {official random rebalance_m1 fused difference}, and {paper random rebalance_m1 fused ours} %,"
+        " {paper random rebalance_m1 fused difference}."
+    ),
+    (
+        "under `paper` random has {paper random zeroed fused ours} %, but vanilla"
+        " {paper vanilla zeroed fused ours} %, under `official` random has"
+        " {official random zeroed fused ours} %."
+    ),
+    "({paper random rebalance_m1 m1 ours} % in the re-balancing mode of `paper`)",
+    "({paper guided regular m1 ours} against {paper random regular m1 ours} %)",
     (
         "{official vanilla left_behind fused ours} %, {official vanilla left_behind fused difference} points:"
         " **{official vanilla left_behind fused verdict}**."
@@ -225,10 +225,42 @@ def test_the_reproduction_page_tells_the_verdicts_of_the_tables(sentence):
     assert is_told(sentence, number)
 
 
+def test_no_mode_of_training_fits_the_random_row():
+    """As the reproduction page says: each of the three is different from the published one."""
+    table = pd.read_csv(ROOT / "results/paper/tables/table1_evaluations.csv")
+    table = table.query("dataset == 'colored_mnist' and method == 'random' and output == 'fused'")
+    modes = table[table["evaluation"].isin(["regular", "rebalance_m0", "rebalance_m1"])]
+    assert list(modes["n"]) == [3] * 6
+    assert set(modes["verdict"]) == {"different"}
+
+
+def test_the_reproduction_page_tells_what_the_random_networks_of_official_leave_behind():
+    histories = pd.read_csv(ROOT / "results/paper/tables/histories.csv")
+    histories = histories[histories["run"].str.contains("/distinct/random/official/")]
+    by_run = [history for _, history in histories.groupby("run")]
+    assert len(by_run) == 3
+    epochs = min(len(history) for history in by_run)
+    first = {tuple(history["next_mode"].head(epochs)) for history in by_run}
+    assert len(first) == 1  # as the choices of all seeds are those of one sequence
+    chosen = [history.loc[history["validation_accuracy"].idxmax()] for history in by_run]
+    assert {epoch["next_mode"] for epoch in chosen} == {"rebalance_gray"}
+    last = pd.DataFrame([history.iloc[-1] for history in by_run])
+    assert "rebalance_gray" not in set(last["next_mode"])
+    assert is_told("{} % in the mean", lambda _: f"{100 * last['test_accuracy'].mean():.2f}")
+    halves = [h[h["epoch"] > h["epoch"].max() / 2] for h in by_run]
+    of_modes = [100 * half.groupby("next_mode")["test_accuracy"].mean() for half in halves]
+    mean = pd.concat(of_modes, axis=1).mean(axis=1)
+    assert is_told(
+        "the epochs of the gray branch's mode have {rebalance_gray} % in the mean of the three networks,"
+        " those of the others {regular} % (regular) and {rebalance_color} %.",
+        lambda mode: f"{mean[mode]:.1f}",
+    )
+
+
 STOPPED_TOLD = [  # of selection, until the first perfect epoch: preset, method and column
     "guided training of `official` then has {official guided} points: {official guided verdict};",
-    "No other multi-modal row comes nearer: vanilla training of `paper` has {paper vanilla}, of `official` {official vanilla},",
-    "the random network of `official` stays at {official random} %",
+    "one comes nearer, not near: random re-balancing of `official` with {official random};",
+    "vanilla training of `paper` has {paper vanilla}, of `official` {official vanilla}.",
     "with the stop rule of the paper's text ({official guided left}:",
 ]
 
@@ -246,19 +278,18 @@ def test_the_reproduction_page_tells_what_the_paper_s_stop_rule_gives(sentence):
             return row["verdict"]
         if column == ["left"]:
             return difference.replace(" (", ", ").rstrip(")")
-        if row["n"] == 1:
-            return f"{row['until_perfect']:.2f}"
         return f"{row['until_perfect']:.2f} ± {row['sd']:.2f} %, {difference}"
 
     assert is_told(sentence, number)
 
 
-def test_the_stop_rule_of_the_paper_s_text_brings_no_other_multi_modal_row_nearer():
+def test_the_stop_rule_of_the_paper_s_text_brings_one_other_multi_modal_row_nearer():
     table = pd.read_csv(ROOT / "results/paper/tables/selection.csv")
     table = table[table["method"] != "unimodal"]
     before = table["validation_selected"] - table["published_mean"]
     nearer = table[table["difference"].abs() < before.abs() - 0.001]
-    assert list(zip(nearer["fidelity"], nearer["method"], strict=True)) == [("official", "guided")]
+    rows = list(zip(nearer["fidelity"], nearer["method"], strict=True))
+    assert rows == [("official", "random"), ("official", "guided")]
 
 
 def test_the_reproduction_page_tells_what_guided_training_gains_after_its_first_perfect_epoch():
@@ -295,7 +326,7 @@ def test_the_schedule_never_lowered_the_learning_rate_of_the_networks_that_the_p
     histories = pd.read_csv(ROOT / "results/paper/tables/histories.csv")
     rates = histories.groupby("run")["learning_rate"].nunique()
     of_distinct = rates[rates.index.str.contains("/distinct/(?:vanilla|random|guided)/")]
-    assert len(of_distinct) >= 10
+    assert len(of_distinct) == 18
     assert (of_distinct == 1).all()
     rubi = histories[histories["run"].str.contains("/distinct/rubi/paper/")]
     lowered = rubi.loc[rubi["learning_rate"] < rubi["learning_rate"].max(), "epoch"].min()
