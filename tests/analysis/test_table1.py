@@ -53,6 +53,7 @@ def tables_of(results, fidelity="paper", reported="regular"):
                     "reason": "the loss became nan" if failed else None,
                     "m0": "color",
                     "m1": "gray" if len(outputs) == 2 else None,
+                    "best_epoch": None if failed else 1,
                     "accuracy": share,
                     "accuracy_m0": branch,
                     "accuracy_m1": branch if len(outputs) == 2 else float("nan"),
@@ -70,6 +71,12 @@ def tables_of(results, fidelity="paper", reported="regular"):
                 ]
     columns = ["run", "evaluation", "output", "accuracy"]
     return pd.DataFrame(runs), pd.DataFrame(evaluations, columns=columns)
+
+
+def steps_of(runs):
+    """Make a `histories` table of one epoch, all of whose steps were regular."""
+    trained = runs.loc[runs["best_epoch"].notna(), ["run"]]
+    return trained.assign(epoch=1, regular_steps=7, rebalance_m1_steps=0)
 
 
 def build(results, **preset):
@@ -142,17 +149,39 @@ def test_the_rows_come_in_the_paper_s_order():
 
 
 def test_the_second_table_has_every_output_under_every_way_of_evaluating():
-    table = table1_evaluations.build(*tables_of(ALL), PUBLISHED, SETTINGS)
+    runs, evaluations = tables_of(ALL)
+    table = table1_evaluations.build(runs, evaluations, steps_of(runs), PUBLISHED, SETTINGS)
     table = table.set_index(["method", "evaluation", "output"])
     guided = table.loc["guided"]
     assert set(guided.index) == {
-        (e, o) for e in ("regular", "left_behind") for o in ("m0", "m1", "fused")
+        (e, o) for e in ("regular", "left_behind", "as_trained") for o in ("m0", "m1", "fused")
     }
     assert guided.loc["regular", "m1"]["mean"] == pytest.approx(40)
     assert guided.loc["regular", "m1"]["published_mean"] == 98.0
     assert guided.loc["left_behind", "fused"]["mean"] == pytest.approx(40)
     assert set(guided["verdict"]) <= {"equivalent", "different", "inconclusive", ""}
     assert guided.loc["regular", "m1"]["verdict"] == "different"
+
+
+def test_as_trained_is_the_mean_over_the_modes_of_the_chosen_epoch_s_steps():
+    runs = pd.DataFrame({"run": ["pair", "gray", "failed"], "best_epoch": [2, 1, None]})
+    evaluations = pd.DataFrame(
+        [
+            ("pair", "regular", "fused", 0.6),
+            ("pair", "rebalance_m0", "fused", 0.1),
+            ("pair", "rebalance_m1", "fused", 0.9),
+            ("pair", "isolated", "fused", 0.2),
+            ("gray", "regular", "fused", 0.8),
+        ],
+        columns=["run", "evaluation", "output", "accuracy"],
+    )
+    columns = ["run", "epoch", "regular_steps", "rebalance_m0_steps", "rebalance_m1_steps"]
+    epochs = [("pair", 1, 6, 0, 0), ("pair", 2, 1, 0, 5), ("pair", 3, 0, 6, 0)]
+    histories = pd.DataFrame([*epochs, ("gray", 1, None, None, None)], columns=columns)
+    (answer,) = table1_evaluations.as_trained(runs, evaluations, histories).itertuples(index=False)
+    assert answer.run == "pair"
+    assert answer.evaluation == "as_trained"
+    assert answer.accuracy == pytest.approx((1 * 0.6 + 5 * 0.9) / 6)
 
 
 def test_a_preset_is_shown_as_it_reports():

@@ -28,7 +28,11 @@ def make_tables(runs=None):
     runs = tables["runs"]
     return tables | {
         "table1_evaluations": table1_evaluations.build(
-            runs, tables["evaluations"], read_published("published"), SETTINGS
+            runs,
+            tables["evaluations"],
+            tables["histories"],
+            read_published("published"),
+            SETTINGS,
         ),
         "greediness": greediness(runs),
         "l1_study": l1_study(of_experiment(runs, "l1")),

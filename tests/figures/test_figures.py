@@ -366,6 +366,7 @@ def test_the_evaluations_stand_at_their_means_beside_the_published_bands(inputs)
     near = [line for line in drawn if abs(line.get_ydata()[0] - place) < 0.5]
     at = {line.get_label(): line.get_xdata()[0] for line in near}
     assert at["no flow between branches"] == pytest.approx(isolated["mean"].item())
+    assert "each mode as often as in training" in at
     bands = {round(p.get_y() + p.get_height() / 2): p for p in axes.patches}
     assert bands[round(place)].get_x() == pytest.approx(91.01 - 2 * 1.20)
     assert bands[round(place)].get_width() == pytest.approx(4 * 1.20)

@@ -52,12 +52,14 @@ TABLES = {
     ),
     "table1_evaluations": Table(
         title="Table 1 for every output under every way of evaluating",
-        inputs=("runs", "evaluations", "published"),
+        inputs=("runs", "evaluations", "histories", "published"),
         experiments=("table1",),
         sections=("dataset", "start"),
         caption=_TABLE1
         + " Outputs: the branches m0 and m1, and fused, the network's prediction. Evaluated: the flow between"
-        " the branches when the test set was answered; left behind is that of the last training step."
+        " the branches when the test set was answered; left behind is that of the last training step; as trained"
+        " is the mean over the modes of training, each as often as the steps of the chosen epoch took it: what"
+        " to expect if a mode were drawn for each test batch as for each step."
         + _AGAINST
         + ", against the same published number whatever the way of evaluating, and its verdict as in Table 1.",
     ),

@@ -5,16 +5,45 @@ import pandas as pd
 from equimodal.analysis.table1 import CELL, COLUMNS, summarize_cells
 from equimodal.params import Analysis
 
+AS_TRAINED = "as_trained"
+
 
 def build(
-    runs: pd.DataFrame, evaluations: pd.DataFrame, published: pd.DataFrame, settings: Analysis
+    runs: pd.DataFrame,
+    evaluations: pd.DataFrame,
+    histories: pd.DataFrame,
+    published: pd.DataFrame,
+    settings: Analysis,
 ) -> pd.DataFrame:
     """Build the columns of Table 1, and `output`: a branch, or `fused`, the prediction.
 
     `evaluation` is the flow of information when the test set was answered: `regular`, that of a
-    re-balancing step, the one that the last training step left behind, or a way of switching the
-    other modality off.
+    re-balancing step, the one that the last training step left behind, a way of switching the
+    other modality off, or `as_trained`, the mean over the modes of training.
     """
-    rows = summarize_cells(runs, evaluations, published, settings)
+    answers = pd.concat([evaluations, as_trained(runs, evaluations, histories)], ignore_index=True)
+    rows = summarize_cells(runs, answers, published, settings)
     numbers = [c for c in COLUMNS if c not in (*CELL, "evaluation")]
     return rows[[*CELL, "evaluation", "output", *numbers]]
+
+
+def as_trained(
+    runs: pd.DataFrame, evaluations: pd.DataFrame, histories: pd.DataFrame
+) -> pd.DataFrame:
+    """Average the accuracies over the modes of training, each as often as it was taken.
+
+    sum_mode n_mode accuracy_mode / sum_mode n_mode, where n_mode counts the steps of the chosen epoch in
+    the regular mode and in each re-balancing mode: the accuracy to expect if every test batch were
+    answered in a mode drawn like those of training. Rows like those of `evaluations`, for every run
+    that has modes.
+    """
+    best_epoch = histories["run"].map(runs.set_index("run")["best_epoch"])
+    chosen = histories[histories["epoch"] == best_epoch]
+    counts = [c for c in histories if c.endswith("_steps")]  # such as rebalance_m1_steps
+    modes = chosen.melt("run", counts, "evaluation", "taken").dropna()
+    modes["evaluation"] = modes["evaluation"].str.removesuffix("_steps")
+    modes = modes.merge(evaluations, on=["run", "evaluation"])
+    modes["right"] = modes["taken"] * modes["accuracy"]
+    total = modes.groupby(["run", "output"], sort=False)[["taken", "right"]].sum()
+    mean = (total["right"] / total["taken"]).rename("accuracy").reset_index()
+    return mean.assign(evaluation=AS_TRAINED)

@@ -7,7 +7,7 @@ from matplotlib.patches import Rectangle
 
 from equimodal.analysis.names import DATASETS, METHODS, in_order
 from equimodal.figures.parts import legend_above, saying
-from equimodal.figures.style import BLUE, GRAY, GREEN, ORANGE, VERMILION, Look, new_figure
+from equimodal.figures.style import BLUE, GRAY, GREEN, ORANGE, PURPLE, VERMILION, Look, new_figure
 
 DATASET = "colored_mnist"
 BRANCHES = {"m0": "color", "m1": "gray"}  # of that data set's distinct pair
@@ -19,6 +19,7 @@ WAYS: dict[str, tuple[str, Look]] = {
     ),
     "rebalance_m1": (f"{BRANCHES['m1']} branch's gate at its mean", {"color": BLUE, "marker": "^"}),
     "isolated": ("no flow between branches", {"color": GREEN, "marker": "s"}),
+    "as_trained": ("each mode as often as in training", {"color": PURPLE, "marker": "D"}),
 }
 LEFT_BEHIND: Look = {"marker": "o", "ms": 12, "mfc": "none", "mec": "black", "mew": 0.8, "ls": ""}
 PUBLISHED: Look = {"facecolor": "#DDDDDD", "lw": 0, "label": "published, mean ± 2 SD"}
