@@ -171,17 +171,23 @@ def test_as_trained_is_the_mean_over_the_modes_of_the_chosen_epoch_s_steps():
             ("pair", "rebalance_m0", "fused", 0.1),
             ("pair", "rebalance_m1", "fused", 0.9),
             ("pair", "isolated", "fused", 0.2),
+            ("pair", "regular", "m1", 0.5),
+            ("pair", "rebalance_m1", "m1", 1.0),
             ("gray", "regular", "fused", 0.8),
+            ("failed", "regular", "fused", 0.7),
         ],
         columns=["run", "evaluation", "output", "accuracy"],
     )
     columns = ["run", "epoch", "regular_steps", "rebalance_m0_steps", "rebalance_m1_steps"]
     epochs = [("pair", 1, 6, 0, 0), ("pair", 2, 1, 0, 5), ("pair", 3, 0, 6, 0)]
-    histories = pd.DataFrame([*epochs, ("gray", 1, None, None, None)], columns=columns)
-    (answer,) = table1_evaluations.as_trained(runs, evaluations, histories).itertuples(index=False)
-    assert answer.run == "pair"
-    assert answer.evaluation == "as_trained"
-    assert answer.accuracy == pytest.approx((1 * 0.6 + 5 * 0.9) / 6)
+    rest = [("gray", 1, None, None, None), ("failed", 1, 6, 0, 0)]
+    histories = pd.DataFrame([*epochs, *rest], columns=columns)
+    answers = table1_evaluations.as_trained(runs, evaluations, histories)
+    assert set(answers["run"]) == {"pair"}
+    assert set(answers["evaluation"]) == {"as_trained"}
+    accuracy = answers.set_index("output")["accuracy"]
+    assert accuracy["fused"] == pytest.approx((1 * 0.6 + 5 * 0.9) / 6)
+    assert accuracy["m1"] == pytest.approx((1 * 0.5 + 5 * 1.0) / 6)
 
 
 def test_a_preset_is_shown_as_it_reports():

@@ -59,7 +59,7 @@ TABLES = {
         + " Outputs: the branches m0 and m1, and fused, the network's prediction. Evaluated: the flow between"
         " the branches when the test set was answered; left behind is that of the last training step; as trained"
         " is the mean over the modes of training, each as often as the steps of the chosen epoch took it: what"
-        " to expect if a mode were drawn for each test batch as for each step."
+        " to expect if the modes went on in the test as in training."
         + _AGAINST
         + ", against the same published number whatever the way of evaluating, and its verdict as in Table 1.",
     ),

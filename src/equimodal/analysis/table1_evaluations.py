@@ -33,9 +33,8 @@ def as_trained(
     """Average the accuracies over the modes of training, each as often as it was taken.
 
     sum_mode n_mode accuracy_mode / sum_mode n_mode, where n_mode counts the steps of the chosen epoch in
-    the regular mode and in each re-balancing mode: the accuracy to expect if every test batch were
-    answered in a mode drawn like those of training. Rows like those of `evaluations`, for every run
-    that has modes.
+    the regular mode and in each re-balancing mode: the accuracy to expect if the modes went on in the
+    test as in training. Rows like those of `evaluations`, for every run that has modes.
     """
     best_epoch = histories["run"].map(runs.set_index("run")["best_epoch"])
     chosen = histories[histories["epoch"] == best_epoch]
@@ -43,7 +42,7 @@ def as_trained(
     modes = chosen.melt("run", counts, "evaluation", "taken").dropna()
     modes["evaluation"] = modes["evaluation"].str.removesuffix("_steps")
     modes = modes.merge(evaluations, on=["run", "evaluation"])
-    modes["right"] = modes["taken"] * modes["accuracy"]
-    total = modes.groupby(["run", "output"], sort=False)[["taken", "right"]].sum()
-    mean = (total["right"] / total["taken"]).rename("accuracy").reset_index()
+    modes["weighted"] = modes["taken"] * modes["accuracy"]
+    total = modes.groupby(["run", "output"], sort=False)[["taken", "weighted"]].sum()
+    mean = (total["weighted"] / total["taken"]).rename("accuracy").reset_index()
     return mean.assign(evaluation=AS_TRAINED)
