@@ -5,8 +5,6 @@ import pandas as pd
 from equimodal.analysis.table1 import CELL, COLUMNS, summarize_cells
 from equimodal.params import Analysis
 
-AS_TRAINED = "as_trained"
-
 
 def build(
     runs: pd.DataFrame,
@@ -45,4 +43,4 @@ def as_trained(
     modes["weighted"] = modes["taken"] * modes["accuracy"]
     total = modes.groupby(["run", "output"], sort=False)[["taken", "weighted"]].sum()
     mean = (total["weighted"] / total["taken"]).rename("accuracy").reset_index()
-    return mean.assign(evaluation=AS_TRAINED)
+    return mean.assign(evaluation="as_trained")

@@ -136,7 +136,7 @@ FIGURES = {
         shows=(
             "Colored-and-gray-MNIST: test accuracy of the prediction ŷ, and of the"
             " branch that the paper prints one for, under the regular flow, with one branch's gate at"
-            " its running mean as in a re-balancing step, and with no flow between the branches, and the"
+            " its running mean as in a re-balancing step, with no flow between the branches, and in the"
             " mean over the modes of training, each as often as training took it; means"
             " over seeds with their intervals. The circle is the mode that the last training step left"
             " behind. Gray bands: published, mean ± 2 SD. Three further ways of switching a branch off"
