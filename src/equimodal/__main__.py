@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Iterable
 from importlib import import_module
+from math import ceil
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -138,12 +139,13 @@ def train(
 
     for spec in specs:
         epochs = spec.training.max_epochs
-        with show_progress(spec.name, epochs) as advance:
+        with show_progress(f"{spec.name}, epochs", epochs) as advance:
 
             def report(training: Training, advance: Any = advance) -> None:
-                rows = training.progress.rows
+                rows, batch = training.progress.rows, training.progress.batch
                 accuracy = f"test accuracy {100 * rows[-1]['test_accuracy']:.1f} %" if rows else ""
-                advance(len(rows), accuracy)
+                batches = ceil(len(training.splits["train"]) / training.spec.training.batch_size)
+                advance(len(rows) + batch / batches, accuracy)
 
             outcome = train_run(
                 spec,
@@ -293,7 +295,7 @@ def noisy_mnist(
 
     digits = settings.datasets[own.dataset]
     for fusion in layers:
-        with show_progress(f"noisy MNIST, L_f = {fusion}", own.epochs) as advance:
+        with show_progress(f"noisy MNIST, L_f = {fusion}, epochs", own.epochs) as advance:
 
             def report(row: dict[str, Any], advance: Any = advance) -> None:
                 advance(row["epoch"], f"B alone {100 * row['accuracy_b']:.1f} %")

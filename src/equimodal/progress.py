@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Protocol
 
 from rich.console import Console
@@ -15,13 +16,13 @@ EVERY = 10.0  # seconds between lines where there is no terminal
 class Advance(Protocol):
     """Tells how much of the work is done, and something about it."""
 
-    def __call__(self, done: int, note: str = "") -> None:
-        """Show it."""
+    def __call__(self, done: float, note: str = "") -> None:
+        """Show it; parts of a unit count."""
 
 
 @contextmanager
 def show_progress(label: str, total: int) -> Iterator[Advance]:
-    """Show the progress of `total` units of work while the block runs, with rate and time left."""
+    """Show the progress of `total` units of work while the block runs, with pace and time left."""
     if not sys.stderr.isatty():
         yield _lines(label, total)
         return
@@ -38,19 +39,22 @@ def show_progress(label: str, total: int) -> Iterator[Advance]:
 
 
 def _lines(label: str, total: int) -> Advance:
-    started = last = time.monotonic()
-    first: int | None = None
+    last = time.monotonic()
+    start: tuple[float, float] | None = None  # when the first word came, and what was done then
 
-    def advance(done: int, note: str = "") -> None:
-        nonlocal last, first
-        first = done if first is None else first
+    def advance(done: float, note: str = "") -> None:
+        nonlocal last, start
         now = time.monotonic()
-        if now - last >= EVERY and done > first:
+        start = start or (now, done)
+        if now - last >= EVERY and done > start[1]:
             last = now
-            rate = (done - first) / (now - started)
+            each = (now - start[0]) / (done - start[1])
+            pace = f"{1 / each:.1f}/s" if each < 1 else f"{each:.1f} s each"
+            left = timedelta(seconds=round((total - done) * each))
+            so_far = f"{done:.1f}" if isinstance(done, float) else done
             print(
-                f"{label}: {done} of {total}, {rate:.1f}/s, at most {(total - done) / rate:.0f} s"
-                f" left{', ' + note if note else ''}",
+                f"{label}: {so_far} of {total}, {pace}, at most {left} left"
+                f"{', ' + note if note else ''}",
                 file=sys.stderr,
                 flush=True,
             )
