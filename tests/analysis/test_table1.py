@@ -173,6 +173,7 @@ def test_as_trained_is_the_mean_over_the_modes_of_the_chosen_epoch_s_steps():
             ("pair", "isolated", "fused", 0.2),
             ("pair", "regular", "m1", 0.5),
             ("pair", "rebalance_m1", "m1", 1.0),
+            ("pair", "regular", "m0", 0.4),  # and nothing in the mode of the other five steps
             ("gray", "regular", "fused", 0.8),
             ("failed", "regular", "fused", 0.7),
         ],
@@ -186,6 +187,7 @@ def test_as_trained_is_the_mean_over_the_modes_of_the_chosen_epoch_s_steps():
     assert set(answers["run"]) == {"pair"}
     assert set(answers["evaluation"]) == {"as_trained"}
     accuracy = answers.set_index("output")["accuracy"]
+    assert set(accuracy.index) == {"fused", "m1"}
     assert accuracy["fused"] == pytest.approx((1 * 0.6 + 5 * 0.9) / 6)
     assert accuracy["m1"] == pytest.approx((1 * 0.5 + 5 * 1.0) / 6)
 

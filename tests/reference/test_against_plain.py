@@ -25,8 +25,9 @@ from equimodal.metrics.utilization import accuracy, utilization_rate
 from equimodal.models.network import Network, fused
 from equimodal.spec import Balance, RubiSettings
 from equimodal.training import evaluate
-from equimodal.training.evaluate import predict, record_mean_squeezes, score
+from equimodal.training.evaluate import record_mean_squeezes
 from equimodal.training.policies import Guided, Random, RUBi, Vanilla
+from equimodal.training.score import predict, score
 from equimodal.training.step import StepRules, train_step
 
 from . import plain
@@ -564,7 +565,7 @@ def test_predictions_are_the_reference_s(modalities, seed):
 def test_mean_squeezes_and_utilization_rates_are_the_reference_s(modalities, seed, monkeypatch):
     network, train_split, test_split, weights = trained(modalities, seed)
     # 13 examples in batches of 5: the last one is smaller, and counts for less.
-    monkeypatch.setattr(evaluate, "_slices", lambda split, *_: torch.arange(len(split)).split(5))
+    monkeypatch.setattr(evaluate, "slices", lambda split, *_: torch.arange(len(split)).split(5))
     record_mean_squeezes(network, test_split)
     record_mean_squeezes(network, train_split)  # a second recording starts anew
     h_bar = plain.mean_squeezes(weights, list(every(train_split).inputs.values()))

@@ -19,6 +19,7 @@ from equimodal.spec import Augmentation, Fidelity
 from equimodal.training.logit_bank import evaluate_run
 from equimodal.training.loop import Training
 from equimodal.training.run import train_run
+from equimodal.training.score import predict, score, with_fused
 
 from .conftest import small_spec
 
@@ -237,6 +238,21 @@ def test_flips_of_the_validation_set_leave_training_and_test_alone(splits):
     assert columns(plain, "test") == columns(flipped, "test")
     assert columns(plain, "validation") == columns(plain, "test")
     assert columns(flipped, "validation") != columns(flipped, "test")
+
+
+def test_a_score_goes_by_the_labels_of_the_mirror_images(splits):
+    """Where a mirror makes one gesture of another, the answer to it is the other."""
+    spec = small_spec(VANILLA)
+    split = splits(spec)["train"]
+    swapped = tuple((a, a + 1) for a in range(0, spec.classes - 1, 2))
+    views = draw_views(split, Augmentation(flip=1.0, shared=True, flip_swaps=swapped), [0])
+    network = build_network(spec)
+    answers = with_fused(predict(network, split, views=views))["fused"].argmax(-1)
+    seen = split.batch(torch.arange(len(split)), views).labels
+    assert not torch.equal(seen, split.labels)
+    accuracy = (answers == seen).float().mean().item()
+    assert accuracy != (answers == split.labels).float().mean().item()
+    assert score(network, split, views=views).accuracy["fused"] == pytest.approx(accuracy)
 
 
 def test_shared_flips_are_the_same_in_all_modalities(splits):

@@ -1,3 +1,4 @@
+import copy
 import math
 import subprocess
 import sys
@@ -83,6 +84,38 @@ def test_a_training_stopped_at_any_step_goes_on_to_the_same_bytes(
     a, b = whole.best_weights, resumed.best_weights
     assert all(torch.equal(a[k], b[k]) for k in a)
     assert all(np.array_equal(x, resumed.steps()[k]) for k, x in whole.steps().items())
+
+
+def with_dropout(training):
+    for branch in training.network.branches.values():
+        branch.stages[-1] = torch.nn.Sequential(branch.stages[-1], torch.nn.Dropout())
+    return training
+
+
+def test_dropout_is_of_the_seed_and_the_step(splits):
+    """Twice the same, also when stopped within an epoch; of another seed, or without it, another."""
+    spec = small_spec(GUIDED)
+    whole, plain = with_dropout(Training(spec, splits(spec))), Training(spec, splits(spec))
+    torch.manual_seed(1)
+    outside = torch.get_rng_state()
+    whole.run()
+    assert torch.equal(torch.get_rng_state(), outside)
+    plain.run()
+    saved = {}
+
+    def kill(training):
+        if training.progress.steps == 7:
+            saved.update(copy.deepcopy(training.state()))
+            raise KeyboardInterrupt
+
+    torch.manual_seed(2)
+    with pytest.raises(KeyboardInterrupt):
+        with_dropout(Training(spec, splits(spec))).run(kill)
+    resumed = with_dropout(Training(spec, splits(spec)))
+    resumed.restore(saved)
+    resumed.run()
+    assert history(resumed).to_csv() == history(whole).to_csv()
+    assert history(plain).to_csv() != history(whole).to_csv()
 
 
 def test_training_stops_after_enough_perfect_epochs(splits):

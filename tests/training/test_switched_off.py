@@ -5,11 +5,11 @@ import torch
 from equimodal.fusion.base import Flow
 from equimodal.models.network import build_network
 from equimodal.training.evaluate import (
-    predict,
     predict_permuted,
     predict_with_class_means,
     record_mean_squeezes,
 )
+from equimodal.training.score import predict
 
 from .conftest import small_spec
 

@@ -32,15 +32,18 @@ def as_trained(
 
     sum_mode n_mode accuracy_mode / sum_mode n_mode, where n_mode counts the steps of the chosen epoch in
     the regular mode and in each re-balancing mode: the accuracy to expect if the modes went on in the
-    test as in training. Rows like those of `evaluations`, for every run that has modes.
+    test as in training. Rows like those of `evaluations`, for every run that was answered in all of
+    the modes that its chosen epoch took.
     """
     best_epoch = histories["run"].map(runs.set_index("run")["best_epoch"])
     chosen = histories[histories["epoch"] == best_epoch]
     counts = [c for c in histories if c.endswith("_steps")]  # such as rebalance_m1_steps
     modes = chosen.melt("run", counts, "evaluation", "taken").dropna()
     modes["evaluation"] = modes["evaluation"].str.removesuffix("_steps")
+    steps = modes.groupby("run")["taken"].sum()
     modes = modes.merge(evaluations, on=["run", "evaluation"])
     modes["weighted"] = modes["taken"] * modes["accuracy"]
     total = modes.groupby(["run", "output"], sort=False)[["taken", "weighted"]].sum()
+    total = total[total["taken"] == steps.reindex(total.index, level="run")]
     mean = (total["weighted"] / total["taken"]).rename("accuracy").reset_index()
     return mean.assign(evaluation="as_trained")

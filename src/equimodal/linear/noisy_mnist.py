@@ -22,7 +22,7 @@ from torch.nn import functional as F
 
 from equimodal.code import code_hash
 from equimodal.data.split import Split, load_split
-from equimodal.errors import UserError
+from equimodal.errors import UserError, first_line
 from equimodal.files import write_aside
 from equimodal.linear.settings import NoisyMnist
 from equimodal.spec import Modality
@@ -236,7 +236,7 @@ def _read_checkpoint(path: Path, identity: str) -> dict[str, Any]:
         state = torch.load(path, weights_only=True)
         found = state["identity"]
     except Exception as error:  # torch.load raises whatever the damage leads to
-        raise UserError(f"{path} is damaged ({str(error).splitlines()[0]})") from error
+        raise UserError(f"{path} is damaged ({first_line(error)})") from error
     if found != identity:
         raise UserError(f"{path} belongs to other settings, data or code")
     return state

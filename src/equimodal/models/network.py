@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from equimodal.errors import UserError
+from equimodal.errors import UserError, first_line
 from equimodal.fusion.base import REGULAR, Features, Flow, Fusion, fusion_parameters
 from equimodal.fusion.mmtm import MMTM
 from equimodal.fusion.squeeze_excite import SqueezeExcite
@@ -189,9 +189,7 @@ def _stages_of_run(path: Path) -> dict[str, Tensor]:
             f"{path} is missing; if it is that of a run, train that run first"
         ) from None
     except Exception as error:  # noqa: BLE001  torch.load raises whatever the damage leads to
-        raise UserError(
-            f"{path} is damaged ({str(error).splitlines()[0]}); make it again"
-        ) from None
+        raise UserError(f"{path} is damaged ({first_line(error)}); make it again") from None
     parts = [name.split(".", 3) for name in state if name.startswith("branches.")]
     first = parts[0][1] if parts else None
     prefix = f"branches.{first}.stages."

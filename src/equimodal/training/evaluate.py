@@ -1,7 +1,6 @@
-"""What a network answers, on a whole split, under each way of evaluating it."""
+"""Every way of evaluating a network, and the conditional utilization rates that follow."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -9,35 +8,10 @@ from jaxtyping import Int64
 from torch import Tensor, nn
 
 from equimodal.data.split import Split, Views
-from equimodal.fusion.base import REGULAR, Flow, reset_recording
+from equimodal.fusion.base import Flow, reset_recording
 from equimodal.metrics.utilization import utilization_rate
-from equimodal.models.network import Logits, Network, fused
-from equimodal.training.policies import modality_losses
-
-# Examples at a time, and values of them: clips are large. The size changes no result unless passes
-# move running means.
-BATCH = 500
-VALUES = 2**24
-
-
-@torch.no_grad()
-def predict(
-    network: Network,
-    split: Split,
-    flow: Flow = REGULAR,
-    views: Views | None = None,
-    *,
-    index: Int64[Tensor, " n"] | None = None,
-    batch_size: int = BATCH,
-) -> Logits:
-    """Return the logits of each branch for all examples, or those of an index.
-
-    Leaves the network in evaluation mode.
-    """
-    network.eval()
-    slices = _slices(split, index, batch_size)
-    parts = [network(split.batch(part, views).inputs, flow) for part in slices]
-    return {m: torch.cat([part[m] for part in parts]) for m in network.modalities}
+from equimodal.models.network import Logits, Network
+from equimodal.training.score import predict, slices
 
 
 @torch.no_grad()
@@ -55,7 +29,7 @@ def record_mean_squeezes(
     """
     network.eval()
     reset_recording(network)
-    for part in _slices(train, index):
+    for part in slices(train, index):
         network(train.batch(part, views).inputs, Flow(record=True, frozen=True))
 
 
@@ -69,7 +43,7 @@ def predict_permuted(network: Network, split: Split, seed: int) -> Logits:
     order = np.random.default_rng(seed).permutation(len(split))
     permuted = torch.from_numpy(order).to(split.labels.device)
     logits: dict[str, list[Tensor]] = {m: [] for m in network.modalities}
-    for part in _slices(split):
+    for part in slices(split):
         own, other = split.batch(part).inputs, split.batch(permuted[part]).inputs
         for m in network.modalities:
             logits[m].append(network(other | {m: own[m]}, Flow(frozen=True))[m])
@@ -130,34 +104,6 @@ def conditional_utilization(
     return {m: utilization_rate(a / examples, alone / examples) for m, (a, alone) in hits.items()}
 
 
-@dataclass(frozen=True)
-class Score:
-    """Accuracy (share of 1) and loss of a network on a split."""
-
-    accuracy: dict[str, float]  # of each branch, and of their mean as `fused`
-    loss: float  # sum of the branches' mean cross-entropies
-
-
-def score(
-    network: Network,
-    split: Split,
-    flow: Flow = REGULAR,
-    views: Views | None = None,
-    *,
-    batch_size: int = BATCH,
-) -> Score:
-    """Evaluate the network on a split."""
-    logits = predict(network, split, flow, views, batch_size=batch_size)
-    loss = modality_losses(logits, split.labels).sum()
-    hits = {m: (z.argmax(-1) == split.labels).float().mean() for m, z in with_fused(logits).items()}
-    return Score({m: float(x) for m, x in hits.items()}, float(loss))
-
-
-def with_fused(logits: Logits) -> Logits:
-    """Add the network's prediction to the branches' as `fused`."""
-    return {**logits, "fused": fused(logits)}
-
-
 def evaluations(network: Network) -> dict[str, Flow]:
     """Every way of evaluating a network, by name.
 
@@ -178,13 +124,3 @@ def evaluations(network: Network) -> dict[str, Flow]:
 
 def _device(network: Network) -> torch.device:
     return next(network.parameters()).device
-
-
-def _slices(
-    split: Split, index: Int64[Tensor, " n"] | None = None, batch_size: int = BATCH
-) -> list[Int64[Tensor, " batch"]]:
-    values = sum(x[0].numel() for x in split.arrays.values())
-    size = min(batch_size, max(1, VALUES // values))
-    if index is None:
-        index = torch.arange(len(split), device=split.labels.device)
-    return list(index.split(size))

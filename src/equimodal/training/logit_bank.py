@@ -8,17 +8,17 @@ import torch
 from torch import Tensor
 
 from equimodal.data.split import Split, Views, draw_views, load_split
-from equimodal.errors import UserError
+from equimodal.errors import UserError, first_line
 from equimodal.files import save_arrays
 from equimodal.models.network import Network, build_network
 from equimodal.spec import read_spec
 from equimodal.training.evaluate import (
     evaluations,
-    predict,
     predict_permuted,
     predict_with_class_means,
     record_mean_squeezes,
 )
+from equimodal.training.score import predict
 
 
 def evaluate_run(folder: Path, *, model: Path, data: Path, out: Path, device: str = "cpu") -> None:
@@ -91,6 +91,6 @@ def _load_weights(network: Network, path: Path, device: str) -> None:
         raise UserError(f"{path} is missing; train the run first") from None
     except Exception as error:  # torch.load raises whatever the damage leads to
         raise UserError(
-            f"{path} does not hold the weights of this run ({str(error).splitlines()[0]}); delete"
+            f"{path} does not hold the weights of this run ({first_line(error)}); delete"
             " it and train the run again"
         ) from error

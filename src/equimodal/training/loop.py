@@ -16,8 +16,8 @@ from equimodal.fusion.base import REGULAR, Flow
 from equimodal.metrics.learning_speed import LearningSpeed
 from equimodal.models.network import Network, build_network, start_from
 from equimodal.spec import OFFICIAL_SEED, RunSpec
-from equimodal.training.evaluate import BATCH, Score, score, with_fused
 from equimodal.training.policies import REGULAR_MODE, build_policy
+from equimodal.training.score import BATCH, Score, score, with_fused
 from equimodal.training.step import StepRecord, StepRules, train_step
 
 CHECK_EVERY = 50  # steps between looks at the loss where looking waits for the device
@@ -101,16 +101,18 @@ class Training:
         Args:
             after_step: Called after every step; may save the state.
         """
-        while not self.progress.finished:
-            for index in self._batches_left():
-                self._step(index)
+        devices = [self.device] if self.device.type == "cuda" else []
+        with torch.random.fork_rng(devices):
+            while not self.progress.finished:
+                for index in self._batches_left():
+                    self._step(index)
+                    if self.progress.failure:
+                        return
+                    after_step(self)
+                self._check_finite()
                 if self.progress.failure:
                     return
-                after_step(self)
-            self._check_finite()
-            if self.progress.failure:
-                return
-            self._end_epoch()
+                self._end_epoch()
 
     def _batches_left(self) -> Iterator[Tensor]:
         train = self.splits["train"]
@@ -122,12 +124,14 @@ class Training:
     def _seed(self, use: str) -> list[int]:
         """Seed of what the epoch draws for a use; nothing else draws from it."""
         shared = self.spec.switches.data_order == "shared"
-        uses = ("order", "flips", "validation flips")
+        uses = ("order", "flips", "validation flips", "dropout")
         return [OFFICIAL_SEED if shared else self.spec.seed, self.progress.epoch, uses.index(use)]
 
     def _step(self, index: Tensor) -> None:
         batch = self.splits["train"].batch(index, self._views)
         self.network.train()
+        dropout = np.random.SeedSequence([*self._seed("dropout"), self.progress.batch])
+        torch.manual_seed(int(dropout.generate_state(1)[0]))
         record = train_step(
             self.network,
             batch,

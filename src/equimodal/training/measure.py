@@ -19,8 +19,9 @@ from equimodal.estimate import Pace, Size, label_of, split_sizes, stored_shape
 from equimodal.models.network import build_network
 from equimodal.params import Params
 from equimodal.spec import RunSpec
-from equimodal.training.evaluate import evaluations, predict
+from equimodal.training.evaluate import evaluations
 from equimodal.training.loop import Training
+from equimodal.training.score import predict
 
 STEPS = 4  # of an epoch, of which the first, slower than the others, is not counted
 SECONDS = 4.0  # at least, of training a kind of network
@@ -70,9 +71,9 @@ def measure_run(spec: RunSpec, settings: Params, device: str) -> Pace:
         predict(training.network, split)
         example = (_now(device) - before) / len(split)
     sizes, branches = split_sizes(dataset), len(spec.modalities)
-    # The bank: two passes over the training set for means, one over the test set for each way; the
-    # permuted way takes one for each branch.
-    passes = 2 * sizes["train"] + (size_of(spec).ways + branches - 1) * sizes["test"]
+    # The bank: passes over the training set for means, of all classes and, with several branches, of
+    # each; one over the test set for each way, and the permuted way takes one for each branch.
+    passes = min(branches, 2) * sizes["train"] + (size_of(spec).ways + branches - 1) * sizes["test"]
     return Pace(
         step=statistics.median(steps),
         example=example,

@@ -19,7 +19,7 @@ import torch
 
 from equimodal.code import code_hash
 from equimodal.data.split import Split, load_split
-from equimodal.errors import UserError
+from equimodal.errors import UserError, first_line
 from equimodal.files import save_arrays, write_aside
 from equimodal.metrics.sparsity import fraction_below
 from equimodal.models.network import build_network
@@ -110,9 +110,7 @@ def read_checkpoint(path: Path, identity: str, device: str = "cpu") -> dict[str,
         state = torch.load(path, weights_only=True, map_location=device)
         found = state.pop("identity")
     except Exception as error:  # torch.load raises whatever the damage leads to
-        raise UserError(
-            f"{path} is not a checkpoint of ours ({str(error).splitlines()[0]})"
-        ) from error
+        raise UserError(f"{path} is not a checkpoint of ours ({first_line(error)})") from error
     if found != identity:
         raise UserError(
             f"{path} belongs to another spec, other data or another version of the code: {found},"
