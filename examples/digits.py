@@ -17,7 +17,7 @@ from equimodal.fusion.mmtm import MMTM
 from equimodal.metrics.learning_speed import LearningSpeed
 from equimodal.spec import Balance
 from equimodal.training.evaluate import conditional_utilization
-from equimodal.training.policies import REGULAR_MODE, Guided
+from equimodal.training.policies import Guided, Vanilla
 from equimodal.training.step import step_without_held
 
 MODALITIES = ("color", "gray")
@@ -72,8 +72,8 @@ def train(guided, epochs=15):
         branch={m: model.branch_parameters(m) for m in MODALITIES},
         fusion={m: fusion_parameters(model, m) for m in MODALITIES},
     )
-    tolerance = 0.1 if guided else float("inf")
-    policy = Guided(Balance.model_construct(tolerance=tolerance, window=5, warmup_epochs=1))  # <-
+    balance = Balance(tolerance=0.1, window=5, warmup_epochs=1)
+    policy = Guided(balance) if guided else Vanilla()  # <-
     held = [held_parameters(model, m) for m in MODALITIES]  # <-
     for epoch in range(1, epochs + 1):
         model.train()
@@ -83,7 +83,7 @@ def train(guided, epochs=15):
             loss = sum(F.cross_entropy(z, labels[index]) for z in logits.values())
             optimizer.zero_grad()
             loss.backward()
-            speeds.update(counted=policy.mode == REGULAR_MODE)  # <-
+            speeds.update(policy.mode)  # <-
             step_without_held(optimizer, held, policy.mode)  # <- in place of optimizer.step()
             policy.advance(speeds.values, epoch=epoch)  # <-
 

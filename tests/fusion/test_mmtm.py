@@ -65,6 +65,21 @@ def test_a_rebalanced_branch_sees_only_itself_and_the_others_still_see_it(mmtm, 
     assert influence("depth", "color", mmtm, features, rebalance(1)) > 0
 
 
+def test_vectors_are_fused_like_feature_maps_of_one_place(mmtm, features):
+    vectors = {m: x.mean(tuple(range(2, x.ndim))) for m, x in features.items()}
+    places = {m: x[..., None] for m, x in vectors.items()}
+    for m, x in mmtm(vectors).items():
+        assert torch.equal(x, mmtm(places)[m][..., 0])
+
+
+def test_features_with_other_channels_are_refused_by_name(mmtm, features):
+    tokens = features["color"].flatten(2).transpose(1, 2)
+    with pytest.raises(ValueError, match=r"'color' as \(batch, \d+ channels, .*transpose tokens"):
+        mmtm(features | {"color": tokens})
+    with pytest.raises(ValueError, match=r"joins .*'color'.*, given \['color'\]"):
+        mmtm({"color": features["color"]})
+
+
 def test_an_isolated_pass_before_any_recorded_one_is_refused(mmtm, features):
     with pytest.raises(RuntimeError, match="pass the training set with"):
         mmtm(features, ISOLATED)

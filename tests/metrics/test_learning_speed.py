@@ -32,16 +32,16 @@ def test_speed_is_the_log_ratio_of_summed_effective_updates():
     assert speed.values.item() == pytest.approx(math.log10(10 / 2))
 
 
-def test_steps_that_do_not_count_leave_the_speed_alone():
+def test_re_balancing_steps_leave_the_speed_alone():
     groups = {
         "branch": {"a": [parameter([1.0], [2.0])]},
         "fusion": {"a": [parameter([1.0], [1.0])]},
     }
     speed = LearningSpeed(**groups)
-    speed.update(counted=torch.tensor(True))
+    speed.update(torch.tensor(-1))
     before = speed.values
     groups["fusion"]["a"][0].grad *= 100
-    speed.update(counted=torch.tensor(False))
+    speed.update(torch.tensor(0))
     assert torch.equal(speed.values, before)
 
 
@@ -51,6 +51,21 @@ def test_modalities_must_match():
         LearningSpeed(branch={"a": one}, fusion={"b": one})
 
 
-def test_an_empty_group_is_refused():
-    with pytest.raises(ValueError, match="needs parameters"):
-        LearningSpeed(branch={"a": []}, fusion={"a": [parameter([1.0], [1.0])]})
+def test_a_group_of_which_nothing_is_trained_is_refused():
+    """Its speed would be infinite, and guided training would never look at another branch."""
+    trained, frozen = parameter([1.0], [1.0]), torch.nn.Parameter(torch.ones(1), False)
+    for nothing in ([], [frozen]):
+        with pytest.raises(ValueError, match="'a' has no parameters of its branch that are"):
+            LearningSpeed(branch={"a": nothing}, fusion={"a": [trained]})
+
+
+def test_a_meter_goes_on_from_its_state():
+    groups = {
+        "branch": {"a": [parameter([1.0], [2.0])]},
+        "fusion": {"a": [parameter([1.0], [1.0])]},
+    }
+    first, second = LearningSpeed(**groups), LearningSpeed(**groups)
+    first.update()
+    second.restore(first.state())
+    assert second.values.isfinite().all()
+    assert torch.equal(second.values, first.values)

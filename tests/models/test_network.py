@@ -106,6 +106,12 @@ def test_a_fusion_of_other_modalities_is_refused_by_name(network):
         Network(dict(network.branches), {2: MMTM({"a": 4, "b": 4})})
 
 
+def test_a_fusion_of_the_modalities_in_another_order_is_refused(network):
+    """The policy's mode 0 would hold the gate of one branch and mean the other."""
+    with pytest.raises(ValueError, match=r"joins \['gray', 'color'\].* in the same order"):
+        Network(dict(network.branches), {2: MMTM({"gray": 4, "color": 4})})
+
+
 def test_a_fusion_after_a_stage_that_is_not_there_is_refused(network):
     with pytest.raises(ValueError, match="no stage 5"):
         Network(dict(network.branches), {5: MMTM({"color": 4, "gray": 4})})

@@ -6,7 +6,7 @@ import torch
 from equimodal.fusion.base import held_parameters
 from equimodal.training.loop import Training
 from equimodal.training.policies import Guided, Vanilla
-from equimodal.training.step import train_step
+from equimodal.training.step import step_without_held, train_step
 
 from .conftest import small_spec
 
@@ -42,6 +42,14 @@ def test_a_regular_step_moves_every_parameter(training):
     before = copy.deepcopy(training)
     take_step(training, mode=-1)
     assert moved(before, training) == {n for n, _ in training.network.named_parameters()}
+
+
+def test_without_a_mode_nothing_is_held():
+    """As `Vanilla` has none; the loop of docs/own-network.md takes it like any other policy."""
+    p = torch.nn.Parameter(torch.ones(1))
+    p.grad = torch.ones(1)
+    step_without_held(torch.optim.SGD([p], lr=0.25), [[p]], Vanilla().mode)
+    assert p.item() == 0.75
 
 
 @pytest.mark.parametrize(("branch", "modality"), [(0, "color"), (1, "gray")])

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-Features = dict[str, Float[Tensor, "batch _channels *_space"]]
+Features = dict[str, Float[Tensor, "batch _channels *_space"]]  # channels before space and time
 
 
 @dataclass(frozen=True)
@@ -40,10 +40,10 @@ class Fusion(nn.Module, ABC):
     """Features of all modalities in, features of the same shapes out.
 
     While training, each regular pass updates what a re-balancing step will use in place of the
-    live fusion; a re-balancing pass leaves it alone.
+    live fusion; a re-balancing pass leaves it alone, unless `RunningMean.updates` has it otherwise.
     """
 
-    modalities: tuple[str, ...]
+    modalities: tuple[str, ...]  # in the order of the network's: a mode is an index of it
 
     @abstractmethod
     def forward(self, features: Features, flow: Flow = REGULAR) -> Features:

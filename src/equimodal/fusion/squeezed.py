@@ -112,13 +112,14 @@ class SqueezeFusion(Fusion):
         """Return the features modulated; `by` has a length-one dimension for each of space."""
 
     def forward(self, features: Features, flow: Flow = REGULAR) -> Features:
-        """Return the modulated feature maps, each of the shape it came in.
+        """Return the modulated feature maps, each of the shape it came in: (batch, channels, *space).
 
         Raises:
-            KeyError: If a modality is missing.
+            ValueError: If the features have other modalities or channels than the module.
             RuntimeError: If an isolated pass comes before any recorded one.
         """
-        squeezes = {m: features[m].flatten(2).mean(-1) for m in self.modalities}
+        self._check(features)
+        squeezes = {m: _squeeze(features[m]) for m in self.modalities}
         if flow.record:
             self._record(squeezes)
         if flow.isolated:
@@ -140,6 +141,20 @@ class SqueezeFusion(Fusion):
             m: self.modulate(x, by[m].view(*by[m].shape, *[1] * (x.ndim - 2)))
             for m, x in features.items()
         }
+
+    def _check(self, features: Features) -> None:
+        if features.keys() != set(self.modalities):
+            raise ValueError(
+                f"{type(self).__name__} joins {list(self.modalities)}, given {list(features)}"
+            )
+        for m, x in features.items():
+            channels = len(self.get_buffer(f"mean_squeeze_{m}"))
+            if x.ndim < 2 or x.shape[1] != channels:
+                raise ValueError(
+                    f"{type(self).__name__} expects {m!r} as (batch, {channels} channels, space or"
+                    f" time, if any), given {tuple(x.shape)}; transpose tokens of shape (batch, time,"
+                    " channels)"
+                )
 
     def shared_parameters(self) -> list[nn.Parameter]:
         """The joint squeeze layer."""
@@ -213,3 +228,7 @@ class SqueezeFusion(Fusion):
             source = m if self.running_mean.source == "own" else self.modalities[0]
             mean = self.get_buffer(f"mean_gate_{m}")
             mean += (self._stored(w[source]).mean(0) - mean) * share.to(mean.dtype)
+
+
+def _squeeze(x: Float[Tensor, "batch channels *space"]) -> Float[Tensor, "batch channels"]:
+    return x.flatten(2).mean(-1) if x.ndim > 2 else x

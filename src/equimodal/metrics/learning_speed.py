@@ -5,7 +5,7 @@ from math import e, log
 from typing import Literal
 
 import torch
-from jaxtyping import Bool, Float64
+from jaxtyping import Float64, Int64
 from torch import Tensor, nn
 from torch.nn.utils import get_total_norm
 
@@ -44,29 +44,34 @@ class LearningSpeed:
                 code), or the one after the step (paper); the latter asks for `after_step`.
 
         Raises:
-            ValueError: If the two do not name the same modalities or a group is empty.
+            ValueError: If the two do not name the same modalities, or nothing of a group is trained.
         """
         if list(branch) != list(fusion):
             raise ValueError(f"branches {list(branch)} do not match fusions {list(fusion)}")
         self.modalities = tuple(branch)
         self._groups = [[list(g[m]) for m in self.modalities] for g in (fusion, branch)]
-        if not all(parameters for row in self._groups for parameters in row):
-            raise ValueError("every modality needs parameters of its branch and of its fusion")
+        for of, row in zip(("fusion", "branch"), self._groups, strict=True):
+            for m, parameters in zip(self.modalities, row, strict=True):
+                if not any(p.requires_grad for p in parameters):
+                    raise ValueError(
+                        f"{m!r} has no parameters of its {of} that are trained, so no speed"
+                    )
         self.norm = norm
         self._log_base = 10.0 if log_base == "10" else e
         device = self._groups[0][0][0].device
         self.sums = torch.zeros(2, len(self.modalities), dtype=torch.float64, device=device)
         self._pending: Tensor | None = None  # gradients of a step whose norm is not known yet
 
-    def update(self, counted: Bool[Tensor, ""] | None = None) -> None:
+    def update(self, mode: Int64[Tensor, ""] | None = None) -> None:
         """Add the effective updates of the current gradients.
 
         Args:
-            counted: Whether the step counts: only regular steps do. None counts it.
+            mode: Of the step: -1 for a regular one, and only those count; None counts it.
         """
         gradients = self._of_groups(squared_gradient)
-        if counted is not None:
-            gradients = gradients.where(counted, 0.0)
+        self.sums = self.sums.to(gradients.device)  # where the network may have gone since
+        if mode is not None:
+            gradients = gradients.where(mode < 0, 0.0)
         if self.norm == "before_step":
             self.sums += gradients / self._of_groups(squared_norm)
         else:
@@ -83,6 +88,14 @@ class LearningSpeed:
         """Speed of each branch so far; NaN before the first update."""
         fusion, branch = self.sums
         return (fusion / branch).log() / log(self._log_base)
+
+    def state(self) -> dict[str, Tensor]:
+        """Tensors that the future depends on."""
+        return {"sums": self.sums}
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Go on from what `state` gave."""
+        self.sums.copy_(state["sums"])
 
     def _of_groups(
         self, measure: Callable[[list[nn.Parameter]], Tensor]

@@ -48,7 +48,7 @@ class Network(nn.Module):
         Raises:
             TypeError: If a fusion is not a `Fusion`.
             ValueError: If there is no branch, branches differ in the number of stages, or a fusion
-                joins other modalities or follows a stage that is not there.
+                joins other modalities, or in another order, or follows a stage that is not there.
         """
         super().__init__()
         _check(branches, fusions)
@@ -108,10 +108,10 @@ def _check(branches: Mapping[str, nn.Module], fusions: Mapping[int, Fusion]) -> 
                 f"the fusion after stage {stage} is a {type(fusion).__name__}; it has to be an"
                 " equimodal.fusion.base.Fusion, so that it can be measured and re-balanced"
             )
-        if set(fusion.modalities) != set(branches):
+        if fusion.modalities != tuple(branches):  # a mode is an index of both
             raise ValueError(
-                f"the fusion after stage {stage} joins {sorted(fusion.modalities)}, the branches are"
-                f" {sorted(branches)}"
+                f"the fusion after stage {stage} joins {list(fusion.modalities)}, the branches are"
+                f" {list(branches)}; name the same in the same order"
             )
         if not 1 <= stage <= max(stages.values()):
             raise ValueError(f"there is no stage {stage}: the branches have {stages}")

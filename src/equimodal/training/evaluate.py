@@ -1,6 +1,6 @@
 """Every way of evaluating a network, and the conditional utilization rates that follow."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import torch
@@ -8,9 +8,10 @@ from jaxtyping import Int64
 from torch import Tensor, nn
 
 from equimodal.data.split import Split, Views
-from equimodal.fusion.base import Flow, reset_recording
+from equimodal.fusion.base import Flow, fusion_modules, reset_recording
+from equimodal.fusion.squeezed import SqueezeFusion
 from equimodal.metrics.utilization import utilization_rate
-from equimodal.models.network import Logits, Network
+from equimodal.models.network import Inputs, Logits, Network
 from equimodal.training.score import predict, slices
 
 
@@ -76,8 +77,8 @@ def _of_class(split: Split, label: int) -> Int64[Tensor, " n"]:
 @torch.no_grad()
 def conditional_utilization(
     model: nn.Module,
-    train: Iterable[dict[str, Tensor]],
-    test: Iterable[tuple[dict[str, Tensor], Tensor]],
+    train: Iterable[Inputs | tuple[Inputs, Tensor]],
+    test: Iterable[tuple[Inputs, Tensor]],
 ) -> dict[str, float]:
     """Return the conditional utilization rate of each branch of any network (Eqs. 6 to 10).
 
@@ -87,13 +88,32 @@ def conditional_utilization(
     Args:
         model: Takes inputs by modality and a `Flow`, passes the flow to its fusion modules, and
             returns the logits of each branch. Left in evaluation mode.
-        train: Inputs of the training set, for the mean squeezes.
+        train: Inputs of the training set, for the mean squeezes; labels are left aside.
         test: Inputs and labels of the test set.
+
+    Raises:
+        ValueError: If the model has no fusion module, its flow does not reach one, or a set is empty.
     """
+    fusions = fusion_modules(model)
+    if not fusions:
+        raise ValueError(
+            "the model has no equimodal.fusion.base.Fusion, so nothing can be switched off"
+        )
     model.eval()
     reset_recording(model)
-    for inputs in train:
+    batches = 0
+    for batch in train:
+        inputs = batch if isinstance(batch, Mapping) else batch[0]
         model(inputs, Flow(record=True, frozen=True))
+        batches += 1
+    if not batches:
+        raise ValueError("the training set is empty, or an iterator that was used up before")
+    for fusion in fusions:
+        if isinstance(fusion, SqueezeFusion) and not fusion.squeezes_seen:
+            raise ValueError(
+                f"the flow did not reach a {type(fusion).__name__} of {list(fusion.modalities)}:"
+                " pass it on to every fusion module in `forward`"
+            )
     hits: dict[str, list[int]] = {}
     examples = 0
     for inputs, labels in test:
@@ -101,6 +121,8 @@ def conditional_utilization(
         for way, flow in enumerate((Flow(frozen=True), Flow(isolated=True, frozen=True))):
             for m, z in model(inputs, flow).items():
                 hits.setdefault(m, [0, 0])[way] += int((z.argmax(-1) == labels).sum())
+    if not examples:
+        raise ValueError("the test set is empty, or an iterator that was used up before")
     return {m: utilization_rate(a / examples, alone / examples) for m, (a, alone) in hits.items()}
 
 

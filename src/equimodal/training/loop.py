@@ -253,7 +253,7 @@ class Training:
             "best_weights": self.best_weights,
             "optimizer": self.optimizer.state_dict(),
             "schedule": None if self.schedule is None else self.schedule.state_dict(),
-            "speeds": None if self.speeds is None else self.speeds.sums,
+            "speeds": None if self.speeds is None else self.speeds.state(),
             "policy": self.policy.state(),
             "hits": self._hits,
             "loss": self._loss,
@@ -269,7 +269,7 @@ class Training:
         if self.schedule is not None:
             self.schedule.load_state_dict(state["schedule"])
         if self.speeds is not None:
-            self.speeds.sums.copy_(state["speeds"])
+            self.speeds.restore(state["speeds"])
         self.policy.restore(state["policy"])
         self._hits.copy_(state["hits"])
         self._loss.copy_(state["loss"])

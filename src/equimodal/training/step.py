@@ -13,7 +13,7 @@ from equimodal.fusion.base import Flow, held_parameters
 from equimodal.metrics.learning_speed import LearningSpeed
 from equimodal.metrics.sparsity import add_l1_gradient, l1_norm
 from equimodal.models.network import Logits, Network
-from equimodal.training.policies import REGULAR_MODE, Mode, Policy
+from equimodal.training.policies import Mode, Policy
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,8 @@ def train_step(
 
     The loss is the sum of the policy's terms, L = sum_b CE(y, y_b) in conventional training (Eq. 4),
     and the L1 penalty if there is one. In a re-balancing step on modality b the fusion is constant
-    for branch b: its running mean. The conditional learning speeds count regular steps only.
+    for branch b: its running mean. The conditional learning speeds count regular steps only, unless
+    the rules say otherwise.
 
     Nothing in here waits for the device.
 
@@ -90,12 +91,11 @@ def train_step(
         if rules.l1_in_speed:
             add_l1_gradient(network.parameters(), rules.l1)
     if speeds is not None:
-        regular = None if mode is None else mode.eq(REGULAR_MODE)
-        speeds.update(counted=None if rules.speed_sums == "every_step" else regular)
+        speeds.update(None if rules.speed_sums == "every_step" else mode)
     if rules.l1 and not rules.l1_in_speed:
         add_l1_gradient(network.parameters(), rules.l1)
     # With a penalty every parameter has a gradient: there is nothing to hold.
-    if mode is None or rules.l1 or rules.held_parameters == "zero_gradient":
+    if rules.l1 or rules.held_parameters == "zero_gradient":
         optimizer.step()
     else:
         held = [held_parameters(network, m) for m in network.modalities]
@@ -109,7 +109,7 @@ def train_step(
 
 
 def step_without_held(
-    optimizer: torch.optim.Optimizer, held: Sequence[Iterable[nn.Parameter]], mode: Mode
+    optimizer: torch.optim.Optimizer, held: Sequence[Iterable[nn.Parameter]], mode: Mode | None
 ) -> None:
     """Step, but leave the parameters that the mode holds, and their momentum, as they were.
 
@@ -119,8 +119,11 @@ def step_without_held(
     Args:
         optimizer: Any of torch's.
         held: For each modality, `held_parameters` of the network.
-        mode: Of the step: -1 holds nothing.
+        mode: Of the step: -1 or None holds nothing.
     """
+    if mode is None:
+        optimizer.step()
+        return
     tensors = [
         (mode == b, t)
         for b, parameters in enumerate(held)

@@ -1,0 +1,51 @@
+"""Conditional utilization rates of any network: what is refused, since it would come out as 0."""
+
+import pytest
+import torch
+from torch import nn
+
+from equimodal.fusion.base import REGULAR
+from equimodal.fusion.mmtm import MMTM
+from equimodal.training.evaluate import conditional_utilization
+
+INPUTS = {"a": torch.rand(8, 4), "b": torch.rand(8, 4)}
+LABELS = torch.arange(8) % 2
+
+
+class Pair(nn.Module):
+    """Two linear branches with one fusion, to which `forward` may forget to pass the flow."""
+
+    def __init__(self, passes_flow=True, fuses=True):
+        super().__init__()
+        torch.manual_seed(0)
+        self.fuse = MMTM({"a": 4, "b": 4}) if fuses else nn.Identity()
+        self.heads = nn.ModuleDict({m: nn.Linear(4, 2) for m in INPUTS})
+        self.passes_flow = passes_flow
+
+    def forward(self, inputs, flow=REGULAR):
+        fused = self.fuse(inputs, flow) if self.passes_flow else self.fuse(inputs)
+        return {m: head(fused[m]) for m, head in self.heads.items()}
+
+
+def test_a_loader_of_inputs_and_labels_serves_for_both_sets():
+    test = [(INPUTS, LABELS)]
+    rates = conditional_utilization(Pair(), test, test)
+    assert rates == conditional_utilization(Pair(), [INPUTS], test)
+    assert set(rates) == {"a", "b"}
+
+
+def test_a_flow_that_does_not_reach_the_fusion_is_refused():
+    with pytest.raises(ValueError, match=r"did not reach a MMTM of \['a', 'b'\]: pass it on"):
+        conditional_utilization(Pair(passes_flow=False), [INPUTS], [(INPUTS, LABELS)])
+
+
+def test_a_model_without_a_fusion_is_refused():
+    with pytest.raises(ValueError, match=r"no equimodal\.fusion\.base\.Fusion"):
+        conditional_utilization(Pair(False, fuses=False), [INPUTS], [(INPUTS, LABELS)])
+
+
+def test_empty_sets_are_refused():
+    with pytest.raises(ValueError, match="the training set is empty"):
+        conditional_utilization(Pair(), [], [(INPUTS, LABELS)])
+    with pytest.raises(ValueError, match="the test set is empty"):
+        conditional_utilization(Pair(), [INPUTS], iter(()))
