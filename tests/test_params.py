@@ -18,7 +18,7 @@ MISTAKES = {
             "\nrubi:\n",
             "\nrubi:\n  other: {modality: a, hidden_layers: 1, weight: 1.0}\n",
         ),
-        "rubi has ['other'], but datasets has ['colored_mnist', 'modelnet40', 'nvgesture']",
+        "params.yaml: rubi has ['other'], but datasets has ['colored_mnist', 'modelnet40', 'nvgesture']",
     ),
     "rubi on inputs without its modality": (
         (
@@ -26,11 +26,31 @@ MISTAKES = {
             "inputs: [distinct, identical], policy: [vanilla], rates: sweep",
             "inputs: [identical], policy: [rubi], rates: sweep",
         ),
-        "experiments.sweep asks for rubi on ['identical'], which have no branch 'color'",
+        f"{TINY}: experiments.sweep asks for rubi on ['identical'], which have no branch 'color'",
     ),
     "a preset on a base that is not there": (
         ("params.yaml", "\npresets:\n", "\npresets:\n  mine: {base: papper, gate_scale: 1}\n"),
         "params.yaml: presets.mine.base is 'papper'; it takes one of ['official', 'paper']",
+    ),
+    "a preset of the scale's file on a base that is not there": (
+        (TINY, "\npresets: {}\n", "\npresets: {mine: {base: papr}}\n"),
+        f"{TINY}: presets.mine.base is 'papr'; it takes one of ['official', 'paper']",
+    ),
+    "a name of the scale's file that no folder can have": (
+        (TINY, "\npresets: {}\n", "\npresets: {my-preset: {base: paper}}\n"),
+        f"{TINY}: presets.my-preset: names are made of letters, digits and _, given 'my-preset'",
+    ),
+    "a preset that is not there": (
+        (
+            TINY,
+            "inputs: [gray], policy: [vanilla], ",
+            "inputs: [gray], policy: [vanilla], fidelity: [papr], ",
+        ),
+        f"{TINY}: experiments.table1 asks for fidelity ['papr']; the presets are [",
+    ),
+    "a usual preset that is not there": (
+        ("params.yaml", "\nfidelity: paper ", "\nfidelity: papr "),
+        "params.yaml: fidelity is 'papr'; the presets are [",
     ),
     "a base beside a preset that is none": (
         ("params.yaml", "\npresets:\n", "\npresets:\n  mine: 3\n  mine2: {base: mine}\n"),
@@ -38,7 +58,7 @@ MISTAKES = {
     ),
     "a name that no folder can have": (
         ("params.yaml", "\npresets:\n", "\npresets:\n  a/b: {base: paper}\n"),
-        "presets.a/b",
+        "params.yaml: presets.a/b: names are made of letters, digits and _, given 'a/b'",
     ),
     "a key that stands twice": (
         ("params.yaml", "    window: 5 ", "    tolerance: 0.2\n    window: 5 "),
@@ -150,9 +170,12 @@ MISTAKES = {
         (TINY, "\nnote: ", "\nlike: papper\nnote: "),
         f"{TINY}: like: 'papper'; it takes one of ['brief', 'demo', 'paper']",
     ),
-    "a scale like one that is like another": (
-        (TINY, "\nnote: ", "\nlike: brief\nnote: "),
-        f"{TINY}: brief is itself like another scale; name that one",
+    "a scale like itself": (
+        (TINY, "\nnote: ", "\nlike: tiny\nnote: "),
+        (
+            f"{TINY}: like: 'tiny', which is like this one again; it takes one of"
+            " ['brief', 'demo', 'paper']"
+        ),
     ),
     "a key in both files": (
         (TINY, "\ntraining:\n", "\nbalance: {colored_mnist: {window: 4}}\n\ntraining:\n"),
@@ -163,7 +186,7 @@ MISTAKES = {
     ),
     "too few colors": (
         ("params.yaml", "- [0.5, 0.1, 0.9] ", "# "),
-        "coloring.palette has 9 colors for 10 classes",
+        "params.yaml: datasets.colored_mnist: coloring.palette has 9 colors for 10 classes",
     ),
     "a view that no object has": (
         ("params.yaml", "      view8: *view", "      view8: *view\n      view12: *view"),
@@ -251,6 +274,43 @@ def test_a_scale_differs_in_what_it_says_from_the_one_that_it_is_like(project):
     assert others == {"paper_but_kims_network", "paper_but_widths"}
     assert {spec.dataset for spec in expand_runs(brief).values()} == {"colored_mnist"}
     assert expand_runs(brief).keys() < expand_runs(paper).keys()
+
+
+MINE = "config/scales/mine.yaml"
+OWN = """like: brief
+datasets: {colored_mnist: {coloring: {variance: 0.05}, table1_rate: 0.02}}
+sweeps: {colored_mnist: {low: 0.005}}
+networks: {colored_mnist: {kernels: [5, 3, 3, 3]}}
+leave_out: ["*/identical/*"]
+"""
+
+
+def test_a_scale_like_another_overrides_params_yaml_and_all_that_it_is_like(project):
+    (project.folder / MINE).write_text(OWN)
+    mine, brief = (load_params(scale=scale) for scale in ("mine", "brief"))
+    assert mine.datasets["colored_mnist"].coloring.variance == 0.05
+    assert mine.datasets["colored_mnist"].table1_rate == 0.02
+    assert mine.sweeps["colored_mnist"].low == 0.005
+    assert mine.networks["colored_mnist"].kernels == (5, 3, 3, 3)
+    assert mine.networks["colored_mnist"].widths == brief.networks["colored_mnist"].widths
+    assert mine.leave_out == ("*/identical/*",)
+    changed = {"scale", "datasets", "sweeps", "networks", "leave_out"}
+    assert mine.model_dump(exclude=changed) == brief.model_dump(exclude=changed)
+    assert not any("/identical/" in name for name in expand_runs(mine))
+
+
+def test_a_value_that_overrides_another_is_reported_for_its_own_file(project):
+    (project.folder / MINE).write_text(OWN.replace("0.005", "slow"))
+    with pytest.raises(UserError, match=rf"^{MINE}: sweeps\.colored_mnist\.low: "):
+        load_params(scale="mine")
+
+
+def test_scales_that_are_like_one_another_in_a_circle_are_refused(project):
+    (project.folder / MINE).write_text("like: yours\n")
+    (project.folder / "config/scales/yours.yaml").write_text("like: mine\n")
+    said = r"yours\.yaml: like: 'mine', which is like this one again; it takes one of \['brief'"
+    with pytest.raises(UserError, match=said):
+        load_params(scale="mine")
 
 
 def test_a_mistake_is_reported_for_the_file_that_it_stands_in(project):

@@ -275,8 +275,9 @@ def load_params(path: Path = Path("params.yaml"), scale: str | None = None) -> P
     """Read params.yaml and the scale file that it (or `scale`) names, and check both.
 
     Raises:
-        UserError: If a file is missing or not YAML, a key is unknown, missing, in both files or of
-            a wrong value. The message names file and key.
+        UserError: If a file is missing or not YAML, a key is unknown, missing, of a wrong value, or
+            in params.yaml as well as in a scale file that is like no other. The message names file
+            and key.
     """
     shared = _read_yaml(path)
     scale = scale or shared.get("scale")
@@ -285,27 +286,20 @@ def load_params(path: Path = Path("params.yaml"), scale: str | None = None) -> P
     if not scale_path.is_file():
         known = sorted(p.stem for p in scales.glob("*.yaml"))
         raise UserError(f"{path}: unknown scale {scale!r}; {scales} has {known}")
-    files = {scale_path: _read_yaml(scale_path)}
-    own = files[scale_path]
-    if like := own.pop("like", None):
-        like_path = scales / f"{like}.yaml"
-        if like == scale or not like_path.is_file():
-            others = sorted({p.stem for p in scales.glob("*.yaml")} - {scale})
-            raise UserError(f"{scale_path}: like: {like!r}; it takes one of {others}")
-        files[like_path] = _read_yaml(like_path)
-        if "like" in files[like_path]:
-            raise UserError(f"{scale_path}: {like} is itself like another scale; name that one")
-        own = _overlay(files[like_path], own, replace=True)
+    files = _read_scales(scale_path)
+    *likenesses, (whole_path, whole) = files.items()
     if twice := sorted(
-        ".".join(map(str, leaf)) for leaf in set(_leaves(shared)) & set(_leaves(own))
+        ".".join(map(str, leaf)) for leaf in set(_leaves(shared)) & set(_leaves(whole))
     ):
-        raise UserError(f"{scale_path}: {twice} stand in {path} as well; keep each in one place")
+        raise UserError(f"{whole_path}: {twice} stand in {path} as well; keep each in one place")
     try:
-        raw = _overlay(shared, own) | {"scale": scale}
+        raw = _overlay(shared, whole)
     except _ClashError as error:
-        raise UserError(f"{scale_path}: {error} in {path}") from None
+        raise UserError(f"{whole_path}: {error} in {path}") from None
+    for _, own in reversed(likenesses):
+        raw = _overlay(raw, own, replace=True)
     files[path] = shared
-    raw = raw | {"presets": _resolve_presets(raw.get("presets"), path)}
+    raw |= {"scale": scale, "presets": _resolve_presets(raw.get("presets"), files)}
     try:
         # Through JSON, so that strict types meet what YAML can write: lists for tuples, 1 for 1.0.
         params = Params.model_validate_json(json.dumps(raw), strict=True)
@@ -317,7 +311,25 @@ def load_params(path: Path = Path("params.yaml"), scale: str | None = None) -> P
     return params.model_copy(update={"mirror": mirror})
 
 
-def _resolve_presets(presets: Any, path: Path) -> Any:
+def _read_scales(path: Path) -> dict[Path, dict[str, Any]]:
+    """Read a scale file, the one that it is `like`, and so on: file -> its keys but `like`.
+
+    Raises:
+        UserError: If a file is like one that is not there, or in the end like itself.
+    """
+    files = {path: _read_yaml(path)}
+    while (like := files[path].pop("like", None)) is not None:
+        other = path.with_name(f"{like}.yaml")
+        if other in files or not other.is_file():
+            others = sorted({p.stem for p in path.parent.glob("*.yaml")} - {p.stem for p in files})
+            circle = ", which is like this one again" if other in files else ""
+            raise UserError(f"{path}: like: {like!r}{circle}; it takes one of {others}")
+        files[other] = _read_yaml(other)
+        path = other
+    return files
+
+
+def _resolve_presets(presets: Any, files: Mapping[Path, Mapping[str, Any]]) -> Any:
     """Fill presets that name a `base` with the switches of that preset."""
     if not isinstance(presets, Mapping):
         return presets  # the schema says what is wrong
@@ -328,7 +340,8 @@ def _resolve_presets(presets: Any, path: Path) -> Any:
         if base is None:
             resolved[name] = preset
         elif base not in full:
-            raise UserError(f"{path}: presets.{name}.base is {base!r}; it takes one of {full}")
+            file = _file_with(("presets", name, "base"), files)
+            raise UserError(f"{file}: presets.{name}.base is {base!r}; it takes one of {full}")
         else:
             own = {key: value for key, value in preset.items() if key != "base"}
             resolved[name] = {**presets[base], **own}
@@ -455,22 +468,37 @@ def _overlay(
 def _explain(
     error: ValidationError, raw: Mapping[str, Any], files: Mapping[Path, Mapping[str, Any]]
 ) -> str:
-    """One line a fault, with the first of the files that holds the key; the last is params.yaml."""
-    scale_path, path = next(iter(files)), list(files)[-1]
+    """One line a fault, with the file that it stands in."""
     lines = []
     for e in error.errors():
         loc = _without_tags(e["loc"], raw)
-        where = ".".join(map(str, loc)) or "the settings"
-        file = next((f for f, tree in files.items() if _holds(tree, loc)), path)
+        message = e["msg"].removeprefix("Value error, ")
+        if e["type"] == "string_pattern_mismatch" and loc[-1] == "[key]":
+            loc, message = loc[:-1], "names are made of letters, digits and _"
+        where = ".".join(map(str, loc))
+        file = _file_with(_named_in(message, loc, raw), files)
         if e["type"] == "extra_forbidden":
             lines.append(f"{file}: unknown key {where}; {_known_keys(e['loc'])}")
         elif e["type"] == "missing":
-            lines.append(f"{path} or {scale_path}: {where} is missing")
+            lines.append(f"{file}: {where} is missing")
         else:
-            message = e["msg"].removeprefix("Value error, ")
             given = "" if isinstance(e["input"], dict) else f", given {e['input']!r}"
-            lines.append(f"{file}: {where}: {message}{given}")
+            lines.append(": ".join([file, *filter(None, [where]), message]) + given)
     return "\n".join(lines)
+
+
+def _named_in(message: str, loc: tuple[int | str, ...], raw: Any) -> tuple[int | str, ...]:
+    """The key that a message about the section `loc` starts with; the section if it is none."""
+    key = (*loc, *message.split()[0].rstrip(":").split("."))
+    return key if _holds(raw, key) else loc
+
+
+def _file_with(key: tuple[int | str, ...], files: Mapping[Path, Mapping[str, Any]]) -> str:
+    """Name the file that a value is of, or all that hold some of a section's keys; all if none does."""
+    holding = {file: _at(tree, key) for file, tree in files.items() if _holds(tree, key)}
+    if holding and not isinstance(next(iter(holding.values())), Mapping):
+        return str(next(iter(holding)))
+    return " or ".join(map(str, [*(holding or files)][::-1]))
 
 
 def _without_tags(loc: tuple[int | str, ...], raw: Any) -> tuple[int | str, ...]:
@@ -487,9 +515,13 @@ def _without_tags(loc: tuple[int | str, ...], raw: Any) -> tuple[int | str, ...]
     return tuple(kept)
 
 
+def _at(tree: Any, loc: tuple[int | str, ...]) -> Any:
+    return reduce(lambda t, key: t[key], loc, tree)
+
+
 def _holds(tree: Any, loc: tuple[int | str, ...]) -> bool:
     try:
-        reduce(lambda t, key: t[key], loc, tree)
+        _at(tree, loc)
     except (KeyError, IndexError, TypeError):
         return False
     return bool(loc)
@@ -512,7 +544,6 @@ def _known_keys(loc: tuple[int | str, ...]) -> str:
         node = options[0] if options else node
         if "$ref" in node:
             node = schema["$defs"][node["$ref"].rsplit("/", 1)[-1]]
-    more = (
-        ["base"] if loc[0] == "presets" and len(loc) == 3 else []
-    )  # what `_resolve_presets` takes
+    # `_resolve_presets` takes what the schema does not know.
+    more = ["base"] if loc[0] == "presets" and len(loc) == 3 else []
     return f"it takes {sorted([*node.get('properties', {}), *more])}"
