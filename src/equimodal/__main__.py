@@ -1,4 +1,4 @@
-"""One verb for each rule of the workflow: fetch, prepare, train, evaluate, collect, table, draw.
+"""The verbs that the rules of the workflow call, and some for people.
 
 Each verb imports what it needs when it runs, so that drawing a figure does not load torch.
 """
@@ -17,7 +17,7 @@ import typer
 from equimodal import layout
 from equimodal.errors import UserError
 from equimodal.params import Params, expand_runs, load_params
-from equimodal.spec import Modality, RunSpec, read_specs
+from equimodal.spec import Modality, RunSpec, check_spec, read_specs
 
 app = typer.Typer(
     help="Measure and mend the greedy nature of multi-modal learning.",
@@ -169,6 +169,8 @@ def evaluate(
     """Write the logit bank of trained runs."""
     settings = load_params(params, scale)
     specs = [_spec(name, settings) for name in runs]
+    for spec in specs:
+        check_spec(layout.run(settings.scale, spec.name), spec)
 
     _checked_device(device)
     from equimodal.training.logit_bank import evaluate_run

@@ -21,8 +21,16 @@ def files_of_other_runs(scale: str, asked: Mapping[str, RunSpec]) -> dict[str, l
     return {
         name: files
         for name, files in sorted(found.items())
-        if name not in asked or _is_of_other_settings(layout.run(scale, name), asked[name])
+        if name not in asked or is_of_other_settings(layout.run(scale, name), asked[name])
     }
+
+
+def is_of_other_settings(folder: Path, asked: RunSpec) -> bool:
+    """Whether the spec of a run folder is another one; what can not be read is another verb's care."""
+    try:
+        return read_spec(folder) != asked
+    except UserError:
+        return False
 
 
 def remove(files: Collection[Path]) -> None:
@@ -42,14 +50,6 @@ def _files_of_runs(scale: str) -> Iterator[tuple[str, Path]]:
         example = place(scale, "name")
         for file in sorted(example.parent.rglob(f"*{example.suffix}")):
             yield file.relative_to(example.parent).with_suffix("").as_posix(), file
-
-
-def _is_of_other_settings(folder: Path, asked: RunSpec) -> bool:
-    """Whether the spec of a run folder is another one; what can not be read is another verb's care."""
-    try:
-        return read_spec(folder) != asked
-    except UserError:
-        return False
 
 
 def _remove_empty(folder: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from equimodal.analysis import TABLES
 from equimodal.figures import FIGURES
+from equimodal.params import expand_runs, load_params
 from tests.conftest import ROOT
 from tests.workflow.checkout import TEST_DIGITS, TINY, make_checkout
 
@@ -308,6 +309,23 @@ def test_a_run_that_nothing_asks_for_is_refused_by_name(fresh):
     refused = fresh.snakemake("--dry-run", f"results/tiny/banks/{run}.npz")
     assert refused.returncode == 1
     assert f"asks for the run {run}; `equimodal runs` lists them" in refused.stdout
+
+
+def test_a_network_trained_by_hand_with_other_settings_is_refused_until_it_is_pruned(fresh):
+    specs = expand_runs(load_params(fresh.folder / "params.yaml"))
+    results = fresh.folder / "results/tiny"
+    spec = results / f"runs/{VANILLA}/spec.json"
+    for file in (results / f"models/{VANILLA}.pt", results / f"logs/train/{VANILLA}.log", spec):
+        file.parent.mkdir(parents=True)
+        file.touch()
+    spec.write_text(specs[VANILLA].model_dump_json())
+    try:
+        assert VANILLA not in str(fresh.to_do(f"results/tiny/models/{GUIDED}.pt"))
+        with fresh.edited(TINY, "    max_epochs: 1", "    max_epochs: 2"):
+            (message,) = (line for line in refusal(fresh) if "other settings" in line)
+    finally:
+        shutil.rmtree(results)
+    assert f"such as {VANILLA}; `equimodal prune --scale tiny` removes them" in message
 
 
 def test_the_stages_of_a_data_set_can_be_asked_for_by_name(fresh):

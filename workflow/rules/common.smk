@@ -1,6 +1,7 @@
 # What the rules share: the runs that params.yaml asks for, and the code that each rule runs.
 import json
 import sys
+from base64 import urlsafe_b64encode
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -16,6 +17,7 @@ from equimodal.files import require_writable
 from equimodal.figures import ALL_FIGURES as FIGURES
 from equimodal.figures import LINEAR_FIGURES
 from equimodal.params import expand_runs, load_params
+from equimodal.prune import is_of_other_settings
 
 code_hash = cache(code_hash)
 
@@ -49,6 +51,27 @@ if brought and "--touch" not in sys.argv:
         f"results/{SCALE}/models holds networks that Snakemake knows nothing of, such as"
         f" {brought[0]}; if they come from `dvc pull`, tell it that they are made: make restore"
         f" SCALE={SCALE}"
+    )
+
+
+def on_record(file):
+    """Whether Snakemake has a record of what made a file, and so sees what has changed since."""
+    name = urlsafe_b64encode(str(file).encode()).decode()
+    return Path(".snakemake/metadata", name).exists()
+
+
+# Nor does it know of networks that were trained by hand, which leave the log and their spec.
+outdated = [
+    run
+    for run in RUNS
+    if layout.model(SCALE, run).exists()
+    and not on_record(layout.model(SCALE, run))
+    and is_of_other_settings(layout.run(SCALE, run), RUNS[run])
+]
+if outdated and "--touch" not in sys.argv:
+    raise WorkflowError(
+        f"results/{SCALE}/models holds networks that were trained with other settings, such as"
+        f" {outdated[0]}; `equimodal prune --scale {SCALE}` removes them, and with --dry-run says which"
     )
 
 BANKS = collect("results/{scale}/banks/{run}.npz", scale=SCALE, run=RUNS)
