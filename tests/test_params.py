@@ -234,10 +234,10 @@ MISTAKES = {
         ),
     ),
     "a tolerance without a balance": (
-        (TINY, "policy: [vanilla, guided], ", "policy: [vanilla, guided], tolerance: [1.0], "),
+        (TINY, "policy: [vanilla, guided], ", "policy: [random, guided], tolerance: [1.0], "),
         (
-            "experiments.table1 sets tolerance or window for policy ['vanilla', 'guided']; only random and"
-            " guided have them"
+            f"{TINY}: experiments.table1 sets tolerance or window for policy ['random', 'guided']; only"
+            " guided has them"
         ),
     ),
     "text in place of keys": (

@@ -208,11 +208,10 @@ class Params(Section):
                         f"experiments.{name} asks for pretrained {grid.dataset}; pretrained names"
                         f" weights for {sorted(self.pretrained)}"
                     )
-                takes = [p for p in grid.policy if POLICY_SECTION[p] == "balance"]
-                if (grid.tolerance or grid.window) and set(takes) != set(grid.policy):
+                if (grid.tolerance or grid.window) and set(grid.policy) != {"guided"}:
                     raise ValueError(
                         f"experiments.{name} sets tolerance or window for policy {list(grid.policy)};"
-                        " only random and guided have them"
+                        " only guided has them"
                     )
                 single = [i for i in grid.inputs if len(known[i]) == 1]
                 if single and set(grid.policy) != {"vanilla"}:
@@ -376,7 +375,7 @@ def _runs_of(grid: Grid, params: Params) -> Iterator[RunSpec]:
         preset = params.presets[fidelity]
         needs = POLICY_SECTION[policy]
         stored = {b: preset.sources.get(s, s) for b, s in dataset.inputs[inputs].items()}
-        changes = {"tolerance": tolerance, "window": window} if needs == "balance" else {}
+        changes = {"tolerance": tolerance, "window": window} if policy == "guided" else {}
         balance, variant = _balance(params.balance[grid.dataset], changes)
         yield RunSpec(
             dataset=grid.dataset,
