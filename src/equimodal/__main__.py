@@ -433,7 +433,12 @@ def show(params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> None:
     folder = layout.tables(settings.scale)
     path = folder / "table1.md"
     if not path.is_file():
-        raise UserError(f"{path} is missing; run `make reproduce` first")
+        if not (settings.experiments.get("table1") and expand_runs(settings, "table1")):
+            raise UserError(
+                f"{path} is missing, as the {settings.scale} scale asks for no run of table1; its other"
+                f" tables are in {folder}"
+            )
+        raise UserError(f"{path} is missing; run `make reproduce SCALE={settings.scale}` first")
     print(f"\nTable 1, {settings.scale} scale\n\n{path.read_text()}")
     verdicts = _read_table("claims", settings)["verdict"].value_counts()
     print("Claims:  ", ", ".join(f"{count} {verdict}" for verdict, count in verdicts.items()))

@@ -144,6 +144,14 @@ def test_damaged_key_numbers_are_named(folders, text):
         compare(*folders)
 
 
+def test_without_key_numbers_in_either_folder_the_tables_are_compared(folders):
+    for folder in folders:
+        (folder / "metrics.json").unlink()
+    assert not compare(*folders).moved
+    write_runs(folders[1], accuracy=[0.5, 0.76])
+    assert list(compare(*folders).files["file"]) == ["tables/runs.csv"]
+
+
 def test_a_folder_without_results_is_named(folders, tmp_path):
     with pytest.raises(UserError, match=r"nowhere/metrics\.json cannot be read"):
         compare(folders[0], tmp_path / "nowhere")

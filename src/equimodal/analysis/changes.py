@@ -1,6 +1,7 @@
 """Which numbers of two result folders differ: for reviews, and so that none moves unseen.
 
 A folder is `results/<scale>`, of which the small products are read: metrics.json, tables and curves.
+A scale without Table 1 need have no metrics.json.
 """
 
 import json
@@ -49,9 +50,12 @@ def compare(old: Path, new: Path) -> Changes:
     """Compare every number of two result folders.
 
     Raises:
-        UserError: If a folder has no metrics.json or no table of runs, or a file is damaged.
+        UserError: If a folder has no table of runs, one of the two has no metrics.json, or a file is
+            damaged.
     """
-    numbers = [pd.Series(_read_numbers(folder / "metrics.json")) for folder in (old, new)]
+    files = [folder / "metrics.json" for folder in (old, new)]
+    there = any(file.exists() for file in files)
+    numbers = [pd.Series(_read_numbers(f) if there else {}, dtype=float) for f in files]
     pairs = pd.concat(numbers, axis=1, keys=["old", "new"]).rename_axis("number").reset_index()
     moved = pairs[~_equal(pairs["old"], pairs["new"])]
     names = sorted(
