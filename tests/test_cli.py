@@ -271,6 +271,19 @@ def test_an_estimate_names_what_it_is_based_on_and_what_was_never_measured(proje
     assert "colored_mnist with 2 branches: no measurement. Add --measure, or train" in shown.output
 
 
+def test_an_estimate_of_nothing_says_so(project):
+    project.edit("params.yaml", "leave_out: []", 'leave_out: ["*/identical/*"]')
+    shown = CliRunner().invoke(app, ["estimate", "--experiment", "sweep"])
+    assert shown.exit_code == 0
+    assert "together" in shown.output
+    project.edit("params.yaml", 'leave_out: ["*/identical/*"]', 'leave_out: ["*"]')
+    shown = CliRunner().invoke(app, ["estimate", "--experiment", "sweep"])
+    assert shown.exit_code == 0
+    assert shown.output == (
+        "The tiny scale asks for no run of sweep: they list none, or leave_out names all.\n"
+    )
+
+
 def test_an_estimate_of_an_unknown_experiment_is_refused(refused):
     assert "there is no experiment 'nope'" in refused("estimate", "--experiment", "nope")
 

@@ -143,6 +143,20 @@ def test_what_was_never_measured_has_no_invented_number(tiny):
     assert (table["run_gb"] > 0).all()
 
 
+def test_what_asks_for_nothing_costs_nothing(tiny):
+    table = costs_of(tiny.model_copy(update={"leave_out": ("*/three/*",)}), {})
+    assert table.loc["three_views", ["runs", "hours", "cpu_hours", "memory_mb"]].tolist() == [0] * 4
+    assert np.isnan(table.loc["table1", "hours"])
+
+
+def test_kinds_of_one_data_set_are_told_apart_by_their_networks(paper):
+    told = explain(paper, ["fidelity"], {})
+    assert len({sentence.split(":")[0] for sentence in told}) == len(told)
+    kims = [s for s in told if "kernels [5, 3, 3, 3]" in s.split(":")[0]]
+    assert len(kims) == 1
+    assert "kind" not in kims[0].split(":")[0]
+
+
 def test_a_run_that_two_experiments_ask_for_counts_once_together(tiny):
     kinds = {kind_of(s, tiny) for s in expand_runs(tiny).values()}
     table = costs_of(tiny, dict.fromkeys(kinds, PACE))

@@ -350,6 +350,12 @@ def estimate(
     asked = settings.experiments
     chosen = [_one_of(name, asked, "experiment") for name in experiment or asked]
     specs = {name: spec for e in chosen for name, spec in expand_runs(settings, e).items()}
+    if not specs:
+        print(
+            f"The {settings.scale} scale asks for no run of {', '.join(chosen)}: they list none, or leave_out"
+            " names all."
+        )
+        return
     kinds = {analysis.kind_of(spec, settings): spec for spec in specs.values()}
     paces = analysis.paces_from_benchmarks(settings)
     from equimodal.training import measure as measuring

@@ -4,7 +4,7 @@ The time of a run is its largest number of steps times measured seconds a step. 
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,6 +75,17 @@ def label_of(kind: str) -> str:
     decides = json.loads(kind)
     branches = decides["branches"]
     return f"{decides['dataset']} with {branches} branch{'es' * (branches > 1)}"
+
+
+def labels_of(kinds: Collection[str]) -> dict[str, str]:
+    """Name kinds of one scale for readers; of one name, by what differs between their networks, too."""
+    labels = {}
+    for kind in kinds:
+        alike = [json.loads(k)["network"] for k in kinds if label_of(k) == label_of(kind)]
+        own = json.loads(kind)["network"]
+        differing = [f"{k} {v}" for k, v in own.items() if any(n[k] != v for n in alike)]
+        labels[kind] = label_of(kind) + (f" ({', '.join(differing)})" if differing else "")
+    return labels
 
 
 def split_sizes(dataset: DatasetSettings) -> dict[str, int]:
@@ -194,8 +205,8 @@ def estimate(
     Returns:
         A row for each experiment and for `together` (a run that several ask for counts once): number of
         `runs`, how many of them are `unknown` because no run of their kind was measured; of the known
-        ones `hours` of one process after the other and `cpu_hours`, and the largest `memory` of a
-        process in MB; of all runs `run_gb`, and `data_gb` of the prepared data sets that they read.
+        ones `hours` of one process after the other and `cpu_hours`, and the largest `memory_mb` of a
+        process, all 0 where there is no run; of all runs `run_gb`, and `data_gb` of the prepared data sets that they read.
     """
     asked = {e: expand_runs(settings, e) for e in experiments}
     together = {name: spec for specs in asked.values() for name, spec in specs.items()}
@@ -214,7 +225,7 @@ def _cost(
 ) -> dict[str, Any]:
     runs = [(s, settings.datasets[s.dataset], kind_of(s, settings)) for s in specs]
     known = [(run_seconds(s, data, paces[k]), paces[k]) for s, data, k in runs if k in paces]
-    nothing = float("nan")
+    nothing = float("nan") if runs else 0.0
     return {
         "runs": len(runs),
         "unknown": len(runs) - len(known),
@@ -233,13 +244,13 @@ def explain(settings: Params, experiments: Iterable[str], paces: Mapping[str, Pa
     for experiment in experiments:
         for name, spec in expand_runs(settings, experiment).items():
             first.setdefault(kind_of(spec, settings), name)
-    sentences = []
+    labels, sentences = labels_of(first), []
     for kind, name in first.items():
         if pace := paces.get(kind):
-            sentences.append(f"{label_of(kind)}: {pace.step:.3g} s a step; {pace.basis}.")
+            sentences.append(f"{labels[kind]}: {pace.step:.3g} s a step; {pace.basis}.")
         else:
             sentences.append(
-                f"{label_of(kind)}: no measurement. Add --measure, or train one run:"
+                f"{labels[kind]}: no measurement. Add --measure, or train one run:"
                 f" snakemake {layout.bank(settings.scale, name)} --config"
                 f" scale={settings.scale}"
             )
