@@ -4,6 +4,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from equimodal.analysis import TABLES
 from equimodal.analysis.published import read_published
 from equimodal.analysis.statistics import (
     mean_t_interval,
@@ -30,6 +31,25 @@ def test_the_page_on_own_networks_runs(capsys):
 @pytest.mark.parametrize("switch", Fidelity.model_fields)
 def test_the_fidelity_page_explains_every_switch(switch):
     assert f"| `{switch}` |" in (ROOT / "docs/fidelity.md").read_text()
+
+
+def test_the_scale_of_the_fidelity_page_asks_for_what_the_page_says(project):
+    page = (ROOT / "docs/fidelity.md").read_text()
+    scale = page.split("```yaml\n")[1].split("```")[0]
+    (project.folder / "config/scales/mine.yaml").write_text(scale)
+    mine = load_params(scale="mine")
+    runs = expand_runs(mine)
+    assert f"the names of its {len(runs)} networks" in page
+    assert {run.fidelity for run in runs.values()} == {"paper", "paper_but_mine"}
+    assert {run.data["coloring"]["variance"] for run in runs.values()} == {0.03}
+    assert {run.training.max_epochs for run in runs.values()} == {10}
+
+
+def test_the_fidelity_page_names_the_experiments_that_tables_are_made_of():
+    names = {name for table in TABLES.values() for name in table.experiments}
+    page = " ".join((ROOT / "docs/fidelity.md").read_text().split())
+    listed = page.split("made of the experiments ")[1].split(", by these names")[0]
+    assert set(re.findall(r"`(\w+)`", listed)) == names
 
 
 @pytest.mark.parametrize("name", re.findall(r"\w+\.py", (ROOT / "docs/notation.md").read_text()))
