@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from equimodal import layout
+from equimodal import __version__, layout
 from equimodal.__main__ import app, main
 from equimodal.params import expand_runs
 from equimodal.spec import read_specs
@@ -40,6 +40,11 @@ def refused(project, monkeypatch, capsys):
 def test_the_verbs_are_those_of_the_workflow():
     path = ["fetch", "prepare", "train", "evaluate", "collect", "table", "draw"]
     assert [verb for verb in VERBS if verb in path] == path
+
+
+def test_the_version_is_that_of_the_package():
+    shown = CliRunner().invoke(app, ["--version"])
+    assert (shown.exit_code, shown.output) == (0, f"equimodal {__version__}\n")
 
 
 @pytest.mark.parametrize("verb", VERBS)

@@ -148,6 +148,21 @@ MISTAKES = {
         (TINY, "[vanilla, guided]", "[vanilla, gided]"),
         f"{TINY}: experiments.table1.1.policy.1: Input should be 'vanilla'",
     ),
+    "an unknown policy alone": (
+        (TINY, "inputs: [gray], policy: [vanilla]", "inputs: [gray], policy: [vanila]"),
+        f"{TINY}: experiments.table1.0.policy.0: Input should be 'vanilla'",
+    ),
+    "no policy": (
+        (TINY, "inputs: [gray], policy: [vanilla]", "inputs: [gray], policy: []"),
+        f"{TINY}: experiments.table1.0.policy: Tuple should have at least 1 item",
+    ),
+    "a date for a number": (
+        (TINY, "max_epochs: 1", "max_epochs: 2026-01-01"),
+        (
+            f"{TINY}: training.colored_mnist.max_epochs: Input should be a valid integer, given"
+            " '2026-01-01'"
+        ),
+    ),
     "a policy without a pair": (
         (TINY, "inputs: [gray], policy: [vanilla]", "inputs: [gray], policy: [guided]"),
         (
@@ -258,11 +273,13 @@ def test_a_mistake_in_the_settings_gives_one_line_that_names_file_and_key(projec
 
 
 def test_numbers_and_words_mean_what_they_look_like(project):
-    """YAML 1.1 reads 1e-2 as text, and off as false."""
+    """YAML 1.1 reads 1e-2 as text, and off as false; YAML reads 2026-01-01 as a date."""
     project.edit("params.yaml", "table1_rate: 0.01 ", "table1_rate: 1e-2 ")
     assert project.load().datasets["colored_mnist"].table1_rate == 0.01
     project.edit("params.yaml", "\npresets:\n", "\npresets:\n  off: {base: paper}\n")
     assert "off" in project.load().presets
+    project.edit(TINY, '"Tiny scale."', "2026-01-01")
+    assert project.load().note == "2026-01-01"
 
 
 def test_a_scale_differs_in_what_it_says_from_the_one_that_it_is_like(project):

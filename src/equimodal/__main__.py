@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from equimodal import layout
+from equimodal import __version__, layout
 from equimodal.errors import UserError
 from equimodal.params import Params, expand_runs, load_params
 from equimodal.spec import Modality, RunSpec, check_spec, read_specs
@@ -40,6 +40,24 @@ Raw = Annotated[str, typer.Argument(help="A data set of params.yaml, or kinetics
 Runs = Annotated[list[str], typer.Argument(help="Names of runs; `equimodal runs` lists them.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...")]
 DEFAULT_PARAMS = Path("params.yaml")
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"equimodal {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
+    pass
 
 
 @app.command()

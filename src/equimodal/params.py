@@ -300,8 +300,9 @@ def load_params(path: Path = Path("params.yaml"), scale: str | None = None) -> P
     files[path] = shared
     raw |= {"scale": scale, "presets": _resolve_presets(raw.get("presets"), files)}
     try:
-        # Through JSON, so that strict types meet what YAML can write: lists for tuples, 1 for 1.0.
-        params = Params.model_validate_json(json.dumps(raw), strict=True)
+        # Through JSON, so that strict types meet what YAML can write: lists for tuples, 1 for 1.0, and
+        # for text also 2026-01-01, which YAML takes for a date.
+        params = Params.model_validate_json(json.dumps(raw, default=str), strict=True)
     except ValidationError as error:
         raise UserError(_explain(error, raw, files)) from None
     except (TypeError, ValueError) as error:
@@ -468,8 +469,12 @@ def _explain(
     error: ValidationError, raw: Mapping[str, Any], files: Mapping[Path, Mapping[str, Any]]
 ) -> str:
     """One line a fault, with the file that it stands in."""
+    faults = error.errors()
+    inside = {e["loc"][:i] for e in faults for i in range(len(e["loc"]))}
     lines = []
-    for e in error.errors():
+    for e in faults:
+        if e["type"] == "too_short" and e["loc"] in inside:
+            continue  # only for want of the items that have faults of their own
         loc = _without_tags(e["loc"], raw)
         message = e["msg"].removeprefix("Value error, ")
         if e["type"] == "string_pattern_mismatch" and loc[-1] == "[key]":
