@@ -22,8 +22,8 @@ def made_up_tables():
         "greediness": _greediness(),
         "prediction": _prediction(),
         "l1_trends": pd.DataFrame(
-            [(*pair, 30, 0.8, 0.6, 0.9, 0.001) for pair in TRENDS],
-            columns=["x", "y", "n", "spearman", "low", "high", "p"],
+            [("paper", *pair, 30, 0.8, 0.6, 0.9, 0.001) for pair in TRENDS],
+            columns=["fidelity", "x", "y", "n", "spearman", "low", "high", "p"],
         ),
         "sensitivity": _sensitivity(),
         "three_views": pd.DataFrame(
@@ -32,7 +32,7 @@ def made_up_tables():
                 {"method": "guided", "n": 3, "unfinished": 0, "accuracy": 92.0, "sd": 0.2}
                 | {"difference": 2.0, "difference_low": 1.0, "difference_high": 3.0},
             ]
-        ),
+        ).assign(fidelity="paper"),
     }
 
 
@@ -92,12 +92,12 @@ def _greediness():
 
 def _prediction():
     rows = [
-        (dataset, inputs, 40, 0.7, 0.5, 0.8, 0.001, 0.9)
+        (dataset, "paper", inputs, 40, 0.7, 0.5, 0.8, 0.001, 0.9)
         for dataset in [*DATASETS, "all"]
         for inputs in ("distinct", "both")
     ]
-    columns = ["dataset", "inputs", "n", "spearman", "low", "high", "p", "sign_agreement"]
-    return pd.DataFrame(rows, columns=columns)
+    columns = "dataset fidelity inputs n spearman low high p sign_agreement"
+    return pd.DataFrame(rows, columns=columns.split())
 
 
 def _sensitivity():
@@ -109,4 +109,4 @@ def _sensitivity():
             | {"low": 90.5, "high": 91.5, "d_util": 0.0, "d_util_low": -0.1, "d_util_high": 0.1}
             for s, v in settings
         ]
-    )
+    ).assign(fidelity="paper")

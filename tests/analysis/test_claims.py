@@ -49,6 +49,14 @@ def test_every_claim_of_the_paper_holds_by_tables_made_so():
     assert set(judged["verdict"]) == {"holds"}, judged[judged["verdict"] != "holds"].to_string()
 
 
+def test_the_rows_of_another_preset_decide_on_no_claim():
+    tables = made_up_tables()
+    both = {n: pd.concat([t.assign(fidelity="official"), t]) for n, t in tables.items()}
+    pd.testing.assert_frame_equal(
+        *(judge_claims(read_claims(), t, limits={}, **AT) for t in (tables, both))
+    )
+
+
 def test_claims_without_tables_are_not_tested_and_name_the_missing_table():
     judged = judge_claims(read_claims(), {}, limits={}, **AT)
     assert set(judged["verdict"]) == {"not tested"}

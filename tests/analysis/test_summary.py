@@ -35,6 +35,13 @@ def runs(**columns):
     return pd.DataFrame(usual | {"inputs": "distinct"} | columns)
 
 
+def test_rank_correlations_of_other_presets_than_the_paper_s_are_named(tables):
+    paper = tables["prediction"]
+    both = pd.concat([paper, paper.assign(fidelity="official", spearman=0.1)])
+    found = key_numbers(**tables | {"prediction": both})["speed_predicts_utilization"]
+    assert (found["nvgesture"], found["nvgesture-official"]) == (0.7, 0.1)
+
+
 def test_curves_are_means_over_seeds_in_percent_by_method():
     asked = runs(run=["a", "b", "c"], method=["vanilla", "vanilla", "unimodal"])
     histories = pd.DataFrame(

@@ -120,6 +120,29 @@ def test_a_study_with_one_seed_can_be_shown(made_up, name):
     assert text[".md"].startswith(f"# {TABLES[name].title}\n")
 
 
+def as_official(tables):
+    """The same runs with the preset `official`, and with other numbers."""
+    runs, answers, epochs = (tables[n] for n in ("runs", "evaluations", "histories"))
+    runs = runs[runs["fidelity"] == "paper"]
+    answers, epochs = (t[t["run"].isin(runs["run"])] for t in (answers, epochs))
+    measured = [c for c in runs if c.startswith(("accuracy", "below_", "d_"))]
+    other = {
+        "runs": runs.assign(fidelity="official", **runs[measured].rsub(1)),
+        "evaluations": answers.assign(accuracy=answers["accuracy"].rpow(2)),
+        "histories": epochs.assign(speed_m0=-epochs["speed_m0"]),
+    }
+    return {name: table.assign(run=table["run"] + "/official") for name, table in other.items()}
+
+
+@pytest.mark.parametrize("name", [n for n in TABLES if n != "fidelity_study"])
+def test_runs_of_another_preset_leave_the_rows_of_the_paper_s(made_up, name):
+    both = {n: pd.concat([made_up[n], other]) for n, other in as_official(made_up).items()}
+    rows = build_from(name, made_up | both)
+    assert set(rows["fidelity"]) == {"paper", "official"}
+    of_paper = rows[rows["fidelity"] == "paper"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(of_paper, build_from(name, made_up), check_dtype=False)
+
+
 def test_a_data_set_that_lacks_is_named(made_up):
     runs = made_up["runs"]
     without = made_up | {"runs": runs[runs["dataset"] != "nvgesture"]}

@@ -35,13 +35,20 @@ def make_tables(runs=None):
             SETTINGS,
         ),
         "greediness": greediness(runs),
-        "l1_study": l1_study(of_experiment(runs, "l1")),
-        "l1_trends": l1_trends(of_experiment(runs, "l1")),
-        "sensitivity": sensitivity(of_experiment(runs, "sensitivity")),
+        "l1_study": of_paper(l1_study(of_experiment(runs, "l1"))),
+        "l1_trends": of_paper(l1_trends(of_experiment(runs, "l1"))),
+        "sensitivity": of_paper(sensitivity(of_experiment(runs, "sensitivity"))),
         "fidelity_study": fidelity_study(of_experiment(runs, "fidelity")),
-        "prediction": prediction(of_experiment(runs, "sweep")),
-        "prediction_by_epoch": by_epoch(of_experiment(runs, "sweep"), tables["histories"]),
+        "prediction": of_paper(prediction(of_experiment(runs, "sweep"))),
+        "prediction_by_epoch": of_paper(
+            by_epoch(of_experiment(runs, "sweep"), tables["histories"])
+        ),
     }
+
+
+def of_paper(table):
+    """The table with the preset that all of the study is of but for its experiment `fidelity`."""
+    return table.assign(fidelity="paper")
 
 
 def mean_and_interval(column, name):

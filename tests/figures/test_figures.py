@@ -274,6 +274,17 @@ def test_figure_8_shows_every_threshold_and_the_sparser_half(inputs):
     assert min(x for x, _ in marks(right, "o")[0]) >= runs["below_0.001"].median()
 
 
+@pytest.mark.parametrize("name", ["figure4", "figure8", "figure9", "prediction"])
+def test_rows_of_another_preset_are_not_drawn(inputs, name):
+    tables = ("l1_study", "l1_trends", "sensitivity", "prediction", "prediction_by_epoch")
+    other = {t: pd.concat([inputs[t].assign(fidelity="official"), inputs[t]]) for t in tables}
+    one, both = (
+        [line.get_xydata().tolist() for axes in draw(name, given).axes for line in axes.lines]
+        for given in (inputs, inputs | other)
+    )
+    assert repr(both) == repr(one)
+
+
 def test_figure_9_marks_the_means_and_the_paper_s_choice(inputs):
     top, _, bottom, _ = draw("figure9", inputs).axes
     rows = inputs["sensitivity"].query("setting == 'tolerance'")

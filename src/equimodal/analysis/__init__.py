@@ -118,7 +118,7 @@ TABLES = {
         title="Trends of the L1 study",
         inputs=("runs",),
         experiments=("l1",),
-        caption="Over all runs of the study: "
+        caption="Over all runs of a preset: "
         + _RANK
         + ". Sparsity: share of parameters with an absolute value below"
         " 0.001. Beside the claims of Section 6.3 that d_util, and with it d_speed, rises with sparsity.",

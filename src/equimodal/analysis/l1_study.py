@@ -8,9 +8,11 @@ from equimodal.analysis.collect import of_experiment, unfinished
 from equimodal.analysis.statistics import mean_t_interval, present
 from equimodal.params import Analysis
 
+CELL = ["fidelity", "l1"]
+
 
 def build(runs: pd.DataFrame, settings: Analysis) -> pd.DataFrame:
-    """Average the runs of each factor `l1` of the penalty (Sec. 6.3).
+    """Average the runs of each preset and factor `l1` of the penalty (Sec. 6.3).
 
     `below_<t>`: share of all parameters with an absolute value below t; `accuracy`: test accuracy of
     the prediction in percent; d_util and d_speed with t intervals.
@@ -19,12 +21,14 @@ def build(runs: pd.DataFrame, settings: Analysis) -> pd.DataFrame:
     thresholds = [column for column in runs if column.startswith("below_")]
     measures = [f"{m}{end}" for m in ("d_util", "d_speed") for end in ("", "_low", "_high")]
     rows: list[dict[str, Any]] = []
-    for l1, group in study.groupby("l1"):
-        row = {"l1": l1, "n": len(present(group["accuracy"]))}
+    for cell, group in study.groupby(CELL):
+        row = dict(zip(CELL, cell, strict=True)) | {"n": len(present(group["accuracy"]))}
         row["unfinished"] = unfinished(group)
         row |= group[thresholds].mean().to_dict()
         row["accuracy"] = 100 * group["accuracy"].mean()
         for measure in ("d_util", "d_speed"):
             row |= mean_t_interval(group[measure], settings.confidence).named(measure)
         rows.append(row)
-    return pd.DataFrame(rows, columns=["l1", "n", "unfinished", *thresholds, "accuracy", *measures])
+    return pd.DataFrame(
+        rows, columns=[*CELL, "n", "unfinished", *thresholds, "accuracy", *measures]
+    )

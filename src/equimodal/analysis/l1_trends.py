@@ -8,24 +8,19 @@ from equimodal.params import Analysis
 
 SPARSITY = "below_0.001"  # the headline threshold: the paper's was lost
 TRENDS = (("l1", "sparsity"), ("sparsity", "d_util"), ("sparsity", "d_speed"))
-COLUMNS = ["x", "y", "n", "spearman", "low", "high", "p"]
+COLUMNS = ["fidelity", "x", "y", "n", "spearman", "low", "high", "p"]
 
 
 def build(runs: pd.DataFrame, settings: Analysis) -> pd.DataFrame:
-    """Rank-correlate penalty and sparsity, sparsity and d_util, sparsity and d_speed over the runs.
+    """Rank-correlate penalty and sparsity, sparsity and d_util, sparsity and d_speed over the runs of each preset.
 
     `sparsity`: share of parameters with an absolute value below 0.001.
     """
-    study = of_experiment(runs, "l1").reindex(columns=["l1", SPARSITY, "d_util", "d_speed"])
-    study = study.rename(columns={SPARSITY: "sparsity"})
-    if study.empty:
-        return pd.DataFrame(columns=COLUMNS)
+    study = of_experiment(runs, "l1").rename(columns={SPARSITY: "sparsity"})
+    how = (settings.confidence, settings.resamples, settings.seed)
     rows = [
-        (
-            x,
-            y,
-            *spearman(study[x], study[y], settings.confidence, settings.resamples, settings.seed),
-        )
+        (fidelity, x, y, *spearman(group[x], group[y], *how))
+        for fidelity, group in study.groupby("fidelity")
         for x, y in TRENDS
     ]
     return pd.DataFrame(rows, columns=COLUMNS)

@@ -7,7 +7,8 @@ from equimodal.analysis.statistics import sign_agreement
 from equimodal.analysis.sweeps import vanilla_models
 from equimodal.params import Analysis
 
-COLUMNS = ["dataset", "epoch", "n", "sign_agreement", "low", "high"]
+CELL = ["dataset", "fidelity"]
+COLUMNS = [*CELL, "epoch", "n", "sign_agreement", "low", "high"]
 
 
 def build(runs: pd.DataFrame, histories: pd.DataFrame, settings: Analysis) -> pd.DataFrame:
@@ -17,12 +18,12 @@ def build(runs: pd.DataFrame, histories: pd.DataFrame, settings: Analysis) -> pd
     that were still in training in which the two have the same sign, with Wilson's interval.
     """
     speeds = histories.reindex(columns=["run", "epoch", "speed_m0", "speed_m1"])
-    models = vanilla_models(runs, "distinct")[["run", "dataset", "d_util"]]
-    epochs = in_order(models.merge(speeds, on="run", validate="one_to_many"), "dataset")
+    models = vanilla_models(runs, "distinct")[["run", *CELL, "d_util"]]
+    epochs = in_order(models.merge(speeds, on="run", validate="one_to_many"), *CELL)
     rows = []
-    for (dataset, epoch), group in epochs.groupby(["dataset", "epoch"], sort=False):
+    for cell, group in epochs.groupby([*CELL, "epoch"], sort=False):
         d_speed = group["speed_m0"] - group["speed_m1"]
         n, agreement = sign_agreement(d_speed, group["d_util"], settings.confidence)
-        rows.append((dataset, epoch, n, *agreement))
+        rows.append((*cell, n, *agreement))
     table = pd.DataFrame(rows, columns=COLUMNS)
-    return in_order(table.sort_values("epoch", kind="stable"), "dataset")
+    return in_order(table.sort_values("epoch", kind="stable"), *CELL)

@@ -1,5 +1,6 @@
 """Sensitivity of guided training to its tolerance and its window."""
 
+from itertools import product
 from typing import Any
 
 import pandas as pd
@@ -10,13 +11,14 @@ from equimodal.params import Analysis
 
 FIXED = {"tolerance": "window", "window": "tolerance"}  # what is held while the other varies
 COLUMNS = [
-    *("setting", "value", "n", "unfinished", "accuracy", "sd", "low", "high"),
+    *("fidelity", "setting", "value", "n", "unfinished"),
+    *("accuracy", "sd", "low", "high"),
     *("d_util", "d_util_low", "d_util_high"),
 ]
 
 
 def build(runs: pd.DataFrame, settings: Analysis) -> pd.DataFrame:
-    """Average the guided runs for each value of the tolerance alpha, and of the window Q (Fig. 9).
+    """Average the guided runs of each preset by the tolerance alpha, and by the window Q (Fig. 9).
 
     `value`: in log10 units for the tolerance, in steps for the window; `accuracy` ± `sd`: test
     accuracy of the prediction in percent with its t interval; d_util with its t interval.
@@ -24,11 +26,11 @@ def build(runs: pd.DataFrame, settings: Analysis) -> pd.DataFrame:
     study = of_experiment(runs, "sensitivity")
     guided = study[study["method"] == "guided"]
     rows: list[dict[str, Any]] = []
-    for setting in FIXED:
-        for value, group in _varied(guided, setting).groupby(setting):
+    for (fidelity, of_preset), setting in product(guided.groupby("fidelity"), FIXED):
+        for value, group in _varied(of_preset, setting).groupby(setting):
             accuracy, low, high = mean_t_interval(100 * group["accuracy"], settings.confidence)
-            row = {"setting": setting, "value": value, "n": len(present(group["accuracy"]))}
-            row |= {"unfinished": unfinished(group)}
+            row = {"fidelity": fidelity, "setting": setting, "value": value}
+            row |= {"n": len(present(group["accuracy"])), "unfinished": unfinished(group)}
             row |= {"accuracy": accuracy, "sd": sample_sd(100 * group["accuracy"])}
             d_util = mean_t_interval(group["d_util"], settings.confidence).named("d_util")
             rows.append(row | {"low": low, "high": high} | d_util)

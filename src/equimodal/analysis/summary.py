@@ -10,6 +10,8 @@ import pandas as pd
 
 from equimodal.analysis.collect import of_experiment
 
+USUAL = {"start": "scratch", "fidelity": "paper"}
+
 
 def key_numbers(
     table1: pd.DataFrame, greediness: pd.DataFrame, prediction: pd.DataFrame
@@ -20,7 +22,7 @@ def key_numbers(
         `table1`: mean test accuracy in % by data set and method; other starts and fidelity presets
         than the usual ones are part of the method's name. `greediness`: |E[d_util]| of the distinct
         pair by data set and method. `speed_predicts_utilization`: Spearman's rank correlation of
-        d_speed with d_util over the models of both pairs, by data set.
+        d_speed with d_util over the models of both pairs, by data set, likewise named by its preset.
     """
     distinct = greediness[greediness["inputs"] == "distinct"]
     both = prediction[prediction["inputs"] == "both"]
@@ -28,9 +30,9 @@ def key_numbers(
         "table1": _nested(table1, _name(table1, "method"), "mean", digits=2),
         "greediness": _nested(distinct, _name(distinct, "policy"), "abs_d_util", digits=4),
         "speed_predicts_utilization": {
-            row.dataset: round(row.spearman, 4)
-            for row in both.itertuples()
-            if not math.isnan(row.spearman)
+            name: round(value, 4)
+            for name, value in zip(_name(both, "dataset"), both["spearman"], strict=True)
+            if not math.isnan(value)
         },
     }
 
@@ -59,10 +61,12 @@ def learning_curves(runs: pd.DataFrame, histories: pd.DataFrame) -> dict[str, pd
 
 
 def _name(table: pd.DataFrame, column: str) -> pd.Series:
-    """The method's name, with the start and preset that are not the usual ones."""
-    start = table["start"].where(table["start"] != "scratch", "")
-    fidelity = table["fidelity"].where(table["fidelity"] != "paper", "")
-    return (table[column] + "-" + start + "-" + fidelity).str.replace("--", "-").str.strip("-")
+    """The name in a column, with the start and preset that are not the usual ones."""
+    name = table[column]
+    for setting, usual in USUAL.items():
+        if setting in table:
+            name = name + ("-" + table[setting]).where(table[setting] != usual, "")
+    return name
 
 
 def _nested(

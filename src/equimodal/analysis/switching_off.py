@@ -10,7 +10,8 @@ from equimodal.params import Analysis
 
 REFERENCE = "isolated"  # the paper's: the other modality's mean over the training set (Sec. 4.1)
 WAYS = (REFERENCE, "zeroed", "permuted", "class_mean")
-COLUMNS = ["dataset", "way", "n", "d_util", "spearman", "low", "high"]
+CELL = ["dataset", "fidelity"]
+COLUMNS = [*CELL, "way", "n", "d_util", "spearman", "low", "high"]
 
 
 def build(runs: pd.DataFrame, evaluations: pd.DataFrame, settings: Analysis) -> pd.DataFrame:
@@ -21,10 +22,10 @@ def build(runs: pd.DataFrame, evaluations: pd.DataFrame, settings: Analysis) -> 
     zeros; `permuted`, those of another example; `class_mean`, their mean over the training examples of
     the class. `spearman`: rank correlation over models of d_util with d_util under `isolated`.
     """
-    models = in_order(vanilla_models(runs, "distinct"), "dataset")[["run", "dataset"]]
+    models = in_order(vanilla_models(runs, "distinct"), *CELL)[["run", *CELL]]
     wide = evaluations.pivot(index="run", columns=["evaluation", "output"], values="accuracy")
     rows = []
-    for dataset, group in models.groupby("dataset", sort=False):
+    for cell, group in models.groupby(CELL, sort=False):
         accuracies = wide.reindex(group["run"])
         under = {way: _d_util(accuracies, way) for way in WAYS}
         for way, d_util in under.items():
@@ -33,7 +34,7 @@ def build(runs: pd.DataFrame, evaluations: pd.DataFrame, settings: Analysis) -> 
             )
             mean = d_util.mean()
             correlation = (NAN, NAN, NAN) if way == REFERENCE else compared[1:4]
-            rows.append((dataset, way, len(present(d_util)), mean, *correlation))
+            rows.append((*cell, way, len(present(d_util)), mean, *correlation))
     return pd.DataFrame(rows, columns=COLUMNS)
 
 

@@ -4,7 +4,14 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from equimodal.figures.l1 import SPARSITY, draw_against, handles
-from equimodal.figures.parts import finished, models_of, saying, why_empty, with_interval
+from equimodal.figures.parts import (
+    finished,
+    models_of,
+    of_one_preset,
+    saying,
+    why_empty,
+    with_interval,
+)
 from equimodal.figures.style import new_figure
 
 
@@ -19,6 +26,7 @@ def draw(runs: pd.DataFrame, l1_study: pd.DataFrame, l1_trends: pd.DataFrame) ->
     models = models_of(runs, "l1", "modelnet40", "vanilla")
     if finished(models).empty:
         return saying(why_empty(models, "l1", "modelnet40"))
+    l1_study, l1_trends = of_one_preset(l1_study), of_one_preset(l1_trends)
     figure = new_figure(9, 5.4)
     panels = figure.subplots(2, 3, sharey="col")
     for axes, y in zip(panels[0], (SPARSITY, "d_util", "d_speed"), strict=True):

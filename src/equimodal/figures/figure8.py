@@ -4,7 +4,14 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from equimodal.figures.l1 import LABELS, LAMBDA, SPARSITY, draw_against, handles
-from equimodal.figures.parts import finished, legend_below, models_of, saying, why_empty
+from equimodal.figures.parts import (
+    finished,
+    legend_below,
+    models_of,
+    of_one_preset,
+    saying,
+    why_empty,
+)
 from equimodal.figures.style import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, Look, new_figure
 
 LINES = [
@@ -23,6 +30,7 @@ def draw(runs: pd.DataFrame, l1_study: pd.DataFrame) -> Figure:
     models = models_of(runs, "l1", "modelnet40", "vanilla")
     if finished(models).empty:
         return saying(why_empty(models, "l1", "modelnet40"))
+    l1_study = of_one_preset(l1_study)
     figure = new_figure(8, 4)
     left, right = figure.subplots(1, 2)
     thresholds = sorted(

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
-from equimodal.figures.parts import D_UTIL, mark_mean, say, saying
+from equimodal.figures.parts import D_UTIL, mark_mean, of_one_preset, say, saying
 from equimodal.figures.style import BLUE, GRAY, VERMILION, Look, new_figure
 
 SETTINGS = {"tolerance": r"tolerance $\alpha$ (log$_{10}$ units)", "window": "window $Q$ (steps)"}
@@ -27,6 +27,7 @@ def draw(sensitivity: pd.DataFrame) -> Figure:
     """
     if sensitivity.empty:
         return saying("Nothing to show: the experiment sensitivity asks for no run at this scale.")
+    sensitivity = of_one_preset(sensitivity)
     figure = new_figure(8, 5)
     panels = figure.subplots(2, 2, sharex="col", sharey="row")
     for letter, column, (setting, words) in zip("ab", panels.T, SETTINGS.items(), strict=True):

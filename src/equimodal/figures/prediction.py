@@ -42,8 +42,8 @@ def draw(runs: pd.DataFrame, prediction: pd.DataFrame, prediction_by_epoch: pd.D
     left, right = figure.subplots(1, 2)
     left.set_title("(a) one mark a model")
     right.set_title(r"(b) same sign of $d_{\mathrm{speed}}$ and final $d_{\mathrm{util}}$")
-    _scatter(left, finished(sweep), prediction)
-    _by_epoch(right, prediction_by_epoch)
+    _scatter(left, finished(sweep), of_one_preset(prediction))
+    _by_epoch(right, of_one_preset(prediction_by_epoch))
     return figure
 
 
