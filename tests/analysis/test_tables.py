@@ -6,7 +6,7 @@ import pytest
 
 from equimodal.analysis import TABLES
 from equimodal.analysis.published import read_published
-from equimodal.analysis.render import FORMATS, notes_on, render
+from equimodal.analysis.render import FORMATS, for_readers, notes_on, render
 from tests.analysis.conftest import SETTINGS
 from tests.study import study
 
@@ -112,12 +112,30 @@ def test_a_study_of_which_all_runs_failed_says_so(made_up, name):
     assert "failed: the loss became nan." in text[".md"]
 
 
+def with_one_seed(tables):
+    runs = tables["runs"]
+    keys = ["experiments", "dataset", "start", "inputs", "policy", "l1", "tolerance", "window"]
+    return tables | {"runs": runs[~runs.duplicated(keys)]}
+
+
 @pytest.mark.parametrize("name", TABLES)
 def test_a_study_with_one_seed_can_be_shown(made_up, name):
-    runs = made_up["runs"]
-    keys = ["experiments", "dataset", "start", "inputs", "policy", "l1", "tolerance", "window"]
-    text = text_of(name, made_up | {"runs": runs[~runs.duplicated(keys)]})
+    text = text_of(name, with_one_seed(made_up))
     assert text[".md"].startswith(f"# {TABLES[name].title}\n")
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_table_and_its_csv_are_shown_alike(made_up, name):
+    text = text_of(name, with_one_seed(made_up))
+    read = pd.read_csv(StringIO(text[".csv"]))
+    cells = for_readers(read).drop(columns=[*TABLES[name].sections]).stack().tolist()
+    assert [cell for cell in cells if cell not in text[".md"]] == []
+
+
+def test_a_number_is_rounded_once_more_from_the_digits_of_the_csv():
+    text = render("l1_study", pd.DataFrame({"accuracy": [80.1250004]}), [], SETTINGS)
+    assert text[".csv"] == "accuracy\n80.125\n"
+    assert "80.12 " in text[".md"]
 
 
 def as_official(tables):

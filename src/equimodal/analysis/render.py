@@ -6,6 +6,7 @@ missing is said in words.
 
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
+from io import StringIO
 from typing import Any
 
 import pandas as pd
@@ -57,14 +58,13 @@ def render(
 ) -> dict[str, str]:
     """Write a table of `TABLES`: file suffix -> text, for `.csv`, `.md` and `.tex`.
 
-    CSV has all columns, numbers to six digits, and nothing where a value is missing.
+    CSV has all columns, numbers to six digits, and nothing where a value is missing. The others are
+    written from what it says, as the report is, so that all three round the same numbers.
     """
     entry = TABLES[name]
     about = replace(entry, caption=entry.caption.format(**settings.model_dump()))
-    return {
-        ".csv": table.to_csv(index=False, float_format="%.6g", lineterminator="\n"),
-        **documents(name, about, table, list(notes)),
-    }
+    csv = table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
+    return {".csv": csv, **documents(name, about, pd.read_csv(StringIO(csv)), list(notes))}
 
 
 def documents(
@@ -123,7 +123,7 @@ def _qualifier(column: str, table: pd.DataFrame, form: str) -> Callable[[int], s
         finished = table["n"].tolist()
         return lambda i: f" of {finished[i] + values[i]:.0f}" if values[i] else ""
     if column == "verdict":
-        return lambda i: f": {values[i] or 'no verdict'}"
+        return lambda i: f": {'no verdict' if pd.isna(values[i]) else values[i]}"
     return None
 
 
