@@ -72,6 +72,15 @@ def test_the_speeds_are_those_of_the_chosen_epoch(row):
     assert run["d_speed"] == 0.5
 
 
+def test_of_three_branches_there_are_neither_rates_nor_speeds_of_a_pair(tmp_path, specs):
+    name = next(name for name in specs if "/three/" in name)
+    right = {"regular": (8, 5, 6), "isolated": (4, 4, 4)}
+    write_run(tmp_path / "run", specs[name], right, speeds=(-1.0, -1.5, -2.0))
+    run = collect_from(specs, {name: tmp_path / "run"}, {})["runs"].iloc[0]
+    assert run["accuracy_m1"] == 0.5
+    assert run[["d_util", "s_m1_given_m0", "s_m0_given_m1", "d_speed"]].isna().all()
+
+
 def test_every_output_has_its_accuracy_under_every_way_of_evaluating(accuracy):
     assert accuracy[VANILLA, "regular", "m0"] == 0.8
     assert accuracy[VANILLA, "regular", "m1"] == 0.5

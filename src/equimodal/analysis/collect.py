@@ -71,9 +71,9 @@ def collect(
 
     Returns:
         `runs`: a row a run, with its settings, how it ended, the share of parameters below each
-        threshold, the accuracies of the chosen epoch with the regular flow, conditional utilization
-        rates (`u_m1_given_m0`, `u_m0_given_m1`), d_util, and the conditional learning speeds at the
-        chosen epoch (`s_...`), d_speed. Nothing is measured where a run failed, nor where a file
+        threshold, the accuracies of the chosen epoch with the regular flow and, of two modalities,
+        conditional utilization rates (`u_m1_given_m0`, `u_m0_given_m1`), d_util, and the conditional
+        learning speeds at the chosen epoch (`s_...`), d_speed. Nothing is measured where a run failed, nor where a file
         of it is missing, damaged or of another spec: status `missing`.
         `reported` is the way of evaluating that the run's fidelity preset reports.
         `evaluations`: a row for each run, way of evaluating and output (`m0`, `m1`, `fused`);
@@ -158,6 +158,7 @@ def _read_run(settings: Mapping[str, Any], wanted: RunSpec, folder: Path, bank: 
         )
     outcome = _read_outcome(folder / "outcome.json")
     names = {m: f"m{i}" for i, m in enumerate(wanted.modalities)}
+    outputs = list(names.values())
     history = _read_history(folder / "history.csv")
     history.columns = [_rename(c, names) for c in history.columns]
     accuracies = _accuracies(bank, names)
@@ -167,7 +168,7 @@ def _read_run(settings: Mapping[str, Any], wanted: RunSpec, folder: Path, bank: 
         mode = _rename(outcome.left_behind, names)
         accuracies |= {("left_behind", o): a for (e, o), a in accuracies.items() if e == mode}
     try:
-        chosen = _at_chosen_epoch(history, outcome.best_epoch)
+        chosen = _at_chosen_epoch(history, outcome.best_epoch, outputs)
     except KeyError as error:
         raise UserError(
             f"{folder}/history.csv is damaged (it has no {error}); train the run again"
@@ -181,7 +182,7 @@ def _read_run(settings: Mapping[str, Any], wanted: RunSpec, folder: Path, bank: 
         and "table1" in str(settings["experiments"]).split()
     )
     return _Run(
-        row=ended | below | chosen | _utilization(accuracies, list(names.values())),
+        row=ended | below | chosen | _utilization(accuracies, outputs),
         evaluations=pd.DataFrame(
             [
                 {"run": name, "evaluation": e, "output": o, "accuracy": a}
@@ -189,7 +190,7 @@ def _read_run(settings: Mapping[str, Any], wanted: RunSpec, folder: Path, bank: 
             ]
         ),
         histories=history.assign(run=name),
-        steps=_steps(name, folder, history, list(names.values())) if diagram else pd.DataFrame(),
+        steps=_steps(name, folder, history, outputs) if diagram else pd.DataFrame(),
     )
 
 
@@ -271,12 +272,15 @@ def _utilization(accuracies: Mapping[tuple[str, str], float], outputs: list[str]
     return row
 
 
-def _at_chosen_epoch(history: pd.DataFrame, epoch: int | None) -> dict[str, Any]:
+def _at_chosen_epoch(
+    history: pd.DataFrame, epoch: int | None, outputs: list[str]
+) -> dict[str, Any]:
+    """Validation accuracy and, for two modalities, the conditional learning speeds."""
     if epoch is None:
         return {}
     row = history.set_index("epoch").loc[epoch]
     chosen: dict[str, Any] = {"validation_accuracy": row["validation_accuracy"]}
-    if "speed_m1" in row:
+    if "speed_m1" in row and len(outputs) == 2:
         chosen |= {
             "s_m1_given_m0": row["speed_m0"],
             "s_m0_given_m1": row["speed_m1"],
