@@ -651,3 +651,16 @@ def test_the_network_of_the_usual_preset_is_checked_as_well(project):
     project.edit("params.yaml", "\nfidelity: paper", "\nfidelity: mine")
     with pytest.raises(UserError, match=r"presets\.mine\.network\.batch_norm"):
         project.load()
+
+
+@pytest.mark.parametrize(
+    ("scale", "stand_ins", "shown"),
+    [
+        ("demo", {"modelnet40", "nvgesture"}, {"colored_mnist", "modelnet40", "nvgesture"}),
+        ("paper", set(), {"colored_mnist"}),
+    ],
+)
+def test_examples_are_shown_of_stand_ins_and_of_colored_digits_only(scale, stand_ins, shown):
+    datasets = load_params(ROOT / "params.yaml", scale).datasets
+    assert {name for name, dataset in datasets.items() if dataset.is_stand_in} == stand_ins
+    assert {name for name, dataset in datasets.items() if dataset.has_examples} == shown

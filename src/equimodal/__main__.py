@@ -531,7 +531,7 @@ def _figure_input(name: str, settings: Params) -> Any:
 
 
 def _stand_ins(settings: Params) -> set[str]:
-    return {d for d, s in settings.datasets.items() if getattr(s, "stand_in", None)}
+    return {d for d, s in settings.datasets.items() if s.is_stand_in}
 
 
 def _examples(settings: Params) -> dict[str, Any]:
@@ -540,7 +540,7 @@ def _examples(settings: Params) -> dict[str, Any]:
 
     examples = {}
     used = {spec.dataset for spec in expand_runs(settings).values()}
-    for dataset in sorted(used & ({"colored_mnist"} | _stand_ins(settings))):
+    for dataset in sorted(d for d in used if settings.datasets[d].has_examples):
         path = layout.prepared(settings.scale, dataset) / "examples.npz"
         if not path.is_file():
             verb = f"equimodal prepare {dataset} --scale {settings.scale}"

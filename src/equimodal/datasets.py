@@ -66,6 +66,16 @@ class Dataset(Section):
         return self.preparation
 
     @property
+    def is_stand_in(self) -> bool:
+        """Whether its data are made up, in place of the paper's."""
+        return getattr(self, "stand_in", None) is not None
+
+    @property
+    def has_examples(self) -> bool:
+        """Whether some of its data may be shown around: those of others' recordings may not."""
+        return self.is_stand_in
+
+    @property
     def splits(self) -> list[SplitName]:
         """The splits that are stored."""
         return ["train", "validation", "test"]
@@ -122,6 +132,11 @@ class ColoredMnist(Dataset):
                 f" otherwise; given {self.test_per_class} for {self.digits}"
             )
         return self
+
+    @property
+    def has_examples(self) -> bool:
+        """Whether some of its data may be shown around."""
+        return True
 
     @property
     def arrays(self) -> list[str]:

@@ -218,15 +218,14 @@ def weights_of_run(wildcards):
 
 def examples_of(dataset):
     """Examples are shown around, so there are none of data that may not be."""
-    settings = PARAMS.datasets[dataset]
-    shown = settings.kind == "colored_mnist" or settings.stand_in
+    shown = PARAMS.datasets[dataset].has_examples
     return [f"data/prepared/{SCALE}/{dataset}/examples.npz"] if shown else []
 
 
 def stand_in_code(dataset):
     settings = PARAMS.datasets[dataset]
-    made = settings.kind != "colored_mnist" and settings.stand_in
-    return code_hash(f"equimodal.data.{settings.kind}_standin") if made else None
+    entry = f"equimodal.data.{settings.kind}_standin"
+    return code_hash(entry) if settings.is_stand_in else None
 
 
 def figure_inputs(wildcards):

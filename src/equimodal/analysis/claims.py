@@ -340,8 +340,7 @@ def limits(settings: Params) -> dict[str, str]:
     """
     reasons = {}
     for name, dataset in settings.datasets.items():
-        stand_in = getattr(dataset, "stand_in", None) is not None
-        parts = ["its data are stand-ins"] if stand_in else []
+        parts = ["its data are stand-ins"] if dataset.is_stand_in else []
         parts += [f"the {settings.scale} scale is not the paper's"] if settings.note else []
         if parts:
             reasons[name] = "; ".join(parts)

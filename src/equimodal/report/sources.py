@@ -112,8 +112,7 @@ def _figure(item: Item, scale: str) -> Figure:
 def _data(name: str, settings: Params) -> Data:
     dataset = settings.datasets[name]
     origin = import_module(f"equimodal.data.{dataset.kind}").origin(dataset.preparation)
-    stand_in = getattr(dataset, "stand_in", None) is not None
-    return Data(name, origin.source, origin.licence, stand_in)
+    return Data(name, origin.source, origin.licence, dataset.is_stand_in)
 
 
 def _failed(runs: pd.DataFrame) -> pd.DataFrame:
