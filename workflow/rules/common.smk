@@ -9,7 +9,7 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 from equimodal import layout
-from equimodal.analysis import SUMMARIZED, TABLES
+from equimodal.analysis import COLLECTED, JUDGED, SUMMARIZED, TABLES
 from equimodal.code import code_hash
 from equimodal.data import kinetics
 from equimodal.errors import UserError
@@ -98,7 +98,6 @@ for name, module in DATA_MODULES.items():
     missing = [f for f in RAW_FILES[name] if f in fetched or not f.exists()]
     FETCHED[name] = [f if f.suffix else directory(f) for f in missing]
 KINETICS = str(layout.raw("kinetics") / kinetics.FILE)
-COLLECTED = ["runs", "evaluations", "histories", "steps"]
 
 
 def table_files(names):

@@ -134,7 +134,7 @@ rule draw:
 
 rule claims:
     input:
-        table_files([*COLLECTED, *TABLES]),
+        table_files(JUDGED),
         ledger="src/equimodal/analysis/claims.yaml",
     output:
         csv=report(

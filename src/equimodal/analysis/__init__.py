@@ -175,5 +175,10 @@ TABLES = {
     ),
 }
 
-# What `summarize` reads. Here, since the workflow asks for it and need not load pandas.
-SUMMARIZED = ("runs", "histories", "table1", "greediness", "prediction")
+# Here, since the workflow asks for them and need not load pandas:
+COLLECTED = ("runs", "evaluations", "histories", "steps")  # what `collect` writes
+JUDGED = (  # what `claims` reads
+    *("table1", "table1_evaluations", "comparisons", "greediness", "prediction"),
+    *("l1_trends", "sensitivity", "three_views"),
+)
+SUMMARIZED = ("runs", "histories", "table1", "greediness", "prediction")  # what `summarize` reads
