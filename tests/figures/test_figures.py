@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from equimodal.analysis.names import DATASETS
 from equimodal.figures import FIGURES
-from equimodal.figures.parts import DATASETS, number, with_interval
+from equimodal.figures.parts import number, with_interval
 from equimodal.figures.style import save
 from tests.figures.tables import make_examples, make_tables
 from tests.study import study

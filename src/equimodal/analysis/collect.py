@@ -15,17 +15,17 @@ import numpy as np
 import pandas as pd
 from pydantic import ValidationError
 
+from equimodal.analysis import COLLECTED
 from equimodal.errors import UserError
 from equimodal.metrics.utilization import accuracy, utilization_rate
 from equimodal.spec import RunSpec, Section, first_reason, read_spec
 
+SPARSITY = "below_0.001"  # share of parameters below the headline threshold: the paper's was lost
 MEASURES = (
     *("validation_accuracy", "accuracy", "accuracy_m0", "accuracy_m1", "m0", "m1"),
-    "below_0.001",  # the headline threshold of sparsity
+    SPARSITY,
     *("u_m1_given_m0", "u_m0_given_m1", "d_util", "s_m1_given_m0", "s_m0_given_m1", "d_speed"),
 )
-COLLECTED = ("runs", "evaluations", "histories", "steps")  # the tables that `collect` writes
-STEPS = ("run", "step", "epoch", "mode", "speed_m0", "speed_m1")
 COLUMNS = {  # of tables, that later verbs count on; the others depend on the runs
     "runs": (
         *("run", "experiments", "dataset", "inputs", "policy", "fidelity", "start"),
@@ -34,7 +34,7 @@ COLUMNS = {  # of tables, that later verbs count on; the others depend on the ru
     ),
     "evaluations": ("run", "evaluation", "output", "accuracy"),
     "histories": ("run", "epoch"),
-    "steps": STEPS,
+    "steps": ("run", "step", "epoch", "mode", "speed_m0", "speed_m1"),
     "claims": (
         *("id", "claim", "where", "experiments", "table", "dataset"),
         *("verdict", "measured", "evidence", "reason", "command"),
@@ -101,18 +101,16 @@ def collect(
             read.append(run)
     if not read:
         raise UserError(f"no run has results: {runs[0]['reason']}")
-    nothing = {
-        "evaluations": pd.DataFrame(columns=["run", "evaluation", "output", "accuracy"]),
-        "histories": pd.DataFrame(columns=["run", "epoch"]),
-        "steps": pd.DataFrame(columns=STEPS),
-    }
-    parts = {table: [getattr(run, table) for run in read] for table in nothing}
     return {"runs": _with_measures(pd.DataFrame(runs))} | {
-        table: pd.concat([nothing[table], *filled], ignore_index=True)
-        if (filled := [part for part in parts[table] if len(part)])
-        else nothing[table]
-        for table in nothing
+        table: _joined(table, [getattr(run, table) for run in read])
+        for table in ("evaluations", "histories", "steps")
     }
+
+
+def _joined(name: str, parts: list[pd.DataFrame]) -> pd.DataFrame:
+    """Put what the runs add to a table into one, with the columns it has without them too."""
+    empty = pd.DataFrame(columns=COLUMNS[name])
+    return pd.concat([empty, *(part for part in parts if len(part))], ignore_index=True)
 
 
 class _Outcome(Section):

@@ -2,11 +2,10 @@
 
 import pandas as pd
 
-from equimodal.analysis.collect import of_experiment
+from equimodal.analysis.collect import SPARSITY, of_experiment
 from equimodal.analysis.statistics import spearman
 from equimodal.params import Analysis
 
-SPARSITY = "below_0.001"  # the headline threshold: the paper's was lost
 TRENDS = (("l1", "sparsity"), ("sparsity", "d_util"), ("sparsity", "d_speed"))
 COLUMNS = ["fidelity", "x", "y", "n", "spearman", "low", "high", "p"]
 

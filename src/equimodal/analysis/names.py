@@ -12,7 +12,6 @@ DATASETS = {
     "colored_mnist": "Colored-and-gray-MNIST",
     "modelnet40": "ModelNet40",
     "nvgesture": "NVGesture",
-    "all": "all",
 }
 METHODS = {
     "unimodal": "Uni-modal (best)",

@@ -3,7 +3,8 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from equimodal.figures.l1 import SPARSITY, draw_against, handles
+from equimodal.analysis.collect import SPARSITY
+from equimodal.figures.l1 import draw_against, handles
 from equimodal.figures.parts import (
     finished,
     models_of,

@@ -3,8 +3,9 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
+from equimodal.analysis.names import DATASETS
 from equimodal.figures.greediness_sweep import draw_rows, legend_handles, summary
-from equimodal.figures.parts import DATASETS, finished, models_of, say, saying, why_empty
+from equimodal.figures.parts import finished, models_of, say, saying, why_empty
 from equimodal.figures.style import BLUE, GREEN, VERMILION, new_figure
 
 POLICIES = {"vanilla": (BLUE, "o"), "random": (GREEN, "^"), "guided": (VERMILION, "s")}

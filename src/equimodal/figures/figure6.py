@@ -7,7 +7,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from equimodal.figures.parts import DATASETS, say
+from equimodal.analysis.names import DATASETS
+from equimodal.figures.parts import say
 from equimodal.figures.style import new_figure
 
 Arrays = Mapping[str, np.ndarray]

@@ -8,10 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from equimodal.analysis.names import DATASETS
 from equimodal.figures.parts import (
     D_SPEED,
     D_UTIL,
-    DATASETS,
     count,
     finished,
     models_of,

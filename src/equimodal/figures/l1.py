@@ -4,10 +4,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
+from equimodal.analysis.collect import SPARSITY
 from equimodal.figures.parts import D_SPEED, D_UTIL, count, finished, mark_mean
 from equimodal.figures.style import BLUE, GRAY, Look
 
-SPARSITY = "below_0.001"  # column of the headline threshold
 LAMBDA = r"weight of the L1 penalty, $\lambda$"
 DOTS: Look = {"marker": "o", "ls": "", "ms": 4, "color": BLUE, "alpha": 0.6, "mec": "none"}
 MEANS: Look = {"marker": "s", "ls": "-", "ms": 4.5, "lw": 1, "color": "black", "mfc": "white"}

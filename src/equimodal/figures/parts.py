@@ -9,13 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from equimodal.analysis.collect import of_experiment
+from equimodal.analysis.names import DATASETS
 from equimodal.figures.style import GRAY, Look, new_figure
 
-DATASETS = {
-    "colored_mnist": "Colored-and-gray-MNIST",
-    "modelnet40": "ModelNet40",
-    "nvgesture": "NVGesture",
-}
 D_UTIL = r"$d_{\mathrm{util}} = u(m_1|m_0) - u(m_0|m_1)$"
 D_SPEED = r"$d_{\mathrm{speed}} = s(m_1|m_0) - s(m_0|m_1)$ (log$_{10}$ units)"
 PRESET = "paper"

@@ -6,10 +6,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from equimodal.analysis.collect import of_experiment
+from equimodal.analysis.names import DATASETS
 from equimodal.figures.parts import (
     D_SPEED,
     D_UTIL,
-    DATASETS,
     finished,
     legend_below,
     of_one_preset,

@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from equimodal.figures.parts import DATASETS, finished, saying
+from equimodal.analysis.names import DATASETS
+from equimodal.figures.parts import finished, saying
 from equimodal.figures.style import BLUE, GRAY, ORANGE, VERMILION, Look, new_figure
 
 MODES: dict[str, Look] = {
