@@ -190,6 +190,11 @@ def test_signs_agree_where_both_are_equal():
     assert (n, agreement.value) == (3, pytest.approx(2 / 3))
 
 
+def test_a_difference_of_0_has_no_sign_and_agrees_with_none():
+    n, agreement = sign_agreement([0, 0, 0, 1], [0, 1, -1, 1], 0.95)
+    assert (n, agreement.value) == (4, 1 / 4)
+
+
 def test_wilson_s_interval_is_the_textbook_s():
     z2 = 1.959964**2
     assert wilson_interval(0, 10, 0.95) == pytest.approx((0, 0, z2 / (10 + z2)))

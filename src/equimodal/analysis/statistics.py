@@ -212,10 +212,10 @@ def _rank_correlation(x: np.ndarray, y: np.ndarray, axis: int = -1) -> Any:
 
 
 def sign_agreement(x: Values, y: Values, confidence: float) -> tuple[int, Estimate]:
-    """Return how many pairs there are and the share of them of equal sign, with Wilson's interval."""
+    """Return how many pairs there are and the share of one sign (0 has none), with Wilson's interval."""
     signs = np.sign(np.column_stack([np.asarray(x, np.float64), np.asarray(y, np.float64)]))
     signs = signs[~np.isnan(signs).any(axis=1)]
-    agreeing = int((signs[:, 0] == signs[:, 1]).sum())
+    agreeing = int((signs.prod(axis=1) > 0).sum())
     return len(signs), wilson_interval(agreeing, len(signs), confidence)
 
 
