@@ -4,7 +4,7 @@ import pandas as pd
 
 from equimodal.analysis.collect import of_experiment
 from equimodal.analysis.names import in_order
-from equimodal.analysis.statistics import mean_t_interval, sample_sd
+from equimodal.analysis.statistics import mean_t_interval, over_seeds
 from equimodal.analysis.table1 import PAIR, against, with_best_unimodal
 from equimodal.params import Analysis
 
@@ -43,12 +43,11 @@ def build(
         of_cell = at_epochs[at_epochs["run"].isin(group["run"])]
         optimism = of_cell["test_selected"] - of_cell["validation_selected"]
         stopped = of_cell["until_perfect"]
-        _, low, high = mean_t_interval(stopped, settings.confidence)
         rows.append(
             cell
-            | {"n": len(of_cell), **of_cell[EPOCHS].mean()}
+            | {**of_cell[EPOCHS].mean()}
             | mean_t_interval(optimism, settings.confidence).named("optimism")
-            | {"sd": sample_sd(stopped), "low": low, "high": high}
+            | over_seeds(stopped, settings.confidence, "until_perfect")
             | against(published, cell | {"output": "fused"}, stopped, settings)
         )
     return pd.DataFrame(rows, columns=COLUMNS)

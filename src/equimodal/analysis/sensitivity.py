@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from equimodal.analysis.collect import of_experiment, unfinished
-from equimodal.analysis.statistics import mean_t_interval, present, sample_sd
+from equimodal.analysis.statistics import mean_t_interval, over_seeds
 from equimodal.params import Analysis
 
 FIXED = {"tolerance": "window", "window": "tolerance"}  # what is held while the other varies
@@ -28,12 +28,11 @@ def build(runs: pd.DataFrame, settings: Analysis) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
     for (fidelity, of_preset), setting in product(guided.groupby("fidelity"), FIXED):
         for value, group in _varied(of_preset, setting).groupby(setting):
-            accuracy, low, high = mean_t_interval(100 * group["accuracy"], settings.confidence)
             row = {"fidelity": fidelity, "setting": setting, "value": value}
-            row |= {"n": len(present(group["accuracy"])), "unfinished": unfinished(group)}
-            row |= {"accuracy": accuracy, "sd": sample_sd(100 * group["accuracy"])}
-            d_util = mean_t_interval(group["d_util"], settings.confidence).named("d_util")
-            rows.append(row | {"low": low, "high": high} | d_util)
+            row |= {"unfinished": unfinished(group)}
+            row |= over_seeds(100 * group["accuracy"], settings.confidence, "accuracy")
+            d_util = mean_t_interval(group["d_util"], settings.confidence)
+            rows.append(row | d_util.named("d_util"))
     return pd.DataFrame(rows, columns=COLUMNS)
 
 

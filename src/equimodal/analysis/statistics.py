@@ -67,6 +67,18 @@ def mean_t_interval(values: Values, confidence: float) -> Estimate:
     return Estimate(mean, float(mean - half), float(mean + half))
 
 
+def over_seeds(values: Values, confidence: float, name: str) -> dict[str, float]:
+    """Return the columns that tell of runs that differ in seed: n, their mean as `name`, sd, low, high."""
+    mean, low, high = mean_t_interval(values, confidence)
+    return {
+        "n": len(present(values)),
+        name: mean,
+        "sd": sample_sd(values),
+        "low": low,
+        "high": high,
+    }
+
+
 def resampled_mean(values: Values, confidence: float, resamples: int, seed: int) -> Estimate:
     """Return the mean and the percentile interval of means of resamples (Efron 1979).
 

@@ -10,9 +10,7 @@ from equimodal.analysis.collect import of_experiment, unfinished
 from equimodal.analysis.names import in_order
 from equimodal.analysis.statistics import (
     NAN,
-    mean_t_interval,
-    present,
-    sample_sd,
+    over_seeds,
     verdict,
     welch_difference,
 )
@@ -73,9 +71,8 @@ def _cells(
             for way, g in answers.groupby(["evaluation", "output"], sort=False)
         }
         for (evaluation, output), percent in (ways or _hole(row["reported"])).items():
-            mean, low, high = mean_t_interval(percent, settings.confidence)
-            row |= {"evaluation": evaluation, "output": output, "n": len(present(percent))}
-            yield row | {"mean": mean, "sd": sample_sd(percent), "low": low, "high": high}, percent
+            row |= {"evaluation": evaluation, "output": output}
+            yield row | over_seeds(percent, settings.confidence, "mean"), percent
 
 
 def _hole(reported: str) -> dict[Any, pd.Series]:

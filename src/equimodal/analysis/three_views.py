@@ -5,7 +5,7 @@ import pandas as pd
 from equimodal.analysis.collect import of_experiment, unfinished
 from equimodal.analysis.comparisons import paired_with_vanilla
 from equimodal.analysis.names import in_order
-from equimodal.analysis.statistics import mean_t_interval, paired_difference, present, sample_sd
+from equimodal.analysis.statistics import mean_t_interval, over_seeds
 from equimodal.params import Analysis
 
 CELL = ["fidelity", "method"]
@@ -27,13 +27,10 @@ def build(runs: pd.DataFrame, settings: Analysis) -> pd.DataFrame:
     pairs = paired_with_vanilla(study)
     rows = []
     for cell, group in in_order(study, *CELL).groupby(CELL, sort=False):
-        percent = 100 * group["accuracy"]
-        mean, low, high = mean_t_interval(percent, settings.confidence)
         of_cell = pairs[(pairs[CELL] == [*cell]).all(axis=1)]
-        difference = paired_difference(
-            of_cell["accuracy"], of_cell["accuracy_vanilla"], settings.confidence
-        )
-        branches = 100 * group[BRANCHES].mean()
-        counts = (*cell, len(present(percent)), unfinished(group))
-        rows.append((*counts, mean, sample_sd(percent), low, high, *branches, *difference[1:4]))
+        differences = of_cell["accuracy"] - of_cell["accuracy_vanilla"]
+        row = dict(zip(CELL, cell, strict=True)) | {"unfinished": unfinished(group)}
+        row |= over_seeds(100 * group["accuracy"], settings.confidence, "accuracy")
+        row |= {**100 * group[BRANCHES].mean()}
+        rows.append(row | mean_t_interval(differences, settings.confidence).named("difference"))
     return pd.DataFrame(rows, columns=COLUMNS)
