@@ -1,4 +1,5 @@
 import re
+import subprocess
 from pathlib import Path
 
 import pandas as pd
@@ -55,6 +56,19 @@ def test_the_fidelity_page_names_the_experiments_that_tables_are_made_of():
 @pytest.mark.parametrize("name", re.findall(r"\w+\.py", (ROOT / "docs/notation.md").read_text()))
 def test_the_files_that_the_notation_page_names_exist(name):
     assert list((ROOT / "src").rglob(name))
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs", "tests/test_docs.py"])
+def test_products_of_the_larger_scales_that_are_spoken_of_are_in_git(page):
+    """Nobody makes them for a look, or before `make test`."""
+    pages = [ROOT / page, *(ROOT / page).glob("*.md")]
+    text = "".join(p.read_text() for p in pages if p.is_file())
+    named = re.findall(r"results/(?:paper|brief)/(?:tables|figures)/\w+\.\w+(?:\.gz)?", text)
+    listed = subprocess.run(
+        ["git", "ls-files", "results"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert named
+    assert set(named) <= set(listed.stdout.split())
 
 
 def test_the_data_page_counts_the_stand_ins_of_the_demo():

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from equimodal.analysis import COLLECTED
 from equimodal.errors import UserError
 from equimodal.metrics.utilization import accuracy, utilization_rate
-from equimodal.spec import RunSpec, Section, first_reason, read_spec
+from equimodal.spec import RunSpec, Section, check_spec, first_reason
 
 SPARSITY = "below_0.001"  # share of parameters below the headline threshold: the paper's was lost
 MEASURES = (
@@ -149,11 +149,7 @@ def _settings(spec: RunSpec) -> dict[str, Any]:
 
 
 def _read_run(settings: Mapping[str, Any], wanted: RunSpec, folder: Path, bank: Path) -> _Run:
-    if differing := _differing(read_spec(folder), wanted):
-        raise UserError(
-            f"{folder}/spec.json is of a run with other settings ({', '.join(differing)}); train the"
-            " run again"
-        )
+    check_spec(folder, wanted)
     outcome = _read_outcome(folder / "outcome.json")
     names = {m: f"m{i}" for i, m in enumerate(wanted.modalities)}
     outputs = list(names.values())
@@ -199,11 +195,6 @@ def _from_earlier(settings: Mapping[str, Any], tables: Mapping[str, pd.DataFrame
     if len(row) != 1:
         raise UserError(f"{name} has {len(row)} rows in the earlier runs.csv, expected one")
     return _Run(row[0], **{t: r.dropna(axis="columns", how="all") for t, r in rows.items()})
-
-
-def _differing(found: RunSpec, wanted: RunSpec) -> list[str]:
-    a, b = found.model_dump(), wanted.model_dump()
-    return [key for key in b if a[key] != b[key]]
 
 
 def _steps(run: str, folder: Path, history: pd.DataFrame, outputs: list[str]) -> pd.DataFrame:
