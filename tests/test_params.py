@@ -322,6 +322,12 @@ def test_a_value_that_overrides_another_is_reported_for_its_own_file(project):
         load_params(scale="mine")
 
 
+def test_a_scale_is_like_another_by_its_name_and_not_by_its_path(project):
+    (project.folder / MINE).write_text("like: ../scales/demo\n")
+    with pytest.raises(UserError, match=r"like: '\.\./scales/demo'; it takes one of \['brief'"):
+        load_params(scale="mine")
+
+
 def test_scales_that_are_like_one_another_in_a_circle_are_refused(project):
     (project.folder / MINE).write_text("like: yours\n")
     (project.folder / "config/scales/yours.yaml").write_text("like: mine\n")

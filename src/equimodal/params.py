@@ -319,11 +319,12 @@ def _read_scales(path: Path) -> dict[Path, dict[str, Any]]:
     """
     files = {path: _read_yaml(path)}
     while (like := files[path].pop("like", None)) is not None:
-        other = path.with_name(f"{like}.yaml")
-        if other in files or not other.is_file():
-            others = sorted({p.stem for p in path.parent.glob("*.yaml")} - {p.stem for p in files})
-            circle = ", which is like this one again" if other in files else ""
+        read = [p.stem for p in files]
+        others = sorted({p.stem for p in path.parent.glob("*.yaml")} - {*read})
+        if like not in others:
+            circle = ", which is like this one again" if like in read else ""
             raise UserError(f"{path}: like: {like!r}{circle}; it takes one of {others}")
+        other = path.with_name(f"{like}.yaml")
         files[other] = _read_yaml(other)
         path = other
     return files

@@ -9,7 +9,7 @@ import pytest
 
 from equimodal.analysis.names import DATASETS
 from equimodal.figures import FIGURES
-from equimodal.figures.parts import number, with_interval
+from equimodal.figures.parts import number, of_one_preset, with_interval
 from equimodal.figures.style import save
 from tests.figures.tables import make_examples, make_tables
 from tests.study import study
@@ -284,6 +284,12 @@ def test_rows_of_another_preset_are_not_drawn(inputs, name):
         for given in (inputs, inputs | other)
     )
     assert repr(both) == repr(one)
+
+
+@pytest.mark.parametrize("presets", [["b", "a"], ["a", "b"]])
+def test_without_the_usual_preset_every_table_shows_the_same_one(presets):
+    for there, shown in ((presets, "a"), ([*presets, "paper"], "paper")):
+        assert list(of_one_preset(pd.DataFrame({"fidelity": there}))["fidelity"]) == [shown]
 
 
 def test_figure_9_marks_the_means_and_the_paper_s_choice(inputs):

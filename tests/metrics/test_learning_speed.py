@@ -45,6 +45,12 @@ def test_re_balancing_steps_leave_the_speed_alone():
     assert torch.equal(speed.values, before)
 
 
+def test_whether_a_step_counts_is_not_taken_for_its_mode():
+    one = [parameter([1.0], [1.0])]
+    with pytest.raises(TypeError, match="takes the mode of the step"):
+        LearningSpeed(branch={"a": one}, fusion={"a": one}).update(torch.tensor(True))
+
+
 def test_modalities_must_match():
     one = [parameter([1.0], [1.0])]
     with pytest.raises(ValueError, match="do not match"):

@@ -92,8 +92,21 @@ def with_dropout(training):
     return training
 
 
-def test_dropout_is_of_the_seed_and_the_step(splits):
-    """Twice the same, also when stopped within an epoch; of another seed, or without it, another."""
+def test_every_step_of_every_seed_draws_its_own_dropout(splits, monkeypatch):
+    def seeds_of(spec):
+        training, given = Training(spec, splits(spec)), []
+        with monkeypatch.context() as patch:
+            patch.setattr(torch, "manual_seed", given.append)
+            training.run()
+        return given
+
+    one, other = (seeds_of(small_spec(GUIDED, seed=s)) for s in (0, 1))
+    assert len(one) == len(set(one)) == 15
+    assert not set(one) & set(other)
+
+
+def test_dropout_goes_on_where_a_training_was_stopped(splits):
+    """The same masks whatever torch was seeded with, which is left as it was."""
     spec = small_spec(GUIDED)
     whole, plain = with_dropout(Training(spec, splits(spec))), Training(spec, splits(spec))
     torch.manual_seed(1)

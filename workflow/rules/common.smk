@@ -1,5 +1,6 @@
 # What the rules share: the runs that params.yaml asks for, and the code that each rule runs.
 import json
+import os
 import sys
 from base64 import urlsafe_b64encode
 from functools import cache
@@ -56,8 +57,13 @@ if brought and "--touch" not in sys.argv:
 
 def on_record(file):
     """Whether Snakemake has a record of what made a file, and so sees what has changed since."""
+    records = Path(".snakemake/metadata")
+    if not records.is_dir():
+        return False
     name = urlsafe_b64encode(str(file).encode()).decode()
-    return Path(".snakemake/metadata", name).exists()
+    size = os.pathconf(records, "PC_NAME_MAX") - 1  # Snakemake cuts what is longer
+    *folders, last = [name[i : i + size] for i in range(0, len(name), size)]
+    return records.joinpath(*(f"@{folder}" for folder in folders), last).exists()
 
 
 # Nor does it know of networks that were trained by hand, which leave the log and their spec.

@@ -23,11 +23,10 @@ def finished(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def of_one_preset(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of the fidelity preset `paper`, or of the first one if none is of it."""
-    presets = list(table["fidelity"].unique())
-    if PRESET in presets or not presets:
-        return table[table["fidelity"] == PRESET]
-    return table[table["fidelity"] == presets[0]]
+    """Return the rows of the fidelity preset `paper`, or of the first by name if none is of it."""
+    presets = set(table["fidelity"])
+    chosen = PRESET if PRESET in presets or not presets else min(presets)
+    return table[table["fidelity"] == chosen]
 
 
 def count(runs: pd.DataFrame) -> str:

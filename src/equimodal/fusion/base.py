@@ -65,6 +65,11 @@ class Fusion(nn.Module, ABC):
         """Forget the training-set means of earlier passes with `Flow(record=True)`."""
 
 
+def squeeze(x: Float[Tensor, "batch channels *space"]) -> Float[Tensor, "batch channels"]:
+    """Return the mean of each feature map over space (and time); a vector is its own."""
+    return x.flatten(2).mean(-1) if x.ndim > 2 else x
+
+
 def fusion_modules(model: nn.Module) -> list[Fusion]:
     """Return the fusion modules of any network."""
     return [module for module in model.modules() if isinstance(module, Fusion)]

@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from equimodal.fusion.base import REGULAR, Features, Flow, Fusion
+from equimodal.fusion.base import REGULAR, Features, Flow, Fusion, squeeze
 
 
 class SqueezeExcite(Fusion):
@@ -26,7 +26,7 @@ class SqueezeExcite(Fusion):
         """Return the gated feature map. With one modality every flow is the regular one."""
         (modality,) = self.modalities
         x = features[modality]
-        gate = self.gate_scale * self.excite(x.flatten(2).mean(-1))
+        gate = self.gate_scale * self.excite(squeeze(x))
         return {modality: x * gate.view(*gate.shape, *[1] * (x.ndim - 2))}
 
     def shared_parameters(self) -> list[nn.Parameter]:

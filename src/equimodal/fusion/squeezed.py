@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from equimodal.fusion.base import REGULAR, Features, Flow, Fusion
+from equimodal.fusion.base import REGULAR, Features, Flow, Fusion, squeeze
 
 Vectors = dict[str, Float[Tensor, "batch _outputs"]]
 
@@ -119,7 +119,7 @@ class SqueezeFusion(Fusion):
             RuntimeError: If an isolated pass comes before any recorded one.
         """
         self._check(features)
-        squeezes = {m: _squeeze(features[m]) for m in self.modalities}
+        squeezes = {m: squeeze(features[m]) for m in self.modalities}
         if flow.record:
             self._record(squeezes)
         if flow.isolated:
@@ -228,7 +228,3 @@ class SqueezeFusion(Fusion):
             source = m if self.running_mean.source == "own" else self.modalities[0]
             mean = self.get_buffer(f"mean_gate_{m}")
             mean += (self._stored(w[source]).mean(0) - mean) * share.to(mean.dtype)
-
-
-def _squeeze(x: Float[Tensor, "batch channels *space"]) -> Float[Tensor, "batch channels"]:
-    return x.flatten(2).mean(-1) if x.ndim > 2 else x

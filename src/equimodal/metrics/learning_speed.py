@@ -67,7 +67,14 @@ class LearningSpeed:
 
         Args:
             mode: Of the step: -1 for a regular one, and only those count; None counts it.
+
+        Raises:
+            TypeError: If given whether the step counts, not its mode.
         """
+        if mode is not None and mode.dtype == torch.bool:
+            raise TypeError(
+                "update takes the mode of the step (-1: regular), not whether it counts"
+            )
         gradients = self._of_groups(squared_gradient)
         self.sums = self.sums.to(gradients.device)  # where the network may have gone since
         if mode is not None:

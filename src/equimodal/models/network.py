@@ -108,7 +108,7 @@ def _check(branches: Mapping[str, nn.Module], fusions: Mapping[int, Fusion]) -> 
                 f"the fusion after stage {stage} is a {type(fusion).__name__}; it has to be an"
                 " equimodal.fusion.base.Fusion, so that it can be measured and re-balanced"
             )
-        if fusion.modalities != tuple(branches):  # a mode is an index of both
+        if tuple(fusion.modalities) != tuple(branches):  # a mode is an index of both
             raise ValueError(
                 f"the fusion after stage {stage} joins {list(fusion.modalities)}, the branches are"
                 f" {list(branches)}; name the same in the same order"
