@@ -55,6 +55,21 @@ def test_the_joint_code_is_half_as_wide_as_the_squeezes_at_ratio_four():
     assert mmtm.squeeze.out_features == 5
 
 
+def test_a_branch_may_be_named_by_a_plain_number(mmtm, features):
+    mmtm(features)  # so that the running means are not zero
+    mmtm.eval()
+    for branch in range(-1, len(mmtm.modalities)):
+        plain, tensor = mmtm(features, Flow(rebalance=branch)), mmtm(features, rebalance(branch))
+        for m in mmtm.modalities:
+            torch.testing.assert_close(plain[m], tensor[m], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("branch", [-2, 3, "color"])
+def test_a_branch_that_is_not_there_is_refused(branch, mmtm, features):
+    with pytest.raises(ValueError, match="names no branch of"):
+        mmtm(features, Flow(rebalance=branch))
+
+
 def test_modalities_see_each_other(mmtm, features):
     assert influence("color", "depth", mmtm, features, Flow()) > 0
     assert influence("depth", "color", mmtm, features, Flow()) > 0

@@ -17,8 +17,8 @@ class Flow:
 
     Attributes:
         rebalance: Index of the branch that gets a constant in place of what the fusion makes for
-            it, as in a re-balancing step on that modality (Eqs. 13, 14); -1 for none. A tensor, so
-            that the choice can stay on the device; None is -1 without the cost of asking.
+            it, as in a re-balancing step on that modality (Eqs. 13, 14); -1 for none. As a tensor,
+            the choice can stay on the device; None is -1 without the cost of asking.
         isolated: Whether each branch sees its own features and the training-set mean of the
             others' (Eq. 7): no cross-modal flow at all.
         zeroed: Whether an isolated branch sees zeros in place of that mean.
@@ -26,7 +26,7 @@ class Flow:
         frozen: Whether the pass leaves the running means of re-balancing alone in any case.
     """
 
-    rebalance: Int64[Tensor, ""] | None = None
+    rebalance: Int64[Tensor, ""] | int | None = None
     isolated: bool = False
     zeroed: bool = False
     record: bool = False

@@ -115,7 +115,8 @@ class SqueezeFusion(Fusion):
         """Return the modulated feature maps, each of the shape it came in: (batch, channels, *space).
 
         Raises:
-            ValueError: If the features have other modalities or channels than the module.
+            ValueError: If the features have other modalities or channels than the module, or the
+                flow names no branch of it.
             RuntimeError: If an isolated pass comes before any recorded one.
         """
         self._check(features)
@@ -187,7 +188,14 @@ class SqueezeFusion(Fusion):
         """For each modality, whether it gets its running mean in this pass."""
         if flow.rebalance is None:
             return None
-        return flow.rebalance == torch.arange(len(self.modalities), device=flow.rebalance.device)
+        count = len(self.modalities)
+        if not isinstance(flow.rebalance, Tensor) and flow.rebalance not in range(-1, count):
+            raise ValueError(
+                f"Flow(rebalance={flow.rebalance!r}) names no branch of {list(self.modalities)}: they"
+                f" are 0 to {count - 1}, and -1 is none"
+            )
+        branch = torch.as_tensor(flow.rebalance, device=self.gates_seen.device)
+        return branch == torch.arange(count, device=branch.device)
 
     def _stored(self, w: Float[Tensor, "*batch outputs"]) -> Float[Tensor, "*batch outputs"]:
         """What is averaged of `w`."""
