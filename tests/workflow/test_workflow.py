@@ -332,13 +332,23 @@ def test_the_stages_of_a_data_set_can_be_asked_for_by_name(fresh):
     trained = fresh.to_do("trained_nvgesture")
     assert trained == {
         *("Fetch nvgesture.", "Prepare nvgesture.", f"Train {DONOR}.", f"Train {PRETRAINED}."),
-        "All networks on nvgesture are trained.",
+        "All networks of nvgesture are trained.",
     }
     evaluated = fresh.to_do("evaluated_nvgesture")
     assert evaluated - trained == {
         *(f"Evaluate {run}." for run in (DONOR, PRETRAINED)),
-        "All networks on nvgesture are evaluated.",
+        "All networks of nvgesture are evaluated.",
     }
+
+
+def test_the_runs_of_an_experiment_can_be_asked_for_by_name(fresh):
+    of_table1 = {
+        job for job in fresh.to_do("evaluated_table1_colored_mnist") if job.startswith("Evaluate")
+    }
+    assert of_table1 == {f"Evaluate {run}." for run in (GRAY, VANILLA, GUIDED)}
+    everywhere = fresh.to_do("evaluated_table1")
+    assert of_table1 < everywhere
+    assert f"Evaluate {MODELNET}." in everywhere
 
 
 def test_the_paper_s_runs_are_listed_without_being_made(fresh):

@@ -82,6 +82,17 @@ if outdated and "--touch" not in sys.argv:
 
 BANKS = collect("results/{scale}/banks/{run}.npz", scale=SCALE, run=RUNS)
 USED = sorted({spec.dataset for spec in RUNS.values()})  # data sets
+EXPERIMENTS = {name: expand_runs(PARAMS, name) for name in PARAMS.experiments}
+PARTS = {  # of the runs, by name
+    **{d: [r for r, spec in RUNS.items() if spec.dataset == d] for d in USED},
+    **{e: list(runs) for e, runs in EXPERIMENTS.items()},
+    **{
+        f"{e}_{d}": of_both
+        for e, runs in EXPERIMENTS.items()
+        for d in USED
+        if (of_both := [r for r, spec in runs.items() if spec.dataset == d])
+    },
+}
 DATA_MODULES = {
     name: import_module(f"equimodal.data.{dataset.kind}")
     for name, dataset in PARAMS.datasets.items()
@@ -116,12 +127,7 @@ PUBLISHED = collect(
     "src/equimodal/analysis/{table}.csv",
     table=["published", "published_greediness"],
 )
-ON_TABLE1 = {
-    spec.dataset
-    for spec in (
-        expand_runs(PARAMS, "table1") if "table1" in PARAMS.experiments else {}
-    ).values()
-}
+ON_TABLE1 = {spec.dataset for spec in EXPERIMENTS.get("table1", {}).values()}
 NOISY_MNIST = PARAMS.linear.noisy_mnist
 DIGITS = collect(
     "data/prepared/{scale}/{dataset}/{split}.{array}.npy",
@@ -208,12 +214,6 @@ def prepared_files(dataset):
             array=settings.arrays,
         ),
     ]
-
-
-def files_of_runs(pattern, dataset):
-    """A file of each run on a data set."""
-    runs = [run for run, spec in RUNS.items() if spec.dataset == dataset]
-    return collect(f"results/{SCALE}/{pattern}", run=runs)
 
 
 def weights_of_run(wildcards):
@@ -307,11 +307,10 @@ def settings_of_raw(dataset):
 
 def how_many():
     """How many runs each experiment asks for, as text; one may belong to several."""
-    counts = {e: len(expand_runs(PARAMS, e)) for e in PARAMS.experiments}
-    each = ", ".join(f"{count} for {e}" for e, count in counts.items())
+    each = ", ".join(f"{len(runs)} for {e}" for e, runs in EXPERIMENTS.items())
     return f"{len(RUNS)} networks: {each}"
 
 
 def experiments():
     """Which runs each experiment asks for, as text."""
-    return json.dumps({e: list(expand_runs(PARAMS, e)) for e in PARAMS.experiments})
+    return json.dumps({e: list(runs) for e, runs in EXPERIMENTS.items()})

@@ -1,21 +1,21 @@
-# Stages that can be asked for by name: all runs of a data set.
-for dataset in USED:
+# Stages that can be asked for by name: the runs of a data set, of an experiment, or of one on the other.
+for part, runs in PARTS.items():
 
     rule:
         name:
-            f"trained_{dataset}"
+            f"trained_{part}"
         input:
-            files_of_runs("models/{run}.pt", dataset),
+            collect("results/{scale}/models/{run}.pt", scale=SCALE, run=runs),
         message:
-            f"All networks on {dataset} are trained."
+            f"All networks of {part} are trained."
 
     rule:
         name:
-            f"evaluated_{dataset}"
+            f"evaluated_{part}"
         input:
-            files_of_runs("banks/{run}.npz", dataset),
+            collect("results/{scale}/banks/{run}.npz", scale=SCALE, run=runs),
         message:
-            f"All networks on {dataset} are evaluated."
+            f"All networks of {part} are evaluated."
 
 
 rule train:
