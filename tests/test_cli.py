@@ -250,7 +250,7 @@ def test_claims_are_judged_by_the_tables_that_are_there(project):
     judged = pd.read_csv(layout.tables("tiny") / "claims.csv").set_index("id")
     assert judged.loc["three_views", "verdict"] == "not tested"
     assert judged.loc["three_views", "reason"] == "the table three_views is missing"
-    assert judged.loc["l1_makes_sparse", "verdict"] == "demo data cannot say"
+    assert judged.loc["l1_makes_sparse", "verdict"] == "these data cannot say"
     assert judged.loc["l1_makes_sparse", "measured"] == "holds"
     assert "Tiny scale." in (layout.tables("tiny") / "claims.md").read_text()
 

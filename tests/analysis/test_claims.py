@@ -263,7 +263,7 @@ def test_all_cells_have_to_be_equivalent(own, expected):
 def test_demo_data_cannot_say_but_what_was_measured_stays():
     limits = {"modelnet40": "its data are stand-ins"}
     (found,) = judged(interval({"above": 0}), [row(2, 1, 3)], limits=limits).itertuples()
-    assert (found.verdict, found.measured) == ("demo data cannot say", "holds")
+    assert (found.verdict, found.measured) == ("these data cannot say", "holds")
     assert found.reason == "its data are stand-ins"
     assert "interval 1 to 3" in found.evidence
 
@@ -304,4 +304,4 @@ def test_the_ledger_for_readers_has_every_claim_and_its_numbers():
         assert claim.claim in text
         assert claim.evidence in text
         assert claim.command in text
-    assert "- NVGesture: **demo data cannot say**" in text
+    assert "- NVGesture: **these data cannot say**" in text

@@ -70,7 +70,7 @@ SAID = {
         "learning speed",
         *("distinct", "identical", "6 models"),
         *("published −0.1", "published 0.4", "published 0.0"),
-        "our mean, with interval",
+        "our mean, bootstrap interval",
         "units)",
     ],
     "figure4": ["a model (10 models)", "weight of the L1 penalty, λ", "sparsity", "ρ =", "units)"],
@@ -95,7 +95,7 @@ SAID = {
     ],
     "evaluations": [
         *("(a) preset paper", "+ guided, gray branch", "regular flow", "no flow between branches"),
-        *("published, mean ± 2 SD", "test accuracy (%)"),
+        *("published mean ± 2 SD", "test accuracy (%)"),
     ],
     "fidelity": [
         *("from the preset official", "gate_scale", "schedule", "+ guided"),

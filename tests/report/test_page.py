@@ -88,7 +88,7 @@ def test_the_page_tells_every_claim_with_its_verdict_numbers_and_command(report)
     for claim in report.claims.itertuples():
         for words in (claim.claim, claim.where, claim.verdict, claim.evidence, claim.command):
             assert " ".join(words.split()) in text
-    assert "demo data cannot say the numbers alone: holds" in text
+    assert "these data cannot say the numbers alone: holds" in text
 
 
 def test_the_page_has_every_table_and_figure_with_caption_and_command(report):

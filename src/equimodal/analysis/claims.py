@@ -25,7 +25,7 @@ HOLDS, FAILS, INCONCLUSIVE, NOT_TESTED, CANNOT_SAY = VERDICTS = (
     "does not hold",
     "inconclusive",
     "not tested",
-    "demo data cannot say",
+    "these data cannot say",
 )
 HOW = (
     "Intervals decide, never a bare mean. A claim about data that cannot speak for the paper's gets its"

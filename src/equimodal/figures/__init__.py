@@ -138,7 +138,7 @@ FIGURES = {
             " branch that the paper prints one for, under the regular flow, with one branch's gate at"
             " its running mean as in a re-balancing step, with no flow between the branches, and in the"
             " mean over the modes of training, each as often as training took it; means"
-            " over seeds with their intervals. The circle is the mode that the last training step left"
+            " over seeds with their intervals. The open circle is the mode that the last training step left"
             " behind. Gray bands: published, mean ± 2 SD. Three further ways of switching a branch off"
             " are in the table only."
         ),
@@ -152,7 +152,7 @@ FIGURES = {
         published=None,
         inputs=("fidelity_study",),
         shows=(
-            "Colored-and-gray-MNIST: by how much one switch moves the test accuracy, thrown from the"
+            "Colored-and-gray-MNIST: by how much one switch moves the test accuracy, flipped from the"
             " preset (a) of the paper's reading and (b) of its official code; means of the differences"
             " at the same seed, with their intervals. docs/fidelity.md says what each switch does."
         ),

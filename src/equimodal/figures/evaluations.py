@@ -22,7 +22,7 @@ WAYS: dict[str, tuple[str, Look]] = {
     "as_trained": ("each mode as often as in training", {"color": PURPLE, "marker": "D"}),
 }
 LEFT_BEHIND: Look = {"marker": "o", "ms": 12, "mfc": "none", "mec": "black", "mew": 0.8, "ls": ""}
-PUBLISHED: Look = {"facecolor": "#DDDDDD", "lw": 0, "label": "published, mean ± 2 SD"}
+PUBLISHED: Look = {"facecolor": "#DDDDDD", "lw": 0, "label": "published mean ± 2 SD"}
 HEIGHT = 0.36  # of a row's band to each side
 
 
@@ -54,7 +54,7 @@ def draw(table1_evaluations: pd.DataFrame) -> Figure:
             of_row = (rows["method"] == method) & (rows["output"] == output)
             _draw_row(axes, place, rows[of_row & (rows["fidelity"] == preset)])
     if rows["low"].notna().any():
-        panels[0].plot([], [], color=GRAY, lw=1, label="interval of the mean over networks")
+        panels[0].plot([], [], color="black", lw=1, label="interval of our mean")
     panels[0].set_yticks(range(len(shown)), [_name(*row) for row in shown])
     panels[0].set_ylim(len(shown) - 0.5, -0.5)
     legend_above(figure, panels, ncols=4)
@@ -79,6 +79,8 @@ def _draw_row(axes: Axes, place: int, rows: pd.DataFrame) -> None:
             axes.plot(of_way["mean"][way], at, ls="", ms=5, label=label, **look)
     if "left_behind" in of_way.index and pd.notna(of_way["mean"]["left_behind"]):
         label = "as the last training step left it"
+        low, high = of_way["low"]["left_behind"], of_way["high"]["left_behind"]
+        axes.hlines(place, low, high, color="black", lw=0.6, zorder=1)
         axes.plot(of_way["mean"]["left_behind"], place, label=label, **LEFT_BEHIND)
 
 

@@ -113,10 +113,12 @@ def published_means(means: pd.Series) -> list[float]:
 def legend_handles() -> list[Line2D]:
     """Return what the legend explains: a model, our mean and the published one."""
     published = r"published E[$d_{\mathrm{util}}$]"
-    model = "a model; the higher, the larger its learning rate"
+    model = "one network; the higher, the larger its learning rate"
     return [
         Line2D([], [], color=GRAY, marker="o", ms=4, mec="none", ls="", label=model),
-        Line2D([], [], color="black", marker="D", ms=5, lw=1.2, label="our mean, with interval"),
+        Line2D(
+            [], [], color="black", marker="D", ms=5, lw=1.2, label="our mean, bootstrap interval"
+        ),
         Line2D([], [], color="white", mec="black", marker="*", ms=10, label=published),
     ]
 
