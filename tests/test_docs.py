@@ -182,7 +182,8 @@ VERDICTS_TOLD = [  # of table1_evaluations: preset, method, way of evaluating, o
         " {official guided regular m1 verdict},"
     ),
     (
-        "Without any flow between the branches `official` has {official guided isolated fused ours} %,"
+        "With no flow between the branches (`isolated`) `official` has"
+        " {official guided isolated fused ours} %,"
         " {official guided isolated fused difference} points, with zeros in place of the other branch's"
         " squeezes {official guided zeroed fused ours} %, {official guided zeroed fused difference}:"
         " {official guided zeroed fused verdict} as well, and nearer. But their gray branches have"
@@ -239,14 +240,15 @@ VERDICTS_TOLD = [  # of table1_evaluations: preset, method, way of evaluating, o
     ),
     (
         "is {paper guided regular fused verdict} with the regular flow, which the paper's equations define"
-        " ({paper guided regular fused mean} and {official guided regular fused mean} %), and"
+        " ({paper guided regular fused mean} % under `paper`, {official guided regular fused mean} % under"
+        " `official`), and"
         " {paper guided rebalance_m1 fused verdict} in the gray branch's mode"
         " ({paper guided rebalance_m1 fused mean} and {official guided rebalance_m1 fused mean} %),"
     ),
     (
-        "in each mode: {official random regular fused rounded} (`official`) and"
-        " {paper random regular fused rounded} % (`paper`) with the regular flow,"
-        " {official random rebalance_m1 fused rounded} and {paper random rebalance_m1 fused rounded} % in"
+        "in each mode: {paper random regular fused rounded} % (`paper`) and"
+        " {official random regular fused rounded} % (`official`) with the regular flow,"
+        " {paper random rebalance_m1 fused rounded} and {official random rebalance_m1 fused rounded} % in"
     ),
     (
         "{official vanilla left_behind fused ours} %, {official vanilla left_behind fused difference} points:"
@@ -348,7 +350,7 @@ def test_the_reproduction_page_tells_by_how_much_random_has_too_much():
     random = first_column().query("method == 'random' and output == 'fused'")
     too_much = random.query("evaluation == 'rebalance_m1'")["difference"]
     assert len(too_much) == 2
-    told = "on the {} points that random re-balancing has too much of in the other mode"
+    told = "the {} points by which random re-balancing exceeds its row in the other mode"
     assert is_told(told, lambda _: f"{too_much.min():.0f} to {too_much.max():.0f}")
 
 
@@ -408,21 +410,21 @@ def test_the_reproduction_page_tells_what_the_random_networks_of_official_leave_
     assert {epoch["next_mode"] for epoch in chosen} == {"rebalance_gray"}
     last = pd.DataFrame([history.iloc[-1] for history in by_run])
     assert "rebalance_gray" not in set(last["next_mode"])
-    assert is_told("{} % in the mean", lambda _: f"{100 * last['test_accuracy'].mean():.2f}")
+    assert is_told("{} % on average", lambda _: f"{100 * last['test_accuracy'].mean():.2f}")
     halves = [h[h["epoch"] > h["epoch"].max() / 2] for h in by_run]
     of_modes = [100 * half.groupby("next_mode")["test_accuracy"].mean() for half in halves]
     mean = pd.concat(of_modes, axis=1).mean(axis=1)
     assert is_told(
-        "the epochs of the gray branch's mode have {rebalance_gray} % in the mean of the three networks,"
+        "the epochs of the gray branch's mode have {rebalance_gray} % on average over the three networks,"
         " those of the others {regular} % (regular) and {rebalance_color} %.",
         lambda mode: f"{mean[mode]:.1f}",
     )
 
 
 STOPPED_TOLD = [  # of selection, until the first perfect epoch: preset, method and column
-    "guided training of `official` then has {official guided} points: {official guided verdict};",
-    "only random re-balancing of `official` comes nearer, and stays different, with {official random};",
-    "vanilla training of `paper` has {paper vanilla}, of `official` {official vanilla}.",
+    "Guided training of `official` then has {official guided} points: {official guided verdict};",
+    "only random re-balancing of `official` comes nearer, and stays different, with {official random}.",
+    "under `paper` it has {paper vanilla}, under `official` {official vanilla}.",
     "with the stop rule of the paper's text ({official guided left}:",
 ]
 
@@ -479,8 +481,8 @@ def test_the_reproduction_page_tells_what_guided_training_gains_after_its_first_
         "after": listed([f"{x:.1f}" for x in after]),
     }
     assert is_told("its gray branch {gray}: equivalent.", numbers.__getitem__)
-    assert is_told("can only be lower, here by {lost} points;", numbers.__getitem__)
-    assert is_told("have {before} % in the mean of the last eight", numbers.__getitem__)
+    assert is_told("can only be lower, here by {lost} points.", numbers.__getitem__)
+    assert is_told("have {before} % on average over the last eight", numbers.__getitem__)
     assert is_told("before it, and {after} % after.", numbers.__getitem__)
 
 
@@ -492,59 +494,61 @@ def test_the_schedule_never_lowered_the_learning_rate_of_the_networks_that_the_p
     assert (of_distinct == 1).all()
 
 
-def test_the_reproduction_page_tells_how_the_rubi_networks_trained():
-    """At seeds 0 and 1 of `paper` and 0 of `official`: never perfect, and chosen before the rate fell."""
+RUBI = [("paper", 0), ("paper", 1), ("paper", 2), ("official", 0), ("official", 1)]
+
+
+@pytest.mark.parametrize(("preset", "seed"), RUBI)
+def test_the_reproduction_page_tells_how_the_rubi_networks_trained(preset, seed):
+    """Never perfect, and chosen before the learning rate fell."""
     tables = ROOT / "results/paper/tables"
-    histories = pd.read_csv(tables / "histories.csv")
-    parts = dict(list(histories[histories["run"].str.contains("/distinct/rubi/")].groupby("run")))
-    named = ["paper/lr0.01/seed0", "paper/lr0.01/seed1", "official/lr0.01/seed0"]
-    runs = [f"colored_mnist/distinct/rubi/{name}" for name in named]
-    assert set(runs) == set(parts)
-    told: dict[str, list[str]] = {}
-    epochs = pd.read_csv(tables / "runs.csv").set_index("run")["best_epoch"]
-    for run, h in ((run, parts[run]) for run in runs):
-        lowered = h.loc[h["learning_rate"] < h["learning_rate"].max(), "epoch"].min()
-        assert epochs[run] < lowered
-        assert len(h) == 100
-        assert h["train_accuracy"].max() < 1
-        accuracy = {
-            "best": h["train_accuracy"].max(),
-            "half": h.loc[h["epoch"] > 50, "test_accuracy"].mean(),
-            "last": h["test_accuracy"].iloc[-1],
-        }
-        numbers = {"epoch": f"{epochs[run]:.0f}th", "lowered": f"{lowered}"}
-        numbers |= {name: f"{100 * x:.2f}" for name, x in accuracy.items()}
-        for name, number in numbers.items():
-            told.setdefault(name, []).append(number)
-    sentence = (
-        "(at best {best} % of the training images), so they ran to our cap of 100. The epochs, their"
-        " {epoch}, were chosen on the test images among so many: the mean of the second half is {half}"
-        " %, the last epoch has {last} %."
-    )
-    assert is_told(sentence, lambda name: listed(told[name]))
-    assert is_told("RUBi's rate it lowered in epochs {lowered},", lambda name: listed(told[name]))
+    run = f"colored_mnist/distinct/rubi/{preset}/lr0.01/seed{seed}"
+    h = pd.read_csv(tables / "histories.csv").query(f"run == '{run}'")
+    chosen = pd.read_csv(tables / "runs.csv").set_index("run").loc[run]
+    lowered = h.loc[h["learning_rate"] < h["learning_rate"].max(), "epoch"].min()
+    assert chosen["best_epoch"] < lowered
+    assert len(h) == 100
+    assert h["train_accuracy"].max() < 1
+    accuracies = {
+        "best": h["train_accuracy"].max(),
+        "chosen": chosen["accuracy"],
+        "half": h.loc[h["epoch"] > 50, "test_accuracy"].mean(),
+        "last": h["test_accuracy"].iloc[-1],
+    }
+    numbers = {name: f"{100 * accuracy:.2f} %" for name, accuracy in accuracies.items()}
+    numbers |= {"epoch": f"{chosen['best_epoch']:.0f}", "lowered": f"{lowered}"}
+    row = "seed {seed} | {best} | {epoch} | {chosen} | {half} | {last} | {lowered} |"
+    assert is_told(f"| `{preset}`, {row}", (numbers | {"seed": f"{seed}"}).__getitem__)
 
 
 def test_the_reproduction_page_tells_what_rubi_reaches():
-    table = pd.read_csv(ROOT / "results/paper/tables/table1.csv")
-    rows = table.query("dataset == 'colored_mnist' and method == 'rubi'").set_index("fidelity")
-    assert rows["n"].to_dict() == {"paper": 2, "official": 1}
-    row = rows.loc["paper"]
-    told = f"{row['mean']:.2f} ± {row['sd']:.2f} %, {difference_told(*row[DIFFERENCE], digits=2)}"
-    assert is_told("two networks so far, has {} points from the published 44.79", lambda _: told)
-    assert row["verdict"] == "inconclusive"
-    assert is_told("is inconclusive: {} % where 44.79 is", lambda _: f"{row['mean']:.2f}")
-    of_official = f"{rows.loc['official', 'mean']:.2f}"
-    assert is_told(
-        "44.79 ± 0.62: inconclusive; the one of `official` has {} %", lambda _: of_official
+    tables = ROOT / "results/paper/tables"
+    rows = pd.read_csv(tables / "table1.csv").query(
+        "dataset == 'colored_mnist' and method == 'rubi'"
     )
-    compared = pd.read_csv(ROOT / "results/paper/tables/comparisons.csv")
-    compared = compared.query(
-        "dataset == 'colored_mnist' and fidelity == 'paper' and method == 'rubi' and output == 'fused'"
+    rows = rows.set_index("fidelity")
+    counts = {preset: sum(of == preset for of, _ in RUBI) for preset in ("paper", "official")}
+    assert rows["n"].to_dict() == counts
+    compared = pd.read_csv(tables / "comparisons.csv").query(
+        "dataset == 'colored_mnist' and method == 'rubi' and output == 'fused'"
     )
-    (difference,) = compared[["difference", "low", "high"]].to_numpy()
-    told = difference_told(*difference, digits=2)
-    assert is_told("at the same two seeds it differs by {} points", lambda _: told)
+    compared = compared.set_index("fidelity")[["difference", "low", "high"]]
+
+    def number(name):
+        preset, what = name.split()
+        row = rows.loc[preset]
+        if what == "vanilla":
+            return difference_told(*compared.loc[preset], digits=2)
+        if what == "mean":
+            return f"{row['mean']:.2f}"
+        ours = f"{row['mean']:.2f} ± {row['sd']:.2f} %, "
+        return ours + difference_told(*row[DIFFERENCE], digits=2)
+
+    assert rows["verdict"].to_dict() == {"paper": "inconclusive", "official": "different"}
+    assert is_told("is inconclusive: {paper mean} % where 44.79 is published", number)
+    assert is_told("RUBi has {paper ours} points from the published 44.79", number)
+    assert is_told("it has {official ours}: different, and low", number)
+    told = "at the same seeds by {paper vanilla} points under `paper` and {official vanilla} under"
+    assert is_told(told, number)
 
 
 SWITCHES_TOLD = [  # of the fidelity study at the brief scale: method, base, switch and column
@@ -555,34 +559,34 @@ SWITCHES_TOLD = [  # of the fidelity study at the brief scale: method, base, swi
         " {guided|paper|evaluation_mode|p_holm} and {guided|official|evaluation_mode|p_holm})"
     ),
     (
-        "without it `paper` moves by {guided|paper|gate_scale}, with it `official` by"
+        "without it `paper` changes by {guided|paper|gate_scale}, with it `official` by"
         " {guided|official|gate_scale}."
     ),
     "is next: {guided|paper|mean_gate_source} and {guided|official|mean_gate_source}.",
     (
-        "without it `paper` moves by {vanilla|paper|gate_scale}, with it `official` by"
+        "without it `paper` changes by {vanilla|paper|gate_scale}, with it `official` by"
         " {vanilla|official|gate_scale}."
     ),
-    "Random re-balancing it moves by {random|paper|evaluation_mode} and {random|official|evaluation_mode}:",
+    "It changes random re-balancing by {random|paper|evaluation_mode} and {random|official|evaluation_mode}:",
     (
-        "Random re-balancing moves by {random|paper|gate_scale} without the factor and"
+        "Random re-balancing changes by {random|paper|gate_scale} without the factor and"
         " {random|official|gate_scale} with it, by {random|official|mean_gate_source} without the bug,"
     ),
     (
-        "moves vanilla training by {vanilla|paper|variance}, random by {random|paper|variance} and"
+        "changes vanilla training by {vanilla|paper|variance}, random by {random|paper|variance} and"
         " guided by {guided|paper|variance}:"
     ),
     (
-        "move vanilla training by {vanilla|paper|palette}, random by {random|paper|palette} and guided by"
+        "change vanilla training by {vanilla|paper|palette}, random by {random|paper|palette} and guided by"
         " {guided|paper|palette}."
     ),
     "with our palette at 0.020: {vanilla|paper|palette_and_variance}.",
     (
-        "then move by {random|paper|palette_and_variance} and {guided|paper|palette_and_variance} with the"
+        "then change by {random|paper|palette_and_variance} and {guided|paper|palette_and_variance} with the"
         " regular flow,"
     ),
     (
-        "without batch norm vanilla training moves by {vanilla|paper|batch_norm}, random by"
+        "without batch norm vanilla training changes by {vanilla|paper|batch_norm}, random by"
         " {random|paper|batch_norm} and guided by {guided|paper|batch_norm};"
     ),
     (
@@ -590,7 +594,7 @@ SWITCHES_TOLD = [  # of the fidelity study at the brief scale: method, base, swi
         " {guided|paper|fused_after}."
     ),
     (
-        "With Kim et al.'s network vanilla training moves by {vanilla|paper|kims_network}, random by"
+        "With Kim et al.'s network vanilla training changes by {vanilla|paper|kims_network}, random by"
         " {random|paper|kims_network} and guided by {guided|paper|kims_network}; with twice the widths by"
         " {vanilla|paper|widths}, {random|paper|widths} and {guided|paper|widths}."
     ),
@@ -631,7 +635,9 @@ ANSWERS_TOLD = [  # of logits at the brief scale: method/preset, way of evaluati
         " {guided/official_but_mean_gate_source regular m1 | guided/official regular m1} points"
         " (p = {guided/official_but_mean_gate_source regular m1 | guided/official regular m1 | p},"
     ),
-    ("`paper` moves by {guided/paper_but_mean_gate_source regular m1 | guided/paper regular m1}."),
+    (
+        "`paper` changes by {guided/paper_but_mean_gate_source regular m1 | guided/paper regular m1}."
+    ),
     (
         "and by {random/paper_but_palette_and_variance rebalance_m1 fused | random/paper rebalance_m1 fused}"
         " and {guided/paper_but_palette_and_variance rebalance_m1 fused | guided/paper rebalance_m1 fused}"
@@ -740,7 +746,7 @@ def test_the_reproduction_page_tells_d_util_under_each_way_of_switching_off():
     table = pd.read_csv(ROOT / "results/brief/tables/switching_off.csv").set_index("way")
     told = {w: f"{d:.2f}".replace("-", "−") for w, d in table["d_util"].items()}
     assert is_told(
-        "Put zeros there and the same networks have {zeroed} in the mean, another example's features,"
+        "Put zeros there and the same networks have {zeroed} on average, another example's features,"
         " {permuted}, the mean of the class, {class_mean} ",
         told.__getitem__,
     )
@@ -779,7 +785,7 @@ def test_other_switches_move_random_re_balancing_little(switches):
 
 SWEEP_TOLD = [  # of greediness and prediction at the brief scale: inputs and column
     "{distinct|n} networks a pair",
-    "d_util is {distinct|d_util} in the mean",
+    "d_util is {distinct|d_util} on average",
     "d_util is {identical|d_util|3}, as published",
     "not go the same way: {distinct|d_speed} with distinct",
     "and {identical|d_speed} with identical ones",
