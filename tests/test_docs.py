@@ -74,7 +74,7 @@ def test_products_of_the_larger_scales_that_are_spoken_of_are_in_git(page):
 def test_the_data_page_counts_the_stand_ins_of_the_demo():
     page = (ROOT / "docs/data.md").read_text()
     demo = load_params(ROOT / "params.yaml", "demo").datasets
-    for name, what in {"modelnet40": "things made by code", "nvgesture": "clips of a"}.items():
+    for name, what in {"modelnet40": "objects made by code", "nvgesture": "clips of a"}.items():
         drawn = demo[name].stand_in
         count = demo[name].classes * (drawn.train_per_class + drawn.test_per_class)
         assert f"**stand-ins**: {count} {what}" in page
@@ -335,10 +335,11 @@ def test_the_readme_tells_what_guided_training_reaches_under_each_way_of_evaluat
         return f"{mean:.2f} ± {sd:.2f} %"
 
     told = (
-        "{official left_behind} in the official reading, {official stopped} if it stops when the"
-        " paper's text says, neither of which three networks can tell from it. With the regular flow"
-        " (red) the same networks have {official regular}, and those of the paper's equations"
-        " {paper regular}: by the test other numbers than the published one."
+        "{official left_behind} under preset `official`, and {official stopped} if training also stops"
+        " where the paper's text says (not drawn). Three networks cannot tell either from the published"
+        " number. - **With the regular flow** (all gates live, vermilion) the same networks have"
+        " {official regular}, and those of the paper's equations (preset `paper`) {paper regular}: by"
+        " the test other numbers than the published one."
     )
     assert is_told(told, number, page="README.md")
     verdicts = cells["verdict"]

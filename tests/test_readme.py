@@ -2,7 +2,6 @@ import re
 import subprocess
 from pathlib import Path
 
-import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
@@ -44,29 +43,3 @@ def test_the_verbs_that_the_readme_names_exist(verb):
 @pytest.mark.parametrize("path", re.findall(r"\]\(((?!http)[^)]+)\)", README))
 def test_what_the_readme_links_to_exists(path):
     assert (ROOT / path).exists()
-
-
-def test_the_readme_tells_the_guided_accuracies():
-    table = pd.read_csv(ROOT / "results/paper/tables/table1_evaluations.csv")
-    table = table.query("dataset == 'colored_mnist' and method == 'guided' and output == 'fused'")
-    of_way = table.set_index(["fidelity", "evaluation"])
-    selection = pd.read_csv(ROOT / "results/paper/tables/selection.csv")
-    selection = selection.query("dataset == 'colored_mnist'").set_index(["fidelity", "method"])
-    stopped = selection.loc[("official", "guided")]
-
-    def told(row, mean="mean"):
-        return f"{row[mean]:.2f} ± {row['sd']:.2f} %"
-
-    left, regular, of_paper = (
-        of_way.loc[way]
-        for way in (("official", "left_behind"), ("official", "regular"), ("paper", "regular"))
-    )
-    text = " ".join(README.split())
-    assert f"evaluates: {told(left)} in the official reading," in text
-    assert (
-        f"{told(stopped, 'until_perfect')} if it stops when the paper's text says, neither" in text
-    )
-    assert left["verdict"] == stopped["verdict"] == "inconclusive"
-    assert f"the same networks have {told(regular)}, and those of" in text
-    assert f"the paper's equations {told(of_paper)}: by the test other numbers" in text
-    assert regular["verdict"] == of_paper["verdict"] == "different"
