@@ -32,6 +32,17 @@ MISTAKES = {
         ("params.yaml", "\npresets:\n", "\npresets:\n  mine: {base: papper, gate_scale: 1}\n"),
         "params.yaml: presets.mine.base is 'papper'; it takes one of ['official', 'paper']",
     ),
+    "a preset that is named after another base": (
+        (
+            "params.yaml",
+            "\npresets:\n",
+            "\npresets:\n  paper_but_x: {base: official, gate_scale: 2}\n",
+        ),
+        (
+            "params.yaml: presets.paper_but_x.base is 'official', but by its name it is compared with"
+            " 'paper': call it official_but_x"
+        ),
+    ),
     "a preset of the scale's file on a base that is not there": (
         (TINY, "\npresets: {}\n", "\npresets: {mine: {base: papr}}\n"),
         f"{TINY}: presets.mine.base is 'papr'; it takes one of ['official', 'paper']",

@@ -41,6 +41,7 @@ from equimodal.spec import (
 )
 
 MIRROR_VARIABLE = "EQUIMODAL_MIRROR"
+BUT = "_but_"  # between the names of a preset's base and of the switch that is flipped
 
 
 class Sweep(Section):
@@ -338,11 +339,18 @@ def _resolve_presets(presets: Any, files: Mapping[Path, Mapping[str, Any]]) -> A
     resolved = {}
     for name, preset in presets.items():
         base = preset.get("base") if isinstance(preset, Mapping) else None
+        compared_with, but, switch = str(name).partition(BUT)
         if base is None:
             resolved[name] = preset
         elif base not in full:
             file = _file_with(("presets", name, "base"), files)
             raise UserError(f"{file}: presets.{name}.base is {base!r}; it takes one of {full}")
+        elif but and compared_with != base:
+            file = _file_with(("presets", name, "base"), files)
+            raise UserError(
+                f"{file}: presets.{name}.base is {base!r}, but by its name it is compared with"
+                f" {compared_with!r}: call it {base}{but}{switch}"
+            )
         else:
             own = {key: value for key, value in preset.items() if key != "base"}
             resolved[name] = {**presets[base], **own}

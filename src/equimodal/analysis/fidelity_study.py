@@ -13,14 +13,13 @@ from equimodal.analysis.statistics import (
     present,
     sample_sd,
 )
-from equimodal.params import Analysis
+from equimodal.params import BUT, Analysis
 
 CELL = ["dataset", "method", "base", "switch"]
 COLUMNS = [
     *(*CELL, "n", "unfinished", "accuracy", "sd", "low", "high"),
     *("difference", "difference_low", "difference_high", "p", "p_holm"),
 ]
-BUT = "_but_"  # between the names of a preset's base and of the switch that is thrown
 
 
 def build(runs: pd.DataFrame, evaluations: pd.DataFrame, settings: Analysis) -> pd.DataFrame:
