@@ -84,14 +84,14 @@ BANKS = collect("results/{scale}/banks/{run}.npz", scale=SCALE, run=RUNS)
 USED = sorted({spec.dataset for spec in RUNS.values()})  # data sets
 EXPERIMENTS = {name: expand_runs(PARAMS, name) for name in PARAMS.experiments}
 PARTS = {  # of the runs, by name
-    **{d: [r for r, spec in RUNS.items() if spec.dataset == d] for d in USED},
-    **{e: list(runs) for e, runs in EXPERIMENTS.items()},
+    **{e: list(runs) for e, runs in EXPERIMENTS.items() if runs},
     **{
         f"{e}_{d}": of_both
         for e, runs in EXPERIMENTS.items()
         for d in USED
         if (of_both := [r for r, spec in runs.items() if spec.dataset == d])
     },
+    **{d: [r for r, spec in RUNS.items() if spec.dataset == d] for d in USED},
 }
 DATA_MODULES = {
     name: import_module(f"equimodal.data.{dataset.kind}")
