@@ -231,6 +231,7 @@ VERDICTS_TOLD = [  # of table1_evaluations: preset, method, way of evaluating, o
             "guided as_trained fused",
             "guided as_trained m1",
             "vanilla as_trained fused",
+            "rubi as_trained fused",
         )
     ),
     (
@@ -357,7 +358,8 @@ def test_the_reproduction_page_tells_by_how_much_random_has_too_much():
 
 def test_the_reproduction_page_tells_how_many_epochs_a_network_took():
     runs = pd.read_csv(ROOT / "results/paper/tables/runs.csv")
-    epochs = runs.query("dataset == 'colored_mnist' and status == 'finished'")["epochs"]
+    of_table1 = runs["run"].str.contains("colored_mnist/.*/lr0.01/")
+    epochs = runs.loc[of_table1 & (runs["status"] == "finished"), "epochs"]
     uncapped = epochs[epochs < 100]
     told = f"took {uncapped.min():.0f} to {uncapped.max():.0f} epochs"
     assert is_told(
@@ -490,12 +492,12 @@ def test_the_reproduction_page_tells_what_guided_training_gains_after_its_first_
 def test_the_schedule_never_lowered_the_learning_rate_of_the_networks_that_the_page_names():
     histories = pd.read_csv(ROOT / "results/paper/tables/histories.csv")
     rates = histories.groupby("run")["learning_rate"].nunique()
-    of_distinct = rates[rates.index.str.contains("/distinct/(?:vanilla|random|guided)/")]
+    of_distinct = rates[rates.index.str.contains("/distinct/(?:vanilla|random|guided)/.*/lr0.01/")]
     assert len(of_distinct) == 18
     assert (of_distinct == 1).all()
 
 
-RUBI = [("paper", 0), ("paper", 1), ("paper", 2), ("official", 0), ("official", 1)]
+RUBI = [("paper", 0), ("paper", 1), ("paper", 2), ("official", 0), ("official", 1), ("official", 2)]
 
 
 @pytest.mark.parametrize(("preset", "seed"), RUBI)
@@ -548,6 +550,7 @@ def test_the_reproduction_page_tells_what_rubi_reaches():
     assert is_told("is inconclusive: {paper mean} % where 44.79 is published", number)
     assert is_told("RUBi has {paper ours} points from the published 44.79", number)
     assert is_told("it has {official ours}: different, and low", number)
+    assert is_told("under `official` it is different, {official mean} %.", number)
     told = "at the same seeds by {paper vanilla} points under `paper` and {official vanilla} under"
     assert is_told(told, number)
 
@@ -814,6 +817,16 @@ def test_the_reproduction_page_tells_the_numbers_of_the_sweep(sentence):
         return f"{value:.2g}" if column in ("n", "p") else f"{value:.2f}".replace("-", "−")
 
     assert is_told(sentence, number)
+
+
+def test_the_reproduction_page_tells_what_was_run_of_the_sweep_at_the_paper_s_scale():
+    table = pd.read_csv(ROOT / "results/paper/tables/greediness.csv")
+    table = table.query("dataset == 'colored_mnist'").set_index("inputs")
+    assert table["n"].to_dict() == {"distinct": 1, "identical": 1}
+    assert is_told(
+        "with a d_util of {distinct} (distinct) and {identical} (identical)",
+        lambda inputs: f"{table.loc[inputs, 'd_util']:.3f}".replace("-", "−"),
+    )
 
 
 def test_the_readme_tells_the_means_of_the_sweep():
