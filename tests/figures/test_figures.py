@@ -70,7 +70,7 @@ SAID = {
         "learning speed",
         *("distinct", "identical", "6 models"),
         *("published −0.1", "published 0.4", "published 0.0"),
-        "our mean, bootstrap interval",
+        "our mean, with interval",
         "units)",
     ],
     "figure4": ["a model (10 models)", "weight of the L1 penalty, λ", "sparsity", "ρ =", "units)"],

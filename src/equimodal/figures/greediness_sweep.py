@@ -116,9 +116,7 @@ def legend_handles() -> list[Line2D]:
     model = "one network; the higher, the larger its learning rate"
     return [
         Line2D([], [], color=GRAY, marker="o", ms=4, mec="none", ls="", label=model),
-        Line2D(
-            [], [], color="black", marker="D", ms=5, lw=1.2, label="our mean, bootstrap interval"
-        ),
+        Line2D([], [], color="black", marker="D", ms=5, lw=1.2, label="our mean, with interval"),
         Line2D([], [], color="white", mec="black", marker="*", ms=10, label=published),
     ]
 
