@@ -50,7 +50,7 @@ def _draw_base(axes: Axes, rows: pd.DataFrame, switches: list[str]) -> None:
     note: Look = {"transform": axes.get_yaxis_transform(), "color": GRAY, "va": "center"}
     for place, switch in enumerate(switches):
         if switch not in set(rows["switch"]):
-            axes.text(0.02, place, "not varied from this preset", fontsize=8, **note)
+            axes.text(0.02, place, "not varied here", fontsize=8, **note)
     methods = [m for m in LOOKS if m in set(rows["method"])]
     for i, method in enumerate(methods):
         look = LOOKS[method]
