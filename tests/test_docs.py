@@ -13,6 +13,7 @@ from equimodal.analysis.statistics import (
     verdict,
     welch_difference,
 )
+from equimodal.analysis.sweeps import vanilla_models
 from equimodal.data import kinetics, mnist, modelnet40
 from equimodal.params import expand_runs, load_params
 from equimodal.spec import Fidelity
@@ -746,14 +747,28 @@ def test_the_reproduction_page_tells_d_util_and_d_speed_by_seed(scale, sentence)
     assert is_told(sentence, number)
 
 
-def test_the_reproduction_page_tells_d_util_under_each_way_of_switching_off():
-    table = pd.read_csv(ROOT / "results/brief/tables/switching_off.csv").set_index("way")
-    told = {w: f"{d:.2f}".replace("-", "−") for w, d in table["d_util"].items()}
-    assert is_told(
-        "Put zeros there and the same networks have {zeroed} on average, another example's features,"
-        " {permuted}, the mean of the class, {class_mean} ",
-        told.__getitem__,
-    )
+@pytest.mark.parametrize(
+    ("scale", "told"),
+    [
+        (
+            "brief",
+            (
+                "Put zeros there and the same networks have {zeroed} on average, another example's"
+                " features, {permuted}, the mean of the class, {class_mean} ("
+            ),
+        ),
+        (
+            "paper",
+            (
+                "other ways of switching off are {zeroed} (zeros), {permuted} (another example's"
+                " features) and {class_mean} (the mean of the class)"
+            ),
+        ),
+    ],
+)
+def test_the_reproduction_page_tells_d_util_under_each_way_of_switching_off(scale, told):
+    table = pd.read_csv(ROOT / f"results/{scale}/tables/switching_off.csv").set_index("way")
+    assert is_told(told, lambda way: f"{table.loc[way, 'd_util']:.2f}".replace("-", "−"))
 
 
 # What the paper leaves open, and no switch between the presets.
@@ -787,62 +802,98 @@ def test_other_switches_move_random_re_balancing_little(switches):
     assert moved.max() < 1.6
 
 
-SWEEP_TOLD = [  # of greediness and prediction at the brief scale: inputs and column
-    "{distinct|n} networks a pair",
-    "d_util is {distinct|d_util} on average",
-    "d_util is {identical|d_util|3}, as published",
-    "not go the same way: {distinct|d_speed} with distinct",
-    "and {identical|d_speed} with identical ones",
-    "rank correlation with d_util is {both|spearman} ({both|low} to {both|high}, p = {both|p})",
-    "distinct networks there is none ({distinct|spearman}, p = {distinct|p})",
+SWEEP_TOLD = [  # of greediness and prediction: scale, inputs and column
+    "{brief|distinct|n} networks a pair",
+    "d_util is {brief|distinct|d_util} on average",
+    "d_util is {brief|identical|d_util|3}, as published",
+    "not go the same way: {brief|distinct|d_speed} with distinct",
+    "and {brief|identical|d_speed} with identical ones",
+    (
+        "rank correlation with d_util is {brief|both|spearman} ({brief|both|low} to {brief|both|high},"
+        " p = {brief|both|p})"
+    ),
+    "distinct networks there is none ({brief|distinct|spearman}, p = {brief|distinct|p})",
+    "d_util is {paper|distinct|d_util} on average",
+    "d_util is {paper|identical|d_util|3}, as published",
+    (
+        "d_speed is {paper|distinct|d_speed} on average with distinct modalities and"
+        " {paper|identical|d_speed} with identical ones"
+    ),
+    (
+        "over both pairs its rank correlation with d_util is {paper|both|spearman}"
+        " ({paper|both|low} to {paper|both|high}, p = {paper|both|p})"
+    ),
 ]
 
 
 @pytest.mark.parametrize("sentence", SWEEP_TOLD)
 def test_the_reproduction_page_tells_the_numbers_of_the_sweep(sentence):
-    greediness, prediction = (
-        pd.read_csv(ROOT / f"results/brief/tables/{name}.csv")
-        .query("dataset == 'colored_mnist'")
-        .set_index("inputs")
-        for name in ("greediness", "prediction")
-    )
-
     def number(name):
-        inputs, column, *digits = name.split("|")
-        if column in ("d_util", "d_speed"):
-            row = greediness.loc[inputs, [column, f"{column}_low", f"{column}_high"]]
-            value, low, high = (f"{x:z.{digits[0] if digits else 2}f}" for x in row)
+        scale, inputs, column, *digits = name.split("|")
+        table = "greediness" if column in ("d_util", "d_speed") else "prediction"
+        rows = pd.read_csv(ROOT / f"results/{scale}/tables/{table}.csv")
+        row = rows[(rows["dataset"] == "colored_mnist") & (rows["inputs"] == inputs)].squeeze()
+        if table == "greediness":
+            of = (column, f"{column}_low", f"{column}_high")
+            value, low, high = (f"{row[c]:z.{digits[0] if digits else 2}f}" for c in of)
             return f"{value} ({low} to {high})".replace("-", "−")
-        value = prediction.loc[inputs, column]
+        value = row[column]
         return f"{value:.2g}" if column in ("n", "p") else f"{value:.2f}".replace("-", "−")
 
     assert is_told(sentence, number)
 
 
+def swept(scale, inputs):
+    """Finished networks of the sweep on this data set, in the order of their rates."""
+    runs = vanilla_models(pd.read_csv(ROOT / f"results/{scale}/tables/runs.csv"), inputs)
+    return runs[runs["dataset"] == "colored_mnist"].sort_values("learning_rate")
+
+
 def test_the_reproduction_page_tells_what_was_run_of_the_sweep_at_the_paper_s_scale():
-    table = pd.read_csv(ROOT / "results/paper/tables/greediness.csv")
-    table = table.query("dataset == 'colored_mnist'").set_index("inputs")
-    assert table["n"].to_dict() == {"distinct": 1, "identical": 1}
+    distinct, identical = swept("paper", "distinct"), swept("paper", "identical")
+    rates = list(distinct["learning_rate"])
+    assert rates == list(identical["learning_rate"])
+    assert len(set(rates)) == len(rates) == 5
     assert is_told(
-        "with a d_util of {distinct} (distinct) and {identical} (identical)",
-        lambda inputs: f"{table.loc[inputs, 'd_util']:.3f}".replace("-", "−"),
+        "five networks a pair have been run so far, one at each of the rates {rates}.",
+        lambda _: listed([f"{rate:.2g}" for rate in rates]),
     )
+    assert is_told("the sweep but for ten of its 160 networks", str)
 
 
-def test_the_readme_tells_the_means_of_the_sweep():
-    d_util = pd.read_csv(ROOT / "results/brief/tables/greediness.csv").set_index("inputs")["d_util"]
-    told = "ours is {distinct} and {identical} on a part"
-    assert is_told(told, lambda inputs: f"{d_util[inputs]:.2f}", page="README.md")
+@pytest.mark.parametrize(
+    ("scale", "told"),
+    [
+        ("brief", "ours is {distinct} and {identical} on a part"),
+        ("paper", "trained to the end, have {distinct} and {identical} on average"),
+    ],
+)
+def test_the_readme_tells_the_means_of_the_sweep(scale, told):
+    table = pd.read_csv(ROOT / f"results/{scale}/tables/greediness.csv")
+    d_util = table.query("dataset == 'colored_mnist'").set_index("inputs")["d_util"]
+    assert is_told(told, lambda inputs: f"{d_util[inputs]:z.2f}", page="README.md")
 
 
 def test_the_sweep_s_networks_have_d_util_and_d_speed_of_opposite_signs():
-    """As the reproduction page says of the distinct pair."""
-    runs = pd.read_csv(ROOT / "results/brief/tables/runs.csv")
-    swept = runs[(runs["status"] == "finished") & ~runs["run"].str.contains("lr0.01/")]
-    distinct, identical = (swept[swept["inputs"] == i] for i in ("distinct", "identical"))
-    assert len(distinct) == len(identical) == 12
-    assert (distinct["d_util"] > 0).all()
-    assert (distinct["d_speed"] < 0).all()
+    """As the reproduction page says of the distinct pair, but for two networks at the paper's scale."""
+    brief, paper = swept("brief", "distinct"), swept("paper", "distinct")
+    assert len(brief) == len(swept("brief", "identical")) == 12
+    assert (brief["d_util"] > 0).all()
+    assert (brief["d_speed"] < 0).all()
+    assert (paper["d_util"] > 0).all()
+    assert list(paper["d_speed"] < 0) == [True, True, True, False, False]
+    histories = pd.read_csv(ROOT / "results/paper/tables/histories.csv")
+    turned = []
+    for run in paper["run"].tail(2):
+        history = histories[histories["run"] == run].set_index("epoch")
+        positive = history["speed_m0"] > history["speed_m1"]
+        turned.append(str(positive.idxmax()))
+        assert positive.is_monotonic_increasing  # once positive, it stays so
+    assert is_told("positive from the epochs {} on", lambda _: listed(turned))
+    speeds = listed([f"{speed:+.2f}".replace("-", "−") for speed in paper["d_speed"]])
+    assert is_told(
+        "it is {speeds}, in the order of the rates: at the two highest", {"speeds": speeds}.get
+    )
 
 
 @pytest.mark.parametrize("scale", ["paper", "brief"])
