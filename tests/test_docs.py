@@ -874,8 +874,8 @@ def test_the_readme_tells_the_means_of_the_sweep(scale, told):
     assert is_told(told, lambda inputs: f"{d_util[inputs]:z.2f}", page="README.md")
 
 
-def test_the_sweep_s_networks_have_d_util_and_d_speed_of_opposite_signs():
-    """As the reproduction page says of the distinct pair, but for two networks at the paper's scale."""
+def test_in_most_of_the_sweep_s_networks_d_util_and_d_speed_have_opposite_signs():
+    """As the reproduction page says of the distinct pair: all but two networks at the paper's scale."""
     brief, paper = swept("brief", "distinct"), swept("paper", "distinct")
     assert len(brief) == len(swept("brief", "identical")) == 12
     assert (brief["d_util"] > 0).all()

@@ -270,12 +270,17 @@ def test_speed_is_ranked_against_utilization_for_one_pair_and_for_both():
 def test_the_sign_of_the_speed_is_compared_epoch_by_epoch():
     runs = table_of(*sweep((1, 0), (-1, 0)))
     histories = pd.DataFrame(
-        [("run0", 1, 0.1, 0.2), ("run0", 2, 0.3, 0.2), ("run1", 1, 0.1, 0.2)],
+        [
+            ("run0", 1, 0.1, 0.2),
+            ("run0", 2, 0.1, 0.2),
+            ("run0", 3, 0.3, 0.2),
+            ("run1", 1, 0.1, 0.2),
+        ],
         columns=["run", "epoch", "speed_m0", "speed_m1"],
     )
     table = build("prediction_by_epoch", runs=runs, histories=histories)
-    assert table[["epoch", "n"]].to_numpy().tolist() == [[1, 2], [2, 1]]
-    assert table["sign_agreement"].tolist() == [0.5, 1]
+    assert table[["epoch", "n"]].to_numpy().tolist() == [[1, 2], [2, 2], [3, 2]]
+    assert table["sign_agreement"].tolist() == [0.5, 0.5, 1]  # run1 has stopped and keeps its sign
 
 
 def test_the_l1_study_is_averaged_by_factor_and_its_trends_ranked():

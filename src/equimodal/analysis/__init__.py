@@ -103,8 +103,8 @@ TABLES = {
         inputs=("runs", "histories"),
         experiments=("sweep",),
         caption="Share of the vanilla models of the sweeps (distinct pair) in which d_speed after the epoch has the"
-        " sign that d_util has at the chosen epoch, in brackets Wilson's {confidence:.0%} interval; runs:"
-        " the models still in training. The paper has no such number.",
+        " sign that d_util has at the chosen epoch, in brackets Wilson's {confidence:.0%} interval; a"
+        " model that has stopped keeps its last d_speed. The paper has no such number.",
     ),
     "l1_study": Table(
         title="The L1 study",

@@ -183,7 +183,8 @@ FIGURES = {
             "All models of the vanilla sweeps. (a) d_util against d_speed, both at the chosen"
             " epoch; filled marks are distinct, open ones identical modalities; ρ is Spearman's rank"
             " correlation over both. (b) Share of models with distinct modalities whose d_speed"
-            " after an epoch has the sign that d_util has in the end, with Wilson intervals."
+            " after an epoch has the sign that d_util has in the end, with Wilson intervals; a model"
+            " that has stopped keeps its last d_speed."
         ),
         expect=(
             "The paper takes the conditional learning speed as a proxy of the conditional utilization"
