@@ -592,6 +592,13 @@ def test_a_network_that_a_data_set_can_not_have_is_refused(project, dataset, sai
     assert "takes ['" in str(caught.value)
 
 
+def test_the_threshold_that_figures_and_trends_rest_on_has_to_be_there(project):
+    """Without it they would be empty after the whole L1 study was trained."""
+    project.edit("params.yaml", "[0.01, 0.001, 0.0001, ", "[0.01, 0.0001, ")
+    with pytest.raises(UserError, match=r"sparsity_thresholds: .*0\.001 has to be among them"):
+        project.load()
+
+
 OTHER_COLORING = "\n    other_colorings: {paler: {variance: 0.05}}\n    coloring:\n"
 
 

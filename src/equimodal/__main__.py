@@ -258,12 +258,11 @@ def table(
     chosen = [_one_of(name, TABLES, "table") for name in names or TABLES]
     needed = dict.fromkeys(["runs", *(i for name in chosen for i in TABLES[name].inputs)])
     inputs = {name: _table_input(name, settings) for name in needed}
-    on_test = [name for name, data in settings.datasets.items() if data.validation == "test"]
     for name in chosen:
         build = import_module(f"equimodal.analysis.{name}").build
         made = build(**{i: inputs[i] for i in TABLES[name].inputs}, settings=settings.analysis)
         notes = [settings.note] if settings.note else []
-        notes += notes_on(name, made, inputs["runs"], on_test)
+        notes += notes_on(name, made, inputs["runs"], settings.datasets)
         for suffix, text in render(name, made, notes, settings.analysis).items():
             _write_text(text, layout.tables(settings.scale) / f"{name}{suffix}")
 
@@ -407,13 +406,14 @@ def claims(
         limits=analysis.limits(settings),
         scale=settings.scale,
     )
+    notes = [*([settings.note] if settings.note else []), *analysis.caveats(settings)]
     if claim is not None:
         chosen = judged[judged["id"] == _one_of(claim, set(judged["id"]), "claim")]
-        print(analysis.as_markdown(chosen, settings.note))
+        print(analysis.as_markdown(chosen, notes))
         return
     folder = layout.tables(settings.scale)
     write_table(judged, layout.table(settings.scale, "claims"))
-    _write_text(analysis.as_markdown(judged, settings.note), folder / "claims.md")
+    _write_text(analysis.as_markdown(judged, notes), folder / "claims.md")
 
 
 @app.command()

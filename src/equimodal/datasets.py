@@ -71,6 +71,11 @@ class Dataset(Section):
         return getattr(self, "stand_in", None) is not None
 
     @property
+    def caveat(self) -> str | None:
+        """What of the paper's data is not known, so that ours differ; None if nothing is."""
+        return None
+
+    @property
     def has_examples(self) -> bool:
         """Whether some of its data may be shown around: those of others' recordings may not."""
         return self.is_stand_in
@@ -132,6 +137,13 @@ class ColoredMnist(Dataset):
                 f" otherwise; given {self.test_per_class} for {self.digits}"
             )
         return self
+
+    @property
+    def caveat(self) -> str | None:
+        """The palette and the variance, but for Kim et al.'s own files."""
+        if self.digits == "kim":
+            return None
+        return "its colors are ours, as the paper's were never published"
 
     @property
     def has_examples(self) -> bool:

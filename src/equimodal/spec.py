@@ -7,7 +7,14 @@ bytes. The sections below are the schema of params.yaml as well; `equimodal.para
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from equimodal.errors import UserError
 
@@ -84,6 +91,7 @@ NetworkSettings = Annotated[FourConv | ResNet18 | I3D, Field(discriminator="kind
 
 
 OFFICIAL_SEED = 777  # of what the official code draws alike in all repeats
+HEADLINE_THRESHOLD = 0.001  # of the parameters that the L1 study calls sparse: the paper's was lost
 
 
 class Fidelity(Section):
@@ -130,6 +138,16 @@ class Training(Section):
     max_epochs: Count
     schedule: Schedule
     sparsity_thresholds: tuple[Positive, ...]
+
+    @field_validator("sparsity_thresholds")
+    @classmethod
+    def _with_headline(cls, thresholds: tuple[float, ...]) -> tuple[float, ...]:
+        if HEADLINE_THRESHOLD not in thresholds:
+            raise ValueError(
+                f"{HEADLINE_THRESHOLD} has to be among them, the sparsity of the L1 study; given"
+                f" {list(thresholds)}"
+            )
+        return thresholds
 
 
 class ClipViews(Section):

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,6 +11,7 @@ from equimodal.analysis.claims import (
     Ledger,
     Region,
     as_markdown,
+    caveats,
     data_name,
     judge_claims,
     limits,
@@ -16,6 +19,7 @@ from equimodal.analysis.claims import (
     tables_of,
 )
 from equimodal.analysis.collect import COLUMNS
+from equimodal.params import load_params
 from tests.tables import made_up_tables
 
 AT = {"confidence": 0.95, "scale": "demo"}
@@ -285,6 +289,29 @@ def test_the_data_of_the_paper_scale_can_speak(project):
     assert limits(project.load()) == {}
 
 
+def test_what_the_paper_does_not_tell_is_said_of_all_claims(project):
+    rates, colors = caveats(project.load())
+    assert rates.startswith("The learning rates of all sweeps are ours")
+    assert (
+        colors
+        == "Colored-and-gray-MNIST: its colors are ours, as the paper's were never published."
+    )
+
+
+def test_the_colors_of_kim_et_al_s_files_are_theirs():
+    settings = load_params(Path(__file__).parents[2] / "params.yaml", "paper")
+    data = settings.datasets["colored_mnist"]
+    assert data.caveat is not None
+    assert data.model_copy(update={"digits": "kim"}).caveat is None
+
+
+def test_a_part_of_the_runs_is_counted_as_a_part():
+    (found,) = judged(interval({"above": 0}), [row(2, 1, 3, n=5, unfinished=75)]).itertuples()
+    assert found.evidence.endswith("n = 5 of 80")
+    (found,) = judged(interval({"above": 0}), [row(2, 1, 3, n=5, unfinished=0)]).itertuples()
+    assert found.evidence.endswith("n = 5")
+
+
 def test_a_data_set_that_the_paper_does_not_have_keeps_its_name():
     assert data_name("nvgesture pretrained") == "NVGesture-pretrained"
     assert data_name("sounds") == "sounds"
@@ -298,8 +325,8 @@ def test_claims_of_the_same_id_are_refused():
 
 def test_the_ledger_for_readers_has_every_claim_and_its_numbers():
     judged = judge_claims(read_claims(), made_up_tables(), limits={"nvgesture": "stand-in"}, **AT)
-    text = as_markdown(judged, "A note.")
-    assert "A note." in text
+    text = as_markdown(judged, ["A note.", "Another."])
+    assert "A note.\n\nAnother." in text
     for claim in judged.itertuples():
         assert claim.claim in text
         assert claim.evidence in text

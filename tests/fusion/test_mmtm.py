@@ -167,3 +167,13 @@ def test_in_a_rebalancing_step_the_constant_gate_gets_no_gradient(mmtm, features
 def test_one_modality_is_refused():
     with pytest.raises(ValueError, match="two modalities or more"):
         MMTM({"color": 6}, squeeze_ratio=4, gate_scale=2)
+
+
+@pytest.mark.parametrize("flow", [Flow(), Flow(record=True, frozen=True)], ids=["train", "record"])
+def test_means_are_not_taken_in_half_precision(mmtm, features, flow):
+    """A float16 counter ends at 65,504 samples, counted by ones a bfloat16 one at 256."""
+    halves = {m: x.bfloat16() for m, x in features.items()}
+    mmtm.bfloat16().train()
+    with pytest.raises(TypeError, match=r"cast to torch\.bfloat16.*use torch\.autocast"):
+        mmtm(halves, flow)
+    mmtm(halves, Flow(frozen=True))  # to answer only is fine

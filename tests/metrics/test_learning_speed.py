@@ -75,3 +75,39 @@ def test_a_meter_goes_on_from_its_state():
     second.restore(first.state())
     assert second.values.isfinite().all()
     assert torch.equal(second.values, first.values)
+
+
+def test_a_state_is_a_snapshot():
+    groups = {
+        "branch": {"a": [parameter([1.0], [2.0])]},
+        "fusion": {"a": [parameter([1.0], [1.0])]},
+    }
+    speed = LearningSpeed(**groups)
+    speed.update()
+    state, before = speed.state(), speed.values
+    groups["fusion"]["a"][0].grad *= 100
+    speed.update()
+    speed.restore(state)
+    assert torch.equal(speed.values, before)
+
+
+def test_a_step_whose_gradients_are_not_finite_leaves_the_speeds_alone():
+    """Mixed precision begins with such steps, which its scaler skips; NaN would stay for good."""
+    branch = {m: [parameter([1.0], [2.0])] for m in "ab"}
+    fusion = {m: [parameter([1.0], [1.0])] for m in "ab"}
+    speed = LearningSpeed(branch=branch, fusion=fusion)
+    speed.update()
+    before = speed.values
+    for value in (math.inf, math.nan):
+        fusion["b"][0].grad = torch.tensor([value], dtype=torch.float64)
+        speed.update()
+    assert before.isfinite().all()
+    assert torch.equal(speed.values, before)
+
+
+def test_a_frozen_trunk_does_not_make_its_branch_slow():
+    trunk = nn.Parameter(torch.full((9,), 100.0), requires_grad=False)
+    head, fusion = parameter([1.0], [2.0]), parameter([1.0], [1.0])
+    speed = LearningSpeed(branch={"a": [trunk, head]}, fusion={"a": [fusion]})
+    speed.update()
+    assert speed.values.item() == pytest.approx(math.log10(1 / 4))

@@ -56,19 +56,19 @@ def test_vanilla_has_no_mode():
 
 
 def test_random_takes_each_kind_of_step_a_third_of_the_time():
-    taken = modes(Random(2, warmup_epochs=1, seed=0), [0.0, 0.0], [2] * 3001)[1:]
+    taken = modes(Random(("color", "gray"), warmup_epochs=1, seed=0), [0.0, 0.0], [2] * 3001)[1:]
     for mode in (-1, 0, 1):
         share = binomtest(taken.count(mode), len(taken), 1 / 3)
         assert share.pvalue > 0.001
 
 
 def test_random_is_regular_in_the_warm_up_and_at_the_first_step_after_it():
-    policy = Random(2, warmup_epochs=1, seed=0)
+    policy = Random(("color", "gray"), warmup_epochs=1, seed=0)
     assert modes(policy, [0.0, 0.0], [1] * 50 + [2]) == [-1] * 51
 
 
 def test_random_goes_on_with_its_sequence_after_a_restore():
-    whole, first, second = (Random(2, warmup_epochs=1, seed=0) for _ in range(3))
+    whole, first, second = (Random(("color", "gray"), warmup_epochs=1, seed=0) for _ in range(3))
     expected = modes(whole, [0.0, 0.0], [2] * 40)
     start = modes(first, [0.0, 0.0], [2] * 13)
     second.restore(first.state())

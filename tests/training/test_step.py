@@ -1,4 +1,5 @@
 import copy
+import math
 
 import pytest
 import torch
@@ -50,6 +51,32 @@ def test_without_a_mode_nothing_is_held():
     p.grad = torch.ones(1)
     step_without_held(torch.optim.SGD([p], lr=0.25), [[p]], Vanilla().mode)
     assert p.item() == 0.75
+
+
+def test_a_network_in_evaluation_mode_is_refused(training):
+    batch = training.splits["train"].batch(torch.arange(8))
+    training.network.eval()
+    with pytest.raises(ValueError, match=r"call network\.train\(\) before the step"):
+        train_step(training.network, batch, training.optimizer, Vanilla(), training.speeds, epoch=1)
+
+
+def test_mixed_precision_skips_a_step_and_holds_what_the_mode_holds():
+    """As docs/own-network.md has it: unscale, measure, let the scaler take the step."""
+    p = torch.nn.Parameter(torch.ones(1))
+    other = torch.nn.Parameter(torch.ones(1))
+    optimizer = torch.optim.SGD([p, other], lr=0.25, momentum=0.9)
+    scaler = torch.amp.GradScaler("cpu", init_scale=2.0)
+    values = []
+    for gradient, mode in ((math.inf, -1), (1.0, -1), (1.0, 0)):
+        for q in (p, other):
+            q.grad = scaler.scale(torch.full((1,), gradient))
+        scaler.unscale_(optimizer)
+        step_without_held(
+            optimizer, [[p], [other]], torch.tensor(mode), lambda: scaler.step(optimizer)
+        )
+        scaler.update()
+        values.append([p.item(), other.item()])
+    assert values == [[1, 1], [0.75, 0.75], [0.75, pytest.approx(0.75 - 0.25 * 1.9)]]
 
 
 @pytest.mark.parametrize(("branch", "modality"), [(0, "color"), (1, "gray")])

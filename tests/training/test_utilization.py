@@ -49,3 +49,34 @@ def test_empty_sets_are_refused():
         conditional_utilization(Pair(), [], [(INPUTS, LABELS)])
     with pytest.raises(ValueError, match="the test set is empty"):
         conditional_utilization(Pair(), [INPUTS], iter(()))
+
+
+def test_a_model_trains_on_in_the_mode_it_was_in():
+    """Measured between two epochs, a network would else go on without batch norm and running means."""
+    model = Pair().train()
+    model.heads.eval()
+    conditional_utilization(model, [INPUTS], [(INPUTS, LABELS)])
+    assert model.training
+    assert model.fuse.training
+    assert not model.heads["a"].training
+
+
+@pytest.mark.parametrize(
+    ("of_logits", "labels"),
+    [
+        (lambda z: z[:, :1], LABELS),
+        (lambda z: z[:, 0], LABELS),
+        (lambda z: z, LABELS[:, None]),
+        (lambda z: z[:, :, None], LABELS),
+        (lambda z: z[:4], LABELS),
+    ],
+    ids=["one logit", "no classes", "labels in a column", "pixels", "other examples"],
+)
+def test_logits_and_labels_of_other_shapes_are_refused(of_logits, labels):
+    """They would be compared all the same, and every branch come out as not greedy."""
+    model = Pair()
+    model.register_forward_hook(lambda _, __, out: {m: of_logits(z) for m, z in out.items()})
+    with pytest.raises(
+        ValueError, match=r"logits of 'a' have shape .*expected \(batch, two classes"
+    ):
+        conditional_utilization(model, [INPUTS], [(INPUTS, labels)])

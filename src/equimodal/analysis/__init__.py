@@ -35,6 +35,7 @@ _BOOTSTRAP = (  # the ten: FEWEST of statistics, which takes a second to load
     "in brackets the {confidence:.0%} bootstrap interval ({resamples} resamples; fewer than 10 models have "
 )
 _STUDENT, _NONE = _BOOTSTRAP + "Student's)", _BOOTSTRAP + "none)"
+_RATES = " The paper's intervals of learning rates are not known: these are ours."
 _RANK = "Spearman's rank correlation, " + _NONE + ", and p of a permutation test"
 
 TABLES = {
@@ -83,10 +84,11 @@ TABLES = {
         " s(m0|m1) (log10 units), "
         + _STUDENT
         + ", models that share a rate taken as independent; abs_d_util: the greediness |E[d_util]|; symmetry_p: p of"
-        " d_util being symmetric about 0 for two identical modalities (Wilcoxon's signed-rank test). Published:"
+        " d_util being symmetric about 0 for two identical modalities (Wilcoxon's signed-rank test); d_util_perfect: the"
+        " mean over the n_perfect models that got every training example right in some epoch. Published:"
         " E[d_util] of Section 6.4 and its absolute value of Section 6.2, where the sign for"
-        " Colored-and-gray-MNIST is not printed; for identical modalities the text says about 0. The paper's"
-        " intervals of learning rates are not known: these are ours.",
+        " Colored-and-gray-MNIST is not printed; for identical modalities the text says about 0."
+        + _RATES,
     ),
     "prediction": Table(
         title="Does the conditional learning speed tell the utilization?",
@@ -96,7 +98,7 @@ TABLES = {
         " pair or of both the distinct and the identical pair: "
         + _RANK
         + "; sign_agreement: share of models in which both have the same sign, a difference of 0 having none. Beside the claim of Section 6.2"
-        " that the one predicts the other; the paper prints no correlation.",
+        " that the one predicts the other; the paper prints no correlation." + _RATES,
     ),
     "prediction_by_epoch": Table(
         title="How early does the sign of d_speed tell the sign of d_util?",
@@ -104,7 +106,7 @@ TABLES = {
         experiments=("sweep",),
         caption="Share of the vanilla models of the sweeps (distinct pair) in which d_speed after the epoch has the"
         " sign that d_util has at the chosen epoch, in brackets Wilson's {confidence:.0%} interval; a"
-        " model that has stopped keeps its last d_speed. The paper has no such number.",
+        " model that has stopped keeps its last d_speed. The paper has no such number." + _RATES,
     ),
     "l1_study": Table(
         title="The L1 study",
@@ -171,7 +173,7 @@ TABLES = {
         caption="Mean d_util of the vanilla models of the sweeps (distinct pair) if a branch gets, in place of the"
         " other modality's features, their mean over the training set (isolated, as in the paper), zeros, those of"
         " another example (permuted) or their mean over the class; spearman: rank correlation over models with"
-        " d_util under isolated, " + _NONE + ". The paper has the first way only.",
+        " d_util under isolated, " + _NONE + ". The paper has the first way only." + _RATES,
     ),
 }
 

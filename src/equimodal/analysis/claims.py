@@ -5,7 +5,7 @@ show. Intervals decide, never a bare mean: wholly where the claim says, it holds
 that, it does not; anything else is inconclusive.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Annotated, Any, Literal, Self
@@ -350,6 +350,15 @@ def limits(settings: Params) -> dict[str, str]:
     return reasons
 
 
+def caveats(settings: Params) -> list[str]:
+    """Say what the numbers rest on that the paper does not tell, so that it is ours."""
+    known = {data_name(name): dataset.caveat for name, dataset in settings.datasets.items()}
+    return [
+        "The learning rates of all sweeps are ours, as the paper's intervals are not known.",
+        *(f"{name}: {caveat}." for name, caveat in known.items() if caveat),
+    ]
+
+
 def judge_claims(
     ledger: Ledger, tables: Tables, *, confidence: float, limits: Mapping[str, str], scale: str
 ) -> pd.DataFrame:
@@ -391,9 +400,9 @@ def judge_claims(
     return pd.DataFrame(rows)
 
 
-def as_markdown(judged: pd.DataFrame, note: str | None) -> str:
+def as_markdown(judged: pd.DataFrame, notes: Iterable[str]) -> str:
     """Render the ledger for readers: a claim a heading, a data set a line."""
-    parts = ["# Claims of the paper", HOW, *([note] if note else [])]
+    parts = ["# Claims of the paper", HOW, *notes]
     for _, rows in judged.groupby("id", sort=False):
         first = rows.iloc[0]
         lines = [_line(row) for row in rows.itertuples()]
@@ -492,7 +501,11 @@ def _interval(value: float, bounds: Bounds, unit: str) -> str:
 
 
 def _count(row: Any, n: str) -> str:
-    return f", n = {row[n]:g}" if n in row and pd.notna(row[n]) else ""
+    if n not in row or pd.isna(row[n]):
+        return ""
+    unfinished = row.get("unfinished", 0)
+    of = f" of {row[n] + unfinished:g}" if pd.notna(unfinished) and unfinished else ""
+    return f", n = {row[n]:g}{of}"
 
 
 def _plain(value: Any) -> str:

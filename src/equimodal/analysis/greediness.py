@@ -12,7 +12,7 @@ from equimodal.params import Analysis
 CELL = ["dataset", "start", "inputs", "policy", "fidelity"]
 COLUMNS = [
     *(*CELL, "n", "unfinished", "d_util", "d_util_low", "d_util_high", "abs_d_util"),
-    *("d_speed", "d_speed_low", "d_speed_high", "symmetry_p"),
+    *("d_speed", "d_speed_low", "d_speed_high", "symmetry_p", "n_perfect", "d_util_perfect"),
     *("published_d_util", "published_abs_d_util"),
 ]
 
@@ -24,7 +24,8 @@ def build(
 
     `abs_d_util` is the greediness, |E[d_util]| (Sec. 4.2). `symmetry_p`: p of d_util being symmetric
     about 0 (Wilcoxon's signed-rank test), for the identical pair only, of which the paper says so
-    (Sec. 6.2). Published numbers stand beside those of the same data set, pair and policy.
+    (Sec. 6.2). `d_util_perfect`: the mean over the `n_perfect` models that reached 100 % of the training
+    examples, as the others may not have been trained to the end. Published numbers stand beside those of the same data set, pair and policy.
     """
     asked = of_experiment(runs, "sweep").index.union(of_experiment(runs, "sweep_balanced").index)
     sweeps = in_order(runs.loc[asked], *CELL)
@@ -46,4 +47,6 @@ def _summarize(models: pd.DataFrame, settings: Analysis) -> dict[str, Any]:
         ).named(measure)
     identical = (models["inputs"] == "identical").all()
     p = symmetry_p(models["d_util"]) if identical else NAN
+    perfect = present(models.loc[models["reached_perfect"].eq(True), "d_util"])
+    row |= {"n_perfect": len(perfect), "d_util_perfect": perfect.mean() if len(perfect) else NAN}
     return row | {"abs_d_util": abs(row["d_util"]), "symmetry_p": p}

@@ -4,7 +4,7 @@ In the tables for readers an estimate stands in one cell with its SD, interval a
 missing is said in words.
 """
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from io import StringIO
 from typing import Any
@@ -14,6 +14,7 @@ import pandas as pd
 from equimodal.analysis import TABLES, Table
 from equimodal.analysis.collect import failures, of_experiment
 from equimodal.analysis.names import COLUMNS_OF_TABLE1, DATASETS, METHODS, column_name
+from equimodal.datasets import Dataset
 from equimodal.params import Analysis
 
 HEADINGS = {
@@ -30,11 +31,11 @@ FORMATS = {
     **dict.fromkeys(("accuracy_m0", "accuracy_m1", "accuracy_m2"), PERCENT),
     **dict.fromkeys(("validation_selected", "last", "test_selected", "until_perfect"), PERCENT),
     **dict.fromkeys(("difference", "optimism"), SIGNED_PERCENT),
-    **dict.fromkeys(("d_util", "d_speed", "spearman"), SIGNED),
+    **dict.fromkeys(("d_util", "d_util_perfect", "d_speed", "spearman"), SIGNED),
     "published_d_util": "{:+.1f}",
     "published_abs_d_util": "{:.1f}",
     **dict.fromkeys(("l1", "value"), "{:g}"),
-    **dict.fromkeys(("n", "unfinished", "epoch"), "{:.0f}"),
+    **dict.fromkeys(("n", "n_perfect", "unfinished", "epoch"), "{:.0f}"),
 }
 WORDS = {
     **dict.fromkeys(
@@ -154,7 +155,7 @@ def _pipes(shown: pd.DataFrame) -> str:
 
 
 def notes_on(
-    name: str, table: pd.DataFrame, runs: pd.DataFrame, chosen_on_test: Collection[str]
+    name: str, table: pd.DataFrame, runs: pd.DataFrame, datasets: Mapping[str, Dataset]
 ) -> list[str]:
     """Say in sentences what a table lacks and why, and what its numbers suffer from.
 
@@ -162,7 +163,7 @@ def notes_on(
         name: Of the table in `TABLES`.
         table: As it was built.
         runs: The `runs` table.
-        chosen_on_test: Data sets whose epochs are chosen on the test set.
+        datasets: The data sets of the settings.
     """
     experiments = TABLES[name].experiments
     asked = {experiment: of_experiment(runs, experiment) for experiment in experiments}
@@ -177,9 +178,12 @@ def notes_on(
         notes.append("No run that this table is made of has finished.")
     if len(rests_on) and "dataset" in table:
         notes += _lacking(table, rests_on, "table1" in experiments)
-    optimistic = [d for d in chosen_on_test if d in set(rests_on["dataset"])]
+    used = {d: data for d, data in datasets.items() if d in set(rests_on["dataset"])}
+    if any(source.startswith("published") for source in TABLES[name].inputs):
+        notes += [f"{DATASETS.get(d, d)}: {s.caveat}." for d, s in used.items() if s.caveat]
+    optimistic = [DATASETS.get(d, d) for d, s in used.items() if s.validation == "test"]
     if "table1" in experiments and optimistic:
-        named = " and ".join(DATASETS.get(d, d) for d in optimistic)
+        named = " and ".join(optimistic)
         notes.append(
             f"{named}: each network's epoch was chosen by its accuracy on these same test examples, as the"
             " paper's text suggests; the accuracies are optimistic, by how much can not be seen here (validation_examples in"

@@ -118,6 +118,7 @@ class SqueezeFusion(Fusion):
             ValueError: If the features have other modalities or channels than the module, or the
                 flow names no branch of it.
             RuntimeError: If an isolated pass comes before any recorded one.
+            TypeError: If means are to be taken but were cast to half precision with the module.
         """
         self._check(features)
         squeezes = {m: squeeze(features[m]) for m in self.modalities}
@@ -206,6 +207,14 @@ class SqueezeFusion(Fusion):
         mean = self.get_buffer(f"mean_gate_{modality}")
         return mean if self.running_mean.of == "post_sigmoid" else self.activation(mean)
 
+    def _require_precision(self) -> None:
+        """Means over many samples: 16 bits end to count them long before the epoch is over."""
+        if self.gates_seen.dtype in (torch.float16, torch.bfloat16):
+            raise TypeError(
+                f"the running means of this {type(self).__name__} were cast to {self.gates_seen.dtype}, too"
+                " coarse to count samples: leave the module in float32 and use torch.autocast"
+            )
+
     def _require_recording(self) -> None:
         if float(self.squeezes_seen) == 0:
             raise RuntimeError(
@@ -215,6 +224,7 @@ class SqueezeFusion(Fusion):
 
     @torch.no_grad()
     def _record(self, squeezes: Vectors) -> None:
+        self._require_precision()
         samples = len(squeezes[self.modalities[0]])
         self.squeezes_seen += samples
         for m, h in squeezes.items():
@@ -223,6 +233,7 @@ class SqueezeFusion(Fusion):
 
     @torch.no_grad()
     def _update_running_means(self, w: Vectors, held: Bool[Tensor, " modalities"] | None) -> None:
+        self._require_precision()
         # A regular pass does not use the running means, so it does not matter that they take in the
         # current batch before the step.
         if held is None or self.running_mean.updates == "every_pass":

@@ -22,7 +22,8 @@ class LearningSpeed:
     the fusion; `speed_1` is s(m0|m1). 0 means that fusion and branch move at the same pace.
 
     Works in any training loop: call `update` after `backward` and before the optimizer's step. All
-    sums stay on the device; nothing waits for it.
+    sums stay on the device; nothing waits for it. Parameters that are frozen when the meter is built
+    count in no sum: a branch would else look slow for what it may not learn.
     """
 
     def __init__(
@@ -49,10 +50,13 @@ class LearningSpeed:
         if list(branch) != list(fusion):
             raise ValueError(f"branches {list(branch)} do not match fusions {list(fusion)}")
         self.modalities = tuple(branch)
-        self._groups = [[list(g[m]) for m in self.modalities] for g in (fusion, branch)]
+        self._groups = [
+            [[p for p in g[m] if p.requires_grad] for m in self.modalities]
+            for g in (fusion, branch)
+        ]
         for of, row in zip(("fusion", "branch"), self._groups, strict=True):
             for m, parameters in zip(self.modalities, row, strict=True):
-                if not any(p.requires_grad for p in parameters):
+                if not parameters:
                     raise ValueError(
                         f"{m!r} has no parameters of its {of} that are trained, so no speed"
                     )
@@ -64,6 +68,9 @@ class LearningSpeed:
 
     def update(self, mode: Int64[Tensor, ""] | None = None) -> None:
         """Add the effective updates of the current gradients.
+
+        Gradients of which one is not finite are left out: a step of mixed precision that a
+        `GradScaler` skips would else leave NaN in the sums for good.
 
         Args:
             mode: Of the step: -1 for a regular one, and only those count; None counts it.
@@ -77,6 +84,7 @@ class LearningSpeed:
             )
         gradients = self._of_groups(squared_gradient)
         self.sums = self.sums.to(gradients.device)  # where the network may have gone since
+        gradients = gradients.where(gradients.isfinite().all(), 0.0)
         if mode is not None:
             gradients = gradients.where(mode < 0, 0.0)
         if self.norm == "before_step":
@@ -98,7 +106,7 @@ class LearningSpeed:
 
     def state(self) -> dict[str, Tensor]:
         """Tensors that the future depends on."""
-        return {"sums": self.sums}
+        return {"sums": self.sums.clone()}
 
     def restore(self, state: dict[str, Tensor]) -> None:
         """Go on from what `state` gave."""

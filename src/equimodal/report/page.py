@@ -55,6 +55,7 @@ class Report:
 
     scale: str
     note: str | None
+    caveats: Sequence[str]  # of all numbers
     presets: Sequence[str]
     data: Sequence[Data]
     claims: pd.DataFrame | None  # of claims.csv

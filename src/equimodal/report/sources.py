@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 import pandas as pd
 
 from equimodal import layout
+from equimodal.analysis.claims import caveats
 from equimodal.analysis.collect import COLUMNS, of_experiment
 from equimodal.params import Params, expand_runs
 from equimodal.report import Item
@@ -44,6 +45,7 @@ def gather(
     return Report(
         scale=settings.scale,
         note=settings.note,
+        caveats=caveats(settings),
         presets=list(dict.fromkeys(spec.fidelity for spec in every.values())),
         data=[_data(name, settings) for name in settings.datasets],
         claims=claims,

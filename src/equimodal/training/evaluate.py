@@ -1,6 +1,7 @@
 """Every way of evaluating a network, and the conditional utilization rates that follow."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -8,7 +9,7 @@ from jaxtyping import Int64
 from torch import Tensor, nn
 
 from equimodal.data.split import Split, Views
-from equimodal.fusion.base import Flow, fusion_modules, reset_recording
+from equimodal.fusion.base import Flow, Fusion, fusion_modules, reset_recording
 from equimodal.fusion.squeezed import SqueezeFusion
 from equimodal.metrics.utilization import utilization_rate
 from equimodal.models.network import Inputs, Logits, Network
@@ -87,19 +88,48 @@ def conditional_utilization(
 
     Args:
         model: Takes inputs by modality and a `Flow`, passes the flow to its fusion modules, and
-            returns the logits of each branch. Left in evaluation mode.
+            returns the logits of each branch, (batch, classes). Its training mode is left as it was.
         train: Inputs of the training set, for the mean squeezes; labels are left aside.
-        test: Inputs and labels of the test set.
+        test: Inputs of the test set, and labels as class indices, (batch,).
 
     Raises:
-        ValueError: If the model has no fusion module, its flow does not reach one, or a set is empty.
+        ValueError: If the model has no fusion module, its flow does not reach one, a set is empty, or
+            logits or labels have another shape.
     """
     fusions = fusion_modules(model)
     if not fusions:
         raise ValueError(
             "the model has no equimodal.fusion.base.Fusion, so nothing can be switched off"
         )
+    with _evaluating(model):
+        _record(model, fusions, train)
+        hits: dict[str, list[int]] = {}
+        examples = 0
+        for inputs, labels in test:
+            examples += len(labels)
+            for way, flow in enumerate((Flow(frozen=True), Flow(isolated=True, frozen=True))):
+                for m, z in model(inputs, flow).items():
+                    hits.setdefault(m, [0, 0])[way] += _hits(m, z, labels)
+    if not examples:
+        raise ValueError("the test set is empty, or an iterator that was used up before")
+    return {m: utilization_rate(a / examples, alone / examples) for m, (a, alone) in hits.items()}
+
+
+@contextmanager
+def _evaluating(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode inside; afterwards each module is in the mode that it was in."""
+    training = {module: module.training for module in model.modules()}
     model.eval()
+    try:
+        yield
+    finally:
+        for module, was in training.items():
+            module.training = was
+
+
+def _record(
+    model: nn.Module, fusions: list[Fusion], train: Iterable[Inputs | tuple[Inputs, Tensor]]
+) -> None:
     reset_recording(model)
     batches = 0
     for batch in train:
@@ -114,16 +144,17 @@ def conditional_utilization(
                 f"the flow did not reach a {type(fusion).__name__} of {list(fusion.modalities)}:"
                 " pass it on to every fusion module in `forward`"
             )
-    hits: dict[str, list[int]] = {}
-    examples = 0
-    for inputs, labels in test:
-        examples += len(labels)
-        for way, flow in enumerate((Flow(frozen=True), Flow(isolated=True, frozen=True))):
-            for m, z in model(inputs, flow).items():
-                hits.setdefault(m, [0, 0])[way] += int((z.argmax(-1) == labels).sum())
-    if not examples:
-        raise ValueError("the test set is empty, or an iterator that was used up before")
-    return {m: utilization_rate(a / examples, alone / examples) for m, (a, alone) in hits.items()}
+
+
+def _hits(m: str, z: Tensor, labels: Tensor) -> int:
+    """Count the right answers of a branch."""
+    if labels.ndim != 1 or z.ndim != 2 or len(z) != len(labels) or z.shape[1] < 2:
+        raise ValueError(
+            f"the logits of {m!r} have shape {tuple(z.shape)}, the labels {tuple(labels.shape)}:"
+            " expected (batch, two classes or more) and (batch,); of a single logit z per example make"
+            " two, torch.stack([torch.zeros_like(z), z], 1)"
+        )
+    return int((z.argmax(1) == labels).sum())
 
 
 def evaluations(network: Network) -> dict[str, Flow]:

@@ -5,7 +5,7 @@ regular step, b >= 0 for a re-balancing step on modality b. It is a tensor on th
 network trains, so that a decision never waits for the device.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import torch
 import torch.nn.functional as F
@@ -109,17 +109,22 @@ class Random(Policy):
     """After the warm-up, any kind of step with equal chance: regular, or on any modality (Sec. 6.4)."""
 
     def __init__(
-        self, modalities: int, *, warmup_epochs: int, seed: int, device: torch.device | str = "cpu"
+        self,
+        modalities: Collection[str],
+        *,
+        warmup_epochs: int,
+        seed: int,
+        device: torch.device | str = "cpu",
     ):
         """Start with a regular step.
 
         Args:
-            modalities: How many the network has.
+            modalities: Those of the network.
             warmup_epochs: Epochs of regular steps only.
             seed: Of the choices; nothing else draws from them.
             device: Where the network trains.
         """
-        self.modalities = modalities
+        self._kinds = len(modalities) + 1
         self.warmup_epochs = warmup_epochs
         self.mode: Mode = torch.tensor(REGULAR_MODE, device=device)
         self._generator = torch.Generator().manual_seed(seed)
@@ -127,7 +132,7 @@ class Random(Policy):
     def advance(self, speeds: Speeds | None, *, epoch: int) -> None:
         """Draw the next step; the step after the warm-up's last one is regular still."""
         if epoch > self.warmup_epochs:
-            drawn = torch.randint(self.modalities + 1, (), generator=self._generator)
+            drawn = torch.randint(self._kinds, (), generator=self._generator)
             self.mode = (drawn + REGULAR_MODE).to(self.mode.device, non_blocking=True)
 
     def state(self) -> dict[str, Tensor]:
@@ -218,7 +223,7 @@ def build_policy(spec: RunSpec, network: Network, device: torch.device | str = "
         case RunSpec(policy="random", balance=Balance() as balance):
             shared = spec.switches.random_choices == "shared"
             return Random(
-                len(spec.modalities),
+                spec.modalities,
                 warmup_epochs=balance.warmup_epochs,
                 seed=OFFICIAL_SEED if shared else spec.seed,
                 device=device,

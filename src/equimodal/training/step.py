@@ -1,6 +1,6 @@
 """One update of a network: a regular step or a re-balancing step (paper, Sec. 5.2)."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -77,8 +77,11 @@ def train_step(
         rules: Details of the step.
 
     Raises:
-        ValueError: If the batch lacks a modality of the network or has one more.
+        ValueError: If the network is in evaluation mode, in which no running mean moves, or the batch
+            lacks a modality of the network or has one more.
     """
+    if not network.training:
+        raise ValueError("the network is in evaluation mode: call network.train() before the step")
     mode = policy.mode
     features = network.encode(batch.inputs, Flow(rebalance=mode))
     logits = network.classify(features)
@@ -109,7 +112,10 @@ def train_step(
 
 
 def step_without_held(
-    optimizer: torch.optim.Optimizer, held: Sequence[Iterable[nn.Parameter]], mode: Mode | None
+    optimizer: torch.optim.Optimizer,
+    held: Sequence[Iterable[nn.Parameter]],
+    mode: Mode | None,
+    step: Callable[[], object] | None = None,
 ) -> None:
     """Step, but leave the parameters that the mode holds, and their momentum, as they were.
 
@@ -120,9 +126,11 @@ def step_without_held(
         optimizer: Any of torch's.
         held: For each modality, `held_parameters` of the network.
         mode: Of the step: -1 or None holds nothing.
+        step: What takes the step if not `optimizer.step`: `lambda: scaler.step(optimizer)`, say.
     """
+    step = step or optimizer.step
     if mode is None:
-        optimizer.step()
+        step()
         return
     tensors = [
         (mode == b, t)
@@ -131,7 +139,7 @@ def step_without_held(
         for t in (p.detach(), *_states(optimizer, p))
     ]
     before = [t.clone() for _, t in tensors]
-    optimizer.step()
+    step()
     for (is_held, t), old in zip(tensors, before, strict=True):
         t.copy_(torch.where(is_held, old, t))
 
