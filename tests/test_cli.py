@@ -1,4 +1,5 @@
 import os
+import re
 import shutil
 import sys
 
@@ -8,6 +9,7 @@ from typer.testing import CliRunner
 
 from equimodal import __version__, layout
 from equimodal.__main__ import app, main
+from equimodal.analysis import COLLECTED
 from equimodal.params import expand_runs
 from equimodal.spec import read_specs
 from equimodal.table_files import write_table
@@ -87,6 +89,28 @@ def test_collect_keeps_what_another_machine_found(project):
     assert list(read_specs(layout.specs("tiny"))) == [second]
 
 
+def test_collect_keeps_what_it_had_of_a_run_of_which_only_a_part_is_here(project):
+    """Such as one that is being trained again, or that is not evaluated yet."""
+    runs = expand_runs(project.load())
+    run = "colored_mnist/gray/vanilla/paper/lr0.01/seed0"
+    found_here(run, runs[run], (7,))
+    assert CliRunner().invoke(app, ["collect"]).exit_code == 0
+    before = {name: layout.table("tiny", name).read_bytes() for name in COLLECTED}
+    layout.bank("tiny", run).write_bytes(layout.bank("tiny", run).read_bytes()[:100])
+    shown = CliRunner().invoke(app, ["collect", "--keep"])
+    assert shown.exit_code == 0
+    assert f"{layout.bank('tiny', run)} is damaged (" in shown.output
+    assert "Kept what was collected of it before." in shown.output
+    assert before == {name: layout.table("tiny", name).read_bytes() for name in COLLECTED}
+
+
+def test_a_damaged_run_is_named_before_those_that_were_never_trained(refused, project):
+    run = "colored_mnist/gray/vanilla/paper/lr0.01/seed0"
+    found_here(run, expand_runs(project.load())[run], (7,))
+    layout.bank("tiny", run).write_bytes(b"")
+    assert f"no run has results: {layout.bank('tiny', run)} is damaged (" in refused("collect")
+
+
 @pytest.mark.parametrize("damage", ["", '{"dataset": "colored_mnist"}', "not JSON"])
 def test_specs_of_another_version_are_refused_by_line(refused, damage):
     for name, table in study().items():
@@ -146,6 +170,26 @@ def test_a_table_of_another_version_is_refused(refused, tmp_path):
     message = refused("table", "greediness")
     assert "results/tiny/tables/runs.csv lacks the columns ['start']" in message
     assert "run `equimodal collect --scale tiny` again" in message
+
+
+def test_a_table_that_was_cut_off_in_a_row_is_refused(refused, tmp_path):
+    path = tmp_path / "results/tiny/tables/runs.csv"
+    path.parent.mkdir(parents=True)
+    lines = study()["runs"].to_csv(index=False).splitlines(keepends=True)
+    path.write_text("".join([*lines[:3], lines[3][:20]]))
+    message = refused("table", "greediness")
+    assert (
+        "results/tiny/tables/runs.csv is damaged (a row is cut off); run `equimodal collect"
+        in message
+    )
+
+
+def test_a_pattern_of_leave_out_that_fits_nothing_is_told(project):
+    project.edit("params.yaml", "\nleave_out: []", "\nleave_out: ['nvgestur/*', 'modelnet40/*']")
+    shown = CliRunner().invoke(app, ["runs"])
+    assert shown.exit_code == 0
+    assert "'nvgestur/*' is the name of no run of this scale" in shown.output
+    assert "'modelnet40/*'" not in shown.output
 
 
 def test_an_unknown_experiment_is_refused(refused):
@@ -238,6 +282,47 @@ def test_a_network_of_other_settings_is_not_evaluated(refused, project):
         f"{folder}/spec.json is of a run with other settings (training); train the run again"
         in refused("evaluate", run)
     )
+
+
+def test_data_that_were_prepared_with_other_settings_are_not_used(refused, project):
+    run = "colored_mnist/gray/vanilla/paper/lr0.01/seed0"
+    for command in (["fetch", "colored_mnist"], ["prepare", "colored_mnist"], ["train", run]):
+        assert CliRunner().invoke(app, command).exit_code == 0
+    project.edit("params.yaml", "variance: 0.020", "variance: 0.5")
+    folder = layout.prepared("tiny", "colored_mnist")
+    said = (
+        f"{folder} can not be used, as it was made with other settings (coloring.variance 0.02, now 0.5);"
+        " run `equimodal prepare colored_mnist --scale tiny`"
+    )
+    assert said in refused("train", run)
+    assert said in refused("noisy-mnist", "1")
+    status = CliRunner().invoke(app, ["data-status"]).output
+    assert "it was made with other settings (coloring.variance" in status
+    assert "next      equimodal prepare colored_mnist --scale tiny" in status
+    assert CliRunner().invoke(app, ["prepare", "colored_mnist"]).exit_code == 0
+    assert CliRunner().invoke(app, ["train", run]).exit_code == 0
+
+
+def test_what_is_trained_is_not_trained_again_unless_asked(project):
+    run = "colored_mnist/gray/vanilla/paper/lr0.01/seed0"
+    for command in (["fetch", "colored_mnist"], ["prepare", "colored_mnist"]):
+        assert CliRunner().invoke(app, command).exit_code == 0
+    first = CliRunner().invoke(app, ["train", run])
+    assert re.search(
+        rf"{run}: 1 epochs, \d+ steps; in the best epoch, 1, test accuracy [\d.]+ %", first.output
+    )
+    evaluated = CliRunner().invoke(app, ["evaluate", run])
+    assert re.fullmatch(rf"{run}: test accuracy regular [\d.]+ %\n", evaluated.output)
+    model, bank = layout.model("tiny", run), layout.bank("tiny", run)
+    model.touch()
+    before = model.stat().st_mtime_ns
+    again = CliRunner().invoke(app, ["train", run])
+    assert f"{run} is trained already; --again trains it anew" in again.output
+    assert model.stat().st_mtime_ns == before
+    assert bank.is_file()
+    assert CliRunner().invoke(app, ["train", run, "--again"]).exit_code == 0
+    assert model.stat().st_mtime_ns > before
+    assert not bank.exists()  # or an older network's answers were collected as this one's
 
 
 def test_claims_are_judged_by_the_tables_that_are_there(project):

@@ -592,6 +592,16 @@ def test_a_network_that_a_data_set_can_not_have_is_refused(project, dataset, sai
     assert "takes ['" in str(caught.value)
 
 
+def test_a_place_of_fusion_named_twice_is_refused(project):
+    project.edit(
+        "params.yaml",
+        "fused_after: [2, 3, 4]      # [ours]",
+        "fused_after: [2, 2, 4]      # [ours]",
+    )
+    with pytest.raises(UserError, match=r"fused_after: .*each once; given \[2, 2, 4\]"):
+        project.load()
+
+
 def test_the_threshold_that_figures_and_trends_rest_on_has_to_be_there(project):
     """Without it they would be empty after the whole L1 study was trained."""
     project.edit("params.yaml", "[0.01, 0.001, 0.0001, ", "[0.01, 0.0001, ")

@@ -3,6 +3,8 @@
 Each verb imports what it needs when it runs, so that drawing a figure does not load torch.
 """
 
+import csv
+import fnmatch
 import json
 import os
 import sys
@@ -15,9 +17,10 @@ from typing import Annotated, Any
 import typer
 
 from equimodal import __version__, layout
+from equimodal.data import prepared
 from equimodal.errors import UserError
 from equimodal.params import Params, expand_runs, load_params
-from equimodal.spec import Modality, RunSpec, check_spec, read_specs
+from equimodal.spec import Modality, RunSpec, check_spec, is_of_spec, read_specs
 
 app = typer.Typer(
     help="Measure and mend the greedy nature of multi-modal learning.",
@@ -71,6 +74,13 @@ def runs(
     if experiment is not None:
         _one_of(experiment, settings.experiments, "experiment")
     print(*expand_runs(settings, experiment), sep="\n")
+    every = expand_runs(settings.model_copy(update={"leave_out": ()}))
+    for pattern in settings.leave_out:
+        if not fnmatch.filter(every, pattern):
+            print(
+                f"leave_out: {pattern!r} is the name of no run of this scale; * stands for any text",
+                file=sys.stderr,
+            )
 
 
 @app.command()
@@ -119,12 +129,13 @@ def data_status(params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> Non
     print(f"Data of the {settings.scale} scale; mirror: {settings.mirror or 'none'}\n")
     for name, dataset in settings.datasets.items():
         module = import_module(f"equimodal.data.{dataset.kind}")
-        raw, prepared = layout.raw(dataset.raw), layout.prepared(settings.scale, name)
-        arrays = [prepared / f"{s}.{a}.npy" for s in dataset.splits for a in dataset.arrays]
+        raw, folder = layout.raw(dataset.raw), layout.prepared(settings.scale, name)
+        arrays = [folder / f"{s}.{a}.npy" for s in dataset.splits for a in dataset.arrays]
         wanted = dataset.preparation
         raw_files = module.raw_files(raw, wanted)
         there = status_of(raw_files), status_of(arrays)
-        print(describe(name, settings.scale, module.origin(wanted), *there), "\n")
+        said = prepared.objection(folder, wanted)
+        print(describe(name, settings.scale, module.origin(wanted), *there, said), "\n")
 
 
 @app.command()
@@ -139,16 +150,28 @@ def prepare(
     chosen = settings.datasets[_one_of(dataset, settings.datasets, "data set")]
     out = layout.prepared(settings.scale, dataset)
     module = import_module(f"equimodal.data.{chosen.kind}")
+    prepared.begin(out, chosen.preparation)
     module.prepare(layout.raw(chosen.raw), out, chosen.preparation, processes=processes)
+    prepared.end(out, chosen.preparation)
 
 
 @app.command()
 def train(
-    runs: Runs, params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None, device: Device = "cpu"
+    runs: Runs,
+    again: Annotated[
+        bool, typer.Option("--again", help="Train anew what is trained already.")
+    ] = False,
+    params: ParamsFile = DEFAULT_PARAMS,
+    scale: Scale = None,
+    device: Device = "cpu",
 ) -> None:
-    """Train runs, one after the other, each going on from its checkpoint if it has one."""
+    """Train runs, one after the other, each going on from its checkpoint if it has one.
+
+    What is trained already, with these settings, is left as it is.
+    """
     settings = load_params(params, scale)
     specs = [_spec(name, settings) for name in runs]
+    data = {spec.dataset: _prepared(spec.dataset, settings) for spec in specs}
 
     _checked_device(device)
     from equimodal.progress import show_progress
@@ -156,6 +179,13 @@ def train(
     from equimodal.training.run import train_run
 
     for spec in specs:
+        folder = layout.run(settings.scale, spec.name)
+        model = layout.model(settings.scale, spec.name)
+        if not again and model.is_file() and is_of_spec(folder, spec):
+            print(f"{spec.name} is trained already; --again trains it anew", file=sys.stderr)
+            continue
+        # What an earlier network answered is not to be taken for what this one does.
+        layout.bank(settings.scale, spec.name).unlink(missing_ok=True)
         epochs = spec.training.max_epochs
         with show_progress(f"{spec.name}, epochs", epochs) as advance:
 
@@ -167,9 +197,9 @@ def train(
 
             outcome = train_run(
                 spec,
-                data=layout.prepared(settings.scale, spec.dataset),
-                out=layout.run(settings.scale, spec.name),
-                model=layout.model(settings.scale, spec.name),
+                data=data[spec.dataset],
+                out=folder,
+                model=model,
                 scratch=layout.scratch(settings.scale),
                 device=device,
                 report=report,
@@ -177,30 +207,51 @@ def train(
         log = layout.training_log(settings.scale, spec.name)
         log.parent.mkdir(parents=True, exist_ok=True)
         log.touch()  # a job of the workflow writes it; by hand, it says that the network is of here
-        print(f"{spec.name}: {outcome}", file=sys.stderr)
+        print(f"{spec.name}: {_how_it_ended(outcome, folder)}", file=sys.stderr)
+
+
+def _how_it_ended(outcome: dict[str, Any], folder: Path) -> str:
+    if outcome["status"] == "failed":
+        return f"failed: {outcome['reason']}"
+    with (folder / "history.csv").open(newline="") as file:
+        accuracy = [float(row["test_accuracy"]) for row in csv.DictReader(file)]
+    best = outcome["best_epoch"]
+    return (
+        f"{outcome['epochs']} epochs, {outcome['steps']} steps; in the best epoch, {best}, test accuracy"
+        f" {100 * accuracy[best - 1]:.2f} %"
+    )
 
 
 @app.command()
 def evaluate(
     runs: Runs, params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None, device: Device = "cpu"
 ) -> None:
-    """Write the logit bank of trained runs."""
+    """Write the logit bank of trained runs, and print the accuracies of the network's prediction."""
     settings = load_params(params, scale)
     specs = [_spec(name, settings) for name in runs]
     for spec in specs:
         check_spec(layout.run(settings.scale, spec.name), spec)
+    data = {spec.dataset: _prepared(spec.dataset, settings) for spec in specs}
 
     _checked_device(device)
+    from equimodal.analysis.collect import accuracies
     from equimodal.training.logit_bank import evaluate_run
 
     for spec in specs:
+        bank = layout.bank(settings.scale, spec.name)
         evaluate_run(
             layout.run(settings.scale, spec.name),
             model=layout.model(settings.scale, spec.name),
-            data=layout.prepared(settings.scale, spec.dataset),
-            out=layout.bank(settings.scale, spec.name),
+            data=data[spec.dataset],
+            out=bank,
             device=device,
         )
+        names = {m: m for m in spec.modalities}
+        fused = {
+            way: a for (way, output), a in accuracies(bank, names).items() if output == "fused"
+        }
+        answers = [f"{way.replace('_', ' ')} {100 * a:.2f} %" for way, a in fused.items()]
+        print(f"{spec.name}: test accuracy {', '.join(answers) or 'of nothing: it failed'}")
 
 
 @app.command()
@@ -324,7 +375,7 @@ def noisy_mnist(
                 fusion,
                 gray=Modality(source="gray", **dict(digits.sources["gray"])),
                 classes=digits.classes,
-                data=layout.prepared(settings.scale, own.dataset),
+                data=_prepared(own.dataset, settings),
                 out=layout.noisy_mnist(settings.scale, fusion),
                 checkpoint=layout.scratch(settings.scale) / "noisy_mnist" / f"L_f{fusion}.pt",
                 report=report,
@@ -534,6 +585,15 @@ def _stand_ins(settings: Params) -> set[str]:
     return {d for d, s in settings.datasets.items() if s.is_stand_in}
 
 
+def _prepared(dataset: str, settings: Params) -> Path:
+    """Folder of a prepared data set, if it was not made with other settings than now."""
+    folder = layout.prepared(settings.scale, dataset)
+    if said := prepared.objection(folder, settings.datasets[dataset].preparation):
+        verb = f"equimodal prepare {dataset} --scale {settings.scale}"
+        raise UserError(f"{folder} can not be used, as {said}; run `{verb}`")
+    return folder
+
+
 def _examples(settings: Params) -> dict[str, Any]:
     """Images of the data sets that runs use and that may be shown: data set -> arrays."""
     import numpy as np
@@ -576,6 +636,8 @@ def _read_table(name: str, settings: Params) -> Any:
         raise UserError(
             f"{path} lacks the columns {lacking}: another version wrote it; run `{verb}` again"
         )
+    if name == "runs" and table[["run", "experiments", "dataset", "status"]].isna().any(axis=None):
+        raise UserError(f"{path} is damaged (a row is cut off); run `{verb}` again")
     return table
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -58,6 +59,15 @@ class Modality(Section):
 FourCounts = Annotated[tuple[Count, ...], Field(min_length=4, max_length=4)]
 
 
+def _each_once(places: tuple[int, ...]) -> tuple[int, ...]:
+    if not places or len(set(places)) < len(places):
+        raise ValueError(f"name at least one place, and each once; given {list(places)}")
+    return places
+
+
+Places = AfterValidator(_each_once)  # of fusion modules
+
+
 class FourConv(Section):
     """The four-convolution branch of Colored-and-gray-MNIST."""
 
@@ -66,7 +76,7 @@ class FourConv(Section):
     kernels: FourCounts
     input_norm: bool
     batch_norm: bool
-    fused_after: Annotated[tuple[Annotated[int, Field(ge=1, le=4)], ...], Field(min_length=1)]
+    fused_after: Annotated[tuple[Annotated[int, Field(ge=1, le=4)], ...], Places]
 
 
 class ResNet18(Section):
@@ -74,7 +84,7 @@ class ResNet18(Section):
 
     kind: Literal["resnet18"]
     width: Positive
-    fused_after: Annotated[tuple[Annotated[int, Field(ge=1, le=4)], ...], Field(min_length=1)]
+    fused_after: Annotated[tuple[Annotated[int, Field(ge=1, le=4)], ...], Places]
 
 
 class I3D(Section):
@@ -84,7 +94,7 @@ class I3D(Section):
     width: Positive
     dropout: Share
     norm_momentum: Share
-    fused_after: Annotated[tuple[Annotated[int, Field(ge=1, le=7)], ...], Field(min_length=1)]
+    fused_after: Annotated[tuple[Annotated[int, Field(ge=1, le=7)], ...], Places]
 
 
 NetworkSettings = Annotated[FourConv | ResNet18 | I3D, Field(discriminator="kind")]
@@ -266,6 +276,15 @@ def check_spec(folder: Path, asked: RunSpec) -> None:
             f"{folder}/spec.json is of a run with other settings ({', '.join(differing)}); train the"
             " run again"
         )
+
+
+def is_of_spec(folder: Path, asked: RunSpec) -> bool:
+    """Whether a run folder is whole and of the run that is asked for: its spec is written last."""
+    try:
+        check_spec(folder, asked)
+    except UserError:
+        return False
+    return True
 
 
 def read_specs(path: Path) -> dict[str, RunSpec]:

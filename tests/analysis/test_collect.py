@@ -340,13 +340,22 @@ def test_what_was_collected_of_another_spec_is_not_kept(machines, tmp_path, spec
     assert set(kept["histories"]["run"]) == {GUIDED}
 
 
-def test_a_run_that_is_here_is_never_taken_from_earlier(machines, tmp_path, specs):
+def test_a_run_that_is_here_in_part_is_taken_from_earlier_and_one_that_is_whole_is_not(
+    machines, tmp_path, specs, capsys
+):
     here, there = machines
-    earlier = Earlier(through_files(collect_from(specs, here, {}), tmp_path), specs)
+    collected = collect_from(specs, here, {})
+    earlier = Earlier(through_files(collected, tmp_path), specs)
+    earlier.tables["runs"]["accuracy"] = 0.125
+    whole = collect_from(specs, here | {GUIDED: there[GUIDED]}, {}, earlier)["runs"]
+    assert whole["accuracy"][0] == collected["runs"]["accuracy"][0]
+    assert capsys.readouterr().err == ""
     (here[VANILLA] / "logits.npz").unlink()
-    kept = collect_from(specs, here | {GUIDED: there[GUIDED]}, {}, earlier)["runs"]
-    assert kept["status"].tolist() == ["missing", "failed", "finished"]
-    assert "evaluate the run first" in kept["reason"][0]
+    part = collect_from(specs, here | {GUIDED: there[GUIDED]}, {}, earlier)["runs"]
+    assert part["status"].tolist() == ["finished", "failed", "finished"]
+    assert part["accuracy"][0] == 0.125
+    told = capsys.readouterr().err
+    assert "logits.npz is missing; evaluate the run first. Kept what was collected of it" in told
 
 
 def test_earlier_tables_that_lack_the_run_are_no_result(machines, tmp_path, specs):

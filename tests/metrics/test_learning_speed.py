@@ -49,6 +49,8 @@ def test_whether_a_step_counts_is_not_taken_for_its_mode():
     one = [parameter([1.0], [1.0])]
     with pytest.raises(TypeError, match="takes the mode of the step"):
         LearningSpeed(branch={"a": one}, fusion={"a": one}).update(torch.tensor(True))
+    with pytest.raises(TypeError, match="takes the mode of the step"):
+        LearningSpeed(branch={"a": one}, fusion={"a": one}).update(-1)
 
 
 def test_modalities_must_match():

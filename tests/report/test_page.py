@@ -110,7 +110,13 @@ def test_table_1_stands_published_against_ours_a_group_for_each_column_of_the_pa
 
 def test_the_page_names_scale_note_presets_stand_ins_failures_cost_and_versions(report):
     text = text_of(render(report))
-    for words in ("Tiny scale.", "Its colors are ours.", "paper, official", "Stand-in data NVGesture", REASON):
+    for words in (
+        "Tiny scale.",
+        "Its colors are ours.",
+        "paper, official",
+        "Stand-in data NVGesture",
+        REASON,
+    ):
         assert words in text
     assert "table1 5 5 90.0 s 2.0 h 512 MB" in text
     assert "data – 0 – – –" in text

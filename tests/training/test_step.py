@@ -53,6 +53,12 @@ def test_without_a_mode_nothing_is_held():
     assert p.item() == 0.75
 
 
+def test_a_number_is_not_taken_for_a_mode():
+    p = torch.nn.Parameter(torch.ones(1))
+    with pytest.raises(TypeError, match="the policy's tensor, given -1"):
+        step_without_held(torch.optim.SGD([p], lr=0.25), [[p]], -1)
+
+
 def test_a_network_in_evaluation_mode_is_refused(training):
     batch = training.splits["train"].batch(torch.arange(8))
     training.network.eval()

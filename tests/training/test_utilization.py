@@ -6,7 +6,7 @@ from torch import nn
 
 from equimodal.fusion.base import REGULAR
 from equimodal.fusion.mmtm import MMTM
-from equimodal.training.evaluate import conditional_utilization
+from equimodal.training.evaluate import conditional_utilization, evaluations
 
 INPUTS = {"a": torch.rand(8, 4), "b": torch.rand(8, 4)}
 LABELS = torch.arange(8) % 2
@@ -80,3 +80,22 @@ def test_logits_and_labels_of_other_shapes_are_refused(of_logits, labels):
         ValueError, match=r"logits of 'a' have shape .*expected \(batch, two classes"
     ):
         conditional_utilization(model, [INPUTS], [(INPUTS, labels)])
+
+
+def test_logits_without_names_are_refused():
+    model = Pair()
+    model.register_forward_hook(lambda _, __, out: list(out.values()))
+    with pytest.raises(
+        TypeError, match="returned list: expected the logits of each branch, a dict"
+    ):
+        conditional_utilization(model, [INPUTS], [(INPUTS, LABELS)])
+
+
+def test_any_network_with_fusion_modules_has_every_way_of_evaluating():
+    assert list(evaluations(Pair())) == [
+        "regular",
+        "rebalance_a",
+        "rebalance_b",
+        "isolated",
+        "zeroed",
+    ]

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from equimodal.analysis import TABLES
+from equimodal.data.prepared import end
 from equimodal.figures import FIGURES
 from equimodal.params import expand_runs, load_params
 from tests.conftest import ROOT
@@ -326,6 +327,20 @@ def test_a_network_trained_by_hand_with_other_settings_is_refused_until_it_is_pr
     finally:
         shutil.rmtree(results)
     assert f"such as {VANILLA}; `equimodal prune --scale tiny` removes them" in message
+
+
+def test_arrays_prepared_by_hand_with_other_settings_are_refused(fresh):
+    data = load_params(fresh.folder / "params.yaml").datasets["colored_mnist"]
+    folder = fresh.folder / "data/prepared/tiny/colored_mnist"
+    end(folder, data.preparation)
+    (folder / "train.labels.npy").touch()
+    try:
+        fresh.to_do(f"results/tiny/models/{GUIDED}.pt")
+        with fresh.edited("params.yaml", "variance: 0.020", "variance: 0.5"):
+            (message,) = (line for line in refusal(fresh) if "other settings" in line)
+    finally:
+        shutil.rmtree(fresh.folder / "data")
+    assert "(coloring.variance 0.02, now 0.5); run `equimodal prepare colored_mnist" in message
 
 
 def test_the_stages_of_a_data_set_can_be_asked_for_by_name(fresh):

@@ -13,6 +13,7 @@ from equimodal import layout
 from equimodal.analysis import COLLECTED, JUDGED, SUMMARIZED, TABLES
 from equimodal.code import code_hash
 from equimodal.data import kinetics
+from equimodal.data.prepared import other_settings
 from equimodal.errors import UserError
 from equimodal.files import require_writable
 from equimodal.figures import ALL_FIGURES as FIGURES
@@ -82,6 +83,25 @@ if outdated and "--touch" not in sys.argv:
 
 BANKS = collect("results/{scale}/banks/{run}.npz", scale=SCALE, run=RUNS)
 USED = sorted({spec.dataset for spec in RUNS.values()})  # data sets
+
+# Nor of arrays that were prepared by hand, which leave the settings they were made with.
+for dataset in USED:
+    folder, wanted = (
+        layout.prepared(SCALE, dataset),
+        PARAMS.datasets[dataset].preparation,
+    )
+    labels = folder / "train.labels.npy"
+    if not labels.exists() or on_record(labels) or "--touch" in sys.argv:
+        continue
+    try:
+        said = other_settings(folder, wanted)
+    except UserError as error:
+        raise WorkflowError(str(error))
+    if said:
+        raise WorkflowError(
+            f"{folder} can not be used, as {said}; run `equimodal prepare {dataset} --scale {SCALE}`"
+        )
+
 EXPERIMENTS = {name: expand_runs(PARAMS, name) for name in PARAMS.experiments}
 PARTS = {  # of the runs, by name
     **{e: list(runs) for e, runs in EXPERIMENTS.items() if runs},

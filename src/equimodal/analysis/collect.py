@@ -5,6 +5,7 @@ sets fit one table; the columns `m0` and `m1` say which they are. All accuracies
 """
 
 import re
+import sys
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,8 +67,8 @@ def collect(
         folders: Run name -> its folder.
         banks: Run name -> its logit bank.
         experiments: Experiment -> names of the runs that it asks for.
-        earlier: Gives the rows of a run that is not here, neither folder nor bank, if it is of the
-            spec that is asked for.
+        earlier: Gives the rows of a run of which not all is here, if they are of the spec that is
+            asked for.
 
     Returns:
         `runs`: a row a run, with its settings, how it ended, the share of parameters below each
@@ -90,17 +91,22 @@ def collect(
         settings = {"run": name, "experiments": _asked(name, experiments)} | _settings(specs[name])
         here = folder.exists() or banks[name].exists()
         try:
-            if earlier and not here and earlier.specs.get(name) == specs[name]:
-                run = _from_earlier(settings, earlier.tables)
-            else:
+            try:
                 run = _read_run(settings, specs[name], folder, banks[name])
+            except UserError as error:
+                if earlier is None or earlier.specs.get(name) != specs[name]:
+                    raise
+                run = _from_earlier(settings, earlier.tables)
+                if here:
+                    print(f"{error}. Kept what was collected of it before.", file=sys.stderr)
         except UserError as error:
             runs.append(settings | {"status": "missing", "reason": str(error)})
         else:
             runs.append(settings | run.row)
             read.append(run)
     if not read:
-        raise UserError(f"no run has results: {runs[0]['reason']}")
+        first = min(runs, key=lambda run: _never_trained(run["reason"]))
+        raise UserError(f"no run has results: {first['reason']}")
     return {"runs": _with_measures(pd.DataFrame(runs))} | {
         table: _joined(table, [getattr(run, table) for run in read])
         for table in ("evaluations", "histories", "steps")
@@ -155,12 +161,12 @@ def _read_run(settings: Mapping[str, Any], wanted: RunSpec, folder: Path, bank: 
     outputs = list(names.values())
     history = _read_history(folder / "history.csv")
     history.columns = [_rename(c, names) for c in history.columns]
-    accuracies = _accuracies(bank, names)
-    if outcome.status == "finished" and ("regular", "fused") not in accuracies:
+    found = accuracies(bank, names)
+    if outcome.status == "finished" and ("regular", "fused") not in found:
         raise UserError(f"{bank} is of a run that failed; evaluate the run again")
     if outcome.left_behind:
         mode = _rename(outcome.left_behind, names)
-        accuracies |= {("left_behind", o): a for (e, o), a in accuracies.items() if e == mode}
+        found |= {("left_behind", o): a for (e, o), a in found.items() if e == mode}
     try:
         chosen = _at_chosen_epoch(history, outcome.best_epoch, outputs)
     except KeyError as error:
@@ -176,11 +182,11 @@ def _read_run(settings: Mapping[str, Any], wanted: RunSpec, folder: Path, bank: 
         and "table1" in str(settings["experiments"]).split()
     )
     return _Run(
-        row=ended | below | chosen | _utilization(accuracies, outputs),
+        row=ended | below | chosen | _utilization(found, outputs),
         evaluations=pd.DataFrame(
             [
                 {"run": name, "evaluation": e, "output": o, "accuracy": a}
-                for (e, o), a in accuracies.items()
+                for (e, o), a in found.items()
             ]
         ),
         histories=history.assign(run=name),
@@ -230,33 +236,38 @@ def _rename(column: str, names: Mapping[str, str]) -> str:
     return re.sub(f"(?<=_)({modality})(?=_steps$|$)", lambda found: names[found[1]], column)
 
 
-def _accuracies(path: Path, names: Mapping[str, str]) -> dict[tuple[str, str], float]:
-    """Accuracy of every output under every way of evaluating: (evaluation, output) -> share of 1."""
+def accuracies(path: Path, names: Mapping[str, str]) -> dict[tuple[str, str], float]:
+    """Return the accuracies that a logit bank stands for: (evaluation, output) -> share of 1.
+
+    Args:
+        path: The bank.
+        names: Modality -> what it is called.
+
+    Raises:
+        UserError: If the bank is missing or damaged.
+    """
     arrays = _read_arrays(path, "evaluate")
-    accuracies = {}
+    found = {}
     try:
         labels = arrays["labels"]
         for evaluation in dict.fromkeys(key.split("/")[0] for key in arrays if "/" in key):
             logits = {o: arrays[f"{evaluation}/{m}"].astype(np.float64) for m, o in names.items()}
             logits["fused"] = np.mean(list(logits.values()), axis=0)
             for output, z in logits.items():
-                accuracies[_rename(evaluation, names), output] = accuracy(z, labels)
+                found[_rename(evaluation, names), output] = accuracy(z, labels)
     except (KeyError, ValueError) as error:
         raise UserError(f"{path} is damaged ({error!r}); evaluate the run again") from None
-    return accuracies
+    return found
 
 
-def _utilization(accuracies: Mapping[tuple[str, str], float], outputs: list[str]) -> dict[str, Any]:
+def _utilization(found: Mapping[tuple[str, str], float], outputs: list[str]) -> dict[str, Any]:
     """Accuracies with the regular flow and, for two modalities, the utilization rates."""
     row: dict[str, Any] = {
-        "accuracy" if o == "fused" else f"accuracy_{o}": accuracies.get(("regular", o))
+        "accuracy" if o == "fused" else f"accuracy_{o}": found.get(("regular", o))
         for o in ["fused", *outputs]
     }
-    if ("isolated", "m1") in accuracies and len(outputs) == 2:
-        u = {
-            o: utilization_rate(accuracies["regular", o], accuracies["isolated", o])
-            for o in outputs
-        }
+    if ("isolated", "m1") in found and len(outputs) == 2:
+        u = {o: utilization_rate(found["regular", o], found["isolated", o]) for o in outputs}
         row |= {"u_m1_given_m0": u["m0"], "u_m0_given_m1": u["m1"], "d_util": u["m0"] - u["m1"]}
     return row
 
@@ -326,14 +337,24 @@ def of_experiment(runs: pd.DataFrame, experiment: str) -> pd.DataFrame:
     return runs.loc[np.array(asked, dtype=bool)]
 
 
+def _never_trained(reason: str) -> bool:
+    return "spec.json is missing" in reason
+
+
 def unfinished(runs: pd.DataFrame) -> int:
     """Count the runs that failed or have no results."""
     return int((runs["status"] != "finished").sum())
 
 
 def failures(runs: pd.DataFrame) -> list[str]:
-    """One sentence for each run that failed or has no results; one for all of these if they are many."""
+    """One sentence for each run that failed or has no results; one for all of these if they are many.
+
+    What is there in part or damaged comes before what was never trained.
+    """
     failed, missing = (runs[runs["status"] == status] for status in ("failed", "missing"))
+    missing = missing.sort_values(
+        "reason", key=lambda reasons: reasons.map(_never_trained), kind="stable"
+    )
     sentences = [f"{row.run} failed: {row.reason}." for row in failed.itertuples()]
     if len(missing) > NAMED:
         first = missing.iloc[0]

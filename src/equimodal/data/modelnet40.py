@@ -120,7 +120,10 @@ class _ColorError(Exception):
 def origin(settings: dict[str, Any]) -> Origin:
     """Where the objects come from."""
     if settings["stand_in"]:
-        return Origin("made by this program: stand-ins, none of ModelNet40's models", "ours: MIT")
+        return Origin(
+            "made by this program: stand-ins, none of ModelNet40's models",
+            "that of equimodal; nobody else has a right in them",
+        )
     source = SOURCES[settings["source"]]
     if source.default in SHA256:
         return Origin(source.get, LICENCE)
@@ -226,8 +229,8 @@ def find_raw(raw: Path, source: SourceName) -> Archive:
     if not candidates:
         others = "".join(f"\n  {name}: {s.get}" for name, s in SOURCES.items())
         raise UserError(
-            f"{raw} has no {wanted.folder}. Put one of these there, and name it as the source in"
-            f" params.yaml (now {source}):{others}"
+            f"{raw} has no {wanted.folder}. Put one of these there, and name it as"
+            f" datasets.modelnet40.source in config/scales/<scale>.yaml (now {source}):{others}"
         )
     return open_archive(candidates[0])
 

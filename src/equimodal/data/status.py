@@ -40,10 +40,20 @@ def _size(path: Path) -> int:
     return sum(p.stat().st_size for p in inside if p.is_file())
 
 
-def describe(name: str, scale: str, origin: Origin, raw: Status, prepared: Status) -> str:
-    """Say in a few lines what is there of a data set, where it is from and what to do next."""
+def describe(
+    name: str,
+    scale: str,
+    origin: Origin,
+    raw: Status,
+    prepared: Status,
+    objection: str | None = None,
+) -> str:
+    """Say in a few lines what is there of a data set, where it is from and what to do next.
+
+    An objection says why the arrays that are there can not be used.
+    """
     fetch = f"equimodal fetch {name} --scale {scale}"
-    if prepared.state == "present":
+    if prepared.state == "present" and not objection:
         step = "nothing: it is ready"
     elif raw.state == "present":
         step = f"equimodal prepare {name} --scale {scale}"
@@ -51,7 +61,7 @@ def describe(name: str, scale: str, origin: Origin, raw: Status, prepared: Statu
         step = f"{origin.by_hand}\nthen run\n  {fetch}" if origin.by_hand else fetch
     lines = {
         "raw": _files(raw),
-        "prepared": _files(prepared),
+        "prepared": "; ".join(filter(None, [_files(prepared), objection])),
         "from": origin.source,
         "licence": origin.licence,
         "next": step.replace("\n", "\n" + 12 * " "),

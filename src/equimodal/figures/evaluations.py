@@ -45,7 +45,7 @@ def draw(table1_evaluations: pd.DataFrame) -> Figure:
     rows = rows.sort_values("output", key=lambda output: output != "fused", kind="stable")
     rows = in_order(rows, "method")
     shown = list(dict.fromkeys(zip(rows["method"], rows["output"], strict=True)))
-    figure = new_figure(4.4 * len(presets), 1.3 + 0.42 * len(shown))
+    figure = new_figure(max(5.4, 4.4 * len(presets)), 1.3 + 0.42 * len(shown))
     panels = figure.subplots(1, len(presets), sharey=True, squeeze=False)[0]
     for letter, axes, preset in zip("abcdefgh", panels, presets, strict=False):
         axes.set_title(f"({letter}) preset {preset}")
@@ -57,7 +57,7 @@ def draw(table1_evaluations: pd.DataFrame) -> Figure:
         panels[0].plot([], [], color="black", lw=1, label="interval of our mean")
     panels[0].set_yticks(range(len(shown)), [_name(*row) for row in shown])
     panels[0].set_ylim(len(shown) - 0.5, -0.5)
-    legend_above(figure, panels, ncols=4)
+    legend_above(figure, panels, ncols=2 * min(2, len(presets)))
     return figure
 
 

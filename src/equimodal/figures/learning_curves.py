@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 
 from equimodal.analysis.collect import of_experiment
 from equimodal.figures.parts import PRESET, finished, saying, why_empty
-from equimodal.figures.style import BLUE, GRAY, ORANGE, new_figure
+from equimodal.figures.style import BLUE, GRAY, ORANGE, Look, new_figure
 
 METHODS = {"vanilla": "vanilla", "rubi": "RUBi", "random": "random", "guided": "guided"}
 BRANCHES = {"m0": ORANGE, "m1": BLUE}
@@ -51,12 +51,13 @@ def draw(runs: pd.DataFrame, histories: pd.DataFrame) -> Figure:
 
 def _draw_policy(top: Axes, bottom: Axes, histories: pd.DataFrame) -> None:
     for _, run in histories.groupby("run"):
+        look: Look = {"alpha": 0.7, "marker": "o" if len(run) == 1 else None}
         for branch, color in BRANCHES.items():
-            top.plot(run["epoch"], 100 * run[f"test_accuracy_{branch}"], color=color, alpha=0.7)
-            bottom.plot(run["epoch"], run[f"speed_{branch}"], color=color, alpha=0.7)
-        top.plot(run["epoch"], 100 * run["test_accuracy"], "--", color="black", alpha=0.7)
+            top.plot(run["epoch"], 100 * run[f"test_accuracy_{branch}"], color=color, **look)
+            bottom.plot(run["epoch"], run[f"speed_{branch}"], color=color, **look)
+        top.plot(run["epoch"], 100 * run["test_accuracy"], "--", color="black", **look)
     bottom.axhline(0, color=GRAY, lw=0.6)
 
 
 def _seeds(n: int) -> str:
-    return f"{n} seed{'s' * (n != 1)}"
+    return f"{n} seed{'s' * (n != 1)}" if n else "no run"

@@ -40,6 +40,6 @@ def draw(linear_generalization: pd.DataFrame) -> Figure:
             f" {cell['seed'].nunique()} runs"
         )
         bottom.set_xlabel("step")
-    grid[0, 0].legend(fontsize=7)
-    grid[1, 0].legend(fontsize=7)
+    for axes in grid[:, 0]:
+        axes.legend(fontsize=7, frameon=True, framealpha=1, edgecolor="none")
     return figure

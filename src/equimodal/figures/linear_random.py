@@ -3,12 +3,12 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from equimodal.figures.parts import saying
-from equimodal.figures.style import BLUE, GRAY, new_figure
+from equimodal.figures.parts import legend_below, saying
+from equimodal.figures.style import BLUE, GRAY, Look, new_figure
 
 
 def draw(linear_random: pd.DataFrame) -> Figure:
-    """Show one point a draw on the diagonal of theory, and arrows for runs that never learned B.
+    """Show one point a draw on the diagonal of theory, and arrows for runs that never learned A or B.
 
     Args:
         linear_random: The table of that name.
@@ -16,19 +16,30 @@ def draw(linear_random: pd.DataFrame) -> Figure:
     trained = linear_random[linear_random["status"] == "trained"]
     if trained.empty:
         return saying("Nothing to show: no draw of random data could be trained.")
-    figure = new_figure(4.5, 4.2)
+    figure = new_figure(4.5, 4.5)
     axes = figure.subplots()
     top = 1.1 * trained[["theory", "ratio", "at_least"]].max().max()
-    axes.plot([1, top], [1, top], color=GRAY, lw=1)
-    axes.plot(trained["theory"], trained["ratio"], "o", ms=4, color=BLUE)
-    axes.plot(
-        trained["theory"], trained["at_least"], ls="none", marker="$\\uparrow$", ms=7, color=BLUE
-    )
+    axes.plot([1, top], [1, top], color=GRAY, lw=1, label="theory")
+    axes.plot(trained["theory"], trained["ratio"], "o", ms=4, color=BLUE, label="a draw")
+    arrow: Look = {"ls": "none", "ms": 7, "color": BLUE}
+    never_b = trained[trained["at_least"].notna()]
+    if len(never_b):
+        label = "B never learned: at least this"
+        axes.plot(
+            never_b["theory"], never_b["at_least"], marker="$\\uparrow$", label=label, **arrow
+        )
+    never_a = trained[trained["censored"] == "A"]
+    if len(never_a):
+        # B was learned in the steps taken and A was not: t_B < t_A.
+        label = "A never learned: below 1"
+        axes.plot(
+            never_a["theory"], [1.0] * len(never_a), marker="$\\downarrow$", label=label, **arrow
+        )
     states = linear_random["status"].value_counts()
     words = ", ".join(f"{n} {state}" for state, n in states.items())
-    censored = int((trained["censored"] != "neither").sum())
     axes.set(
         xscale="log", yscale="log", xlabel="$t_B / t_A$, theory", ylabel="$t_B / t_A$, simulated"
     )
-    axes.set_title(f"Draws: {words}; {censored} censored")
+    axes.set_title(f"Draws: {words}")
+    legend_below(axes, ncols=2)
     return figure

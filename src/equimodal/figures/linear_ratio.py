@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 
 from equimodal.figures.linear_parts import COLORS, RATIO, RHO, R, bounds, how_many, level, points
 from equimodal.figures.parts import legend_below
-from equimodal.figures.style import new_figure
+from equimodal.figures.style import GRAY, new_figure
 
 
 def draw(linear_ratio: pd.DataFrame, linear_ratio_theory: pd.DataFrame) -> Figure:
@@ -29,6 +29,11 @@ def draw(linear_ratio: pd.DataFrame, linear_ratio_theory: pd.DataFrame) -> Figur
             bounds(left, runs, "rho", color)
             if r > 1:
                 points(right, runs, "rho", "mis_attribution", marker=marker, color=color)
+    for axes in (left, right):
+        axes.plot([], [], color=GRAY, label="theory")
+        axes.plot([], [], "o", ms=4, color=GRAY, label="simulated, linear")
+        axes.plot([], [], "x", ms=4, color=GRAY, label="simulated, ReLU")
+    left.plot([], [], ls=":", color=GRAY, label="theory, finite steps")
     left.set(yscale="log", xlabel=RHO, ylabel=RATIO)
     left.set_title(f"(a) time ratio: {how_many(linear_ratio)}")
     right.set(xlabel=RHO, ylabel=r"$(W_A - W_A^*) / W_A^*$ between the times")

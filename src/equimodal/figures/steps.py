@@ -50,7 +50,9 @@ def draw(runs: pd.DataFrame, steps: pd.DataFrame) -> Figure:
     panels[0, 0].set_ylabel("share of steps")
     panels[1, 0].set_ylabel("conditional learning\nspeed (log$_{10}$ units)")
     panels[2, 0].set_ylabel("$d_{\\mathrm{speed}}$\n(log$_{10}$ units)")
-    figure.legend(handles=_handles(run), loc="outside upper center", ncols=4, fontsize=8)
+    figure.legend(
+        handles=_handles(run, _epochs_apart(taken)), loc="outside upper center", ncols=4, fontsize=8
+    )
     return figure
 
 
@@ -92,15 +94,22 @@ def _draw_part(column: list[Axes], steps: pd.DataFrame, tolerance: float) -> Non
     gap.set_xlabel("training step")
 
 
+def _epochs_apart(steps: pd.DataFrame) -> int:
+    """How many epochs lie between two dotted lines, so that there are at most 20."""
+    return 1 + steps["epoch"].nunique() // 20
+
+
 def _mark_epochs(column: list[Axes], steps: pd.DataFrame) -> None:
-    """Draw a dotted line at the ends of epochs; of at most 20 of them, evenly chosen."""
+    """Draw a dotted line at the ends of epochs."""
     ends = steps.loc[steps["epoch"].diff().shift(-1) > 0, "step"]
-    for end in ends.iloc[:: 1 + len(ends) // 20]:
+    apart = _epochs_apart(steps)
+    for end in ends.iloc[apart - 1 :: apart]:
         for axes in column:
             axes.axvline(end, color="black", lw=0.7, ls=":")
 
 
-def _handles(run: pd.Series) -> list[Any]:
+def _handles(run: pd.Series, apart: int) -> list[Any]:
+    ends = "end of an epoch" + (f" (in (a) one of {apart})" if apart > 1 else "")
     tolerance = run["tolerance"]
     names = {
         "rebalance_m0": f"re-balancing step on $m_0$ ({run['m0']})",
@@ -111,7 +120,7 @@ def _handles(run: pd.Series) -> list[Any]:
     band = Patch(fc=VERMILION, alpha=0.3, label=f"tolerance ±α = ±{tolerance:g}")
     return [
         *(Patch(label=names[mode], **look) for mode, look in MODES.items()),
-        Line2D([], [], color="black", ls=":", label="end of an epoch"),
+        Line2D([], [], color="black", ls=":", label=ends),
         *(
             Line2D([], [], color=color, ls=style, label=speeds[speed])
             for speed, (color, style) in SPEEDS.items()

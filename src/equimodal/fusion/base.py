@@ -76,17 +76,33 @@ def fusion_modules(model: nn.Module) -> list[Fusion]:
 
 
 def fusion_parameters(model: nn.Module, modality: str) -> list[nn.Parameter]:
-    """Return theta_b' of the paper: fusion parameters that act on a branch, shared ones included."""
-    return [
-        p
-        for f in fusion_modules(model)
-        for p in (*f.shared_parameters(), *f.own_parameters(modality))
-    ]
+    """Return theta_b' of the paper: fusion parameters that act on a branch, shared ones included.
+
+    Raises:
+        ValueError: If no fusion module joins the modality.
+    """
+    fusions = [f for f in fusion_modules(model) if modality in f.modalities]
+    if not fusions:
+        raise ValueError(f"no fusion module of the model joins the modality {modality!r}")
+    return [p for f in fusions for p in (*f.shared_parameters(), *f.own_parameters(modality))]
 
 
 def held_parameters(model: nn.Module, modality: str) -> list[nn.Parameter]:
-    """Return the parameters without a gradient in a re-balancing step on a modality."""
-    return [p for f in fusion_modules(model) for p in f.own_parameters(modality)]
+    """Return the parameters without a gradient in a re-balancing step on a modality.
+
+    Raises:
+        ValueError: If the fusion modules do not all join the same modalities in one order, as a mode
+            is an index of them, or the modality is none of theirs.
+    """
+    fusions = fusion_modules(model)
+    if len(joined := dict.fromkeys(f.modalities for f in fusions)) > 1:
+        raise ValueError(
+            "every fusion module has to join all modalities in one order, since the mode of a step is"
+            f" an index of them; these join {', '.join(str(list(m)) for m in joined)}"
+        )
+    if not any(modality in m for m in joined):
+        raise ValueError(f"no fusion module of the model joins the modality {modality!r}")
+    return [p for f in fusions for p in f.own_parameters(modality)]
 
 
 def reset_recording(model: nn.Module) -> None:

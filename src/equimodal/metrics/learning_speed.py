@@ -76,11 +76,12 @@ class LearningSpeed:
             mode: Of the step: -1 for a regular one, and only those count; None counts it.
 
         Raises:
-            TypeError: If given whether the step counts, not its mode.
+            TypeError: If given whether the step counts, or a number, not its mode.
         """
-        if mode is not None and mode.dtype == torch.bool:
+        if mode is not None and (not isinstance(mode, Tensor) or mode.dtype == torch.bool):
             raise TypeError(
-                "update takes the mode of the step (-1: regular), not whether it counts"
+                "update takes the mode of the step, the policy's tensor (-1: regular), not whether it"
+                " counts or a number"
             )
         gradients = self._of_groups(squared_gradient)
         self.sums = self.sums.to(gradients.device)  # where the network may have gone since

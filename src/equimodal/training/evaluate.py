@@ -95,6 +95,7 @@ def conditional_utilization(
     Raises:
         ValueError: If the model has no fusion module, its flow does not reach one, a set is empty, or
             logits or labels have another shape.
+        TypeError: If the model does not return logits by modality.
     """
     fusions = fusion_modules(model)
     if not fusions:
@@ -108,7 +109,7 @@ def conditional_utilization(
         for inputs, labels in test:
             examples += len(labels)
             for way, flow in enumerate((Flow(frozen=True), Flow(isolated=True, frozen=True))):
-                for m, z in model(inputs, flow).items():
+                for m, z in _answers(model(inputs, flow)).items():
                     hits.setdefault(m, [0, 0])[way] += _hits(m, z, labels)
     if not examples:
         raise ValueError("the test set is empty, or an iterator that was used up before")
@@ -146,6 +147,15 @@ def _record(
             )
 
 
+def _answers(logits: object) -> Mapping[str, Tensor]:
+    if not isinstance(logits, Mapping):
+        raise TypeError(
+            f"the model returned {type(logits).__name__}: expected the logits of each branch, a dict of"
+            " modality -> tensor"
+        )
+    return logits
+
+
 def _hits(m: str, z: Tensor, labels: Tensor) -> int:
     """Count the right answers of a branch."""
     if labels.ndim != 1 or z.ndim != 2 or len(z) != len(labels) or z.shape[1] < 2:
@@ -157,16 +167,17 @@ def _hits(m: str, z: Tensor, labels: Tensor) -> int:
     return int((z.argmax(1) == labels).sum())
 
 
-def evaluations(network: Network) -> dict[str, Flow]:
-    """Every way of evaluating a network, by name.
+def evaluations(network: nn.Module) -> dict[str, Flow]:
+    """Every way of evaluating a network, any that has fusion modules, by name.
 
     `regular`; `rebalance_<m>`, the gates of branch m at their running means, as in a re-balancing
     step on m; `isolated`, no cross-modal flow; `zeroed`, the same with zeros in place of the others'
     means. A uni-modal network has the first only.
     """
     flows = {"regular": Flow(frozen=True)}
-    if len(network.modalities) > 1:
-        for b, m in enumerate(network.modalities):
+    fusions = fusion_modules(network)
+    if fusions and len(fusions[0].modalities) > 1:
+        for b, m in enumerate(fusions[0].modalities):
             flows[f"rebalance_{m}"] = Flow(
                 rebalance=torch.tensor(b, device=_device(network)), frozen=True
             )
@@ -175,5 +186,5 @@ def evaluations(network: Network) -> dict[str, Flow]:
     return flows
 
 
-def _device(network: Network) -> torch.device:
+def _device(network: nn.Module) -> torch.device:
     return next(network.parameters()).device

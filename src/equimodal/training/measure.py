@@ -45,6 +45,7 @@ def measure(kinds: Mapping[str, RunSpec], settings: Params, device: str) -> dict
         for kind, spec in kinds.items():
             print(f"Measuring {label_of(kind)} ...", file=sys.stderr, flush=True)
             found[kind] = pool.submit(measure_run, spec, settings, device).result()
+            print(f"  {found[kind].step:.3g} s a step", file=sys.stderr, flush=True)
     return found
 
 

@@ -127,7 +127,12 @@ def step_without_held(
         held: For each modality, `held_parameters` of the network.
         mode: Of the step: -1 or None holds nothing.
         step: What takes the step if not `optimizer.step`: `lambda: scaler.step(optimizer)`, say.
+
+    Raises:
+        TypeError: If the mode is a number.
     """
+    if mode is not None and not isinstance(mode, Tensor):
+        raise TypeError(f"the mode of a step is the policy's tensor, given {mode!r}")
     step = step or optimizer.step
     if mode is None:
         step()
