@@ -846,19 +846,21 @@ def test_the_reproduction_page_tells_the_numbers_of_the_sweep(sentence):
 def swept(scale, inputs):
     """Finished networks of the sweep on this data set, in the order of their rates."""
     runs = vanilla_models(pd.read_csv(ROOT / f"results/{scale}/tables/runs.csv"), inputs)
-    return runs[runs["dataset"] == "colored_mnist"].sort_values("learning_rate")
+    return runs[runs["dataset"] == "colored_mnist"].sort_values(["learning_rate", "seed"])
 
 
 def test_the_reproduction_page_tells_what_was_run_of_the_sweep_at_the_paper_s_scale():
     distinct, identical = swept("paper", "distinct"), swept("paper", "identical")
     assert list(distinct["learning_rate"]) == list(identical["learning_rate"])
     times = distinct["learning_rate"].value_counts(sort=False)
-    assert (len(distinct), len(times), set(times)) == (7, 6, {1, 2})
+    assert (len(distinct), len(times), set(times)) == (8, 6, {1, 2})
     rates = listed([f"{rate:.2g}{' (twice)' * (n > 1)}" for rate, n in times.items()])
     assert is_told(
-        "seven networks a pair have been run so far, of the rates {rates}.", lambda _: rates
+        "eight networks a pair have been run so far, of the rates {rates}.", lambda _: rates
     )
-    assert is_told("the sweep but for fourteen of its 160 networks", str)
+    assert is_told("the sweep but for sixteen of its 160 networks", str)
+    assert is_told("It goes up to {}, beyond the", lambda _: f"{distinct['d_util'].max():.2f}")
+    assert (distinct["u_m0_given_m1"] < 0).all()
 
 
 @pytest.mark.parametrize(
