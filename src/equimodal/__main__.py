@@ -363,7 +363,7 @@ def noisy_mnist(
     from equimodal.linear.noisy_mnist import train_noisy_mnist
     from equimodal.progress import show_progress
 
-    digits = settings.datasets[own.dataset]
+    digits, data = settings.datasets[own.dataset], _prepared(own.dataset, settings)
     for fusion in layers:
         with show_progress(f"noisy MNIST, L_f = {fusion}, epochs", own.epochs) as advance:
 
@@ -375,7 +375,7 @@ def noisy_mnist(
                 fusion,
                 gray=Modality(source="gray", **dict(digits.sources["gray"])),
                 classes=digits.classes,
-                data=_prepared(own.dataset, settings),
+                data=data,
                 out=layout.noisy_mnist(settings.scale, fusion),
                 checkpoint=layout.scratch(settings.scale) / "noisy_mnist" / f"L_f{fusion}.pt",
                 report=report,

@@ -30,6 +30,11 @@ def test_fusion_modules_that_join_different_modalities_are_not_rebalanced():
         held_parameters(nn.ModuleList([PAIR, THREE]), "audio")
 
 
+def test_a_network_without_fusion_modules_holds_nothing():
+    """It is trained in regular steps, as a baseline of one branch or of several."""
+    assert held_parameters(nn.Linear(2, 2), "audio") == []
+
+
 @pytest.mark.parametrize("parameters_of", [fusion_parameters, held_parameters])
 def test_a_modality_that_nothing_joins_is_refused(parameters_of):
     with pytest.raises(

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from equimodal.fusion.base import held_parameters
+from equimodal.models.network import Network
 from equimodal.training.loop import Training
 from equimodal.training.policies import Guided, Vanilla
 from equimodal.training.step import step_without_held, train_step
@@ -57,6 +58,17 @@ def test_a_number_is_not_taken_for_a_mode():
     p = torch.nn.Parameter(torch.ones(1))
     with pytest.raises(TypeError, match="the policy's tensor, given -1"):
         step_without_held(torch.optim.SGD([p], lr=0.25), [[p]], -1)
+
+
+def test_branches_without_fusion_modules_are_trained_in_regular_steps(training):
+    """A baseline, without which nobody knows what the fusion is worth."""
+    batch = training.splits["train"].batch(torch.arange(8))
+    network = Network(dict(training.network.branches.items()), {}).train()
+    before = copy.deepcopy(network.state_dict())
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+    assert train_step(network, batch, optimizer, Vanilla(), None, epoch=1).mode is None
+    moved = {n for n, p in network.named_parameters() if not torch.equal(p, before[n])}
+    assert moved == {n for n, _ in network.named_parameters()}
 
 
 def test_a_network_in_evaluation_mode_is_refused(training):

@@ -89,16 +89,8 @@ def collect(
     runs, read = [], []
     for name, folder in folders.items():
         settings = {"run": name, "experiments": _asked(name, experiments)} | _settings(specs[name])
-        here = folder.exists() or banks[name].exists()
         try:
-            try:
-                run = _read_run(settings, specs[name], folder, banks[name])
-            except UserError as error:
-                if earlier is None or earlier.specs.get(name) != specs[name]:
-                    raise
-                run = _from_earlier(settings, earlier.tables)
-                if here:
-                    print(f"{error}. Kept what was collected of it before.", file=sys.stderr)
+            run = _read_or_keep(settings, specs[name], folder, banks[name], earlier)
         except UserError as error:
             runs.append(settings | {"status": "missing", "reason": str(error)})
         else:
@@ -192,6 +184,21 @@ def _read_run(settings: Mapping[str, Any], wanted: RunSpec, folder: Path, bank: 
         histories=history.assign(run=name),
         steps=_steps(name, folder, history, outputs) if diagram else pd.DataFrame(),
     )
+
+
+def _read_or_keep(
+    settings: Mapping[str, Any], wanted: RunSpec, folder: Path, bank: Path, earlier: Earlier | None
+) -> _Run:
+    """Read a run; of which not all is here, take what was collected of the same spec before."""
+    try:
+        return _read_run(settings, wanted, folder, bank)
+    except UserError as error:
+        if earlier is None or earlier.specs.get(wanted.name) != wanted:
+            raise
+        kept = _from_earlier(settings, earlier.tables)
+        if folder.exists() or bank.exists():
+            print(f"{error}. Kept what was collected of it before.", file=sys.stderr)
+        return kept
 
 
 def _from_earlier(settings: Mapping[str, Any], tables: Mapping[str, pd.DataFrame]) -> _Run:

@@ -37,6 +37,8 @@ def draw(linear_random: pd.DataFrame) -> Figure:
         )
     states = linear_random["status"].value_counts()
     words = ", ".join(f"{n} {state}" for state, n in states.items())
+    neither = int((trained["censored"] == "A and B").sum())
+    words += f"; {neither} learned neither" if neither else ""
     axes.set(
         xscale="log", yscale="log", xlabel="$t_B / t_A$, theory", ylabel="$t_B / t_A$, simulated"
     )

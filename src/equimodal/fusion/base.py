@@ -90,6 +90,8 @@ def fusion_parameters(model: nn.Module, modality: str) -> list[nn.Parameter]:
 def held_parameters(model: nn.Module, modality: str) -> list[nn.Parameter]:
     """Return the parameters without a gradient in a re-balancing step on a modality.
 
+    None of a model without fusion modules, which has no such step.
+
     Raises:
         ValueError: If the fusion modules do not all join the same modalities in one order, as a mode
             is an index of them, or the modality is none of theirs.
@@ -100,7 +102,7 @@ def held_parameters(model: nn.Module, modality: str) -> list[nn.Parameter]:
             "every fusion module has to join all modalities in one order, since the mode of a step is"
             f" an index of them; these join {', '.join(str(list(m)) for m in joined)}"
         )
-    if not any(modality in m for m in joined):
+    if not all(modality in m for m in joined):
         raise ValueError(f"no fusion module of the model joins the modality {modality!r}")
     return [p for f in fusions for p in f.own_parameters(modality)]
 
