@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from equimodal.data import modelnet40, modelnet40_standin
-from equimodal.data.modelnet40 import Shape, decode, prepare
+from equimodal.data.modelnet40 import Shape, decode, fetch, prepare
 from equimodal.data.off import read_off
 from equimodal.data.render import Renderer
 from equimodal.errors import UserError
@@ -300,6 +300,40 @@ def test_another_archive_starts_anew(raw, out, monkeypatch):
     assert len(again) == 28
 
 
+def test_a_file_that_changed_since_it_was_read_is_read_again(raw, out, monkeypatch):
+    """Whoever gave other files after an end half way would have some of both."""
+    as_folder(raw, renderings())
+    first = end_half_way(raw, out, monkeypatch)
+    os.utime(first[3].replace(": ", "/"), (0, 0))
+    again = count_decodes(monkeypatch)
+    prepare(raw, out, NEW)
+    assert [name for name in again if name in first] == [first[3]]
+    assert_prepared(out)
+
+
+def test_a_file_that_changes_while_arrays_get_their_names_starts_anew(raw, out, monkeypatch):
+    as_folder(raw, renderings())
+    end_while_arrays_get_their_names(raw, out, monkeypatch)
+    os.utime(next(raw.rglob("*v007.png")), (0, 0))
+    again = count_decodes(monkeypatch)
+    prepare(raw, out, NEW)
+    assert len(again) == 28
+    assert_prepared(out)
+
+
+def test_stand_ins_of_another_seed_start_anew(raw, out, tmp_path):
+    few = {"train_per_class": 5, "test_per_class": 2}
+    seven, eight = ({**OFF, "stand_in": {**few, "seed": seed}} for seed in (7, 8))
+    fetch(raw, seven, mirror=None)
+    next(raw.rglob("*.off")).write_bytes(b"")
+    with pytest.raises(UserError, match="1 of 14 files are bad"):
+        prepare(raw, out, seven)
+    fetch(raw, eight, mirror=None)
+    for folder in (out, tmp_path / "new"):
+        prepare(raw, folder, eight)
+    assert contents(out) == contents(tmp_path / "new")
+
+
 def test_a_run_in_color_is_taken_up_in_color(raw, out, monkeypatch):
     files = renderings(views=[0, 6])
     as_folder(raw, files | {sorted(files)[4]: encoded(np.full((SIZE, SIZE, 3), [1, 2, 3]))})
@@ -312,8 +346,7 @@ def test_a_run_in_color_is_taken_up_in_color(raw, out, monkeypatch):
     assert load(out, "test.view0").shape[-1] == 3
 
 
-def test_a_kill_while_files_get_their_names_is_mended(raw, out, monkeypatch):
-    as_folder(raw, renderings())
+def end_while_arrays_get_their_names(raw, out, monkeypatch):
     replace = os.replace
 
     def killing(source, target):
@@ -325,6 +358,11 @@ def test_a_kill_while_files_get_their_names_is_mended(raw, out, monkeypatch):
         patch.setattr("equimodal.data.unfinished.os.replace", killing)
         with pytest.raises(KilledError):
             prepare(raw, out, NEW)
+
+
+def test_a_kill_while_files_get_their_names_is_mended(raw, out, monkeypatch):
+    as_folder(raw, renderings())
+    end_while_arrays_get_their_names(raw, out, monkeypatch)
     again = count_decodes(monkeypatch)
     prepare(raw, out, NEW)
     assert again == []
@@ -365,7 +403,7 @@ def test_a_bad_rendering_is_named_and_the_others_are_kept(
         prepare(raw, out, NEW)
     assert not list(out.glob("[!.]*"))
     if way is as_folder:
-        as_folder(raw, renderings())
+        as_folder(raw, {bad: renderings()[bad]})
         again = count_decodes(monkeypatch)
         prepare(raw, out, NEW)
         assert len(again) == 1

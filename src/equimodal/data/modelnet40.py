@@ -336,7 +336,7 @@ def _fill(
     archive: Archive, out: Path, settings: dict[str, Any], jobs: list[Job], processes: int
 ) -> UnfinishedArrays:
     """Do all jobs that an earlier run left, in gray if all renderings are."""
-    key = _key(archive, settings, jobs)
+    key, stamps = _key(archive, settings, jobs), _stamps(archive, jobs)
     in_color = UnfinishedArrays.earlier_key(out) == {**key, "channels": 3}
     rows = {job.split: job.row + 1 for job in jobs}  # the last row of a split comes last
 
@@ -347,7 +347,7 @@ def _fill(
             for split, n in rows.items()
             for view in settings["views"]
         }
-        arrays = UnfinishedArrays(out, shapes, len(jobs))
+        arrays = UnfinishedArrays(out, shapes, stamps)
         done = arrays.begin({**key, "channels": channels})
         left = {i: job for i, job in enumerate(jobs) if not done[i]}
         worker = _Worker(archive, arrays, settings["source"], size)
@@ -381,14 +381,30 @@ def _array(split: str, view: int) -> str:
 
 
 def _key(archive: Archive, settings: dict[str, Any], jobs: list[Job]) -> dict[str, Any]:
-    """All that the arrays depend on, but for the channels."""
+    """All that the arrays depend on, but for the channels and what `_stamps` tells."""
     stat = archive.path.stat()
     return {
         "version": VERSION,
-        "settings": {name: settings[name] for name in ("source", "views", "size")},
+        "settings": {name: settings[name] for name in ("source", "views", "size", "stand_in")},
         "archive": None if archive.path.is_dir() else [stat.st_size, stat.st_mtime_ns],
         "jobs": hashlib.sha256(repr(jobs).encode(errors="surrogateescape")).hexdigest(),
     }
+
+
+def _stamps(archive: Archive, jobs: list[Job]) -> list[int]:
+    """What changes with a file of a folder, so that one that is replaced is read again, alone."""
+    if not archive.path.is_dir():
+        return [1] * len(jobs)  # an archive changes as a whole, which `_key` tells
+    return [_stamp(archive.path / job.file) for job in jobs]
+
+
+def _stamp(path: Path) -> int:
+    try:
+        stat = path.stat()
+    except OSError:
+        return 1  # who reads it says what is wrong
+    text = f"{stat.st_size} {stat.st_mtime_ns}".encode()
+    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little")
 
 
 # The work, which can be shared between processes

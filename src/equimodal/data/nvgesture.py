@@ -291,7 +291,7 @@ def prepare(raw: Path, out: Path, settings: dict[str, Any], *, processes: int = 
         for sensor in SENSORS
     }
     jobs = _jobs(splits, lists)
-    arrays = UnfinishedArrays(out, shapes, len(jobs))
+    arrays = UnfinishedArrays(out, shapes, stamps=[1] * len(jobs))
     make_folder(out)
     _require_space(out, shapes.values())
     done = arrays.begin(_key(settings, lists.values()))

@@ -7,7 +7,7 @@ so that a later run with the same key goes on with the jobs that are left.
 import io
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -21,7 +21,8 @@ from equimodal.errors import UserError
 from equimodal.files import write_aside
 
 KEY, MARKS, PART = ".unfinished.json", ".unfinished.done", ".part"  # of names
-DONE, FINISHING = b"\1", b"\2"
+MARK = np.dtype("<u8")  # of a job: its stamp; a last one says whether the arrays get their names
+FINISHING = 1
 
 
 @dataclass(frozen=True)
@@ -30,10 +31,12 @@ class UnfinishedArrays:
 
     folder: Path
     shapes: Mapping[str, tuple[int, ...]]  # name -> shape; rows along the first axis
-    jobs: int
+    stamps: Sequence[int]  # of each job, of what it is made: 1 to 2^64 - 1, the same while that is
 
     def begin(self, key: Mapping[str, Any]) -> Bool[ndarray, " jobs"]:
         """Make the part files, or go on with those of an earlier run; return which jobs are done.
+
+        A job that was done with another stamp is not.
 
         Args:
             key: All that the arrays depend on, as JSON has it. What another key left is deleted.
@@ -41,19 +44,19 @@ class UnfinishedArrays:
         Raises:
             UserError: If they can not be written.
         """
-        flags = self._flags()
-        if flags is None or self.earlier_key(self.folder) != key:
+        done = self._done()
+        if done is None or self.earlier_key(self.folder) != key:
+            done = np.zeros(len(self.stamps), bool)
             discard(self.folder)
             for name in self.shapes:
                 with write_aside(self._part(name)) as aside, aside.open("wb") as file:
                     file.write(self._header(name))
                     file.truncate(len(self._header(name)) + prod(self.shapes[name]))
             with write_aside(self._marks) as aside:
-                aside.write_bytes(bytes(self.jobs + 1))
+                aside.write_bytes(bytes((len(self.stamps) + 1) * MARK.itemsize))
             with write_aside(self.folder / KEY) as aside:
                 aside.write_text(json.dumps(key))
-            flags = bytes(self.jobs + 1)
-        return np.frombuffer(flags, np.uint8)[:-1] > 0
+        return done
 
     def write(self, name: str, row: int, content: UInt8[ndarray, "*shape"]) -> None:
         """Fill one row of an array; raises UserError if the disk is full."""
@@ -63,11 +66,11 @@ class UnfinishedArrays:
 
     def mark(self, job: int) -> None:
         """Note that a job is done."""
-        self._put(self._marks, job, DONE)
+        self._mark(job, self.stamps[job])
 
     def finish(self) -> None:
         """Give the arrays their names; all jobs must be done."""
-        self._put(self._marks, self.jobs, FINISHING)
+        self._mark(len(self.stamps), FINISHING)
         try:
             for name in self.shapes:
                 if self._part(name).exists():
@@ -97,20 +100,24 @@ class UnfinishedArrays:
         np.lib.format.write_array_header_1_0(header, described)
         return header.getvalue()
 
-    def _flags(self) -> bytes | None:
-        """The marks of an earlier run, or None if it does not fit or a part file is missing."""
+    def _done(self) -> Bool[ndarray, " jobs"] | None:
+        """Which jobs an earlier run did, or None if it does not fit or a part file is missing."""
         try:
-            flags = self._marks.read_bytes()
-        except OSError:
+            marks = np.frombuffer(self._marks.read_bytes(), MARK)
+        except (OSError, ValueError):
             return None
-        if len(flags) != self.jobs + 1:
+        if len(marks) != len(self.stamps) + 1:
             return None
+        done = marks[:-1] == np.array(self.stamps, MARK)
         whole = all(
             self._part(name).is_file()
             and self._part(name).stat().st_size == len(self._header(name)) + prod(shape)
             for name, shape in self.shapes.items()
         )
-        return flags if whole or flags[-1:] == FINISHING else None
+        return done if whole or (marks[-1] == FINISHING and done.all()) else None
+
+    def _mark(self, place: int, mark: int) -> None:
+        self._put(self._marks, place * MARK.itemsize, np.array(mark, MARK).tobytes())
 
     def _put(self, path: Path, place: int, content: bytes) -> None:
         # Not through a memory map: on a full disk that ends the process instead of raising.
