@@ -171,8 +171,10 @@ def test_meshes_are_rendered_as_in_new_12x(raw, out):
 
 
 def test_examples_are_kept_of_stand_ins_only(raw, out):
-    modelnet40_standin.write(raw, seed=0, classes=10, train_per_class=2, test_per_class=1)
-    prepare(raw, out, {**OFF, "size": 32, "classes": None, "stand_in": True})
+    few = {"train_per_class": 2, "test_per_class": 1, "seed": 0}
+    settings = {**OFF, "size": 32, "classes": 10, "stand_in": few}
+    fetch(raw, settings, mirror=None)
+    prepare(raw, out, settings)
     with np.load(out / "examples.npz") as examples:
         assert examples["test.view6"].shape == (10, 32, 32, 1)
         assert examples["test.labels"].tolist() == list(range(10))
@@ -372,9 +374,18 @@ def test_a_kill_while_files_get_their_names_is_mended(raw, out, monkeypatch):
 # Bad input
 
 
-def test_stand_ins_that_are_not_made_yet_are_fetched_and_not_given(raw, out):
-    with pytest.raises(UserError, match=r"has no stand-ins; run `equimodal fetch`"):
-        prepare(raw, out, {**OFF, "stand_in": True})
+@pytest.mark.parametrize("other", [None, {"classes": 3}, {"seed": 8}, {"test_per_class": 3}])
+def test_stand_ins_that_are_not_there_are_fetched_and_no_others_taken(raw, out, other):
+    """The scales share their folder."""
+
+    def settings(*, classes=2, **stand_in):
+        few = {"train_per_class": 5, "test_per_class": 2, "seed": 7}
+        return {**OFF, "classes": classes, "stand_in": few | stand_in}
+
+    if other is not None:
+        fetch(raw, settings(**other), mirror=None)
+    with pytest.raises(UserError, match=r"no stand-ins, or others .* `equimodal fetch modelnet40`"):
+        prepare(raw, out, settings())
 
 
 def test_missing_raw_files_are_explained_with_all_sources(raw, out):

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from equimodal.data import nvgesture, nvgesture_standin
-from equimodal.data.nvgesture import prepare
+from equimodal.data.nvgesture import fetch, prepare
 from equimodal.data.nvgesture_list import Clip, Window, mismatched, read_list
 from equimodal.data.video import read_frames
 from equimodal.errors import UserError
@@ -423,13 +423,21 @@ def test_two_processes_write_the_same_bytes_as_one(prepared, shared_raw, tmp_pat
     assert contents(tmp_path) == contents(prepared)
 
 
-def test_examples_are_shown_of_the_stand_in_alone(prepared, shared_raw, tmp_path):
+def test_examples_are_shown_of_the_stand_in_alone(prepared, tmp_path):
     assert not (prepared / nvgesture.EXAMPLES).exists()
-    prepare(shared_raw, tmp_path, SETTINGS | {"stand_in": True})
-    with np.load(tmp_path / nvgesture.EXAMPLES) as examples:
+    drawn = {"train_per_class": 4, "test_per_class": 2, "seed": 1, "width": 32, "height": 24}
+    drawn |= {"recorded": 14, "window": WINDOW, "short": SHORT}
+    raw, out, settings = (
+        tmp_path / "raw",
+        tmp_path / "out",
+        SETTINGS | {"classes": 2, "stand_in": drawn},
+    )
+    fetch(raw, settings, mirror=None)
+    prepare(raw, out, settings)
+    with np.load(out / nvgesture.EXAMPLES) as examples:
         assert examples["test.labels"].tolist() == [0, 1]
         assert examples["test.color"].shape == (2, 3, SIZE, SIZE, 3)
-        stored = load(prepared, "test")["depth"]
+        stored = load(out, "test")["depth"]
         np.testing.assert_array_equal(examples["test.depth"][1], stored[2, [2, 4, 6]])
 
 
@@ -626,7 +634,7 @@ def test_a_limit_on_the_size_of_files_is_named(shared_raw, tmp_path):
     script = f"""
 import resource
 from pathlib import Path
-from equimodal.data.nvgesture import prepare
+from equimodal.data.nvgesture import fetch, prepare
 from equimodal.errors import UserError
 resource.setrlimit(resource.RLIMIT_FSIZE, ({CLIP}, {CLIP}))
 try:

@@ -34,6 +34,10 @@ DRAWN = REAL | {"stand_in": STAND_IN}
 LISTS = [f"nvgesture_{part}_correct_cvpr2016_v2.lst" for part in ("train", "test")]
 
 
+def change(name, value):
+    return DRAWN | {"stand_in": STAND_IN | {name: value}}
+
+
 def contents(folder):
     files = (p for p in folder.rglob("*") if p.is_file())
     return {
@@ -96,8 +100,15 @@ def test_a_stand_in_is_drawn_as_asked_and_can_be_prepared(drawn, tmp_path):
 
 
 def test_a_stand_in_that_is_not_drawn_yet_is_fetched_and_not_given(tmp_path):
-    with pytest.raises(UserError, match=r"has no stand-in; run `equimodal fetch`"):
+    with pytest.raises(UserError, match=r"no stand-in, or another .* `equimodal fetch nvgesture`"):
         prepare(tmp_path / "raw", tmp_path / "out", DRAWN)
+
+
+@pytest.mark.parametrize(("name", "value"), [("seed", 2), ("train_per_class", 3), ("short", 4)])
+def test_another_stand_in_is_not_taken(drawn, tmp_path, name, value):
+    """The scales share its folder."""
+    with pytest.raises(UserError, match=r"no stand-in, or another .* `equimodal fetch nvgesture`"):
+        prepare(drawn, tmp_path / "out", change(name, value))
 
 
 def test_nobody_of_the_test_trains(drawn):
@@ -109,10 +120,6 @@ def test_nobody_of_the_test_trains(drawn):
 def test_a_stand_in_that_is_there_is_kept(drawn, monkeypatch):
     monkeypatch.setattr(nvgesture_standin, "write", None)
     fetch(drawn, DRAWN, mirror=None)
-
-
-def change(name, value):
-    return DRAWN | {"stand_in": STAND_IN | {name: value}}
 
 
 @pytest.mark.parametrize(("name", "value"), [("seed", 2), ("train_per_class", 3), ("short", 4)])

@@ -159,7 +159,7 @@ def fetch(folder: Path, settings: dict[str, Any], *, mirror: str | None) -> None
         UserError: If the source can not be had; says where to get it.
     """
     if settings["stand_in"]:
-        standin.write(folder, classes=settings["classes"], **settings["stand_in"])
+        standin.write(folder, **_made_with(settings))
         return
     source = SOURCES[settings["source"]]
     if _candidates(folder, source):
@@ -199,8 +199,11 @@ def prepare(raw: Path, out: Path, settings: dict[str, Any], *, processes: int = 
             others from being prepared.
     """
     require_writable(out)
-    if settings["stand_in"] and not (raw / standin.MARKER).is_file():
-        raise UserError(f"{raw} has no stand-ins; run `equimodal fetch` with the scale first")
+    if settings["stand_in"] and not standin.is_there(raw, **_made_with(settings)):
+        raise UserError(
+            f"{raw} has no stand-ins, or others than the settings ask for; run `equimodal fetch"
+            " modelnet40` with the scale first"
+        )
     source: SourceName = settings["source"]
     archive = find_raw(raw, source)
     classes, objects = _list_objects(archive, source, settings["views"])
@@ -216,6 +219,10 @@ def prepare(raw: Path, out: Path, settings: dict[str, Any], *, processes: int = 
     arrays.finish()
     if settings["stand_in"]:
         _write_examples(out, splits, settings["views"])
+
+
+def _made_with(settings: dict[str, Any]) -> dict[str, int]:
+    return {"classes": settings["classes"], **settings["stand_in"]}
 
 
 def find_raw(raw: Path, source: SourceName) -> Archive:

@@ -20,10 +20,17 @@ from equimodal.files import write_aside
 README = """\
 These meshes are stand-ins. They were made by code (equimodal.data.modelnet40_standin, seed {seed})
 in the layout of ModelNet40, are none of its models, and say nothing about results on it.
+There are {classes} classes, each with {train_per_class} objects to train and {test_per_class} to test.
 """
 SEGMENTS = 20  # corners of what is round
 TURN = 20.0  # degrees, how far an object may be turned away from the front
 MARKER = "ModelNet40/README.txt"  # written last: where it is, all is
+
+
+def is_there(folder: Path, **arguments: int) -> bool:
+    """Whether a folder holds what `write` writes with these arguments."""
+    marker = folder / MARKER
+    return marker.is_file() and marker.read_bytes() == README.format(**arguments).encode()
 
 
 def write(
@@ -58,7 +65,14 @@ def write(
                 mesh = _placed(make(name, random), random)
                 write_off(path, mesh, counts_apart=number % 3 != 0)
     with write_aside(folder / MARKER) as aside:
-        aside.write_text(README.format(seed=seed))
+        aside.write_text(
+            README.format(
+                seed=seed,
+                classes=classes,
+                train_per_class=train_per_class,
+                test_per_class=test_per_class,
+            )
+        )
 
 
 def make(name: str, random: Generator) -> Mesh:

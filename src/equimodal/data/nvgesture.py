@@ -105,7 +105,7 @@ def fetch(folder: Path, settings: dict[str, Any], *, mirror: str | None) -> None
             what to do.
     """
     if settings["stand_in"]:
-        _draw(folder, settings["classes"], settings["stand_in"])
+        _draw(folder, settings)
         return
     if not (folder / VIDEOS).is_dir() and (parts := seven_zip.find_parts(folder)):
         _unpack(parts, folder)
@@ -124,21 +124,25 @@ def fetch(folder: Path, settings: dict[str, Any], *, mirror: str | None) -> None
     )
 
 
-def _draw(folder: Path, gestures: int, wanted: dict[str, Any]) -> None:
+def _draw(folder: Path, settings: dict[str, Any]) -> None:
     try:
-        nvgesture_standin.renew(
-            folder,
-            seed=wanted["seed"],
-            gestures=gestures,
-            clips_per_class={"train": wanted["train_per_class"], "test": wanted["test_per_class"]},
-            subjects={"train": (1, 2, 3), "test": (5, 8)},
-            size=(wanted["width"], wanted["height"]),
-            recorded=wanted["recorded"],
-            window=wanted["window"],
-            short=wanted["short"],
-        )
+        nvgesture_standin.renew(folder, **_drawn_with(settings))
     except ValueError as error:
         raise UserError(f"stand_in of NVGesture can not be drawn: {error}") from None
+
+
+def _drawn_with(settings: dict[str, Any]) -> dict[str, Any]:
+    wanted = settings["stand_in"]
+    return {
+        "seed": wanted["seed"],
+        "gestures": settings["classes"],
+        "clips_per_class": {"train": wanted["train_per_class"], "test": wanted["test_per_class"]},
+        "subjects": {"train": (1, 2, 3), "test": (5, 8)},
+        "size": (wanted["width"], wanted["height"]),
+        "recorded": wanted["recorded"],
+        "window": wanted["window"],
+        "short": wanted["short"],
+    }
 
 
 def _unpack(parts: Sequence[Path], folder: Path) -> None:
@@ -277,8 +281,11 @@ def prepare(raw: Path, out: Path, settings: dict[str, Any], *, processes: int = 
     Raises:
         UserError: If a list or a video is missing, damaged or wrong, or the disk is full.
     """
-    if settings["stand_in"] and not (raw / nvgesture_standin.MARKER).is_file():
-        raise UserError(f"{raw} has no stand-in; run `equimodal fetch` with the scale first")
+    if settings["stand_in"] and not nvgesture_standin.is_there(raw, **_drawn_with(settings)):
+        raise UserError(
+            f"{raw} has no stand-in, or another than the settings ask for; run `equimodal fetch"
+            " nvgesture` with the scale first"
+        )
     lists = _lists(raw, settings["list_version"])
     clips = {part: read_list(path) for part, path in lists.items()}
     _report_mismatched(clips)

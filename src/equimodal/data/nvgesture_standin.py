@@ -79,6 +79,13 @@ class Recording:
     depth_start: int
 
 
+def is_there(folder: Path, **arguments: Any) -> bool:
+    """Whether a folder holds what `renew` writes with these arguments."""
+    made = folder / MADE
+    whole = made.is_file() and (folder / MARKER).is_file()
+    return whole and made.read_bytes() == _made_with(arguments).encode()
+
+
 def renew(folder: Path, **arguments: Any) -> None:
     """Write as `write` does, unless the same is there; else what an earlier call left is removed.
 
@@ -86,9 +93,9 @@ def renew(folder: Path, **arguments: Any) -> None:
         UserError: If the folder holds videos that are not a stand-in, or can not be written.
         ValueError: If the arguments do not fit together.
     """
-    made, marker, videos = folder / MADE, folder / MARKER, folder / "Video_data"
-    if made.is_file() and marker.is_file() and made.read_text() == _made_with(arguments):
+    if is_there(folder, **arguments):
         return
+    made, marker, videos = folder / MADE, folder / MARKER, folder / "Video_data"
     if videos.exists() and not made.is_file():
         raise UserError(
             f"{videos} is no stand-in that was drawn here; move it away, for one would replace it"
