@@ -132,7 +132,7 @@ def data_status(params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> Non
         raw, folder = layout.raw(dataset.raw), layout.prepared(settings.scale, name)
         arrays = [folder / f"{s}.{a}.npy" for s in dataset.splits for a in dataset.arrays]
         wanted = dataset.preparation
-        raw_files = module.raw_files(raw, wanted)
+        raw_files = module.raw_files(raw, wanted, mirror=settings.mirror)
         there = status_of(raw_files), status_of(arrays)
         said = prepared.objection(folder, wanted)
         print(describe(name, settings.scale, module.origin(wanted), *there, said), "\n")

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from equimodal.data import modelnet40, modelnet40_standin
-from equimodal.data.modelnet40 import Shape, decode, fetch, prepare
+from equimodal.data.modelnet40 import Shape, decode, fetch, prepare, raw_files
 from equimodal.data.off import read_off
 from equimodal.data.render import Renderer
 from equimodal.errors import UserError
@@ -369,6 +369,32 @@ def test_a_kill_while_files_get_their_names_is_mended(raw, out, monkeypatch):
     prepare(raw, out, NEW)
     assert again == []
     assert_prepared(out)
+
+
+# Renderings of a mirror
+
+
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+def test_renderings_of_a_mirror_are_linked_under_the_name_that_is_foretold(raw, out, tmp_path, way):
+    """The rule that fetches them has to name its output before they are there."""
+    mirror = tmp_path / "mirror/modelnet40"
+    mirror.mkdir(parents=True)
+    way(mirror, renderings())
+    foretold = raw_files(raw, NEW, mirror=str(tmp_path / "mirror"))
+    fetch(raw, NEW, mirror=str(tmp_path / "mirror"))
+    assert foretold == list(raw.iterdir()) == raw_files(raw, NEW, mirror=None)
+    prepare(raw, out, NEW)
+    assert_prepared(out)
+
+
+def test_without_a_mirror_the_archive_is_awaited_as_it_is_published(raw, tmp_path):
+    for mirror in (None, str(tmp_path), "https://example.org"):
+        assert raw_files(raw, NEW, mirror=mirror) == [raw / "shaded_images.tar.gz"]
+
+
+def test_meshes_of_a_mirror_are_copied_under_their_published_name(raw, tmp_path):
+    (tmp_path / "modelnet40/ModelNet40").mkdir(parents=True)
+    assert raw_files(raw, OFF, mirror=str(tmp_path)) == [raw / "ModelNet40.zip"]
 
 
 # Bad input

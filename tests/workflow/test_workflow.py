@@ -444,6 +444,21 @@ def test_a_file_that_only_the_user_can_give_is_asked_for(tmp_path):
     assert "put mnist_10color_jitter_var_0.020.npy into data/raw/kim" in asked.stdout
 
 
+def test_what_a_mirror_gives_is_fetched_under_the_name_that_it_has_there(tmp_path):
+    checkout = make_checkout(tmp_path)
+    checkout.edit("params.yaml", "\nmirror: null ", f"\nmirror: {tmp_path}/mirror ")
+    checkout.edit(TINY, "source: meshes", "source: v1")
+    checkout.edit(
+        TINY, "stand_in: {train_per_class: 5, test_per_class: 2, seed: 1}", "stand_in: null"
+    )
+    given = tmp_path / "mirror/modelnet40/modelnet40v1"  # not modelnet40v1.tar
+    given.mkdir(parents=True)
+    checkout.make("data/raw/modelnet40/modelnet40v1")
+    assert (tmp_path / "data/raw/modelnet40/modelnet40v1").resolve() == given
+    assert not list(given.iterdir())
+    assert checkout.to_do("prepare_modelnet40") == {"Prepare modelnet40."}
+
+
 def test_a_file_that_the_user_gave_is_never_removed(tmp_path):
     checkout = make_checkout(tmp_path)
     ask_for_kim(checkout)

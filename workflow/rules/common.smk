@@ -129,7 +129,7 @@ for name, module in DATA_MODULES.items():
         PARAMS.datasets[name].preparation,
     )
     fetched = {folder / file for file in module.fetched(wanted)}
-    RAW_FILES[name] = module.raw_files(folder, wanted)
+    RAW_FILES[name] = module.raw_files(folder, wanted, mirror=PARAMS.mirror)
     # What only a user can give is an output while it is missing: the job says what to do. Once it
     # is there it is nobody's output, since Snakemake removes outputs.
     missing = [f for f in RAW_FILES[name] if f in fetched or not f.exists()]

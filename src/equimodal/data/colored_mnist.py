@@ -35,7 +35,7 @@ def fetched(settings: dict[str, Any]) -> tuple[str, ...]:
     return mnist.FILES[settings["digits"]]
 
 
-def raw_files(folder: Path, settings: dict[str, Any]) -> list[Path]:
+def raw_files(folder: Path, settings: dict[str, Any], *, mirror: str | None) -> list[Path]:
     """What `prepare` reads: what is fetched, and what the user has to give."""
     digits = settings["digits"]
     return [folder / name for name in mnist.FILES[digits] + mnist.GIVEN[digits]]

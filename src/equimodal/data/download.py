@@ -3,6 +3,7 @@
 import logging
 import os
 import shutil
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import unquote, urlparse
@@ -11,7 +12,7 @@ import pooch
 import requests
 
 from equimodal.errors import UserError
-from equimodal.files import make_folder
+from equimodal.files import make_folder, write_aside
 from equimodal.progress import show_progress
 
 TIMEOUT = 30  # seconds without an answer before the next address is tried
@@ -63,6 +64,13 @@ def mirror_address(mirror: str, name: str) -> str:
     """URL of the folder of a data set below a mirror, which is a folder or a URL."""
     base = mirror if "://" in mirror else Path(mirror).expanduser().resolve().as_uri()
     return f"{base.rstrip('/')}/{name}"
+
+
+def link(folder: Path, given: Path) -> None:
+    """Link what a mirror holds into `folder`, where there is no checksum to verify it by."""
+    print(f"{given} is taken as it is: it has no published checksum", file=sys.stderr)
+    with write_aside(folder / given.name) as aside:
+        aside.symlink_to(given.resolve())
 
 
 def _fetch_one(folder: Path, file: str, sha256: str, urls: Sequence[str], *, wanted: str) -> None:

@@ -7,7 +7,6 @@ Only the views that are asked for are decoded or drawn.
 
 import hashlib
 import re
-import sys
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -24,13 +23,13 @@ from PIL import Image
 
 from equimodal.data import modelnet40_standin as standin
 from equimodal.data.archive import SUFFIXES, Archive, open_archive, stream
-from equimodal.data.download import download, mirror_folder
+from equimodal.data.download import download, link, mirror_folder
 from equimodal.data.off import parse_off
 from equimodal.data.status import Origin
 from equimodal.data.unfinished import UnfinishedArrays
 from equimodal.data.workers import share_out
 from equimodal.errors import UserError
-from equimodal.files import make_folder, require_writable, save_arrays, write_aside
+from equimodal.files import require_writable, save_arrays, write_aside
 from equimodal.progress import show_progress
 
 if TYPE_CHECKING:
@@ -141,12 +140,13 @@ def fetched(settings: dict[str, Any]) -> tuple[str, ...]:
     return tuple({SOURCES[settings["source"]].default} & SHA256.keys())
 
 
-def raw_files(folder: Path, settings: dict[str, Any]) -> list[Path]:
-    """What `prepare` reads: the source's folder or archive, as far as it is there."""
+def raw_files(folder: Path, settings: dict[str, Any], *, mirror: str | None) -> list[Path]:
+    """What `prepare` reads: the source's folder or archive, as it lies there or `fetch` brings it."""
     if settings["stand_in"]:
         return [folder / standin.MARKER]
     source = SOURCES[settings["source"]]
-    return _candidates(folder, source)[:1] or [folder / source.default]
+    given = _candidates(folder, source) or _mirrored(mirror, source)
+    return [folder / (given[0].name if given else source.default)]
 
 
 def fetch(folder: Path, settings: dict[str, Any], *, mirror: str | None) -> None:
@@ -167,12 +167,8 @@ def fetch(folder: Path, settings: dict[str, Any], *, mirror: str | None) -> None
     elif source.default in SHA256:
         wanted = {source.default: SHA256[source.default]}
         download(folder, name="modelnet40", files=wanted, addresses=[ADDRESS], mirror=mirror)
-    elif (mirrored := mirror_folder(mirror)) and _candidates(mirrored / "modelnet40", source):
-        given = _candidates(mirrored / "modelnet40", source)[0]
-        print(f"{given} is taken as it is: it has no published checksum", file=sys.stderr)
-        make_folder(folder)
-        with write_aside(folder / given.name) as aside:
-            aside.symlink_to(given.resolve())
+    elif given := _mirrored(mirror, source):
+        link(folder, given[0])
     else:
         find_raw(folder, settings["source"])
 
@@ -247,6 +243,14 @@ def _candidates(raw: Path, source: Source) -> list[Path]:
     folder = raw / source.folder
     archives = [p for a in source.archives for s in SUFFIXES for p in sorted(raw.glob(a + s))]
     return ([folder] if folder.is_dir() else []) + archives
+
+
+def _mirrored(mirror: str | None, source: Source) -> list[Path]:
+    """The same in a mirror that is a folder, if `fetch` takes it as it is."""
+    given = mirror_folder(mirror)
+    if given is None or source.default in SHA256:
+        return []
+    return _candidates(given / "modelnet40", source)
 
 
 def _list_objects(

@@ -82,7 +82,7 @@ def fetched(settings: dict[str, Any]) -> tuple[str, ...]:
     return (nvgesture_standin.MARKER,) if settings["stand_in"] else ()
 
 
-def raw_files(folder: Path, settings: dict[str, Any]) -> list[Path]:
+def raw_files(folder: Path, settings: dict[str, Any], *, mirror: str | None) -> list[Path]:
     """Raw files and folders that `prepare` needs."""
     if settings["stand_in"]:
         return [folder / nvgesture_standin.MARKER]
