@@ -260,6 +260,28 @@ def test_a_mirror_that_does_not_answer_is_named(raw):
         fetch(raw, REAL, mirror=address)
 
 
+# Videos of a mirror that is a folder
+
+
+def test_videos_that_a_mirror_has_unpacked_are_linked(raw, tmp_path, capsys):
+    mirror, folder = tmp_path / "mirror", tmp_path / "new/raw"
+    mirror.mkdir()
+    raw.rename(mirror / "nvgesture")
+    fetch(folder, REAL, mirror=str(mirror))
+    assert (folder / "Video_data").resolve() == mirror / "nvgesture/Video_data"
+    assert "nvgesture: 12 clips" in capsys.readouterr().out
+
+
+def test_an_archive_of_a_mirror_is_unpacked_from_there(packed, tmp_path, capsys):
+    mirror, folder = tmp_path / "mirror", tmp_path / "new/raw"
+    mirror.mkdir()
+    parts = contents(packed.rename(mirror / "nvgesture"))
+    fetch(folder, REAL, mirror=str(mirror))
+    assert "nvgesture: 12 clips" in capsys.readouterr().out
+    assert contents(mirror / "nvgesture") == parts
+    assert {path.name for path in folder.iterdir()} >= {"Video_data", *LISTS}
+
+
 # The data set, packed
 
 

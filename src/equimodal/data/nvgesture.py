@@ -23,7 +23,7 @@ from jaxtyping import UInt8
 from numpy import ndarray
 
 from equimodal.data import nvgesture_standin, seven_zip
-from equimodal.data.download import TIMEOUT, mirror_address
+from equimodal.data.download import TIMEOUT, link, mirror_address, mirror_folder
 from equimodal.data.nvgesture_list import SENSORS, Clip, mismatched, parse_list, read_list
 from equimodal.data.status import Origin
 from equimodal.data.unfinished import PART, UnfinishedArrays
@@ -98,7 +98,8 @@ def fetch(folder: Path, settings: dict[str, Any], *, mirror: str | None) -> None
     Args:
         folder: Where the raw files lie, or the archive.
         settings: As `prepare` takes them.
-        mirror: Folder or URL where lists that are missing are looked for, below `nvgesture`.
+        mirror: Folder or URL where what is missing is looked for, below `nvgesture`; only lists may
+            come from a URL.
 
     Raises:
         UserError: If the data set, a part of its archive or a video is missing or damaged; says
@@ -107,8 +108,8 @@ def fetch(folder: Path, settings: dict[str, Any], *, mirror: str | None) -> None
     if settings["stand_in"]:
         _draw(folder, settings)
         return
-    if not (folder / VIDEOS).is_dir() and (parts := seven_zip.find_parts(folder)):
-        _unpack(parts, folder)
+    if not (folder / VIDEOS).is_dir():
+        _bring_videos(folder, mirror_folder(mirror))
     if not (folder / VIDEOS).is_dir():
         raise UserError(
             f"{folder} holds neither {VIDEOS} of NVGesture nor its archive:"
@@ -143,6 +144,17 @@ def _drawn_with(settings: dict[str, Any]) -> dict[str, Any]:
         "window": wanted["window"],
         "short": wanted["short"],
     }
+
+
+def _bring_videos(folder: Path, mirror: Path | None) -> None:
+    """Unpack the archive in the folder, or link or unpack what a mirror holds, if there is any."""
+    given = mirror and mirror / "nvgesture"
+    if parts := seven_zip.find_parts(folder):
+        _unpack(parts, folder)
+    elif given and (given / VIDEOS).is_dir():
+        link(folder, given / VIDEOS)
+    elif given and (parts := seven_zip.find_parts(given)):
+        _unpack(parts, folder)
 
 
 def _unpack(parts: Sequence[Path], folder: Path) -> None:
