@@ -303,6 +303,17 @@ def test_data_that_were_prepared_with_other_settings_are_not_used(refused, proje
     assert CliRunner().invoke(app, ["train", run]).exit_code == 0
 
 
+def test_a_preparation_that_is_refused_leaves_the_data_as_they_are(refused, project):
+    for verb in ("fetch", "prepare"):
+        assert CliRunner().invoke(app, [verb, "colored_mnist"]).exit_code == 0
+    tiny = "config/scales/tiny.yaml"
+    project.edit(tiny, "test_per_class: 480", "test_per_class: 900")
+    assert "test_per_class is 900" in refused("prepare", "colored_mnist")
+    project.edit(tiny, "test_per_class: 900", "test_per_class: 480")
+    run = "colored_mnist/gray/vanilla/paper/lr0.01/seed0"
+    assert CliRunner().invoke(app, ["train", run]).exit_code == 0
+
+
 def test_what_is_trained_is_not_trained_again_unless_asked(project):
     run = "colored_mnist/gray/vanilla/paper/lr0.01/seed0"
     for command in (["fetch", "colored_mnist"], ["prepare", "colored_mnist"]):

@@ -150,9 +150,7 @@ def prepare(
     chosen = settings.datasets[_one_of(dataset, settings.datasets, "data set")]
     out = layout.prepared(settings.scale, dataset)
     module = import_module(f"equimodal.data.{chosen.kind}")
-    prepared.begin(out, chosen.preparation)
     module.prepare(layout.raw(chosen.raw), out, chosen.preparation, processes=processes)
-    prepared.end(out, chosen.preparation)
 
 
 @app.command()

@@ -146,7 +146,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_other_colors(raw, t
     assert one == two
     changed = {name for name in one if one[name] != three[name]}
     assert changed == {
-        "train.color.npy", "train.colors.npy", "test.color.npy", "test.colors.npy", "examples.npz"
+        "train.color.npy", "train.colors.npy", "test.color.npy", "test.colors.npy", "examples.npz", "settings.json"
     }  # fmt: skip
 
 

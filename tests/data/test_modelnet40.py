@@ -15,6 +15,7 @@ from PIL import Image
 from equimodal.data import modelnet40, modelnet40_standin
 from equimodal.data.modelnet40 import Shape, decode, fetch, prepare, raw_files
 from equimodal.data.off import read_off
+from equimodal.data.prepared import objection
 from equimodal.data.render import Renderer
 from equimodal.errors import UserError
 
@@ -445,6 +446,18 @@ def test_a_bad_rendering_is_named_and_the_others_are_kept(
         prepare(raw, out, NEW)
         assert len(again) == 1
         assert_prepared(out)
+
+
+def test_arrays_stay_good_until_the_first_is_replaced(raw, out):
+    as_folder(raw, renderings())
+    prepare(raw, out, NEW)
+    before = contents(out)
+    bad = next(raw.rglob("*v004.png"))
+    bad.write_bytes(b"bad")
+    with pytest.raises(UserError, match="1 of 28 files are bad"):
+        prepare(raw, out, {**NEW, "views": [0, 3]})
+    assert before.items() <= contents(out).items()
+    assert objection(out, NEW) is None
 
 
 def test_every_bad_rendering_is_counted_and_ten_are_named(raw, out):

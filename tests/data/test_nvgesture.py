@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from equimodal.data import nvgesture, nvgesture_standin
 from equimodal.data.nvgesture import fetch, prepare
 from equimodal.data.nvgesture_list import Clip, Window, mismatched, read_list
+from equimodal.data.prepared import objection
 from equimodal.data.video import read_frames
 from equimodal.errors import UserError
 from equimodal.params import MIRROR_VARIABLE
@@ -323,7 +324,8 @@ def test_arrays_have_the_shapes_and_types_promised(prepared):
             "ids": (np.int32, (n,)),
             "lengths": (np.int32, (n,)),
         }
-    assert {p.name for p in prepared.iterdir()} == {f"{s}.{a}.npy" for s in counts for a in ARRAYS}
+    files = {f"{s}.{a}.npy" for s in counts for a in ARRAYS}
+    assert {p.name for p in prepared.iterdir()} == files | {"settings.json"}
 
 
 def test_every_row_holds_the_color_window_of_its_line_in_both_modalities(prepared, shared_raw):
@@ -736,6 +738,15 @@ def test_a_disk_without_room_is_refused_before_work_begins(shared_raw, tmp_path,
         prepare(shared_raw, tmp_path, SETTINGS | {"size": 2_000_000})
     assert decoded == []
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("change", [{"validation_subjects": [9]}, {"size": 2_000_000}])
+def test_settings_that_are_refused_leave_the_arrays_good(shared_raw, tmp_path, change):
+    """They take hours to make."""
+    prepare(shared_raw, tmp_path, SETTINGS)
+    with pytest.raises(UserError):
+        prepare(shared_raw, tmp_path, SETTINGS | change)
+    assert objection(tmp_path, SETTINGS) is None
 
 
 def test_a_folder_that_can_not_be_made_is_refused(shared_raw, tmp_path):

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 from numpy import ndarray
 
-from equimodal.data import mnist
+from equimodal.data import mnist, prepared
 from equimodal.data.status import Origin
 from equimodal.errors import UserError
 from equimodal.files import save_arrays, write_aside
@@ -94,6 +94,7 @@ def prepare(raw: Path, out: Path, settings: dict[str, Any], *, processes: int = 
         ids |= {"validation": np.sort(order[:held_out]), "train": np.sort(order[held_out:])}
 
     colored = original or _color(train, test, coloring)
+    prepared.begin(out, settings)
     examples: dict[str, ndarray] = {}
     for split, kept in ids.items():
         images, labels = test if split == "test" else train
@@ -108,6 +109,7 @@ def prepare(raw: Path, out: Path, settings: dict[str, Any], *, processes: int = 
         colored = _color(train, test, other)
         for split, kept in ids.items():
             _save(colored[split][0][kept], out / f"{split}.{source}.npy")
+    prepared.end(out, settings)
 
 
 def _save(array: ndarray, path: Path) -> None:

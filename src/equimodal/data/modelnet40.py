@@ -22,6 +22,7 @@ from numpy import ndarray
 from PIL import Image
 
 from equimodal.data import modelnet40_standin as standin
+from equimodal.data import prepared
 from equimodal.data.archive import SUFFIXES, Archive, open_archive, stream
 from equimodal.data.download import download, link, mirror_folder
 from equimodal.data.off import parse_off
@@ -211,10 +212,12 @@ def prepare(raw: Path, out: Path, settings: dict[str, Any], *, processes: int = 
     splits = _split(objects, settings)
     jobs = _jobs(splits)
     arrays = _fill(archive, out, settings, jobs, processes)
+    prepared.begin(out, settings)
     _write_lists(out, classes, splits)
     arrays.finish()
     if settings["stand_in"]:
         _write_examples(out, splits, settings["views"])
+    prepared.end(out, settings)
 
 
 def _made_with(settings: dict[str, Any]) -> dict[str, int]:

@@ -22,7 +22,7 @@ import numpy as np
 from jaxtyping import UInt8
 from numpy import ndarray
 
-from equimodal.data import nvgesture_standin, seven_zip
+from equimodal.data import nvgesture_standin, prepared, seven_zip
 from equimodal.data.download import TIMEOUT, link, mirror_address, mirror_folder
 from equimodal.data.nvgesture_list import SENSORS, Clip, mismatched, parse_list, read_list
 from equimodal.data.status import Origin
@@ -316,11 +316,13 @@ def prepare(raw: Path, out: Path, settings: dict[str, Any], *, processes: int = 
     done = arrays.begin(_key(settings, lists.values()))
     left = [job for job in jobs if not done[job.number]]
     _decode_all(_Worker(raw, arrays), left, len(jobs), processes)
+    prepared.begin(out, settings)
     for split, chosen in splits.items():
         _save_small(out, split, chosen, frames)
     arrays.finish()
     if settings["stand_in"]:
         save_arrays(out / EXAMPLES, _examples(out, splits))
+    prepared.end(out, settings)
 
 
 def _report_mismatched(clips: dict[str, list[Clip]]) -> None:

@@ -12,8 +12,9 @@ FILE = "settings.json"
 
 
 def begin(folder: Path, settings: dict[str, Any]) -> None:
-    """Write down that the arrays of a folder are being made, and may be of different settings.
+    """Write down that the arrays of a folder are being replaced, and may be of different settings.
 
+    To be called before the first one is, and no earlier: until then those that are there stay good.
     Those that were made with these settings already stay what they are, should it break off.
     """
     path = folder / FILE
