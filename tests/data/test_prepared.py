@@ -41,8 +41,12 @@ def test_arrays_that_were_to_be_made_again_alike_stay_what_they_are(tmp_path):
     assert objection(tmp_path, SETTINGS) is None
 
 
-def test_a_damaged_file_is_written_anew(tmp_path):
-    (tmp_path / FILE).write_text("{")
+DAMAGES = [b"", b"{", b"3", b"\xff\xfe"]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_file_is_written_anew(tmp_path, damage):
+    (tmp_path / FILE).write_bytes(damage)
     begin(tmp_path, SETTINGS)
     end(tmp_path, SETTINGS)
     assert objection(tmp_path, SETTINGS) is None
@@ -52,8 +56,8 @@ def test_a_folder_put_together_by_hand_is_taken_as_it_is(tmp_path):
     assert objection(tmp_path, SETTINGS) is None
 
 
-@pytest.mark.parametrize("damage", ["", "{", "3"])
+@pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_file_is_named(tmp_path, damage):
-    (tmp_path / FILE).write_text(damage)
+    (tmp_path / FILE).write_bytes(damage)
     with pytest.raises(UserError, match=r"settings\.json is damaged .*prepare the data set again"):
         objection(tmp_path, SETTINGS)

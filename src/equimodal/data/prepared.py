@@ -18,7 +18,7 @@ def begin(folder: Path, settings: dict[str, Any]) -> None:
     Those that were made with these settings already stay what they are, should it break off.
     """
     path = folder / FILE
-    if not (path.is_file() and path.read_text() == _text(settings)):
+    if not (path.is_file() and path.read_bytes() == _text(settings).encode()):
         _write(folder, {})
 
 
