@@ -83,6 +83,13 @@ def test_a_truncated_array_is_named(tmp_path, name, kept):
         load_split(tmp_path, "train", modalities=MODALITIES, classes=3)
 
 
+@pytest.mark.parametrize("name", ["color", "labels"])
+def test_a_folder_in_the_place_of_an_array_is_named(tmp_path, name):
+    (tmp_path / f"train.{name}.npy").mkdir()
+    with pytest.raises(UserError, match=rf"train\.{name}\.npy can not be read: Is a directory"):
+        load(tmp_path, **{name: None})
+
+
 @pytest.mark.parametrize(
     "labels",
     [np.array([0, 1, 3], np.uint8), np.array([0, -1, 2], np.int8), np.zeros(0, np.uint8)],

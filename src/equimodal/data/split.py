@@ -242,3 +242,8 @@ def _load(path: Path) -> np.ndarray:
         ) from None
     except (ValueError, EOFError) as error:
         raise UserError(f"{path} is damaged ({error}); prepare the data set again") from None
+    except OSError as error:
+        raise UserError(
+            f"{path} can not be read: {error.strerror or error}; check its permissions, or move it away"
+            " and prepare the data set again"
+        ) from None
