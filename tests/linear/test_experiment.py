@@ -2,7 +2,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from equimodal.linear.experiment import TABLES, _xor_runs, generalization
+from equimodal.errors import UserError
+from equimodal.linear.experiment import TABLES, _xor_runs, generalization, random, xor
 from equimodal.params import load_params
 from tests.conftest import ROOT
 
@@ -26,6 +27,78 @@ def test_every_draw_of_random_data_is_accounted_for(tables, settings):
     assert len(table) == settings.random.draws
     assert set(table["status"]) <= {"trained", "outside", "unstable"}
     assert table.query("status == 'trained'")["t_a"].notna().any()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("    curve_ratio: 2.0", "    curve_ratio: 0.8", "curve_ratio"),
+        ("w_b: 4.0", "w_b: 20.0", "w_b is 20; expected above ratio and below its square, 3 to 9"),
+        ("variance: 3.0, weight", "variance: 0.3, weight", "generalization.variance"),
+        ("variances: [1.0, ", "variances: [0.5, ", "xor.variances"),
+    ],
+)
+def test_settings_under_which_b_is_learned_first_are_refused(project, old, new, message):
+    """Captions, plateaus and theory take A for the first."""
+    project.edit("params.yaml", old, new)
+    with pytest.raises(UserError, match=message):
+        project.load()
+
+
+def test_a_step_too_large_for_the_linear_modality_beside_the_xor_is_refused(settings):
+    wide = settings.xor.model_copy(update={"variances": (60.0,)})
+    with pytest.raises(UserError, match=r"step size 0.04 is out of range.*less than 0.03333"):
+        xor(settings.model_copy(update={"xor": wide}))
+
+
+def test_no_draw_that_can_be_trained_is_a_table_without_times(settings):
+    none = settings.random.model_copy(update={"largest": 1.0 + 1e-9})
+    table = random(settings.model_copy(update={"random": none}))
+    assert set(table["status"]) == {"outside"}
+    assert table[["t_a", "t_b", "ratio"]].isna().to_numpy().all()
+
+
+def test_relu_units_take_twice_as_long_for_the_same_plateau(tables):
+    runs = tables["linear_ratio"].set_index(["rho", "r", "seed"]).query("censored == 'neither'")
+    linear, relu = (runs[runs["units"] == units] for units in ("linear", "relu"))
+    both = linear.index.intersection(relu.index)
+    assert len(both) > 2
+    assert (relu["t_a"] / linear["t_a"])[both].between(1.8, 2.1).all()
+    # The plateau is one only where B waits long; at r = 1 either modality may be the first.
+    waits = runs[(runs["ratio"] > 3) & (runs.index.get_level_values("r") > 1)]
+    assert len(waits) > 2
+    np.testing.assert_allclose(waits["mid_loss"], waits["theory_loss"], rtol=0.02)
+    np.testing.assert_allclose(waits["mis_attribution"], waits["theory_mis"], atol=0.01)
+
+
+def test_deep_ratios_are_beside_the_theory_that_the_lines_show(tables):
+    runs, lines = tables["linear_deep_ratio"], tables["linear_deep_theory"]
+    lines = dict(list(lines.groupby(["varied", "L_f"])))
+    for (varied, fusion), cell in runs.groupby(["varied", "L_f"]):
+        line = lines[varied, fusion]
+        at_points = np.interp(cell[varied], line[varied], line["ratio"])
+        np.testing.assert_allclose(cell["theory"], at_points, rtol=0.01)
+
+
+def test_half_way_between_the_times_late_fusion_uses_a_alone(tables):
+    late = tables["linear_bridge"].query("depth == 2 and L_f == 2 and censored == 'neither'")
+    assert len(late) > 1
+    assert late["u_b_mid"].abs().max() < 1e-3
+    np.testing.assert_allclose(late["u_a_mid"], late["u_a_theory"], atol=1e-3)
+    np.testing.assert_allclose(late["u_b_end"], late["u_b_end_theory"], atol=1e-3)
+    assert late["gain_b"].between(0, late["u_b_end_theory"] + 1e-9).all()
+    times = late[["t_a", "t_b", "t_a_balanced", "t_b_balanced"]].to_numpy().T
+    np.testing.assert_allclose(
+        late["phase_factor"], np.abs(times[3] - times[2]) / np.abs(times[1] - times[0])
+    )
+
+
+def test_networks_that_never_learn_the_xor_have_no_units_along_it(tables):
+    table = tables["linear_xor"]
+    assert (table.query("fusion == 'late'")["on_axes"] >= 0.9).all()
+    stuck = table[table["t_xor"].isna()]
+    assert len(stuck) > 0
+    assert stuck["on_axes"].isna().all()
 
 
 def test_deep_runs_cover_every_fusion_layer_and_what_is_varied(tables):

@@ -72,6 +72,16 @@ def test_gradients_of_modalities_of_unequal_size_are_those_of_autograd():
         np.testing.assert_allclose((up.swapaxes(2, 3) * down)[0], -gradient, atol=1e-14)
 
 
+def test_runs_of_one_draw_start_from_the_same_weights_but_for_their_scale():
+    layers = start(
+        *(Architecture(3, 2, 4), toy_moments([0.0, 0.5, 0.0], 2.0), "frobenius"),
+        *([0.1, 0.3, 0.1], 0, np.array([0, 0, 1])),
+    )
+    for layer in layers:
+        np.testing.assert_allclose(layer[1], 3 * layer[0])
+        assert (layer[2] != layer[0]).all()
+
+
 def flow(layers, moments):
     above, below, _ = gradient_factors(layers, pad(moments))
     return [up.swapaxes(2, 3) * down for up, down in zip(above, below, strict=True)]

@@ -1,3 +1,5 @@
+import shutil
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -172,6 +174,10 @@ def courses(project):
     return table
 
 
+def write_column(file, **values):
+    pd.read_csv(file).assign(**values).to_csv(file, index=False)
+
+
 def test_the_verb_writes_one_table_of_all_layers(courses):
     assert CliRunner().invoke(app, ["linear-mnist"]).exit_code == 0
     written = layout.tables("tiny") / "linear_mnist.csv"
@@ -194,6 +200,10 @@ def test_readers_see_some_epochs_and_the_last(settings):
         (lambda file: file.write_bytes(b""), "L_f3.csv is damaged"),
         (lambda file: file.write_text("epoch\n0\n"), "has not the columns"),
         (lambda file: file.write_text(file.read_text().rpartition("\n3,2,")[0]), "epochs 0 to 2"),
+        (lambda file: shutil.copy(file.with_name("L_f1.csv"), file), "L_f = 3"),
+        (lambda file: write_column(file, width=500), "a width of 4"),
+        (lambda file: write_column(file, loss=None), "L_f3.csv is damaged .a value is missing"),
+        (lambda file: write_column(file, examples=100), "L_f = 2: 200, L_f = 3: 100, L_f = 4: 200"),
     ],
 )
 @pytest.mark.usefixtures("courses")

@@ -191,9 +191,11 @@ def test_settings_that_the_theory_does_not_cover_are_refused(arguments, message)
         theory.time_ratio(toy_moments(0.0, 2.0), depth, fusion, scale=scale, step_size=step_size)
 
 
-def test_time_of_the_first_modality_in_deep_early_fusion_is_not_known():
+@pytest.mark.parametrize("depth", [2, 4])
+def test_time_of_the_first_modality_in_early_fusion_is_not_known(depth):
+    """Weights grow along s = (s_A, s_B) there, faster than at |s_A|."""
     with pytest.raises(UserError, match="not known for early fusion"):
-        theory.time_of_first(toy_moments(0.0, 2.0), 4, 1, scale=0.1)
+        theory.time_of_first(toy_moments(0.0, 2.0), depth, 1, scale=0.1)
 
 
 def test_too_few_examples_for_the_generalization_error():

@@ -217,8 +217,8 @@ LINEAR_FIGURES = {
         shows=(
             "Loss and total weights of two-layer linear networks, over their starts or ends, with"
             " correlated modalities. Dotted: what theory says of the phase in which A alone is"
-            " learned. Last panel: y = x_A + 4 x_B with three times the SD in A; dash-dotted: the loss"
-            " of B alone."
+            " learned. Last panel: a target of which B explains more, though A correlates more with it;"
+            " dash-dotted: the loss of B alone."
         ),
         expect=(
             "Early fusion learns both modalities at once; late fusion first A, then B, and A takes"
@@ -250,10 +250,10 @@ LINEAR_FIGURES = {
         shows=(
             "Two-layer late fusion, dots linear, crosses ReLU: (a) the time ratio and (b) what A is"
             f" credited with too much half-way between the times. {_DOTS} Dotted: theory at the step"
-            " size of the simulation."
+            " size of the simulation, of the linear networks; finite steps matter about half as much to ReLU."
         ),
         expect=(
-            "The ratio rises with correlation and with the ratio of variances; ReLU networks have"
+            "The ratio rises with the size of the correlation and with the ratio of variances; ReLU networks have"
             " the same. Finite steps account for points below the line."
         ),
     ),
@@ -271,7 +271,10 @@ LINEAR_FIGURES = {
         title="Random data of many inputs",
         published="F8",
         inputs=("linear_random",),
-        shows="One dot a draw of the data, two-layer late fusion; arrows: runs that never learned B.",
+        shows=(
+            "One dot a draw of the data, two-layer late fusion; arrows: up, runs that never learned B, and"
+            " down, A."
+        ),
         expect="The dots lie near the diagonal; the formula is of leading order in the initial scale.",
     ),
     "linear_generalization": About(

@@ -3,7 +3,7 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from equimodal.figures.linear_parts import COLORS, RATIO, RHO, R, bounds, how_many, points
+from equimodal.figures.linear_parts import RATIO, RHO, R, bounds, colors_of, how_many, points
 from equimodal.figures.style import new_figure
 
 AXES = {"rho": RHO, "r": R, "scale": "$u_0$"}
@@ -23,7 +23,7 @@ def draw(
     """
     figure = new_figure(8, 6)
     panels = figure.subplots(2, 2).ravel()
-    for fusion, color in zip(sorted(linear_deep_ratio["L_f"].unique()), COLORS, strict=False):
+    for fusion, color in colors_of(sorted(linear_deep_ratio["L_f"].unique())).items():
         look = {"color": color, "label": f"$L_f$ = {fusion}"}
         curve = linear_deep_curves.query("L_f == @fusion")
         panels[0].plot(curve["step"], curve["loss"], **look)

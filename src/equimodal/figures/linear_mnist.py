@@ -1,9 +1,12 @@
 """Noisy MNIST: accuracy of each modality alone, by fusion layer (F17)."""
 
+from itertools import cycle
+
 import pandas as pd
 from matplotlib.figure import Figure
 
-from equimodal.figures.linear_parts import COLORS, legend_above
+from equimodal.figures.linear_parts import colors_of
+from equimodal.figures.parts import legend_above
 from equimodal.figures.style import new_figure
 
 PANELS = {
@@ -24,10 +27,11 @@ def draw(linear_mnist: pd.DataFrame) -> Figure:
     figure = new_figure(10, 3.2)
     panels = figure.subplots(1, len(PANELS))
     trained = linear_mnist[linear_mnist["epoch"] > 0]
+    colors = colors_of(sorted(trained["L_f"].unique()))
     for axes, (column, title) in zip(panels, PANELS.items(), strict=True):
-        for i, (fusion, run) in enumerate(trained.groupby("L_f")):
+        for (fusion, run), dashes in zip(trained.groupby("L_f"), cycle(DASHES), strict=False):
             share = run[column] if column == "loss" else 100 * run[column]
-            look = {"color": COLORS[i % 4], "ls": DASHES[i % 4], "lw": 1.5}
+            look = {"color": colors[fusion], "ls": dashes, "lw": 1.5}
             axes.plot(run["epoch"], share, label=f"$L_f$ = {fusion}", **look)
         axes.set(xscale="log", xlabel="epochs trained", title=title)
         axes.xaxis.set_major_formatter("{x:g}")
@@ -36,5 +40,5 @@ def draw(linear_mnist: pd.DataFrame) -> Figure:
             axes.set_ylim(0, 100)
     first = linear_mnist.iloc[0]
     made_of = f"{first['examples']:,.0f} training digits, {first['width']:.0f} units a layer"
-    legend_above(figure, made_of)
+    legend_above(figure, panels, ncols=len(colors), title=made_of)
     return figure

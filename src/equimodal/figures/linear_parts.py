@@ -1,18 +1,27 @@
 """What the figures of deep linear networks draw alike: simulation as points, theory as lines."""
 
+from collections.abc import Collection
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from equimodal.figures.style import BLUE, GRAY, GREEN, PURPLE, VERMILION
 
 A, B = BLUE, VERMILION  # the modalities
-COLORS = [BLUE, GREEN, VERMILION, PURPLE]  # of up to four values of a setting
 RATIO = "$t_B / t_A$"
 RHO = r"correlation $\rho$"
 R = r"$\sigma_A / \sigma_B$"
+
+
+def colors_of(values: Collection[Any]) -> dict[Any, Any]:
+    """Give each value of a setting a color of its own."""
+    few = (BLUE, GREEN, VERMILION, PURPLE)
+    if len(values) <= len(few):
+        return dict(zip(values, few, strict=False))
+    return dict(zip(values, colormaps["viridis"](np.linspace(0, 0.9, len(values))), strict=True))
 
 
 def points(axes: Axes, runs: pd.DataFrame, x: str, y: str, **look: Any) -> None:
@@ -41,11 +50,3 @@ def how_many(runs: pd.DataFrame) -> str:
 def level(axes: Axes, value: float, **look: Any) -> None:
     """Draw a level that theory predicts."""
     axes.axhline(value, **{"color": GRAY, "ls": ":", "lw": 1, **look})
-
-
-def legend_above(figure: Figure, title: str | None = None) -> None:
-    """Put the legend of the first panel, which serves all, into a row above them."""
-    handles, labels = figure.axes[0].get_legend_handles_labels()
-    place: Any = "outside upper center"  # the note of the scale is at the foot
-    look: Any = {"ncols": len(labels), "fontsize": 8, "title_fontsize": 9}
-    figure.legend(handles, labels, loc=place, title=title, **look)

@@ -3,7 +3,16 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from equimodal.figures.linear_parts import COLORS, RATIO, RHO, R, bounds, how_many, level, points
+from equimodal.figures.linear_parts import (
+    RATIO,
+    RHO,
+    R,
+    bounds,
+    colors_of,
+    how_many,
+    level,
+    points,
+)
 from equimodal.figures.parts import legend_below
 from equimodal.figures.style import GRAY, new_figure
 
@@ -17,7 +26,7 @@ def draw(linear_ratio: pd.DataFrame, linear_ratio_theory: pd.DataFrame) -> Figur
     """
     figure = new_figure(8, 4)
     left, right = figure.subplots(1, 2)
-    for r, color in zip(sorted(linear_ratio["r"].unique(), reverse=True), COLORS, strict=False):
+    for r, color in colors_of(sorted(linear_ratio["r"].unique(), reverse=True)).items():
         line = linear_ratio_theory.query("r == @r")
         left.plot(line["rho"], line["ratio"], color=color, label=f"{R} = {r:g}")
         left.plot(line["rho"], line["ratio_finite"], ls=":", lw=1, color=color)

@@ -85,7 +85,9 @@ def legend_below(axes: Axes, **options: Any) -> None:
     axes.legend(fontsize=8, title_fontsize=8, **place, **options)
 
 
-def legend_above(figure: Figure, panels: Iterable[Axes], ncols: int) -> None:
+def legend_above(
+    figure: Figure, panels: Iterable[Axes], ncols: int, title: str | None = None
+) -> None:
     """Put one legend above all panels, each label once."""
     handles = {
         label: handle
@@ -93,7 +95,12 @@ def legend_above(figure: Figure, panels: Iterable[Axes], ncols: int) -> None:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
     }
     figure.legend(
-        handles=list(handles.values()), loc="outside upper center", ncols=ncols, fontsize=8
+        handles=list(handles.values()),
+        loc="outside upper center",
+        ncols=ncols,
+        title=title,
+        fontsize=8,
+        title_fontsize=9,
     )
 
 

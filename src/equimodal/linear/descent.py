@@ -137,6 +137,8 @@ def networks_at(
 
 def check_step_size(step_size: float, limits: Float64[ndarray, " runs"]) -> None:
     """Raise UserError if the step size is not between 0 and the limit of every run."""
+    if not len(limits):
+        return
     run = int(limits.argmin())
     if not 0 < step_size < limits[run]:
         raise UserError(

@@ -1,7 +1,8 @@
 """The `linear` experiment: simulations and theory as tidy tables, one or two a figure of the paper.
 
-`TABLES` names them; each takes the settings and returns a DataFrame. F1 to F17 are the names that
-docs and specification give to the paper's figures.
+`TABLES` names them; each takes the settings and returns a DataFrame. Networks of one `seed` in a table
+start from the same draw of weights. F1 to F17 are the names that docs and specification give to the
+paper's figures.
 """
 
 from collections.abc import Callable
@@ -33,7 +34,7 @@ from equimodal.linear.moments import (
     sample_moments,
     toy_moments,
 )
-from equimodal.linear.networks import Architecture, output_rows, stability_limit, start
+from equimodal.linear.networks import Architecture, Init, output_rows, stability_limit, start
 from equimodal.linear.settings import Deep, LinearSettings
 from equimodal.linear.theory import norm
 from equimodal.linear.times import (
@@ -179,7 +180,8 @@ def ratio(settings: LinearSettings) -> pd.DataFrame:
     rho, r = (x.ravel() for x in np.meshgrid(own.correlations, own.ratios))
     moments = repeated(toy_moments(rho, r), own.seeds)
     architecture = Architecture(2, 2, own.width)
-    layers = start(architecture, moments, "iid", own.scale, settings.seed)
+    seeds = np.tile(np.arange(own.seeds), len(rho))
+    layers = start(architecture, moments, "iid", own.scale, settings.seed, seeds)
     linear = descend(
         architecture,
         moments,
@@ -209,7 +211,7 @@ def ratio(settings: LinearSettings) -> pd.DataFrame:
                     "units": units,
                     "rho": np.repeat(rho, own.seeds),
                     "r": np.repeat(r, own.seeds),
-                    "seed": np.tile(np.arange(own.seeds), len(rho)),
+                    "seed": seeds,
                 }
             )
             .join(learning_times(trajectory, moments, half_plateaus(moments)))
@@ -397,14 +399,15 @@ def deep_ratio(settings: LinearSettings) -> pd.DataFrame:
         points = pd.DataFrame({"rho": rho, "r": r, "scale": scale})
         runs = points.loc[points.index.repeat(own.seeds)].reset_index(drop=True)
         runs.insert(0, "varied", varied)
-        runs["seed"] = np.tile(np.arange(own.seeds), len(points))
+        seeds = np.tile(np.arange(own.seeds), len(points))
+        runs["seed"] = seeds
         moments = toy_moments(runs["rho"], runs["r"])
         for fusion in range(1, own.depth + 1):
             architecture = Architecture(own.depth, fusion, own.width)
             trajectory = descend(
                 architecture,
                 moments,
-                start(architecture, moments, "frobenius", runs["scale"], settings.seed),
+                start(architecture, moments, "frobenius", runs["scale"], settings.seed, seeds),
                 step_size=own.step_size,
                 steps=own.steps,
                 every=own.every,
@@ -459,7 +462,8 @@ def xor(settings: LinearSettings) -> pd.DataFrame:
 
     One row a run: `fusion`, `variance`, `seed`, `t_linear`, `t_xor` (steps to half of their weight;
     NaN where never), `ratio`, `censored`, `mid_loss`, `end_loss` (over that of zero weights), `on_axes`
-    (share of large units along the XOR directions) and, for late fusion, `theory`, `theory_loss`.
+    (share of the units that read x_B along the XOR directions; NaN where none reads it) and, for late
+    fusion, `theory`, `theory_loss`.
     """
     return _xor_runs(settings)[0]
 
@@ -496,6 +500,7 @@ def _xor_runs(settings: LinearSettings) -> tuple[pd.DataFrame, pd.DataFrame, pd.
             steps=own.steps,
             quantiles=own.quantiles,
             seed=settings.seed,
+            draws=seeds,
         )
         labels = pd.DataFrame({"fusion": fusion, "variance": variances, "seed": seeds})
         t_linear, t_xor = (first_crossing(steps, w, half) for w in (run.linear, run.xor))
@@ -572,18 +577,20 @@ def _bridge_runs(architecture: Architecture, settings: LinearSettings) -> pd.Dat
     two, deep, own = settings.two_layer, settings.deep, settings.bridge
     shallow = architecture.depth == 2
     rho = np.array(two.curve_correlations)
+    seeds = np.tile(np.arange(deep.seeds), len(rho))
     runs = pd.DataFrame(
         {
             "depth": architecture.depth,
             "L_f": architecture.fusion,
             "rho": np.repeat(rho, deep.seeds),
             "r": two.curve_ratio,
-            "seed": np.tile(np.arange(deep.seeds), len(rho)),
+            "seed": seeds,
         }
     )
     moments = toy_moments(runs["rho"], runs["r"])
     scale = two.scale if shallow else deep.scale
-    layers = start(architecture, moments, "iid" if shallow else "frobenius", scale, settings.seed)
+    init: Init = "iid" if shallow else "frobenius"
+    layers = start(architecture, moments, init, scale, settings.seed, seeds)
     step_size = two.step_size if shallow else deep.step_size
     levels = half_plateaus(moments)
     vanilla = descend(

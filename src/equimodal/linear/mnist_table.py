@@ -29,9 +29,19 @@ def linear_mnist(records: Mapping[int, Path], settings: NoisyMnist) -> pd.DataFr
     """Read the files of all fusion layers, L_f -> file, into one table of the columns `COLUMNS`.
 
     Raises:
-        UserError: If a file is missing, damaged or of a training of another length.
+        UserError: If a file is missing, damaged or of a training with other settings, or the layers were
+            trained on different numbers of digits.
     """
-    return pd.concat([_read(path, f, settings) for f, path in records.items()], ignore_index=True)
+    table = pd.concat([_read(path, f, settings) for f, path in records.items()], ignore_index=True)
+    if table["examples"].nunique() > 1:
+        counts = ", ".join(
+            f"L_f = {f}: {n}" for f, n in table.groupby("L_f")["examples"].first().items()
+        )
+        raise UserError(
+            f"the layers were trained on different numbers of digits ({counts}); run"
+            f" `equimodal noisy-mnist {' '.join(map(str, records))}` again"
+        )
+    return table
 
 
 def _read(path: Path, fusion: int, settings: NoisyMnist) -> pd.DataFrame:
@@ -42,12 +52,17 @@ def _read(path: Path, fusion: int, settings: NoisyMnist) -> pd.DataFrame:
         raise UserError(f"{path} is missing; run {verb} at this scale first") from None
     except ValueError as error:
         raise UserError(f"{path} is damaged ({error}); run {verb} again") from None
-    epochs = table["epoch"].tolist() if list(table) == [*COLUMNS] else []
-    if epochs != list(range(settings.epochs + 1)):
+    course = pd.DataFrame(
+        {"epoch": range(settings.epochs + 1), "L_f": fusion, "width": settings.width}
+    )
+    if list(table) != [*COLUMNS] or not table[list(course)].equals(course):
         raise UserError(
-            f"{path} has not the columns {list(COLUMNS)} and the epochs 0 to {settings.epochs}: other"
-            f" settings or another version wrote it; run {verb} again"
+            f"{path} has not the columns {list(COLUMNS)}, the epochs 0 to {settings.epochs}, L_f ="
+            f" {fusion} and a width of {settings.width}: other settings or another version wrote it;"
+            f" run {verb} again"
         )
+    if table.isna().to_numpy().any():
+        raise UserError(f"{path} is damaged (a value is missing); run {verb} again")
     return table
 
 

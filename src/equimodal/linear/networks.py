@@ -14,7 +14,7 @@ from itertools import pairwise
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Float64, Int64
 from numpy import ndarray
 from numpy.typing import ArrayLike
 
@@ -55,7 +55,12 @@ class Architecture:
 
 
 def start(
-    architecture: Architecture, moments: Moments, init: Init, scale: ArrayLike, seed: int
+    architecture: Architecture,
+    moments: Moments,
+    init: Init,
+    scale: ArrayLike,
+    seed: int,
+    draws: Int64[ndarray, " runs"] | None = None,
 ) -> Layers:
     """Draw the initial weights of one network a run.
 
@@ -66,9 +71,10 @@ def start(
             Gaussian, with the expected Frobenius norm `scale` for each matrix of a branch and
             sqrt(2) scale for each after the fusion, the authors' deep networks. `aligned`: the
             balanced rank-one start that the theory assumes, of exactly these norms, without chance.
-        scale: gamma, or u_0 in the theory; > 0. One for all runs or one each: of one seed, weights of
-            different scales have the same directions.
-        seed: Of the draw.
+        scale: gamma, or u_0 in the theory; > 0. One for all runs or one each.
+        seed: Of all draws.
+        draws: Which draw each run starts from, counted from 0: runs of one draw differ in the scale of
+            their weights only. By default each has its own.
     """
     scales = np.broadcast_to(np.asarray(scale, float), len(moments))[:, None, None, None]
     if not (scales > 0).all():
@@ -88,13 +94,14 @@ def start(
         directions = [s / norm(s)[:, None] for s in (moments.y_a, moments.y_b)]
         layers[0][:, :, 0] = np.stack([_padded(d, inputs) for d in directions], axis=1)
         return [scales * layer for layer in layers]
+    draws = np.arange(runs) if draws is None else draws
     rng = np.random.default_rng(seed)
     spread = {
         "iid": [1.0] * len(shapes),
         "frobenius": [n / np.sqrt(o * i) for n, (_, o, i) in zip(norms, shapes, strict=True)],
     }[init]
     layers = [
-        scales * s * rng.standard_normal((runs, *shape))
+        scales * s * rng.standard_normal((draws.max(initial=-1) + 1, *shape))[draws]
         for s, shape in zip(spread, shapes, strict=True)
     ]
     layers[0][:, 0, :, moments.a.shape[1] :] = 0
@@ -139,7 +146,7 @@ def output_rows(layers: Layers) -> list[Float64[ndarray, "runs branches 1 inputs
 
 def errors(total: Float64[ndarray, "runs 2 1 d"], data: Padded) -> Float64[ndarray, "runs 2 1 d"]:
     """Return e = s - W^tot Sigma, the correlation of the residual with the inputs."""
-    joined = total.reshape(len(total), 1, -1)
+    joined = total.reshape(len(total), 1, 2 * total.shape[3])  # -1 is no size of no runs
     return (data.cross[:, None] - joined @ data.sigma).reshape(total.shape)
 
 

@@ -1,8 +1,8 @@
 """The settings of the `linear` experiment: the section `linear` of params.yaml."""
 
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from equimodal.spec import Count, NotNegative, Positive, Section, Share
 
@@ -19,7 +19,7 @@ class TwoLayer(Section):
     step_size: Positive
     steps: Count  # at most
     curve_steps: Count  # of the learning curves
-    curve_ratio: Positive  # sigma_A / sigma_B of the same
+    curve_ratio: Annotated[float, Field(ge=1)]  # sigma_A / sigma_B of the same
     curve_correlations: Correlations  # rho of the same
     tolerance: NotNegative  # a run stops once no |s - W Sigma| is above it
     correlations: Correlations
@@ -63,16 +63,25 @@ class Random(Section):
 class Superficial(Section):
     """The modality that is learned first though it explains less: y = x_A + w_B x_B (F10)."""
 
-    ratio: Positive
+    ratio: Annotated[float, Field(gt=1)]  # r = sigma_A / sigma_B
     w_b: Positive
     steps: Count
+
+    @model_validator(mode="after")
+    def _a_is_first_and_explains_less(self) -> Self:
+        if not self.ratio < self.w_b < self.ratio**2:
+            raise ValueError(
+                f"w_b is {self.w_b:g}; expected above ratio and below its square, {self.ratio:g} to"
+                f" {self.ratio**2:g}, where A is learned first though it explains less"
+            )
+        return self
 
 
 class Generalization(Section):
     """More or fewer noisy examples than inputs, two-layer networks (F11)."""
 
     inputs: Count  # of each modality
-    variance: Positive  # of each input of A; 1 of B
+    variance: Annotated[float, Field(gt=1)]  # of each input of A, so that it is first; 1 of B
     weight: Positive  # of each input in the target
     noise: NotNegative  # standard deviation
     examples: Annotated[tuple[Count, ...], Field(min_length=1)]
@@ -83,7 +92,10 @@ class Generalization(Section):
 class Xor(Section):
     """The heterogeneous XOR task, two-layer ReLU networks (F16)."""
 
-    variances: Annotated[tuple[Positive, ...], Field(min_length=1)]  # of x_A
+    # Of x_A, which is learned before the XOR if it is above 1/sqrt(2).
+    variances: Annotated[
+        tuple[Annotated[float, Field(gt=0.5**0.5, allow_inf_nan=False)], ...], Field(min_length=1)
+    ]
     quantiles: Annotated[int, Field(ge=2)]  # that stand for x_A's distribution
     width: Count
     steps: Count

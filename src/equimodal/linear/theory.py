@@ -281,24 +281,22 @@ def time_of_first(
 ) -> PerRun:
     """Return t_A in units of tau, from aligned layers of norm u_0 (`scale`).
 
-    L = 2: ln(1 / u_0) / |s_A|. Deeper, with L_f >= 2, the integral over u_A from u_0 to 1 of
+    L = 2: ln(1 / u_0) / |s_A|. Deeper, the integral over u_A from u_0 to 1 of
 
         1 / ( |s_A| u_A^(L_f - 1) (u_A^2 + u_B^2)^((L - L_f) / 2) ),
 
     u_B = u_0^(1 - k) u_A^k for L_f = 2, [k u_A^(2 - L_f) + (1 - k) u_0^(2 - L_f)]^(1 / (2 - L_f))
     above. With x = u_A / u_0 it is u_0^(2 - L) I(L, L_f) / |s_A|, where `asymptotic` lets the
     integral I run to infinity, an error of order u_0^(L - 2) relative. Domain as `time_ratio`, and
-    L_f >= 2 unless L = 2.
+    L_f >= 2.
     """
     check_depth(depth, fusion)
     scale = _need(scale)
     first, second, _ = _speeds(moments)
+    if fusion == 1:
+        raise UserError("t_A is not known for early fusion (L_f = 1); expected L_f from 2 on")
     if depth == 2:
         return np.log(1 / scale) / first
-    if fusion == 1:
-        raise UserError(
-            f"t_A is not known for early fusion (L_f = 1) at depth {depth}; expected L_f from 2 on"
-        )
     k, after = second / first, (depth - fusion) / 2
 
     def integrand(z: float) -> PerRun:

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Float64, Int64
 from numpy import ndarray
 from scipy.stats import norm as normal
 
 from equimodal.errors import UserError
+from equimodal.linear.descent import check_step_size
 
 CORNERS = np.array([[1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [-1.0, -1.0]])
 XOR = -CORNERS.prod(1)
@@ -62,6 +63,7 @@ def train_xor(
     steps: int,
     quantiles: int,
     seed: int,
+    draws: Int64[ndarray, " runs"] | None = None,
 ) -> XorRun:
     """Train one network a run by full-batch gradient descent, on the distribution itself.
 
@@ -73,10 +75,16 @@ def train_xor(
         step_size: Of gradient descent.
         steps: As many; each is recorded.
         quantiles: Points that stand for N(0, v), scaled to its variance.
-        seed: Of the initial weights.
+        seed: Of all draws of initial weights.
+        draws: Which draw each run starts from, counted from 0; by default each has its own.
+
+    Raises:
+        UserError: If a variance is not positive, or the step size beyond 2 / v, the stability limit of
+            the units that read x_A (those of the XOR allow more).
     """
     if (variances <= 0).any():
         raise UserError(f"variance is {variances.min():g}; expected more than 0")
+    check_step_size(step_size, 2 / variances)
     grid = normal.ppf((np.arange(quantiles) + 0.5) / quantiles)
     grid /= grid.std()
     runs, points = len(variances), 4 * quantiles
@@ -88,9 +96,10 @@ def train_xor(
     sees = np.ones((width, 3))
     if fusion == "late":
         sees = np.repeat([[1.0, 0.0, 0.0], [0.0, 1.0, 1.0]], width, axis=0)
+    draws = np.arange(runs) if draws is None else draws
     rng = np.random.default_rng(seed)
-    first = scale * rng.standard_normal((runs, *sees.shape)) * sees
-    second = scale * rng.standard_normal((runs, len(sees)))
+    first = scale * rng.standard_normal((draws.max() + 1, *sees.shape))[draws] * sees
+    second = scale * rng.standard_normal((draws.max() + 1, len(sees)))[draws]
     records = np.empty((3, steps + 1, runs))
     for step in range(steps + 1):
         active = x @ first.swapaxes(1, 2)
@@ -112,15 +121,16 @@ def train_xor(
 
 
 def share_on_xor_axes(run: XorRun, degrees: float = 10.0) -> Float64[ndarray, " runs"]:
-    """Return the share of large units whose weights of x_B lie near (+-1, +-1).
+    """Return the share of units that read x_B whose weights of it lie near (+-1, +-1).
 
-    Large: |first-layer weights of x_B| times |second-layer weight| at least a tenth of the run's
-    largest.
+    They read it if |first-layer weights of x_B| times |second-layer weight| is at least a tenth of the
+    largest such product, of all three inputs, in the run. NaN where none does.
     """
-    of_b = run.first[:, :, 1:]
+    of_b, out = run.first[:, :, 1:], np.abs(run.second)
     length = np.linalg.norm(of_b, axis=2)
-    size = length * np.abs(run.second)
-    large = size >= 0.1 * size.max(1, keepdims=True)
+    largest = (np.linalg.norm(run.first, axis=2) * out).max(1, keepdims=True)
+    reads = length * out >= 0.1 * largest
     along = np.abs(of_b).sum(2) / np.sqrt(2) / np.where(length > 0, length, 1)
     near = along >= np.cos(np.radians(degrees))
-    return (near & large).sum(1) / large.sum(1)
+    units = reads.sum(1)
+    return np.divide((near & reads).sum(1), units, out=np.full(len(units), np.nan), where=units > 0)
