@@ -16,6 +16,7 @@ reproduce: $(INSTALLED)  ## every table and figure, the report, and Table 1 in t
 	@equimodal show --scale $(SCALE)
 
 restore: $(INSTALLED)  ## after `dvc pull` or `dvc checkout`: tell Snakemake that what is there is made (SCALE=demo)
+	@[ -f $(PIPELINE) ] || { echo "There is no $(PIPELINE): DVC has the scales demo and paper only"; exit 1; }
 	@# A site cache of its own, or DVC would believe its notes on files and not see a damaged one.
 	@[ -n "$(TRUST)" ] || { \
 	export DVC_SITE_CACHE_DIR=$$(mktemp -d); trap 'rm -rf $$DVC_SITE_CACHE_DIR' EXIT; \
@@ -56,8 +57,9 @@ format: $(INSTALLED)  ## put the code into its format
 	ruff check --fix .
 	snakefmt Snakefile workflow
 
-clean:  ## remove the environment and what the demo made; downloads and paper-scale results stay
-	rm -rf $(VENV) .snakemake .mypy_cache .ruff_cache .pytest_cache .hypothesis data/prepared/demo
+clean:  ## remove the environment and what the demo made; downloads and results of other scales stay
+	@# So does .snakemake, or a changed code would not be told from the one that made those results.
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis data/prepared/demo
 	find results/demo -mindepth 1 -maxdepth 1 ! -name noisy_mnist ! -name tables ! -name figures ! -name curves ! -name metrics.json -exec rm -rf {} +
 
 setup: $(INSTALLED)  ## only the environment, in .venv

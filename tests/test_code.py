@@ -49,6 +49,20 @@ def test_words_and_format_leave_the_hash(package, old, new):
 
 
 @pytest.mark.parametrize(
+    ("entry", "file", "old", "new"),
+    [
+        ("training.run", "__init__.py", "__version__ = ", "__version__ = 1 or "),
+        ("data.colored_mnist", "data/download.py", "TIMEOUT = ", "TIMEOUT = 1 + "),
+    ],
+    ids=["version", "patience of a download"],
+)
+def test_what_shows_in_no_result_leaves_the_hash(package, entry, file, old, new):
+    before = code_hash(f"equimodal.{entry}")
+    edit(package / file, old, new)
+    assert code_hash(f"equimodal.{entry}") == before
+
+
+@pytest.mark.parametrize(
     ("file", "old", "new"),
     [
         ("training/run.py", "checkpoint_seconds: float = 60.0", "checkpoint_seconds: float = 61.0"),

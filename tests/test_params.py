@@ -327,6 +327,13 @@ def test_a_scale_like_another_overrides_params_yaml_and_all_that_it_is_like(proj
     assert not any("/identical/" in name for name in expand_runs(mine))
 
 
+def test_a_scale_like_the_demo_starts_from_weights_of_its_own(project):
+    (project.folder / MINE).write_text("like: demo\n")
+    weights = {spec.pretrained for spec in expand_runs(load_params(scale="mine")).values()}
+    own = "results/mine/models/nvgesture/color/vanilla/paper/lr0.01/seed0.pt"
+    assert weights == {None, own}
+
+
 def test_a_value_that_overrides_another_is_reported_for_its_own_file(project):
     (project.folder / MINE).write_text(OWN.replace("0.005", "slow"))
     with pytest.raises(UserError, match=rf"^{MINE}: sweeps\.colored_mnist\.low: "):

@@ -12,8 +12,15 @@ from pathlib import Path
 
 PACKAGE = "equimodal"
 ROOT = Path(__file__).parent
-# What these do shows in no result: they write files, word messages, and hash code.
-COMPUTE_NOTHING = {f"{PACKAGE}.{name}" for name in ("code", "errors", "files", "progress")}
+# What these do shows in no result: they hold the version, hash code, bring files of known checksums,
+# name and write files, word messages, share work out.
+COMPUTE_NOTHING = {PACKAGE} | {
+    f"{PACKAGE}.{name}"
+    for name in (
+        *("code", "errors", "files", "layout", "linear", "pickles", "progress"),
+        *("data.download", "data.status", "data.workers"),
+    )
+}
 
 
 def code_hash(*entries: str) -> str:

@@ -139,7 +139,8 @@ class Params(Section):
     rubi: dict[str, RubiSettings]
     sweeps: dict[str, Sweep]
     analysis: Analysis
-    pretrained: dict[str, str]  # data set -> file of the weights that `start: pretrained` means
+    # Data set -> file of the weights that `start: pretrained` means; {scale} in it is the scale's name.
+    pretrained: dict[str, str]
     experiments: dict[Name, tuple[Grid, ...]]
     leave_out: tuple[str, ...]  # patterns of names of runs
     linear: LinearSettings  # the second paper
@@ -387,6 +388,7 @@ def _runs_of(grid: Grid, params: Params) -> Iterator[RunSpec]:
         stored = {b: preset.sources.get(s, s) for b, s in dataset.inputs[inputs].items()}
         changes = {"tolerance": tolerance, "window": window} if policy == "guided" else {}
         balance, variant = _balance(params.balance[grid.dataset], changes)
+        weights = params.pretrained.get(grid.dataset, "").replace("{scale}", params.scale)
         yield RunSpec(
             dataset=grid.dataset,
             inputs=inputs,
@@ -399,7 +401,7 @@ def _runs_of(grid: Grid, params: Params) -> Iterator[RunSpec]:
             validation=dataset.validation,
             policy=policy,
             fidelity=fidelity,
-            pretrained=params.pretrained[grid.dataset] if start == "pretrained" else None,
+            pretrained=weights if start == "pretrained" else None,
             variant=variant,
             learning_rate=rate,
             l1=l1,

@@ -24,7 +24,7 @@ import pandas as pd
 import pytest
 from ruamel.yaml import YAML
 
-from equimodal.code import imported_modules
+from equimodal.code import COMPUTE_NOTHING, imported_modules
 from tests.conftest import ROOT
 from tests.workflow.checkout import TINY, Checkout, jobs_of
 from tests.workflow.test_workflow import AFTER_RUNS as AFTER_ALL_RUNS
@@ -524,12 +524,6 @@ def test_a_stage_depends_on_the_code_that_it_runs(stage, entries):
     named = [dep.removeprefix("src/").removesuffix(".py").replace("/", ".") for dep in deps]
     computing = imported_modules(*there) - COMPUTE_NOTHING
     assert {m for m in computing if not any(f"{m}.".startswith(f"{n}.") for n in named)} == set()
-
-
-# Of these no number depends: they write files, word messages, show progress, name folders.
-COMPUTE_NOTHING = {"equimodal", "equimodal.linear"} | {
-    f"equimodal.{name}" for name in ("code", "errors", "files", "layout", "pickles", "progress")
-}
 
 
 @pytest.mark.parametrize("scale", ["demo", "paper"])

@@ -1,6 +1,7 @@
 # What the rules share: the runs that params.yaml asks for, and the code that each rule runs.
 import json
 import os
+import re
 import sys
 from base64 import urlsafe_b64encode
 from functools import cache
@@ -200,7 +201,7 @@ OF_RUNS = [
 
 
 wildcard_constraints:
-    scale=SCALE,
+    scale=re.escape(SCALE),
     figure="|".join(FIGURES),
     layer=r"\d+",
 

@@ -211,5 +211,5 @@ rule provenance:
     message:
         "Write down which rule made what, from what."
     shell:
-        "snakemake products --snakefile {workflow.main_snakefile} --config scale={wildcards.scale}"
+        "snakemake products --snakefile {workflow.main_snakefile:q} --config scale={wildcards.scale}"
         " --nolock --report {output} > {log} 2>&1"
