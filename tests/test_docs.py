@@ -853,12 +853,12 @@ def test_the_reproduction_page_tells_what_was_run_of_the_sweep_at_the_paper_s_sc
     distinct, identical = swept("paper", "distinct"), swept("paper", "identical")
     assert list(distinct["learning_rate"]) == list(identical["learning_rate"])
     times = distinct["learning_rate"].value_counts(sort=False)
-    assert (len(distinct), len(times), set(times)) == (8, 6, {1, 2})
+    assert (len(distinct), len(times), set(times)) == (9, 6, {1, 2})
     rates = listed([f"{rate:.2g}{' (twice)' * (n > 1)}" for rate, n in times.items()])
     assert is_told(
-        "eight networks a pair have been run so far, of the rates {rates}.", lambda _: rates
+        "nine networks a pair have been run so far, of the rates {rates}.", lambda _: rates
     )
-    assert is_told("the sweep but for sixteen of its 160 networks", str)
+    assert is_told("the sweep but for eighteen of its 160 networks", str)
     assert is_told("It goes up to {}, beyond the", lambda _: f"{distinct['d_util'].max():.2f}")
     assert (distinct["u_m0_given_m1"] < 0).all()
 
@@ -877,17 +877,18 @@ def test_the_readme_tells_the_means_of_the_sweep(scale, told):
 
 
 def test_in_most_of_the_sweep_s_networks_d_util_and_d_speed_have_opposite_signs():
-    """As the reproduction page says of the distinct pair: all but two networks at the paper's scale."""
+    """As the reproduction page says of the distinct pair: but for three at the two highest rates."""
     brief, paper = swept("brief", "distinct"), swept("paper", "distinct")
     assert len(brief) == len(swept("brief", "identical")) == 12
     assert (brief["d_util"] > 0).all()
     assert (brief["d_speed"] < 0).all()
     assert (paper["d_util"] > 0).all()
     highest = paper["learning_rate"].isin(sorted(set(paper["learning_rate"]))[-2:])
-    assert list(paper["d_speed"] > 0) == list(highest)
+    same = paper["d_speed"] > 0
+    assert (len(same), sum(~same), sum(highest), sum(same & highest)) == (9, 6, 4, 3)
     histories = pd.read_csv(ROOT / "results/paper/tables/histories.csv")
     turned = []
-    for run in paper["run"][highest]:
+    for run in paper["run"][same]:
         history = histories[histories["run"] == run].set_index("epoch")
         positive = history["speed_m0"] > history["speed_m1"]
         turned.append(str(positive.idxmax()))
@@ -895,7 +896,8 @@ def test_in_most_of_the_sweep_s_networks_d_util_and_d_speed_have_opposite_signs(
     assert is_told("positive from the epochs {} on", lambda _: listed(turned))
     speeds = listed([f"{speed:+.2f}".replace("-", "−") for speed in paper["d_speed"]])
     assert is_told(
-        "it is {speeds}, in the order of the rates: at the two highest", {"speeds": speeds}.get
+        "it is {speeds}, in the order of the rates: in three of the four networks of the two",
+        {"speeds": speeds}.get,
     )
 
 
