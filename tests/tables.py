@@ -105,7 +105,15 @@ def _sensitivity():
     settings += [("window", v) for v in (1, 5, 20, 50)]
     return pd.DataFrame(
         [
-            {"setting": s, "value": v, "n": 3, "unfinished": 0, "accuracy": 91.0, "sd": 0.2}
+            {
+                "setting": s,
+                "held": 1,
+                "value": v,
+                "n": 3,
+                "unfinished": 0,
+                "accuracy": 91.0,
+                "sd": 0.2,
+            }
             | {"low": 90.5, "high": 91.5, "d_util": 0.0, "d_util_low": -0.1, "d_util_high": 0.1}
             for s, v in settings
         ]

@@ -149,7 +149,7 @@ def test_the_rows_come_in_the_paper_s_order():
 
 
 def test_the_second_table_has_every_output_under_every_way_of_evaluating():
-    runs, evaluations = tables_of(ALL)
+    runs, evaluations = tables_of(ALL | {("guided", "distinct"): [0.79, 0.81]})
     table = table1_evaluations.build(runs, evaluations, steps_of(runs), PUBLISHED, SETTINGS)
     table = table.set_index(["method", "evaluation", "output"])
     guided = table.loc["guided"]
@@ -245,6 +245,16 @@ def test_uni_modal_networks_that_all_failed_are_one_row():
 def test_one_uni_modal_network_that_failed_leaves_the_other():
     best = rows(ALL | {("unimodal", "gray"): [None, None]})["unimodal"]
     assert (best["inputs"], best["n"]) == ("color", 2)
+
+
+def test_while_one_uni_modal_network_is_still_to_be_trained_none_is_the_best():
+    """Or the color alone would be judged against the published number of the gray."""
+    runs, evaluations = tables_of(ALL | {("unimodal", "gray"): [None, None]})
+    runs["status"] = runs["status"].replace("failed", "missing")
+    table = table1.build(runs, evaluations, PUBLISHED, SETTINGS).set_index("method")
+    hole = table.loc["unimodal"]
+    assert (hole["inputs"], hole["n"], hole["unfinished"]) == ("color or gray", 0, 2)
+    assert pd.isna(hole["mean"])
 
 
 def test_a_table_of_failed_runs_only_is_all_holes():

@@ -335,6 +335,15 @@ def test_each_setting_varies_while_the_other_is_held():
     assert table["accuracy"].tolist() == pytest.approx([60, 50, 70, 60, 80])
 
 
+def test_where_every_pair_of_settings_was_run_the_other_is_held_at_the_paper_s_value():
+    """Tolerance 0.003 with Q = 1 is bad, and of no account at the paper's Q = 5 and alpha = 0.01."""
+    pairs = [(a, q) for a in (0.003, 0.01, 0.03) for q in (1, 5, 20)]
+    runs = [guided(a, q, 0.1 if (a, q) == (0.003, 1) else 0.9) for a, q in pairs]
+    table = build("sensitivity", runs=table_of(*runs))
+    assert table["accuracy"].tolist() == pytest.approx([90] * 6)
+    assert table["held"].tolist() == 3 * [5] + 3 * [0.01]
+
+
 def test_a_setting_with_one_value_makes_no_curve():
     table = build("sensitivity", runs=table_of(guided(0.1, 5, 0.5), guided(0.1, 1, 0.6)))
     assert table["setting"].tolist() == ["window", "window"]
@@ -426,6 +435,16 @@ def test_the_paper_s_stop_rule_chooses_among_the_epochs_until_the_first_perfect_
     assert row["published_mean"] == 45.26
     assert row["difference"] == pytest.approx(-0.26)
     assert row["verdict"] == "inconclusive"
+
+
+def test_runs_that_failed_are_counted_where_the_epoch_is_chosen():
+    runs = table_of({"seed": 0}, failed(seed=1), failed(seed=0, fidelity="official"))
+    history = {"run": ["run0"], "epoch": [1], "train_accuracy": [1.0]}
+    history |= {"validation_accuracy": [0.5], "test_accuracy": [0.7]}
+    table = selection(runs, pd.DataFrame(history))
+    counts = table[["fidelity", "n", "unfinished"]].to_numpy().tolist()
+    assert sorted(counts) == [["official", 0, 1], ["paper", 1, 1]]
+    assert table["last"].isna().sum() == 1
 
 
 def test_the_optimism_is_what_choosing_on_the_test_set_adds():

@@ -109,11 +109,11 @@ def sensitivity(runs):
     rows = []
     for setting, other, default in (("tolerance", "window", 5), ("window", "tolerance", 0.1)):
         for value, group in runs[runs[other] == default].groupby(setting):
-            row = {"setting": setting, "value": value} | counts(group)
+            row = {"setting": setting, "held": default, "value": value} | counts(group)
             row |= mean_and_interval(100 * group["accuracy"], "accuracy")
             row |= {"low": row["accuracy_low"], "high": row["accuracy_high"]}
             rows.append(row | mean_and_interval(group["d_util"], "d_util"))
-    columns = "setting value n unfinished accuracy low high d_util d_util_low d_util_high"
+    columns = "setting held value n unfinished accuracy low high d_util d_util_low d_util_high"
     return pd.DataFrame(rows, columns=columns.split())
 
 

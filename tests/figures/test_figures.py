@@ -90,7 +90,7 @@ SAID = {
     ],
     "figure8": ["threshold", "0.0001", "the sparser half: 6 of 10 models", "sparsity"],
     "figure9": [
-        *("against tolerance α", "against window Q", "n = 2", "test accuracy (%)"),
+        *("against tolerance", "against window", "n = 2", "test accuracy (%)"),
         *("the paper's choice", "(steps)", "units)"),
     ],
     "evaluations": [
@@ -259,6 +259,17 @@ def test_figure_4_has_a_dot_a_model_and_a_square_a_lambda(inputs):
     assert marks(against_lambda, "s")[0] == pytest.approx(wanted)
 
 
+@pytest.mark.parametrize(("figure", "panel"), [("figure4", 1), ("figure8", 0)])
+def test_networks_without_a_penalty_have_a_place_on_the_axis(inputs, figure, panel):
+    least = inputs["l1_study"]["l1"].min()
+    inputs["l1_study"] = inputs["l1_study"].replace({"l1": {least: 0.0}})
+    inputs["runs"].loc[inputs["runs"]["l1"] == least, "l1"] = 0.0
+    axes = [axes for axes in draw(figure, inputs).axes if axes.lines][panel]
+    left, right = axes.get_xlim()
+    drawn = np.concatenate([line.get_xdata() for line in axes.lines if len(line.get_xdata()) > 2])
+    assert left < 0 == drawn.min() < drawn.max() < right
+
+
 def test_figure_4_is_drawn_where_no_model_has_d_util(inputs):
     of_study = inputs["runs"]["experiments"] == "l1"
     inputs["runs"].loc[of_study, "d_util"] = np.nan  # a branch that is never right has no rate
@@ -421,6 +432,17 @@ def test_learning_curves_are_in_percent_one_line_a_seed(inputs):
     columns = ["test_accuracy", "test_accuracy_m0", "test_accuracy_m1"]
     wanted = {tuple(100 * run[c]) for _, run in of_runs.groupby("run") for c in columns}
     assert {tuple(line.get_ydata()) for line in top.lines} == wanted
+
+
+@pytest.mark.parametrize("figure", ["learning_curves", "prediction"])
+def test_runs_of_another_preset_are_drawn_where_the_usual_one_has_none(inputs, figure):
+    for name in FIGURES[figure].inputs:
+        if "fidelity" in inputs[name]:
+            inputs[name] = inputs[name].assign(fidelity="official")
+    unfinished = fail(inputs["runs"].assign(fidelity="paper"), inputs["runs"]["run"].notna())
+    inputs["runs"] = pd.concat([inputs["runs"], unfinished], ignore_index=True)
+    assert not said("Nothing to show", words(figure, inputs))
+    assert not said("has finished", words(figure, inputs))
 
 
 def test_figure_6_shows_every_class_in_every_modality(inputs):

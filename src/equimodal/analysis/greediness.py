@@ -4,7 +4,7 @@ from typing import Any
 
 import pandas as pd
 
-from equimodal.analysis.collect import of_experiment, unfinished
+from equimodal.analysis.collect import of_experiment
 from equimodal.analysis.names import in_order
 from equimodal.analysis.statistics import NAN, present, resampled_mean, symmetry_p
 from equimodal.params import Analysis
@@ -22,6 +22,7 @@ def build(
 ) -> pd.DataFrame:
     """Average d_util and d_speed over the models of each sweep, with bootstrap intervals (Student's of few).
 
+    `n` models have a d_util; the others are `unfinished`, or a branch of theirs answers nothing right.
     `abs_d_util` is the greediness, |E[d_util]| (Sec. 4.2). `symmetry_p`: p of d_util being symmetric
     about 0 (Wilcoxon's signed-rank test), for the identical pair only, of which the paper says so
     (Sec. 6.2). `d_util_perfect`: the mean over the `n_perfect` models that reached 100 % of the training
@@ -40,7 +41,7 @@ def build(
 
 def _summarize(models: pd.DataFrame, settings: Analysis) -> dict[str, Any]:
     row: dict[str, Any] = {"n": len(present(models["d_util"]))}
-    row["unfinished"] = unfinished(models)
+    row["unfinished"] = len(models) - row["n"]
     for measure in ("d_util", "d_speed"):
         row |= resampled_mean(
             models[measure], settings.confidence, settings.resamples, settings.seed

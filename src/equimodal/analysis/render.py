@@ -23,6 +23,7 @@ HEADINGS = {
     "mean": "ours",
     "published_mean": "published",
     "n": "runs",
+    "held": "the other held at",
 }
 NAMES = {"dataset": DATASETS, "method": METHODS}
 PERCENT, SIGNED_PERCENT, SIGNED = "{:z.2f}", "{:+z.2f}", "{:+z.3f}"  # z: no minus before 0.00
@@ -34,7 +35,7 @@ FORMATS = {
     **dict.fromkeys(("d_util", "d_util_perfect", "d_speed", "spearman"), SIGNED),
     "published_d_util": "{:+.1f}",
     "published_abs_d_util": "{:.1f}",
-    **dict.fromkeys(("l1", "value"), "{:g}"),
+    **dict.fromkeys(("l1", "value", "held"), "{:g}"),
     **dict.fromkeys(("n", "n_perfect", "unfinished", "epoch"), "{:.0f}"),
 }
 WORDS = {

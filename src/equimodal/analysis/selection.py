@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from equimodal.analysis.collect import of_experiment
+from equimodal.analysis.collect import of_experiment, unfinished
 from equimodal.analysis.names import in_order
 from equimodal.analysis.statistics import mean_t_interval, over_seeds
 from equimodal.analysis.table1 import PAIR, against, with_best_unimodal
@@ -11,7 +11,7 @@ from equimodal.params import Analysis
 CELL = ["dataset", "start", "fidelity", "method"]
 EPOCHS = ["validation_selected", "last", "test_selected", "until_perfect"]
 COLUMNS = [
-    *(*CELL, "n", *EPOCHS[:3], "optimism", "optimism_low", "optimism_high"),
+    *(*CELL, "n", "unfinished", *EPOCHS[:3], "optimism", "optimism_low", "optimism_high"),
     *("until_perfect", "sd", "low", "high", *PAIR),
     *("difference", "difference_low", "difference_high", "verdict"),
 ]
@@ -35,12 +35,12 @@ def build(
     this one, as in Table 1.
     """
     chosen = with_best_unimodal(in_order(of_experiment(runs, "table1"), *CELL))
-    finished = chosen[chosen["status"] == "finished"]
     at_epochs = _at_epochs(histories)
     rows = []
-    for key, group in finished.groupby(CELL, sort=False):
-        cell = dict(zip(CELL, key, strict=True))
-        of_cell = at_epochs[at_epochs["run"].isin(group["run"])]
+    for key, group in chosen.groupby(CELL, sort=False):
+        cell = dict(zip(CELL, key, strict=True)) | {"unfinished": unfinished(group)}
+        finished = group.loc[group["status"] == "finished", "run"]
+        of_cell = at_epochs[at_epochs["run"].isin(finished)]
         optimism = of_cell["test_selected"] - of_cell["validation_selected"]
         stopped = of_cell["until_perfect"]
         rows.append(

@@ -154,15 +154,14 @@ def difference_of_means(
     """Return the difference of two means, each given with its sample SD and n, with Welch's interval.
 
     With v_i = SD_i^2 / n_i the interval is d ± t(df) * sqrt(v_1 + v_2), where
-    df = (v_1 + v_2)^2 / (v_1^2 / (n_1 - 1) + v_2^2 / (n_2 - 1)) (Welch 1947).
+    df = (v_1 + v_2)^2 / (v_1^2 / (n_1 - 1) + v_2^2 / (n_2 - 1)) (Welch 1947). There is none where one of
+    the two has no spread, which says nothing about how far off that mean is.
     """
     means, sds, n = (np.array(pair, dtype=np.float64) for pair in zip(ours, other, strict=True))
     difference = float(means[0] - means[1])
-    if np.isnan(difference) or n.min() < 2 or np.isnan(sds).any():
+    if np.isnan(difference) or n.min() < 2 or not (sds > 0).all():  # NaN is not above 0
         return Estimate(difference, NAN, NAN)
     v = sds**2 / n
-    if v.sum() == 0:
-        return Estimate(difference, NAN, NAN)
     df = v.sum() ** 2 / (v**2 / (n - 1)).sum()
     half = float(_t_quantile(confidence, df) * np.sqrt(v.sum()))
     return Estimate(difference, difference - half, difference + half)

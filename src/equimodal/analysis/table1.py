@@ -97,14 +97,17 @@ def against(
 def with_best_unimodal(runs: pd.DataFrame) -> pd.DataFrame:
     """Keep, of the uni-modal networks of a column and preset, the one with the best mean accuracy.
 
-    Where all of them failed they stand together, as one cell with `inputs` such as "color or gray".
+    While one of them is still to be trained, none is known to be the best, and where all failed there is
+    none: what has no result stands as one cell without a value, with `inputs` such as "color or gray".
     """
     runs = runs.reset_index(drop=True)
     dropped = []
     for _, unimodal in runs[runs["method"] == "unimodal"].groupby(COLUMN, sort=False):
         means = unimodal.groupby("inputs", sort=False)["accuracy"].mean().dropna()
-        if len(means):
+        without = unimodal[~unimodal["inputs"].isin(means.index)]
+        if len(means) and not (without["status"] == "missing").any():
             dropped.append(unimodal.index[unimodal["inputs"] != means.idxmax()])
         else:
+            dropped.append(unimodal.index[unimodal["status"] == "finished"])
             runs.loc[unimodal.index, "inputs"] = " or ".join(unimodal["inputs"].unique())
     return runs.drop(index=list(chain.from_iterable(dropped)))

@@ -123,7 +123,7 @@ FIGURES = {
         inputs=("sensitivity",),
         shows=(
             "Guided training on ModelNet40: test accuracy and d_util against (a) the imbalance"
-            " tolerance α at Q = 5 and (b) the size Q of the re-balancing window at α = 0.01. Marks"
+            " tolerance α and (b) the size Q of the re-balancing window, the other held. Marks"
             " are means over seeds with their intervals; n counts the models. The dashed line is"
             " the paper's choice."
         ),
@@ -197,7 +197,7 @@ FIGURES = {
         inputs=("runs", "histories"),
         shows=(
             "Test accuracy and conditional learning speeds on Colored-and-gray-MNIST, epoch by epoch,"
-            " one line a seed."
+            " one line a seed; of the preset `paper`, or the first that was run."
         ),
         expect=(
             "Vanilla training lets the gray branch follow the color; guided training re-balances it."

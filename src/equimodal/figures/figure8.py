@@ -4,7 +4,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from equimodal.analysis.collect import SPARSITY
-from equimodal.figures.l1 import LABELS, LAMBDA, draw_against, handles
+from equimodal.figures.l1 import LABELS, LAMBDA, draw_against, handles, scale_by_penalty
 from equimodal.figures.parts import (
     finished,
     legend_below,
@@ -40,7 +40,8 @@ def draw(runs: pd.DataFrame, l1_study: pd.DataFrame) -> Figure:
     for column, (color, marker, style) in zip(thresholds, LINES, strict=False):
         look: Look = {"color": color, "marker": marker, "ls": style, "ms": 4, "lw": 1.2}
         left.plot(l1_study["l1"], l1_study[column], label=column.split("_")[1], **look)
-    left.set(xscale="log", xlabel=LAMBDA, ylabel="share of parameters below the threshold")
+    left.set(xlabel=LAMBDA, ylabel="share of parameters below the threshold")
+    scale_by_penalty(left, l1_study["l1"])
     left.set_ylim(bottom=0)
     left.set_title("(a) sparsity at every threshold")
     legend_below(left, title="threshold", ncols=3)

@@ -8,11 +8,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
+from equimodal.analysis.sensitivity import OF_THE_PAPER
 from equimodal.figures.parts import D_UTIL, mark_mean, of_one_preset, say, saying
 from equimodal.figures.style import BLUE, GRAY, VERMILION, Look, new_figure
 
 SETTINGS = {"tolerance": r"tolerance $\alpha$ (log$_{10}$ units)", "window": "window $Q$ (steps)"}
-OF_THE_PAPER = {"tolerance": 0.01, "window": 5}  # on ModelNet40 (Sec. 6.4)
+HELD = {"tolerance": "$Q$ = {:g}", "window": r"$\alpha$ = {:g}"}
 LOOKS: dict[str, Look] = {
     "accuracy": {"color": BLUE, "marker": "o", "ls": "-", "lw": 1, "ms": 5},
     "d_util": {"color": VERMILION, "marker": "s", "ls": "--", "lw": 1, "ms": 5},
@@ -32,11 +33,13 @@ def draw(sensitivity: pd.DataFrame) -> Figure:
     panels = figure.subplots(2, 2, sharex="col", sharey="row")
     for letter, column, (setting, words) in zip("ab", panels.T, SETTINGS.items(), strict=True):
         rows = sensitivity[sensitivity["setting"] == setting].sort_values("value")
-        column[0].set_title(f"({letter}) against {words.split(' (')[0]}")
+        title = f"({letter}) against {words.split(' (')[0]}"
         if (rows["n"] > 0).any():
+            title += f" at {HELD[setting].format(rows['held'].iloc[0])}"
             _draw_setting(column, rows, setting)
         else:
             _say_nothing(column, rows, setting)
+        column[0].set_title(title)
     paper = Line2D([], [], color=GRAY, lw=1, ls="--", label="the paper's choice")
     mean = Line2D([], [], color="black", marker="o", ms=5, label="mean over seeds, with interval")
     figure.legend(handles=[mean, paper], loc="outside upper center", ncols=2, fontsize=8)

@@ -28,10 +28,22 @@ def draw_against(axes: Axes, models: pd.DataFrame, means: pd.DataFrame, x: str, 
     mark_mean(axes, means[x], means[y], low, high, **MEANS | {"ls": line})
     axes.set(xlabel=LABELS[x], ylabel=LABELS[y])
     if x == "l1":
-        # Limits of our own: where nothing is finite there are none that suit a logarithm.
-        axes.set(xscale="log", xlim=(models["l1"].min() / 1.5, models["l1"].max() * 1.5))
+        scale_by_penalty(axes, models["l1"])
     if y != SPARSITY:
         axes.axhline(0, color=GRAY, lw=0.6, zorder=0)
+
+
+def scale_by_penalty(axes: Axes, weights: pd.Series) -> None:
+    """Give λ a logarithmic axis, with a place for 0, the networks without a penalty, at its left."""
+    least, most = weights[weights > 0].min(), weights.max()
+    if pd.isna(least):
+        return
+    if (weights == 0).any():
+        axes.set_xscale("symlog", linthresh=least, linscale=0.5)
+        axes.set_xlim(-least / 5, most * 1.5)
+    else:
+        # Limits of our own: where nothing is finite there are none that suit a logarithm.
+        axes.set(xscale="log", xlim=(least / 1.5, most * 1.5))
 
 
 def handles(models: pd.DataFrame) -> list[Line2D]:

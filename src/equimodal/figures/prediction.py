@@ -35,15 +35,19 @@ def draw(runs: pd.DataFrame, prediction: pd.DataFrame, prediction_by_epoch: pd.D
         prediction: The `prediction` table, for Spearman's ρ over both pairs.
         prediction_by_epoch: The `prediction_by_epoch` table.
     """
-    sweep = of_one_preset(of_experiment(runs, "sweep").query("policy == 'vanilla'"))
-    if finished(sweep).empty:
+    sweep = of_one_preset(finished(of_experiment(runs, "sweep").query("policy == 'vanilla'")))
+    if sweep.empty:
         return saying("Nothing to show: no model of a vanilla sweep finished at this scale.")
+    prediction, prediction_by_epoch = (
+        table[table["fidelity"] == sweep["fidelity"].iloc[0]]
+        for table in (prediction, prediction_by_epoch)
+    )
     figure = new_figure(9, 4.2)
     left, right = figure.subplots(1, 2)
     left.set_title("(a) one mark a model")
     right.set_title(r"(b) same sign of $d_{\mathrm{speed}}$ and final $d_{\mathrm{util}}$")
-    _scatter(left, finished(sweep), of_one_preset(prediction))
-    _by_epoch(right, of_one_preset(prediction_by_epoch))
+    _scatter(left, sweep, prediction)
+    _by_epoch(right, prediction_by_epoch)
     return figure
 
 
