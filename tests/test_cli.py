@@ -184,6 +184,16 @@ def test_a_table_that_was_cut_off_in_a_row_is_refused(refused, tmp_path):
     )
 
 
+def test_a_table_of_linear_networks_that_was_cut_to_its_header_is_refused(refused, tmp_path):
+    path = tmp_path / "results/tiny/tables/linear_xor.csv"
+    path.parent.mkdir(parents=True)
+    path.write_text("variance,seed\n")
+    for name in ("linear_xor_curves", "linear_xor_units"):
+        path.with_name(f"{name}.csv").write_text("variance,seed\n")
+    message = refused("draw", "linear_xor")
+    assert "is damaged (it has no rows); run `equimodal linear --scale tiny` again" in message
+
+
 def test_a_pattern_of_leave_out_that_fits_nothing_is_told(project):
     project.edit("params.yaml", "\nleave_out: []", "\nleave_out: ['nvgestur/*', 'modelnet40/*']")
     shown = CliRunner().invoke(app, ["runs"])

@@ -181,6 +181,10 @@ MISTAKES = {
             " [vanilla]: there is nothing to balance"
         ),
     ),
+    "an experiment by the name of other networks": (
+        (TINY, "\n  sensitivity:", "\n  noisy_mnist:"),
+        "experiments has ['noisy_mnist']; other networks are asked for by that name",
+    ),
     "unknown inputs": (
         (TINY, "inputs: [gray],", "inputs: [grey],"),
         (

@@ -634,6 +634,8 @@ def _read_table(name: str, settings: Params) -> Any:
         raise UserError(
             f"{path} lacks the columns {lacking}: another version wrote it; run `{verb}` again"
         )
+    if name.startswith("linear_") and table.empty:
+        raise UserError(f"{path} is damaged (it has no rows); run `{verb}` again")
     if name == "runs" and table[["run", "experiments", "dataset", "status"]].isna().any(axis=None):
         raise UserError(f"{path} is damaged (a row is cut off); run `{verb}` again")
     return table

@@ -177,6 +177,12 @@ class Params(Section):
             )
         if not any(self.experiments.values()):
             raise ValueError("experiments ask for no run")
+        taken = {*self.datasets, "noisy_mnist"}
+        if twice := sorted(taken & set(self.experiments)):
+            raise ValueError(
+                f"experiments has {twice}; other networks are asked for by that name"
+                f" (`trained_{twice[0]}`): choose another"
+            )
         for name, grids in self.experiments.items():
             for grid in grids:
                 if unknown := sorted(set(grid.fidelity or ()) - set(self.presets)):

@@ -19,6 +19,7 @@ from equimodal.data import nvgesture, nvgesture_standin
 from equimodal.data.nvgesture import fetch, prepare
 from equimodal.data.nvgesture_list import Clip, Window, mismatched, read_list
 from equimodal.data.prepared import objection
+from equimodal.data.unfinished import MARK
 from equimodal.data.video import read_frames
 from equimodal.errors import UserError
 from equimodal.params import MIRROR_VARIABLE
@@ -606,7 +607,7 @@ def small_disk(patch, *, room):
             if len(content) > left[0]:
                 super().write(content[: left[0]])
                 raise OSError(errno.ENOSPC, "No space left on device")
-            if len(content) > 1:  # not the marks
+            if len(content) > MARK.itemsize:
                 left[0] -= len(content)
             return super().write(content)
 
@@ -629,6 +630,22 @@ def test_a_disk_that_is_full_midway_is_named_and_a_second_run_goes_on(
     decoded.clear()
     prepare(shared_raw, tmp_path, SETTINGS)
     assert len(decoded) == 24 - 2 * 7
+    assert contents(tmp_path) == contents(prepared)
+
+
+def test_a_video_that_is_replaced_between_two_runs_is_decoded_again(
+    shared_raw, prepared, tmp_path, monkeypatch, decoded
+):
+    with monkeypatch.context() as patch:
+        small_disk(patch, room=7 * CLIP + 100)
+        with pytest.raises(UserError, match="No space left on device"):
+            prepare(shared_raw, tmp_path, SETTINGS)
+    replaced = decoded[0]
+    os.utime(replaced, ns=(1, 1))
+    decoded.clear()
+    prepare(shared_raw, tmp_path, SETTINGS)
+    assert replaced in decoded
+    assert len(decoded) == 24 - 2 * 6
     assert contents(tmp_path) == contents(prepared)
 
 

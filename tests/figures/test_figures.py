@@ -102,7 +102,7 @@ SAID = {
         "difference in test accuracy (points)",
     ],
     "steps": [
-        "Colored-and-gray-MNIST, guided, seed 0",
+        "Colored-and-gray-MNIST, guided, preset paper, seed 0",
         *("all 40 steps of 4 epochs", "regular step", "end of an epoch", "±α = ±0.1"),
         *("(color)", "(gray)", "training step", "units)"),
     ],

@@ -51,6 +51,14 @@ def test_a_step_too_large_for_the_linear_modality_beside_the_xor_is_refused(sett
         xor(settings.model_copy(update={"xor": wide}))
 
 
+def test_a_bias_is_not_called_permanent_that_ends_after_the_last_step(settings):
+    short = settings.generalization.model_copy(update={"steps": 400})
+    with pytest.raises(
+        UserError, match=r"generalization.steps is 400: too few for 1 of 1 networks of late fusion"
+    ):
+        generalization(settings.model_copy(update={"generalization": short}))
+
+
 def test_no_draw_that_can_be_trained_is_a_table_without_times(settings):
     none = settings.random.model_copy(update={"largest": 1.0 + 1e-9})
     table = random(settings.model_copy(update={"random": none}))
@@ -135,6 +143,16 @@ def test_units_of_late_fusion_read_one_modality_and_b_s_lie_along_the_xor(tables
     assert len(large) > 3
     angles = np.degrees(np.arctan2(large["w_b2"], large["w_b1"]))
     np.testing.assert_allclose(angles, 45, atol=10)
+
+
+def test_where_preference_is_superficial_the_other_modality_alone_would_explain_more(
+    tables, settings
+):
+    """F10, uncorrelated: a modality explains (weight times SD)^2 of y; A's weight and B's SD are 1."""
+    a, b = settings.superficial.ratio**2, settings.superficial.w_b**2
+    of_a, of_b = tables["linear_superficial"][["loss_plateau", "other_plateau"]].iloc[0]
+    assert (of_a, of_b) == pytest.approx((b / (a + b), a / (a + b)))
+    assert of_b < of_a
 
 
 def test_learning_paths_go_to_the_target(tables):

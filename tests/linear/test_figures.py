@@ -1,12 +1,20 @@
 import importlib
 import inspect
 
+import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from equimodal.figures import LINEAR_FIGURES, linear_depth, linear_ratio
+from equimodal.figures import (
+    LINEAR_FIGURES,
+    linear_bridge,
+    linear_curves,
+    linear_depth,
+    linear_map,
+    linear_ratio,
+)
 from equimodal.figures.linear_parts import how_many
 from equimodal.figures.style import save
 from equimodal.linear.experiment import TABLES
@@ -30,6 +38,42 @@ def test_the_lines_of_theory_are_those_of_the_tables(tables):
     assert left.lines[0].get_ydata() == pytest.approx(of_r["ratio"].to_numpy())
     assert left.lines[1].get_ydata() == pytest.approx(of_r["ratio_finite"].to_numpy())
     assert right.lines[0].get_ydata() == pytest.approx(of_r["mis_attribution"].to_numpy())
+
+
+def test_the_map_is_of_gradient_flow(tables):
+    """R2 and not the ratio at a finite step, which has lines of its own in F5."""
+    of_theory = tables["linear_ratio_map"]
+    plane = linear_map.draw(of_theory).axes[0].collections[0].get_array()
+    drawn = of_theory.pivot(index="r", columns="rho", values="ratio").to_numpy()
+    np.testing.assert_array_equal(np.reshape(plane, drawn.shape), drawn)
+    assert (of_theory["ratio"] != of_theory["ratio_finite"]).any()
+
+
+def test_plateaus_are_levels_beside_late_fusion(tables):
+    curves, superficial = tables["linear_curves"], tables["linear_superficial"]
+    last = linear_curves.draw(curves, superficial).axes[-1]
+    levels = [line.get_ydata()[0] for line in last.lines[3:]]
+    end = superficial.iloc[-1]
+    a_alone = end["w_a_plateau"] / end["w_a"]
+    assert levels == pytest.approx([end["loss_plateau"], a_alone, end["other_plateau"]])
+
+
+def test_utilization_is_drawn_half_way_between_the_times(tables):
+    bridge = tables["linear_bridge"]
+    middle = linear_bridge.draw(bridge).axes[1]
+    for line, column in zip(middle.lines, ("u_a_mid", "u_b_mid", "u_a_theory"), strict=False):
+        np.testing.assert_array_equal(line.get_ydata(), bridge[column])
+
+
+@pytest.mark.parametrize(("panel", "varied"), [(1, "rho"), (2, "r"), (3, "scale")])
+def test_lines_of_deep_networks_are_those_of_the_table(tables, panel, varied):
+    inputs = (tables[f"linear_deep_{name}"] for name in ("curves", "ratio", "theory"))
+    axes = linear_depth.draw(*inputs).axes[panel]
+    labeled = {line.get_label(): line for line in axes.lines}
+    of_theory = tables["linear_deep_theory"].query("varied == @varied")
+    for fusion, points in of_theory.groupby("L_f"):
+        line = labeled[f"$L_f$ = {fusion}"]
+        np.testing.assert_array_equal(line.get_xydata(), points[[varied, "ratio"]])
 
 
 def test_every_fusion_layer_is_drawn_in_a_color_of_its_own(tables):

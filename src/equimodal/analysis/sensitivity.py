@@ -22,8 +22,8 @@ def build(runs: pd.DataFrame, settings: Analysis) -> pd.DataFrame:
     """Average the guided runs of each preset by the tolerance alpha, and by the window Q (Fig. 9).
 
     `value`: in log10 units for the tolerance, in steps for the window; `held`: that of the other, which
-    does not vary; `accuracy` ± `sd`: test
-    accuracy of the prediction in percent with its t interval; d_util with its t interval.
+    does not vary; `accuracy` ± `sd`: test accuracy of the prediction in percent with its t interval;
+    d_util with its t interval.
     """
     study = of_experiment(runs, "sensitivity")
     guided = study[study["method"] == "guided"]

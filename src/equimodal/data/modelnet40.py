@@ -27,7 +27,7 @@ from equimodal.data.archive import SUFFIXES, Archive, open_archive, stream
 from equimodal.data.download import download, link, mirror_folder
 from equimodal.data.off import parse_off
 from equimodal.data.status import Origin
-from equimodal.data.unfinished import UnfinishedArrays
+from equimodal.data.unfinished import UnfinishedArrays, stamp
 from equimodal.data.workers import share_out
 from equimodal.errors import UserError
 from equimodal.files import require_writable, save_arrays, write_aside
@@ -409,16 +409,7 @@ def _stamps(archive: Archive, jobs: list[Job]) -> list[int]:
     """What changes with a file of a folder, so that one that is replaced is read again, alone."""
     if not archive.path.is_dir():
         return [1] * len(jobs)  # an archive changes as a whole, which `_key` tells
-    return [_stamp(archive.path / job.file) for job in jobs]
-
-
-def _stamp(path: Path) -> int:
-    try:
-        stat = path.stat()
-    except OSError:
-        return 1  # who reads it says what is wrong
-    text = f"{stat.st_size} {stat.st_mtime_ns}".encode()
-    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little")
+    return [stamp(archive.path / job.file) for job in jobs]
 
 
 # The work, which can be shared between processes

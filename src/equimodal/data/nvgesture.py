@@ -26,7 +26,7 @@ from equimodal.data import nvgesture_standin, prepared, seven_zip
 from equimodal.data.download import TIMEOUT, link, mirror_address, mirror_folder
 from equimodal.data.nvgesture_list import SENSORS, Clip, mismatched, parse_list, read_list
 from equimodal.data.status import Origin
-from equimodal.data.unfinished import PART, UnfinishedArrays
+from equimodal.data.unfinished import PART, UnfinishedArrays, stamp
 from equimodal.data.video import read_frames
 from equimodal.data.workers import share_out
 from equimodal.errors import UserError
@@ -310,7 +310,8 @@ def prepare(raw: Path, out: Path, settings: dict[str, Any], *, processes: int = 
         for sensor in SENSORS
     }
     jobs = _jobs(splits, lists)
-    arrays = UnfinishedArrays(out, shapes, stamps=[1] * len(jobs))
+    stamps = [stamp(*_videos(raw, job.clip).values()) for job in jobs]
+    arrays = UnfinishedArrays(out, shapes, stamps)
     make_folder(out)
     _require_space(out, shapes.values())
     done = arrays.begin(_key(settings, lists.values()))
@@ -366,7 +367,7 @@ def _jobs(splits: Mapping[str, Sequence[Clip]], lists: Mapping[str, Path]) -> li
 
 
 def _key(settings: dict[str, Any], lists: Iterable[Path]) -> dict[str, Any]:
-    """All that the arrays depend on, but for the videos."""
+    """All that the arrays depend on, but for the videos, of which `stamp` tells."""
     return {
         "version": VERSION,
         "settings": settings,

@@ -4,6 +4,7 @@ Each array grows in a part file beside its place. A job is marked once all that 
 so that a later run with the same key goes on with the jobs that are left.
 """
 
+import hashlib
 import io
 import json
 import os
@@ -127,6 +128,20 @@ class UnfinishedArrays:
                 file.write(content)
         except OSError as error:
             raise _unwritable(path, error) from error
+
+
+def stamp(*paths: Path) -> int:
+    """Return a job's stamp: another one once a file that it reads is replaced."""
+    text = " ".join(map(_state, paths)).encode()
+    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little") or 1
+
+
+def _state(path: Path) -> str:
+    try:
+        stat = path.stat()
+    except OSError:
+        return "gone"  # who reads it says what is wrong
+    return f"{stat.st_size} {stat.st_mtime_ns}"
 
 
 def discard(folder: Path) -> None:

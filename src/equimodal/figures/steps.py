@@ -43,7 +43,7 @@ def draw(runs: pd.DataFrame, steps: pd.DataFrame) -> Figure:
     _draw_part(panels[:, 0], taken, run["tolerance"])
     _draw_part(panels[:, 1], close, run["tolerance"])
     panels[0, 0].set_title(
-        f"{DATASETS.get(run['dataset'], run['dataset'])}, guided, seed {run['seed']}\n"
+        f"{DATASETS.get(run['dataset'], run['dataset'])}, guided, preset {run['fidelity']}, seed {run['seed']}\n"
         f"(a) all {len(taken)} steps of {taken['epoch'].max()} epochs"
     )
     panels[0, 1].set_title(f"(b) steps {close['step'].min()} to {close['step'].max()}")

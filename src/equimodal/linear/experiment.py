@@ -15,6 +15,7 @@ from numpy import ndarray
 from numpy.typing import ArrayLike
 from scipy.integrate import solve_ivp
 
+from equimodal.errors import UserError
 from equimodal.linear import theory
 from equimodal.linear.bridge import (
     branch_speeds,
@@ -299,6 +300,9 @@ def generalization(settings: LinearSettings) -> pd.DataFrame:
     `error` (E_g), `theory` (E_g at least squares on A), `best_step` (where E_g is lowest), `onset`
     (where |W_B| exceeds 5 % of what it is in the end), and `permanent`: whether the best step is
     before the onset and E_g ends above its minimum.
+
+    Raises:
+        UserError: If a network never learns B, so that nothing tells what is permanent.
     """
     own, two = settings.generalization, settings.two_layer
     d, seeds = own.inputs, own.seeds
@@ -326,6 +330,12 @@ def generalization(settings: LinearSettings) -> pd.DataFrame:
             )
             error = theory.generalization_error(population, trajectory.w_a, trajectory.w_b)
             b = norm(trajectory.w_b)
+            if too_short := int((b.max(0) < half_plateaus(moments).b).sum()):
+                raise UserError(
+                    f"linear.generalization.steps is {own.steps}: too few for {too_short} of {seeds}"
+                    f" networks of {name} fusion to learn the second modality from {examples}"
+                    " examples; give more steps or other examples"
+                )
             labels = {
                 "fusion": name,
                 "seed": np.arange(seeds),
