@@ -88,6 +88,7 @@ def train(guided, epochs=15):
             policy.advance(speeds.values, epoch=epoch)  # <-
 
     utilization = conditional_utilization(model, [inputs], [(test_inputs, test_labels)])  # <-
+    model.eval()
     with torch.no_grad():
         logits = model(test_inputs)
     logits["both"] = sum(logits.values()) / 2

@@ -140,6 +140,16 @@ def test_the_constant_gate_is_the_mean_over_the_samples_of_regular_steps(mmtm, f
     )
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_pass_that_overflows_leaves_the_running_means_alone(mmtm, features, value):
+    """A scaler of mixed precision skips such a step; the means would hold NaN for good."""
+    mmtm(features)
+    before = {k: v.clone() for k, v in mmtm.named_buffers()}
+    mmtm(features | {"depth": torch.full_like(features["depth"], value)})
+    mmtm({m: x[:0] for m, x in features.items()})  # nor does an empty batch
+    assert all(torch.equal(before[k], v) for k, v in mmtm.named_buffers())
+
+
 @pytest.mark.parametrize("flow", [rebalance(0), rebalance(1)])
 def test_rebalancing_steps_leave_the_running_means_alone(mmtm, features, flow):
     mmtm(features)

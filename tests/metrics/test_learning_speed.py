@@ -107,6 +107,35 @@ def test_a_step_whose_gradients_are_not_finite_leaves_the_speeds_alone():
     assert torch.equal(speed.values, before)
 
 
+@pytest.mark.parametrize("gradient", [0.0, 3.0])
+def test_parameters_that_begin_at_zero_count_from_their_first_step_on(gradient):
+    """Divided by their norm they would make the speed infinite, or NaN, for good."""
+    branch, fusion = parameter([1.0], [1.0]), parameter([0.0], [gradient])
+    speed = LearningSpeed(branch={"a": [branch]}, fusion={"a": [fusion]})
+    speed.update()
+    fusion.data.fill_(0.5)
+    fusion.grad.fill_(1.0)
+    speed.update()  # mu: 4 for the fusion; twice 1 for the branch
+    assert speed.values.item() == pytest.approx(math.log10(4 / 2))
+
+
+def test_gradients_that_are_gone_are_not_taken_for_zero():
+    branch, fusion = parameter([1.0], [1.0]), parameter([1.0], None)
+    speed = LearningSpeed(branch={"a": [branch]}, fusion={"a": [fusion]})
+    speed.update()  # of a fusion that this step did not use
+    branch.grad = None
+    with pytest.raises(ValueError, match=r"update comes after backward\(\) and before zero_grad"):
+        speed.update()
+
+
+def test_a_step_that_was_not_finished_is_refused():
+    one = {"a": [parameter([1.0], [1.0])]}
+    speed = LearningSpeed(branch=one, fusion=one, norm="after_step")
+    speed.update()
+    with pytest.raises(ValueError, match=r"needs after_step\(\) after each step"):
+        speed.update()
+
+
 def test_a_frozen_trunk_does_not_make_its_branch_slow():
     trunk = nn.Parameter(torch.full((9,), 100.0), requires_grad=False)
     head, fusion = parameter([1.0], [2.0]), parameter([1.0], [1.0])

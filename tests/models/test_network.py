@@ -96,6 +96,15 @@ def test_inputs_that_do_not_match_the_network_are_refused_by_name(network, input
         network({m: torch.rand(2, 3, 28, 28) for m in inputs})
 
 
+def test_stages_in_a_plain_list_are_refused(network):
+    """torch would see none of their parameters."""
+    branches = dict(network.branches)
+    branch = torch.nn.Module()
+    branch.stages = list(branches["gray"].stages)
+    with pytest.raises(TypeError, match=r"stages of branch 'gray' have to be an nn\.ModuleList"):
+        Network(branches | {"gray": branch}, {})
+
+
 def test_a_module_that_is_no_fusion_is_refused_by_name(network):
     with pytest.raises(TypeError, match="after stage 2 is a Identity"):
         Network(dict(network.branches), {2: torch.nn.Identity()})

@@ -217,6 +217,59 @@ def test_a_stopped_run_goes_on_from_its_checkpoint_and_removes_it(prepared, tmp_
     assert not list((tmp_path / "scratch").rglob("*.pt"))
 
 
+def test_a_stopped_run_starts_anew_on_other_data(prepared, tmp_path, capsys):
+    spec = small_spec(VANILLA)
+    data = prepared(spec)
+    where = places(tmp_path) | {"data": data, "checkpoint_seconds": 0}
+
+    def kill(training):
+        if training.progress.steps == 7:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_run(spec, report=kill, **where)
+    labels = np.load(data / "train.labels.npy")
+    labels[0] = (labels[0] + 1) % spec.classes
+    np.save(data / "train.labels.npy", labels)
+    seen = []
+    train_run(spec, report=lambda t: seen.append(t.progress.steps), **where)
+    assert seen[0] == 1
+    assert "belongs to another spec" in capsys.readouterr().err
+
+
+def test_the_branch_that_rubi_adds_learns(splits):
+    training = Training(small_spec(RUBI), splits(small_spec(RUBI)))
+    before = [p.clone() for p in training.policy.parameters()]
+    training.run()
+    after = training.policy.parameters()
+    assert before
+    assert not any(torch.equal(p, q) for p, q in zip(before, after, strict=True))
+
+
+def test_the_schedule_goes_on_where_a_training_was_stopped(splits):
+    spec = small_spec(VANILLA, switches={"schedule": True})
+    at_once = spec.training.schedule.model_copy(update={"patience": 1, "threshold": 0.99})
+    spec = spec.model_copy(
+        update={"training": spec.training.model_copy(update={"schedule": at_once})}
+    )
+    whole = run(spec, splits)
+    rates = history(whole)["learning_rate"]
+    saved = {}
+
+    def kill(training):
+        if training.progress.epoch == 3:
+            saved.update(copy.deepcopy(training.state()))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Training(spec, splits(spec)).run(kill)
+    resumed = Training(spec, splits(spec))
+    resumed.restore(saved)
+    resumed.run()
+    assert resumed.optimizer.param_groups[0]["lr"] < rates[0]
+    assert resumed.optimizer.param_groups[0]["lr"] == whole.optimizer.param_groups[0]["lr"]
+
+
 def test_a_spec_of_another_version_is_refused_by_name(tmp_path):
     (tmp_path / "spec.json").write_text('{"dataset": "x"}')
     with pytest.raises(

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from equimodal.fusion.base import held_parameters
+from equimodal.metrics.learning_speed import LearningSpeed
 from equimodal.models.network import Network
 from equimodal.training.loop import Training
 from equimodal.training.policies import Guided, Vanilla
@@ -76,6 +77,17 @@ def test_a_network_in_evaluation_mode_is_refused(training):
     training.network.eval()
     with pytest.raises(ValueError, match=r"call network\.train\(\) before the step"):
         train_step(training.network, batch, training.optimizer, Vanilla(), training.speeds, epoch=1)
+
+
+def test_speeds_of_the_modalities_in_another_order_are_refused(training):
+    """The policy's mode 0 would be the slower branch of the meter and another of the network."""
+    network = training.network
+    training.speeds = LearningSpeed(
+        branch={m: network.branch_parameters(m) for m in ("gray", "color")},
+        fusion={m: network.fusion_parameters(m) for m in ("gray", "color")},
+    )
+    with pytest.raises(ValueError, match=r"of \['gray', 'color'\], the network's modalities are"):
+        take_step(training)
 
 
 def test_mixed_precision_skips_a_step_and_holds_what_the_mode_holds():

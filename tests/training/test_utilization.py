@@ -34,6 +34,54 @@ def test_a_loader_of_inputs_and_labels_serves_for_both_sets():
     assert set(rates) == {"a", "b"}
 
 
+class Answers(Pair):
+    """Gives so many right answers of eight with the regular flow, and so many when isolated."""
+
+    def forward(self, inputs, flow=REGULAR):
+        super().forward(inputs, flow)
+        right = {"a": 3, "b": 6} if flow.isolated else {"a": 6, "b": 4}
+        return {
+            m: nn.functional.one_hot((LABELS + (torch.arange(8) >= n)) % 2).float()
+            for m, n in right.items()
+        }
+
+
+def test_the_rate_is_the_share_of_its_accuracy_that_a_branch_owes_to_the_other():
+    """Eq. 9: (6/8 - 3/8) / (6/8) and (4/8 - 6/8) / (4/8)."""
+    assert conditional_utilization(Answers(), [INPUTS], [(INPUTS, LABELS)]) == {"a": 0.5, "b": -0.5}
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_a_network_that_has_diverged_is_refused(bad):
+    """The largest of NaNs is the first: it would answer alike with and without the other modality."""
+    model = Pair()
+    nn.init.constant_(model.heads["b"].weight, bad)
+    with pytest.raises(ValueError, match="logits of 'b' are not finite: the network has diverged"):
+        conditional_utilization(model, [INPUTS], [(INPUTS, LABELS)])
+
+
+@pytest.mark.parametrize(("first", "said"), [(1, "1 to 2"), (-1, "-1 to 0")])
+def test_labels_that_are_no_class_are_refused(first, said):
+    with pytest.raises(ValueError, match=f"labels from {said} where 'a' has 2 logits"):
+        conditional_utilization(Pair(), [INPUTS], [(INPUTS, LABELS + first)])
+
+
+@pytest.mark.parametrize(
+    ("train", "test"),
+    [
+        (INPUTS, [(INPUTS, LABELS)]),
+        ((INPUTS, LABELS), [(INPUTS, LABELS)]),
+        ([INPUTS], (INPUTS, LABELS)),
+        ([INPUTS], [INPUTS]),
+        ([INPUTS], INPUTS),
+    ],
+    ids=["a dict to train on", "a pair to train on", "a pair", "no labels", "a dict"],
+)
+def test_a_batch_in_place_of_a_list_of_batches_is_refused(train, test):
+    with pytest.raises(TypeError, match=r"expected batches, each \(inputs, labels\)"):
+        conditional_utilization(Pair(), train, test)
+
+
 def test_a_flow_that_does_not_reach_the_fusion_is_refused():
     with pytest.raises(ValueError, match=r"did not reach a MMTM of \['a', 'b'\]: pass it on"):
         conditional_utilization(Pair(passes_flow=False), [INPUTS], [(INPUTS, LABELS)])
@@ -99,3 +147,10 @@ def test_any_network_with_fusion_modules_has_every_way_of_evaluating():
         "isolated",
         "zeroed",
     ]
+
+
+@pytest.mark.parametrize("second", ["ba", "bc", "abc"])
+def test_there_is_no_rebalancing_where_a_mode_would_mean_two_branches(second):
+    """Index 0 is `a` in one module and another in the other, or is nothing there."""
+    model = nn.ModuleList(MMTM(dict.fromkeys(m, 4)) for m in ("ab", second))
+    assert list(evaluations(model)) == ["regular", "isolated", "zeroed"]

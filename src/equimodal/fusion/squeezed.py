@@ -240,10 +240,17 @@ class SqueezeFusion(Fusion):
             counted = torch.ones_like(self.gates_seen)
         else:
             counted = (~held.any()).double()
+        sources = {
+            m: w[m if self.running_mean.source == "own" else self.modalities[0]]
+            for m in self.modalities
+        }
+        means = {m: self._stored(source).mean(0) for m, source in sources.items()}
+        # A pass that overflows, as steps of mixed precision do that a scaler skips, would stay for good.
+        finite = torch.stack([mean.isfinite().all() for mean in means.values()]).all()
+        counted = counted * finite
         weight = len(w[self.modalities[0]]) if self.running_mean.weights == "samples" else 1
         self.gates_seen += weight * counted
         share = counted * weight / self.gates_seen.clamp(min=1)
-        for m in self.modalities:
-            source = m if self.running_mean.source == "own" else self.modalities[0]
+        for m, new in means.items():
             mean = self.get_buffer(f"mean_gate_{m}")
-            mean += (self._stored(w[source]).mean(0) - mean) * share.to(mean.dtype)
+            mean += ((new - mean) * share.to(mean.dtype)).where(finite, 0.0)

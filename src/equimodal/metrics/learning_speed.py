@@ -77,26 +77,33 @@ class LearningSpeed:
 
         Raises:
             TypeError: If given whether the step counts, or a number, not its mode.
+            ValueError: If there are no gradients, or `after_step` was left out.
         """
         if mode is not None and (not isinstance(mode, Tensor) or mode.dtype == torch.bool):
             raise TypeError(
                 "update takes the mode of the step, the policy's tensor (-1: regular), not whether it"
                 " counts or a number"
             )
+        if self._pending is not None:
+            raise ValueError(
+                "norm='after_step' needs after_step() after each step of the optimizer"
+            )
+        if all(p.grad is None for row in self._groups for group in row for p in group):
+            raise ValueError("no gradients: update comes after backward() and before zero_grad()")
         gradients = self._of_groups(squared_gradient)
         self.sums = self.sums.to(gradients.device)  # where the network may have gone since
         gradients = gradients.where(gradients.isfinite().all(), 0.0)
         if mode is not None:
             gradients = gradients.where(mode < 0, 0.0)
         if self.norm == "before_step":
-            self.sums += gradients / self._of_groups(squared_norm)
+            self._add(gradients)
         else:
             self._pending = gradients
 
     def after_step(self) -> None:
         """Finish the update after the optimizer's step; needed if `norm` is `after_step`."""
         if self._pending is not None:
-            self.sums += self._pending / self._of_groups(squared_norm)
+            self._add(self._pending)
             self._pending = None
 
     @property
@@ -112,6 +119,11 @@ class LearningSpeed:
     def restore(self, state: dict[str, Tensor]) -> None:
         """Go on from what `state` gave."""
         self.sums.copy_(state["sums"])
+
+    def _add(self, gradients: Float64[Tensor, "2 modalities"]) -> None:
+        norms = self._of_groups(squared_norm)
+        # ASSUME: parameters that are all zero have no pace yet; Eq. 11 would make it infinite for good.
+        self.sums += (gradients / norms).where(norms > 0, 0.0)
 
     def _of_groups(
         self, measure: Callable[[list[nn.Parameter]], Tensor]

@@ -15,8 +15,13 @@ def l1_norm(parameters: Iterable[nn.Parameter]) -> Float[Tensor, ""]:
 
 @torch.no_grad()
 def add_l1_gradient(parameters: Iterable[nn.Parameter], factor: float) -> None:
-    """Add the gradient of `factor * |theta|_1`, which is `factor * sign(theta)`, to the gradients."""
+    """Add the gradient of `factor * |theta|_1`, which is `factor * sign(theta)`, to the gradients.
+
+    Frozen parameters get none.
+    """
     for p in parameters:
+        if not p.requires_grad:
+            continue
         sign = p.sign()
         p.grad = factor * sign if p.grad is None else p.grad.add_(sign, alpha=factor)
 

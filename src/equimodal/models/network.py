@@ -99,6 +99,12 @@ class Network(nn.Module):
 
 
 def _check(branches: Mapping[str, nn.Module], fusions: Mapping[int, Fusion]) -> None:
+    for m, branch in branches.items():
+        if not isinstance(getattr(branch, "stages", nn.ModuleList()), nn.Module):
+            raise TypeError(
+                f"the stages of branch {m!r} have to be an nn.ModuleList or nn.Sequential: parameters in a"
+                " plain list are neither trained nor saved"
+            )
     stages = {m: len(getattr(branch, "stages", [])) for m, branch in branches.items()}
     if len(set(stages.values())) != 1 or 0 in stages.values():
         raise ValueError(f"branches need as many stages each, and one at least; given {stages}")

@@ -1,6 +1,6 @@
 """Every way of evaluating a network, and the conditional utilization rates that follow."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -93,9 +93,10 @@ def conditional_utilization(
         test: Inputs of the test set, and labels as class indices, (batch,).
 
     Raises:
-        ValueError: If the model has no fusion module, its flow does not reach one, a set is empty, or
-            logits or labels have another shape.
-        TypeError: If the model does not return logits by modality.
+        ValueError: If the model has no fusion module, its flow does not reach one, a set is empty,
+            logits or labels have another shape, a logit is not finite or a label is no class.
+        TypeError: If a set does not hold batches of inputs by modality, or the model does not return
+            logits by modality.
     """
     fusions = fusion_modules(model)
     if not fusions:
@@ -106,7 +107,8 @@ def conditional_utilization(
         _record(model, fusions, train)
         hits: dict[str, list[int]] = {}
         examples = 0
-        for inputs, labels in test:
+        for batch in test:
+            inputs, labels = _inputs(batch), batch[1]
             examples += len(labels)
             for way, flow in enumerate((Flow(frozen=True), Flow(isolated=True, frozen=True))):
                 for m, z in _answers(model(inputs, flow)).items():
@@ -134,7 +136,7 @@ def _record(
     reset_recording(model)
     batches = 0
     for batch in train:
-        inputs = batch if isinstance(batch, Mapping) else batch[0]
+        inputs = batch if isinstance(batch, Mapping) else _inputs(batch)
         model(inputs, Flow(record=True, frozen=True))
         batches += 1
     if not batches:
@@ -145,6 +147,17 @@ def _record(
                 f"the flow did not reach a {type(fusion).__name__} of {list(fusion.modalities)}:"
                 " pass it on to every fusion module in `forward`"
             )
+
+
+def _inputs(batch: object) -> Inputs:
+    """Inputs of a batch with labels."""
+    if not (isinstance(batch, Sequence) and len(batch) == 2 and isinstance(batch[0], Mapping)):
+        raise TypeError(
+            f"a set holds a {type(batch).__name__}: expected batches, each (inputs, labels) with inputs a"
+            " dict of modality -> tensor; put a single batch into a list"
+        )
+    inputs, _ = batch
+    return dict(inputs)
 
 
 def _answers(logits: object) -> Mapping[str, Tensor]:
@@ -162,7 +175,17 @@ def _hits(m: str, z: Tensor, labels: Tensor) -> int:
         raise ValueError(
             f"the logits of {m!r} have shape {tuple(z.shape)}, the labels {tuple(labels.shape)}:"
             " expected (batch, two classes or more) and (batch,); of a single logit z per example make"
-            " two, torch.stack([torch.zeros_like(z), z], 1)"
+            " two: z = z.flatten(); torch.stack([torch.zeros_like(z), z], 1)"
+        )
+    if not z.isfinite().all():
+        raise ValueError(
+            f"the logits of {m!r} are not finite: the network has diverged, and it would come out as not"
+            " greedy"
+        )
+    if ((labels < 0) | (labels >= z.shape[1])).any():
+        raise ValueError(
+            f"labels from {labels.min()} to {labels.max()} where {m!r} has {z.shape[1]} logits: expected"
+            f" class indices from 0 to {z.shape[1] - 1}"
         )
     return int((z.argmax(1) == labels).sum())
 
@@ -171,16 +194,18 @@ def evaluations(network: nn.Module) -> dict[str, Flow]:
     """Every way of evaluating a network, any that has fusion modules, by name.
 
     `regular`; `rebalance_<m>`, the gates of branch m at their running means, as in a re-balancing
-    step on m; `isolated`, no cross-modal flow; `zeroed`, the same with zeros in place of the others'
-    means. A uni-modal network has the first only.
+    step on m, if all fusion modules join the same modalities in one order; `isolated`, no cross-modal
+    flow; `zeroed`, the same with zeros in place of the others' means. A uni-modal network has the
+    first only. Call `network.eval()` before you use them.
     """
     flows = {"regular": Flow(frozen=True)}
-    fusions = fusion_modules(network)
-    if fusions and len(fusions[0].modalities) > 1:
-        for b, m in enumerate(fusions[0].modalities):
+    joined = list(dict.fromkeys(f.modalities for f in fusion_modules(network)))
+    if len(joined) == 1 and len(joined[0]) > 1:
+        for b, m in enumerate(joined[0]):
             flows[f"rebalance_{m}"] = Flow(
                 rebalance=torch.tensor(b, device=_device(network)), frozen=True
             )
+    if any(len(modalities) > 1 for modalities in joined):
         flows["isolated"] = Flow(isolated=True, frozen=True)
         flows["zeroed"] = Flow(isolated=True, zeroed=True, frozen=True)
     return flows

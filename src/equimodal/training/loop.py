@@ -257,6 +257,7 @@ class Training:
             "policy": self.policy.state(),
             "hits": self._hits,
             "loss": self._loss,
+            "failed_at": self._failed_at,
             "steps": {k: torch.from_numpy(v) for k, v in self.steps().items()},
         }
 
@@ -273,6 +274,7 @@ class Training:
         self.policy.restore(state["policy"])
         self._hits.copy_(state["hits"])
         self._loss.copy_(state["loss"])
+        self._failed_at.copy_(state["failed_at"])
         self._modes = list(state["steps"]["modes"].to(self.device))
         self._speeds = list(state["steps"]["speeds"].to(self.device))
 

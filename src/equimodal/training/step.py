@@ -77,9 +77,15 @@ def train_step(
         rules: Details of the step.
 
     Raises:
-        ValueError: If the network is in evaluation mode, in which no running mean moves, or the batch
-            lacks a modality of the network or has one more.
+        ValueError: If the network is in evaluation mode, in which no running mean moves, the batch
+            lacks a modality of the network or has one more, or the speeds are of modalities in another
+            order.
     """
+    if speeds is not None and speeds.modalities != network.modalities:
+        raise ValueError(
+            f"the speeds are of {list(speeds.modalities)}, the network's modalities are"
+            f" {list(network.modalities)}; name the same in the same order, as a mode is an index"
+        )
     if not network.training:
         raise ValueError("the network is in evaluation mode: call network.train() before the step")
     mode = policy.mode
@@ -123,7 +129,8 @@ def step_without_held(
     would still move them.
 
     Args:
-        optimizer: Any of torch's.
+        optimizer: One of torch's whose state of a parameter has its shape, such as SGD. What else it
+            keeps goes on: Adam counts held steps in its bias correction.
         held: For each modality, `held_parameters` of the network.
         mode: Of the step: -1 or None holds nothing.
         step: What takes the step if not `optimizer.step`: `lambda: scaler.step(optimizer)`, say.
