@@ -853,12 +853,12 @@ def test_the_reproduction_page_tells_what_was_run_of_the_sweep_at_the_paper_s_sc
     distinct, identical = swept("paper", "distinct"), swept("paper", "identical")
     assert list(distinct["learning_rate"]) == list(identical["learning_rate"])
     times = distinct["learning_rate"].value_counts(sort=False)
-    assert (len(distinct), len(times), set(times)) == (10, 6, {1, 2})
+    assert (len(distinct), len(times), set(times)) == (11, 6, {1, 2})
     rates = listed([f"{rate:.2g}{' (twice)' * (n > 1)}" for rate, n in times.items()])
     assert is_told(
-        "ten networks a pair have been run so far, of the rates {rates}.", lambda _: rates
+        "eleven networks a pair have been run so far, of the rates {rates}.", lambda _: rates
     )
-    assert is_told("the sweep but for twenty of its 160 networks", str)
+    assert is_told("the sweep but for 22 of its 160 networks", str)
     assert is_told("It goes up to {}, beyond the", lambda _: f"{distinct['d_util'].max():.2f}")
     assert (distinct["u_m0_given_m1"] < 0).all()
 
@@ -885,7 +885,7 @@ def test_in_most_of_the_sweep_s_networks_d_util_and_d_speed_have_opposite_signs(
     assert (paper["d_util"] > 0).all()
     highest = paper["learning_rate"].isin(sorted(set(paper["learning_rate"]))[-2:])
     same = paper["d_speed"] > 0
-    assert (len(same), sum(~same), sum(highest), sum(same & highest)) == (10, 7, 4, 3)
+    assert (len(same), sum(~same), sum(highest), sum(same & highest)) == (11, 8, 4, 3)
     histories = pd.read_csv(ROOT / "results/paper/tables/histories.csv")
     turned = []
     for run in paper["run"][same]:

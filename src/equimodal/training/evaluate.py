@@ -149,15 +149,15 @@ def _record(
             )
 
 
-def _inputs(batch: object) -> Inputs:
+def _inputs(batch: object) -> Mapping[str, Tensor]:
     """Inputs of a batch with labels."""
-    if not (isinstance(batch, Sequence) and len(batch) == 2 and isinstance(batch[0], Mapping)):
+    first = batch[0] if isinstance(batch, Sequence) and len(batch) > 1 else None
+    if not isinstance(first, Mapping):
         raise TypeError(
             f"a set holds a {type(batch).__name__}: expected batches, each (inputs, labels) with inputs a"
             " dict of modality -> tensor; put a single batch into a list"
         )
-    inputs, _ = batch
-    return dict(inputs)
+    return first
 
 
 def _answers(logits: object) -> Mapping[str, Tensor]:
