@@ -218,7 +218,8 @@ class Difference(Check):
         )
         if pd.isna(theirs[0]):
             words = self._words(row, np.nan, (np.nan, np.nan))
-            return Finding(NOT_TESTED, words, _why_no_value(other, self.n))
+            missing = _why_no_value(row if pd.isna(ours[0]) else other, self.n)
+            return Finding(NOT_TESTED, words, missing)
         difference = difference_of_means(ours, theirs, given.confidence)
         bounds = difference.low, difference.high
         finding = self._decide(row, difference.value, bounds, self.lies)

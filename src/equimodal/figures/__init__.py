@@ -125,7 +125,7 @@ FIGURES = {
             "Guided training on ModelNet40: test accuracy and d_util against (a) the imbalance"
             " tolerance α and (b) the size Q of the re-balancing window, the other held. Marks"
             " are means over seeds with their intervals; n counts the models. The dashed line is"
-            " the paper's choice."
+            " the paper's choice. Values of α that |d_speed| always exceeds give one and the same training."
         ),
         expect="The values of α and Q that the paper shows, and its results, are not to be had.",
     ),
@@ -139,7 +139,7 @@ FIGURES = {
             " its running mean as in a re-balancing step, with no flow between the branches, and in the"
             " mean over the modes of training, each as often as training took it; means"
             " over seeds with their intervals. The open circle is the mode that the last training step left"
-            " behind. Gray bands: published, mean ± 2 SD. Three further ways of switching a branch off"
+            " behind. Gray bands: published, mean ± 2 SD. Intervals are cut at the ends of the axis. Three further ways of switching a branch off"
             " are in the table only."
         ),
         expect=(
@@ -254,7 +254,8 @@ LINEAR_FIGURES = {
         ),
         expect=(
             "The ratio rises with the size of the correlation and with the ratio of variances; ReLU networks have"
-            " the same. Finite steps account for points below the line."
+            " the same. Finite steps account for points below the line; but at equal SDs theory is 1, either"
+            " modality may be the first, and points lie on both sides."
         ),
     ),
     "linear_map": About(
@@ -275,7 +276,10 @@ LINEAR_FIGURES = {
             "One dot a draw of the data, two-layer late fusion; arrows: up, runs that never learned B, and"
             " down, A."
         ),
-        expect="The dots lie near the diagonal; the formula is of leading order in the initial scale.",
+        expect=(
+            "Most dots lie near the diagonal; the formula is of leading order in the initial scale. Draws"
+            " outside are those whose ratio is predicted too large to be trained."
+        ),
     ),
     "linear_generalization": About(
         title="Few examples make the bias permanent",
@@ -308,11 +312,13 @@ LINEAR_FIGURES = {
             "Linear networks of both depths. (a) Time ratio of two-layer late fusion against what two"
             " readings of the branches' speeds predict. (b) Utilization of A and B half-way between"
             " the times (crosses: theory for the unimodal phase). (c) Length of the phase in which one"
-            " modality alone is learned under guided training, over that under vanilla training."
+            " modality alone is learned under guided training, over that under vanilla training, at all"
+            " correlations; where guided training learns B first, it is the phase of B."
         ),
         expect=(
             "No paper has this: in one, speed is a proxy of greediness; in the other, greediness is"
-            " derived. Speeds, read early, tell the ratio; the phase is unimodal only if fusion is late."
+            " derived. Speeds, read at the start and half-way, tell the ratio up to finite steps; the phase"
+            " is the more unimodal the later the fusion."
         ),
     ),
     "linear_xor": About(
@@ -326,7 +332,8 @@ LINEAR_FIGURES = {
         ),
         expect=(
             "Late fusion always learns the XOR, later the larger v, with units along its directions;"
-            " early fusion can get stuck, with units that read A as well."
+            " early fusion can get stuck, with units that read A alone, all of them on one point at 0."
+            " Where it learns the XOR, units read A as well."
         ),
     ),
     "linear_mnist": About(

@@ -80,8 +80,9 @@ def _draw_row(axes: Axes, place: int, rows: pd.DataFrame) -> None:
     if "left_behind" in of_way.index and pd.notna(of_way["mean"]["left_behind"]):
         label = "as the last training step left it"
         low, high = of_way["low"]["left_behind"], of_way["high"]["left_behind"]
-        axes.hlines(place, low, high, color="black", lw=0.6, zorder=1)
-        axes.plot(of_way["mean"]["left_behind"], place, label=label, **LEFT_BEHIND)
+        at = place + 0.08  # between two of the others, or its interval would lie under theirs
+        axes.hlines(at, low, high, color="black", lw=0.6)
+        axes.plot(of_way["mean"]["left_behind"], at, label=label, **LEFT_BEHIND)
 
 
 def _name(method: str, output: str) -> str:

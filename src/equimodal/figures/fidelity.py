@@ -42,11 +42,11 @@ def draw(fidelity_study: pd.DataFrame) -> Figure:
 
 
 def _draw_base(axes: Axes, rows: pd.DataFrame, switches: list[str]) -> None:
-    axes.axvline(0, color=GRAY, lw=0.8, zorder=0)
     axes.set_xlabel("difference in test accuracy (points)")
     if rows["difference"].isna().all():
         say(axes, "No run of a switch has ended beside one of its base.")
         return
+    axes.axvline(0, color=GRAY, lw=0.8, zorder=0)
     note: Look = {"transform": axes.get_yaxis_transform(), "color": GRAY, "va": "center"}
     for place, switch in enumerate(switches):
         if switch not in set(rows["switch"]):

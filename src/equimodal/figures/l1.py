@@ -9,7 +9,15 @@ from equimodal.figures.parts import D_SPEED, D_UTIL, count, finished, mark_mean
 from equimodal.figures.style import BLUE, GRAY, Look
 
 LAMBDA = r"weight of the L1 penalty, $\lambda$"
-DOTS: Look = {"marker": "o", "ls": "", "ms": 4, "color": BLUE, "alpha": 0.6, "mec": "none"}
+DOTS: Look = {
+    "marker": "o",
+    "ls": "",
+    "ms": 4,
+    "color": BLUE,
+    "alpha": 0.6,
+    "mec": "none",
+    "zorder": 3,
+}
 MEANS: Look = {"marker": "s", "ls": "-", "ms": 4.5, "lw": 1, "color": "black", "mfc": "white"}
 LABELS = {
     SPARSITY: "sparsity\n(parameters below 0.001, share)",

@@ -36,7 +36,7 @@ def draw(linear_bridge: pd.DataFrame) -> Figure:
     middle.plot(x - 0.12, linear_bridge["u_a_theory"], "x", ms=5, color="black", label="A, theory")
     level(middle, 0)
     middle.set(ylabel="utilization (share of the loss)")
-    middle.set_title("(b) in the unimodal phase")
+    middle.set_title("(b) half-way between the times")
     legend_below(middle, ncols=3)
 
     right.plot(x, linear_bridge["phase_factor"], "o", ms=3, color=PURPLE)

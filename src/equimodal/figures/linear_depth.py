@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from equimodal.figures.linear_parts import RATIO, RHO, R, bounds, colors_of, how_many, points
 from equimodal.figures.style import new_figure
 
-AXES = {"rho": RHO, "r": R, "scale": "$u_0$"}
+AXES = {"rho": RHO, "r": R, "scale": "initial scale $u_0$"}
 
 
 def draw(

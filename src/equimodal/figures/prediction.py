@@ -73,7 +73,8 @@ def _scatter(axes: Axes, models: pd.DataFrame, prediction: pd.DataFrame) -> None
     axes.axhline(0, color=GRAY, lw=0.6, zorder=0)
     axes.axvline(0, color=GRAY, lw=0.6, zorder=0)
     axes.set(xlabel=D_SPEED, ylabel=D_UTIL)
-    every = f"all data sets: {_rank_correlation(prediction, EVERY)}"
+    of_several = models["dataset"].nunique() > 1
+    every = f"all data sets: {_rank_correlation(prediction, EVERY)}" if of_several else None
     legend_below(axes, title=every)
 
 
