@@ -39,7 +39,7 @@ redraw: $(INSTALLED)  ## every table and figure, and the report, from pulled log
 	  --allowed-rules collect tables linear linear_mnist draw claims summarize report products -- \
 	  products results/$(SCALE)/report.html
 
-rebuild: $(INSTALLED)  ## tables, claims and figures from the collected runs in git: runs.csv, evaluations.csv, histories.csv, steps.csv.gz (SCALE=demo, ONLY=files)
+rebuild: $(INSTALLED)  ## tables, claims and figures from the collected runs in git: runs.csv, evaluations.csv, histories.csv.gz, steps.csv.gz (SCALE=demo, ONLY=files)
 	@snakemake --cores all --config scale=$(SCALE) --forceall \
 	  --allowed-rules tables claims draw summarize of_runs -- $(or $(ONLY),of_runs)
 

@@ -130,7 +130,7 @@ def measured():
     for run, row in pd.read_csv(tables / "runs.csv").set_index("run").iterrows():
         for name in ("u_m1_given_m0", "u_m0_given_m1"):
             numbers[f"{run} {name}"] = f"{row[name]:.3f}".replace("-", "−")
-    histories = pd.read_csv(tables / "histories.csv")
+    histories = pd.read_csv(tables / "histories.csv.gz")
     for run, history in histories.groupby("run"):
         numbers[f"{run} last"] = f"{100 * history['test_accuracy'].iloc[-1]:.2f}"
         last_five = [f"{100 * accuracy:.2f}" for accuracy in history["test_accuracy"].tail(5)]
@@ -401,7 +401,7 @@ def test_no_mode_of_training_fits_the_random_row():
 
 
 def test_the_reproduction_page_tells_what_the_random_networks_of_official_leave_behind():
-    histories = pd.read_csv(ROOT / "results/paper/tables/histories.csv")
+    histories = pd.read_csv(ROOT / "results/paper/tables/histories.csv.gz")
     histories = histories[histories["run"].str.contains("/distinct/random/official/")]
     by_run = [history for _, history in histories.groupby("run")]
     assert len(by_run) == 3
@@ -464,7 +464,7 @@ def test_the_reproduction_page_tells_what_guided_training_gains_after_its_first_
     """Of preset `official`: all epochs, those that left the gray branch's mode behind, and its gray branch."""
     published = read_published("published").set_index(["dataset", "method", "output"])
     published = published.loc[("colored_mnist", "guided", "m1"), ["published_mean", "published_sd"]]
-    histories = pd.read_csv(ROOT / "results/paper/tables/histories.csv")
+    histories = pd.read_csv(ROOT / "results/paper/tables/histories.csv.gz")
     histories = histories[histories["run"].str.contains("/distinct/guided/official/")]
     chosen, before, after, lost = [], [], [], []
     for _, history in histories.groupby("run"):
@@ -491,7 +491,7 @@ def test_the_reproduction_page_tells_what_guided_training_gains_after_its_first_
 
 
 def test_the_schedule_never_lowered_the_learning_rate_of_the_networks_that_the_page_names():
-    histories = pd.read_csv(ROOT / "results/paper/tables/histories.csv")
+    histories = pd.read_csv(ROOT / "results/paper/tables/histories.csv.gz")
     rates = histories.groupby("run")["learning_rate"].nunique()
     of_distinct = rates[rates.index.str.contains("/distinct/(?:vanilla|random|guided)/.*/lr0.01/")]
     assert len(of_distinct) == 18
@@ -506,7 +506,7 @@ def test_the_reproduction_page_tells_how_the_rubi_networks_trained(preset, seed)
     """Never perfect, and chosen before the learning rate fell."""
     tables = ROOT / "results/paper/tables"
     run = f"colored_mnist/distinct/rubi/{preset}/lr0.01/seed{seed}"
-    h = pd.read_csv(tables / "histories.csv").query(f"run == '{run}'")
+    h = pd.read_csv(tables / "histories.csv.gz").query(f"run == '{run}'")
     chosen = pd.read_csv(tables / "runs.csv").set_index("run").loc[run]
     lowered = h.loc[h["learning_rate"] < h["learning_rate"].max(), "epoch"].min()
     assert chosen["best_epoch"] < lowered
@@ -886,7 +886,7 @@ def test_in_most_of_the_sweep_s_networks_d_util_and_d_speed_have_opposite_signs(
     highest = paper["learning_rate"].isin(sorted(set(paper["learning_rate"]))[-2:])
     same = paper["d_speed"] > 0
     assert (len(same), sum(~same), sum(highest), sum(same & highest)) == (11, 8, 4, 3)
-    histories = pd.read_csv(ROOT / "results/paper/tables/histories.csv")
+    histories = pd.read_csv(ROOT / "results/paper/tables/histories.csv.gz")
     turned = []
     for run in paper["run"][same]:
         history = histories[histories["run"] == run].set_index("epoch")

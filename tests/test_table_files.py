@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 
 from equimodal import layout
+from equimodal.analysis import COLLECTED
 from equimodal.table_files import read_table, write_table
 
 TABLE = pd.DataFrame({"run": ["a", "b"], "step": [1, 2], "ratio": [0.1, 1 / 3]})
@@ -54,6 +55,6 @@ def test_a_damaged_compressed_table_is_a_value_error(tmp_path, damage):
         read_table(path)
 
 
-def test_only_the_table_of_steps_is_compressed():
-    assert layout.table("paper", "steps").name == "steps.csv.gz"
-    assert layout.table("paper", "runs").name == "runs.csv"
+def test_only_the_tables_of_epochs_and_steps_are_compressed():
+    names = [layout.table("paper", name).name for name in COLLECTED]
+    assert names == ["runs.csv", "evaluations.csv", "histories.csv.gz", "steps.csv.gz"]

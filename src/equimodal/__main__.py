@@ -264,7 +264,7 @@ def collect(
     params: ParamsFile = DEFAULT_PARAMS,
     scale: Scale = None,
 ) -> None:
-    """Read all runs into tidy tables: runs.csv, evaluations.csv, histories.csv, steps.csv.gz.
+    """Read all runs into tidy tables: runs.csv, evaluations.csv, histories.csv.gz, steps.csv.gz.
 
     And the spec of each run that has results into specs.jsonl.
     """

@@ -10,6 +10,8 @@ RAW = Path("data/raw")
 PREPARED = Path("data/prepared")
 RESULTS = Path("results")
 
+COMPRESSED = ("histories", "steps")  # tables, as `collect` writes them
+
 
 def raw(source: str) -> Path:
     """Files of a source as they were fetched."""
@@ -57,8 +59,8 @@ def tables(scale: str) -> Path:
 
 
 def table(scale: str, name: str) -> Path:
-    """A table; that of steps, of guided runs of Table 1 with seed 0, is large and so compressed."""
-    return tables(scale) / (f"{name}.csv.gz" if name == "steps" else f"{name}.csv")
+    """A table; those of epochs and of steps are large and so compressed."""
+    return tables(scale) / (f"{name}.csv.gz" if name in COMPRESSED else f"{name}.csv")
 
 
 def specs(scale: str) -> Path:

@@ -416,7 +416,7 @@ def test_the_collected_tables_alone_give_what_the_runs_decide(made, tmp_path):
     ((rules, target),) = re.findall(rebuild, (ROOT / "Makefile").read_text())
     command = ("--forceall", "--allowed-rules", *rules.split(), "--", target)
     clone.tables("").mkdir(parents=True)
-    for name in ("runs.csv", "evaluations.csv", "histories.csv", "steps.csv.gz"):
+    for name in ("runs.csv", "evaluations.csv", "histories.csv.gz", "steps.csv.gz"):
         shutil.copy(made.tables(name), clone.tables(name))
     assert {job for job in clone.to_do(*command) if "Draw" in job} == {
         f"Draw {name}." for name in FIGURES if not name.startswith("linear_") and name != "figure6"

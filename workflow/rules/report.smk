@@ -14,7 +14,7 @@ rule collect:
             labels={"table": "all runs"},
         ),
         evaluations="results/{scale}/tables/evaluations.csv",
-        histories="results/{scale}/tables/histories.csv",
+        histories="results/{scale}/tables/histories.csv.gz",
         steps="results/{scale}/tables/steps.csv.gz",
         specs="results/{scale}/tables/specs.jsonl",
     log:
