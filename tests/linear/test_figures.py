@@ -16,6 +16,7 @@ from equimodal.figures import (
     linear_ratio,
 )
 from equimodal.figures.linear_parts import how_many
+from equimodal.figures.parts import number
 from equimodal.figures.style import save
 from equimodal.linear.experiment import TABLES
 
@@ -63,6 +64,17 @@ def test_utilization_is_drawn_half_way_between_the_times(tables):
     middle = linear_bridge.draw(bridge).axes[1]
     for line, column in zip(middle.lines, ("u_a_mid", "u_b_mid", "u_a_theory"), strict=False):
         np.testing.assert_array_equal(line.get_ydata(), bridge[column])
+
+
+def test_the_bridge_tells_its_correlations_apart(tables):
+    bridge = tables["linear_bridge"]
+    right = linear_bridge.draw(bridge).axes[2]
+    drawn = {line.get_label(): line for line in right.lines if line.get_marker() == "o"}
+    assert len({to_hex(line.get_color()) for line in drawn.values()}) == len(drawn)
+    lengths = bridge.groupby("rho")["phase_factor"]
+    assert set(drawn) == {number(rho, 1) for rho in lengths.groups}
+    for rho, length in lengths:
+        np.testing.assert_array_equal(drawn[number(rho, 1)].get_ydata(), length)
 
 
 @pytest.mark.parametrize(("panel", "varied"), [(1, "rho"), (2, "r"), (3, "scale")])

@@ -312,8 +312,8 @@ LINEAR_FIGURES = {
             "Linear networks of both depths. (a) Time ratio of two-layer late fusion against what two"
             " readings of the branches' speeds predict. (b) Utilization of A and B half-way between"
             " the times (crosses: theory for the unimodal phase). (c) Length of the phase in which one"
-            " modality alone is learned under guided training, over that under vanilla training, at all"
-            " correlations; where guided training learns B first, it is the phase of B."
+            " modality alone is learned under guided training, over that under vanilla training, at each"
+            " correlation; where guided training learns B first, it is the phase of B."
         ),
         expect=(
             "No paper has this: in one, speed is a proxy of greediness; in the other, greediness is"

@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from equimodal.figures.linear_parts import RATIO, A, B, level
-from equimodal.figures.parts import legend_below
-from equimodal.figures.style import GRAY, PURPLE, new_figure
+from equimodal.figures.linear_parts import RATIO, RHO, A, B, level, shades_of
+from equimodal.figures.parts import legend_below, number
+from equimodal.figures.style import GRAY, new_figure
 
 
 def draw(linear_bridge: pd.DataFrame) -> Figure:
@@ -22,7 +22,6 @@ def draw(linear_bridge: pd.DataFrame) -> Figure:
     if both.size:
         ends = np.nanmin(both) * 0.95, np.nanmax(both) * 1.05
         left.plot(ends, ends, color=GRAY, lw=1)
-    left.plot(late["ratio_from_speeds"], late["ratio"], "o", ms=4, color=PURPLE)
     left.set(xlabel=f"{RATIO} from speeds", ylabel=f"{RATIO}, simulated")
     left.set_title("(a) two-layer late fusion")
 
@@ -39,11 +38,18 @@ def draw(linear_bridge: pd.DataFrame) -> Figure:
     middle.set_title("(b) half-way between the times")
     legend_below(middle, ncols=3)
 
-    right.plot(x, linear_bridge["phase_factor"], "o", ms=3, color=PURPLE)
+    for rho, color in shades_of(sorted(linear_bridge["rho"].unique())).items():
+        look = {"ls": "none", "marker": "o", "color": color, "label": number(rho, 1)}
+        some = late[late["rho"] == rho]
+        left.plot(some["ratio_from_speeds"], some["ratio"], ms=4, **look)
+        some = linear_bridge["rho"] == rho
+        right.plot(x[some], linear_bridge.loc[some, "phase_factor"], ms=3, **look)
     level(right, 1)
     right.set(yscale="log", ylabel="length of the phase, guided / vanilla")
     censored = int((linear_bridge["censored_balanced"] != "neither").sum())
     right.set_title(f"(c) guided training: {len(linear_bridge)} runs, {censored} censored")
+    for axes in (left, right):
+        legend_below(axes, ncols=3, title=RHO)
     for axes in (middle, right):
         axes.set_xticks(range(len(cells)), names)
         axes.set_xlabel("$L$, $L_f$")

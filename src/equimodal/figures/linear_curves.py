@@ -25,13 +25,14 @@ def draw(linear_curves: pd.DataFrame, linear_superficial: pd.DataFrame) -> Figur
             _draw_run(axes, run, plateaus=fusion == "late")
             axes.set_title(rf"{fusion} fusion, $\rho$ = {number(rho, 1)}")
     _draw_run(grid[1, -1], linear_superficial, plateaus=True)
-    level(grid[1, -1], linear_superficial["other_plateau"].iloc[0], ls="-.")
+    other = linear_superficial["other_plateau"].iloc[0]
+    level(grid[1, -1], other, ls="-.", label="theory: loss with B alone")
     grid[1, -1].set_title("late, superficial preference")
     for axes in grid[1]:
         axes.set_xlabel("step")
     legend = grid[0, -1]
     legend.set_axis_off()
-    legend.legend(*grid[1, 0].get_legend_handles_labels(), loc="center", fontsize=8)
+    legend.legend(*grid[1, -1].get_legend_handles_labels(), loc="center", fontsize=8)
     return figure
 
 

@@ -4,7 +4,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from equimodal.figures.linear_parts import RATIO, RHO, R, bounds, colors_of, how_many, points
-from equimodal.figures.style import new_figure
+from equimodal.figures.style import GRAY, new_figure
 
 AXES = {"rho": RHO, "r": R, "scale": "initial scale $u_0$"}
 
@@ -34,10 +34,14 @@ def draw(
             points(axes, runs, varied, "ratio", marker="o", color=color)
             bounds(axes, runs, varied, color)
     panels[0].set(xlabel="step", ylabel="loss / loss at 0")
-    panels[0].set_title("(a) loss")
+    depth = linear_deep_ratio["L_f"].max()  # late fusion is at the last layer
+    panels[0].set_title(f"(a) loss at depth $L$ = {depth}")
     for axes, letter, (varied, label) in zip(panels[1:], "bcd", AXES.items(), strict=True):
         runs = linear_deep_ratio[linear_deep_ratio["varied"] == varied]
         axes.set(yscale="log", xlabel=label, ylabel=RATIO)
         axes.set_title(f"({letter}) {how_many(runs)}")
     panels[0].legend(fontsize=8)
+    panels[1].plot([], [], color=GRAY, label="theory")
+    panels[1].plot([], [], "o", ms=4, color=GRAY, label="simulated, mean ± SD")
+    panels[1].legend(handles=panels[1].lines[-2:], fontsize=8)
     return figure

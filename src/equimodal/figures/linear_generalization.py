@@ -40,6 +40,8 @@ def draw(linear_generalization: pd.DataFrame) -> Figure:
             f" {cell['seed'].nunique()} runs"
         )
         bottom.set_xlabel("step")
-    for axes in grid[:, 0]:
-        axes.legend(fontsize=7, frameon=True, framealpha=1, edgecolor="none")
+        bottom.locator_params(axis="x", nbins=4)
+    first = grid[:, 0]
+    lines = [line for axes in first for line in axes.get_legend_handles_labels()[0]]
+    figure.legend(handles=lines, loc="outside upper center", ncols=len(lines), fontsize=8)
     return figure

@@ -21,6 +21,11 @@ def colors_of(values: Collection[Any]) -> dict[Any, Any]:
     few = (BLUE, GREEN, VERMILION, PURPLE)
     if len(values) <= len(few):
         return dict(zip(values, few, strict=False))
+    return shades_of(values)
+
+
+def shades_of(values: Collection[Any]) -> dict[Any, Any]:
+    """Give each value of a setting a shade from dark to bright, none of them a modality's color."""
     return dict(zip(values, colormaps["viridis"](np.linspace(0, 0.9, len(values))), strict=True))
 
 
