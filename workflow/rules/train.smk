@@ -46,6 +46,7 @@ rule train:
 rule evaluate:
     input:
         data=prepared_of_run,
+        by_label=by_label_of_run,
         spec="results/{scale}/runs/{run}/spec.json",
         outcome="results/{scale}/runs/{run}/outcome.json",
         model="results/{scale}/models/{run}.pt",

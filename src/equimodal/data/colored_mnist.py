@@ -2,7 +2,9 @@
 
 A training digit is tinted in the color of its class, a held-out digit in the color of a class drawn
 at random: the color predicts the class while training and says nothing after. The gray image is
-the plain digit. Kim et al. never released how they made theirs, so this one is regenerated.
+the plain digit. Kim et al. released a file and not how they made it, so this one is regenerated, with
+the mean colors that re-implementations give for theirs. The held-out digits are stored in the colors of
+their classes as well, as the bias of training would have them.
 """
 
 from pathlib import Path
@@ -20,6 +22,7 @@ from equimodal.pickles import load_pickled_npy
 
 ARRAYS = ("color", "gray", "colors", "labels", "ids")
 EXAMPLES = "examples.npz"
+BY_LABEL = "by_label"  # the test digits, each in the color of its own class
 
 Colored = tuple[UInt8[ndarray, "n height width 3"], Float32[ndarray, "n 3"]]  # images, colors
 Digits = tuple[UInt8[ndarray, "n height width"], UInt8[ndarray, " n"]]
@@ -62,7 +65,8 @@ def prepare(raw: Path, out: Path, settings: dict[str, Any], *, processes: int = 
 
     Arrays, n examples each: `color` uint8 (n, 28, 28, 3), `gray` uint8 (n, 28, 28, 1), `colors`
     float32 (n, 3) in [0, 1], `labels` uint8 (n), `ids` int32 (n), the place in the digits' file; and as
-    `color` one for each of the settings' `other_colorings`, with the same draws.
+    `color` one for each of the settings' `other_colorings`, with the same draws. Of the test digits also
+    `color_by_label` and its like: the same draws about the color of the digit's own class.
 
     Args:
         raw: Folder with the idx files.
@@ -77,7 +81,9 @@ def prepare(raw: Path, out: Path, settings: dict[str, Any], *, processes: int = 
     seed = coloring["seed"]
     _require_given(raw, settings)
     train, test = _digits(raw, settings["test_per_class"])
-    original = _read_kim(raw / mnist.KIM, train, test) if settings["digits"] == "kim" else None
+    original = (
+        _read_kim(raw / mnist.KIM, train, test, seed) if settings["digits"] == "kim" else None
+    )
     for part, (_, labels) in {"train": train, "test": test}.items():
         if labels.max() >= len(coloring["palette"]):
             raise UserError(
@@ -105,10 +111,12 @@ def prepare(raw: Path, out: Path, settings: dict[str, Any], *, processes: int = 
         first = np.unique(labels[kept], return_index=True)[1]
         examples |= {f"{split}.{n}": a[kept][first] for n, a in zip(ARRAYS, arrays, strict=True)}
     save_arrays(out / EXAMPLES, examples)
+    _save(colored[BY_LABEL][0], out / f"test.color_{BY_LABEL}.npy")
     for source, other in settings["other_colorings"].items():
         colored = _color(train, test, other)
         for split, kept in ids.items():
             _save(colored[split][0][kept], out / f"{split}.{source}.npy")
+        _save(colored[BY_LABEL][0], out / f"test.{source}_{BY_LABEL}.npy")
     prepared.end(out, settings)
 
 
@@ -143,10 +151,11 @@ def _read(raw: Path, part: str) -> Digits:
     return images, labels
 
 
-def _read_kim(path: Path, train: Digits, test: Digits) -> dict[str, Colored]:
+def _read_kim(path: Path, train: Digits, test: Digits, seed: int) -> dict[str, Colored]:
     """Read Kim et al.'s colored images, in the order of MNIST, which holds the gray ones.
 
-    The color of an image is taken to be the largest value of each channel.
+    The color of an image is taken to be the largest value of each channel. The test digits by label have
+    that of a training image of their class, drawn at random.
     """
     arrays = load_pickled_npy(path)
     colored = {}
@@ -166,38 +175,70 @@ def _read_kim(path: Path, train: Digits, test: Digits) -> dict[str, Colored]:
                 " gray counterparts"
             )
         colored[part] = image, (image.max((1, 2)) / 255).astype(np.float32)
-    return colored | {"validation": colored["train"]}
+    colors = _colors_of_class(
+        train[1], colored["train"][1], test[1], np.random.default_rng([seed, 1])
+    )
+    by_label = _tint(test[0], colors), colors
+    return colored | {"validation": colored["train"], BY_LABEL: by_label}
+
+
+def _colors_of_class(
+    labels: UInt8[ndarray, " n"],
+    colors: Float32[ndarray, "n 3"],
+    wanted: UInt8[ndarray, " m"],
+    generator: np.random.Generator,
+) -> Float32[ndarray, "m 3"]:
+    """Draw for each wanted label the color of one of the examples that have it."""
+    drawn = np.empty((len(wanted), 3), np.float32)
+    for label in np.unique(wanted):
+        members = np.flatnonzero(wanted == label)
+        drawn[members] = generator.choice(colors[labels == label], len(members))
+    return drawn
 
 
 def _color(train: Digits, test: Digits, coloring: dict[str, Any]) -> dict[str, Colored]:
-    """Color the training digits by their labels and the test digits at random."""
-    biased = _tint(*train, coloring, biased=True, stream=0)
+    """Color the training digits by their labels, and the test digits at random and by their labels."""
+    biased = _colored(*train, coloring, bias=coloring["bias"], stream=0)
     return {
         "train": biased,
         "validation": biased,
-        "test": _tint(*test, coloring, biased=False, stream=1),
+        "test": _colored(*test, coloring, bias=0, stream=1),
+        BY_LABEL: _colored(*test, coloring, bias=1, stream=1),
     }
 
 
-def _tint(
+def _colored(
     images: UInt8[ndarray, "n height width"],
     labels: UInt8[ndarray, " n"],
     coloring: dict[str, Any],
     *,
-    biased: bool,
+    bias: float,
     stream: int,
 ) -> Colored:
-    """Return the digits times their colors, and the colors: N(mean, variance I), clipped to [0, 1].
+    """Return the digits times their colors, and the colors: N(mean, variance I), kept inside [0, 1].
 
-    The mean is the palette's color of the label if `biased`, else of a class drawn uniformly.
+    The mean is the palette's color of the digit's label with the chance `bias`, else of a class drawn
+    uniformly. A channel outside [0, 1] is clipped, or drawn again until it is inside (`sampling`).
     """
     generator = np.random.default_rng([coloring["seed"], stream])
-    palette = np.array(coloring["palette"])
+    palette = np.array(coloring["palette"]) / 255
     drawn = generator.integers(len(palette), size=len(labels))
-    mean = palette[labels if biased else drawn]
-    jitter = np.sqrt(coloring["variance"]) * generator.standard_normal((len(labels), 3))
-    colors = np.clip(mean + jitter, 0, 1).astype(np.float32)
+    jitter = generator.standard_normal((len(labels), 3))
+    own = generator.random(len(labels)) < bias  # last, so that the other draws do not depend on it
+    mean, sd = palette[np.where(own, labels, drawn)], np.sqrt(coloring["variance"])
+    colors = mean + sd * jitter
+    if coloring["sampling"] == "redraw":
+        while (outside := (colors < 0) | (colors > 1)).any():
+            colors[outside] = mean[outside] + sd * generator.standard_normal(outside.sum())
+    colors = np.clip(colors, 0, 1).astype(np.float32)
+    return _tint(images, colors), colors
+
+
+def _tint(
+    images: UInt8[ndarray, "n height width"], colors: Float32[ndarray, "n 3"]
+) -> UInt8[ndarray, "n height width 3"]:
+    """Multiply each image by its color."""
     tinted = np.empty((*images.shape, 3), np.uint8)
     for c in range(3):  # a channel at a time: the float copy of all of MNIST would take 1 GB
         tinted[..., c] = np.rint(images * colors[:, c, None, None])
-    return tinted, colors
+    return tinted

@@ -26,6 +26,7 @@ class FourConvBranch(nn.Module):
         kernels: tuple[int, ...] = (3, 3, 3, 3),
         input_norm: bool = False,
         batch_norm: bool = True,
+        he_fan_out: bool = False,
     ):
         """Build the branch.
 
@@ -36,6 +37,8 @@ class FourConvBranch(nn.Module):
             kernels: Side of each convolution's kernel.
             input_norm: Whether the input passes a batch norm, as in Kim et al.'s network.
             batch_norm: Whether one follows each convolution, which then has no bias.
+            he_fan_out: Whether the convolutions' weights are drawn from N(0, 2 / (kernel^2 c_out)), as
+                in Kim et al.'s code, and not as torch does.
         """
         super().__init__()
         self.widths = widths
@@ -45,6 +48,9 @@ class FourConvBranch(nn.Module):
                 pairwise((channels, *widths)), kernels, STRIDES, strict=True
             )
         ]
+        if he_fan_out:
+            for stage in stages:
+                nn.init.kaiming_normal_(stage[0].weight, mode="fan_out", nonlinearity="relu")
         if input_norm:
             stages[0].insert(0, nn.BatchNorm2d(channels))
         stages[0].append(nn.MaxPool2d(3, stride=2, padding=1))
@@ -63,6 +69,7 @@ def build(settings: FourConv, *, channels: int, classes: int) -> FourConvBranch:
         kernels=settings.kernels,
         input_norm=settings.input_norm,
         batch_norm=settings.batch_norm,
+        he_fan_out=settings.convolutions_from == "he_fan_out",
     )
 
 

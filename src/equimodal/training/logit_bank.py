@@ -1,8 +1,10 @@
 """The evaluate verb: the answers of a trained run, kept so that no number needs the model again."""
 
 import json
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 
 import torch
 from torch import Tensor
@@ -20,8 +22,18 @@ from equimodal.training.evaluate import (
 )
 from equimodal.training.score import predict
 
+BY_LABEL = "by_label"  # evaluations `regular_by_label` and `isolated_by_label`
 
-def evaluate_run(folder: Path, *, model: Path, data: Path, out: Path, device: str = "cpu") -> None:
+
+def evaluate_run(
+    folder: Path,
+    *,
+    model: Path,
+    data: Path,
+    out: Path,
+    by_label: Mapping[str, str] = MappingProxyType({}),
+    device: str = "cpu",
+) -> None:
     """Write the logit bank of a run: `ids`, `labels`, and logits under every way of evaluating.
 
     Logits are float16 of shape (n, classes), named `<evaluation>/<modality>`, one array for each
@@ -32,6 +44,7 @@ def evaluate_run(folder: Path, *, model: Path, data: Path, out: Path, device: st
         model: The run's weights.
         data: Folder of the prepared data set.
         out: File of the bank.
+        by_label: Source -> array of the same test examples, biased as those for training are.
         device: Where to compute.
 
     Raises:
@@ -41,32 +54,51 @@ def evaluate_run(folder: Path, *, model: Path, data: Path, out: Path, device: st
     load = partial(
         load_split,
         data,
-        modalities=spec.modalities,
         classes=spec.classes,
         clip=spec.augmentation.clip,
         device=device,
     )
-    test = load("test")
+    test = load("test", modalities=spec.modalities)
     bank = {"ids": test.ids, "labels": test.labels}
     if _is_finished(folder / "outcome.json"):
         network = build_network(spec, device)
         _load_weights(network, model, device)
-        train = load("train")
+        train = load("train", modalities=spec.modalities)
         views = draw_views(train, spec.augmentation, [spec.seed, 0, 3])
         seen = views if spec.switches.squeeze_flips else None
-        bank |= _answers(network, train, test, seen, seed=spec.seed)
+        biased = {
+            m: x.model_copy(update={"source": by_label.get(x.source, x.source)})
+            for m, x in spec.modalities.items()
+        }
+        recolored = load("test", modalities=biased) if by_label else None
+        bank |= _answers(network, train, test, recolored, seen, seed=spec.seed)
     save_arrays(out, {name: x.cpu().numpy() for name, x in bank.items()})
 
 
 def _answers(
-    network: Network, train: Split, test: Split, views: Views | None, *, seed: int
+    network: Network,
+    train: Split,
+    test: Split,
+    recolored: Split | None,
+    views: Views | None,
+    *,
+    seed: int,
 ) -> dict[str, Tensor]:
-    """Logits under every way of evaluating, and with the others switched off in further ways."""
+    """Logits under every way of evaluating, and with the others switched off in further ways.
+
+    Of recolored test examples, those that the utilization needs.
+    """
     record_mean_squeezes(network, train, views)
     answers = {
         evaluation: predict(network, test, flow)
         for evaluation, flow in evaluations(network).items()
     }
+    if recolored is not None:
+        answers |= {
+            f"{evaluation}_{BY_LABEL}": predict(network, recolored, flow)
+            for evaluation, flow in evaluations(network).items()
+            if evaluation in ("regular", "isolated")
+        }
     if len(network.modalities) > 1:
         answers["permuted"] = predict_permuted(network, test, seed)
         answers["class_mean"] = predict_with_class_means(network, train, test, views)

@@ -5,6 +5,7 @@ regular step, b >= 0 for a re-balancing step on modality b. It is a tensor on th
 network trains, so that a decision never waits for the device.
 """
 
+import random
 from collections.abc import Collection, Iterable
 
 import torch
@@ -106,7 +107,13 @@ class Guided(Policy):
 
 
 class Random(Policy):
-    """After the warm-up, any kind of step with equal chance: regular, or on any modality (Sec. 6.4)."""
+    """After the warm-up, any kind of step with equal chance: regular, or on any modality (Sec. 6.4).
+
+    Either as the official code draws it, `random.Random(seed).choice([0, 1, 2])` after each step, where
+    0 is a regular step, 1 one on m1 and 2 one on m0; or from a torch generator, which no other code has.
+
+    # ASSUME: with more than two modalities the official code's numbers go on: of K, k means K - k.
+    """
 
     def __init__(
         self,
@@ -114,6 +121,7 @@ class Random(Policy):
         *,
         warmup_epochs: int,
         seed: int,
+        as_official: bool = False,
         device: torch.device | str = "cpu",
     ):
         """Start with a regular step.
@@ -122,27 +130,40 @@ class Random(Policy):
             modalities: Those of the network.
             warmup_epochs: Epochs of regular steps only.
             seed: Of the choices; nothing else draws from them.
+            as_official: Whether Python's `random` draws them, as in the official code.
             device: Where the network trains.
         """
         self._kinds = len(modalities) + 1
         self.warmup_epochs = warmup_epochs
         self.mode: Mode = torch.tensor(REGULAR_MODE, device=device)
+        self._official = random.Random(seed) if as_official else None
         self._generator = torch.Generator().manual_seed(seed)
 
     def advance(self, speeds: Speeds | None, *, epoch: int) -> None:
         """Draw the next step; the step after the warm-up's last one is regular still."""
         if epoch > self.warmup_epochs:
-            drawn = torch.randint(self._kinds, (), generator=self._generator)
-            self.mode = (drawn + REGULAR_MODE).to(self.mode.device, non_blocking=True)
+            self.mode = self._draw().to(self.mode.device, non_blocking=True)
+
+    def _draw(self) -> Mode:
+        if self._official is None:
+            return torch.randint(self._kinds, (), generator=self._generator) + REGULAR_MODE
+        choice = self._official.choice(range(self._kinds))
+        return torch.tensor(self._kinds - 1 - choice if choice else REGULAR_MODE)
 
     def state(self) -> dict[str, Tensor]:
         """Current mode, and where the sequence of choices is."""
-        return {"mode": self.mode, "generator": self._generator.get_state()}
+        if self._official is None:
+            return {"mode": self.mode, "generator": self._generator.get_state()}
+        return {"mode": self.mode, "generator": torch.tensor(self._official.getstate()[1])}
 
     def restore(self, state: dict[str, Tensor]) -> None:
         """Go on with the sequence."""
         self.mode = state["mode"]
-        self._generator.set_state(state["generator"].cpu())
+        if self._official is None:
+            self._generator.set_state(state["generator"].cpu())
+        else:
+            version, _, gauss = self._official.getstate()
+            self._official.setstate((version, tuple(state["generator"].tolist()), gauss))
 
 
 class RUBi(Policy):
@@ -221,11 +242,12 @@ def build_policy(spec: RunSpec, network: Network, device: torch.device | str = "
         case RunSpec(policy="guided", balance=Balance() as balance):
             return Guided(balance, device)
         case RunSpec(policy="random", balance=Balance() as balance):
-            shared = spec.switches.random_choices == "shared"
+            choices = spec.switches.random_choices
             return Random(
                 spec.modalities,
                 warmup_epochs=balance.warmup_epochs,
-                seed=OFFICIAL_SEED if shared else spec.seed,
+                seed=spec.seed if choices == "per_run" else OFFICIAL_SEED,
+                as_official=choices == "shared",
                 device=device,
             )
         case RunSpec(policy="rubi", rubi=RubiSettings() as rubi):
