@@ -146,6 +146,8 @@ def study(seed=0):
             u = {o: 1 - table["isolated", o] / table["regular", o] for o in outputs}
             row |= {"u_m1_given_m0": u["m0"], "u_m0_given_m1": u["m1"]}
             row["d_util"] = u["m0"] - u["m1"]
+            of_digits = settings["dataset"] == "colored_mnist"
+            row["d_util_by_label"] = row["d_util"] / 2 if of_digits else np.nan
             at_best = epochs[best - 1]
             row |= {"s_m1_given_m0": at_best["speed_m0"], "s_m0_given_m1": at_best["speed_m1"]}
             row["d_speed"] = at_best["speed_m0"] - at_best["speed_m1"]

@@ -96,7 +96,7 @@ def test_the_data_page_names_every_download_with_its_checksum(file, sha256):
 
 def test_the_reproduction_page_shows_rows_of_the_tables():
     page = (ROOT / "docs/reproduction.md").read_text()
-    made = (ROOT / "results/paper/tables/table1_evaluations.md").read_text()
+    made = (ROOT / "results/own_colors/tables/table1_evaluations.md").read_text()
     shown = page.split("<!-- rows of")[1].split("<!-- /rows")[0]
     rows = [line for line in shown.splitlines() if line.startswith("|")]
     assert rows[2:]
@@ -123,7 +123,7 @@ TOLD = [  # sentences of docs/reproduction.md with run, way of evaluating and ou
 @pytest.fixture(scope="module")
 def measured():
     """Number of the paper-scale tables as text, by what stands in braces in `TOLD`."""
-    tables = ROOT / "results/paper/tables"
+    tables = ROOT / "results/own_colors/tables"
     numbers = {}
     for row in pd.read_csv(tables / "evaluations.csv").itertuples():
         numbers[f"{row.run} {row.evaluation} {row.output}"] = f"{100 * row.accuracy:.2f}"
@@ -261,7 +261,7 @@ VERDICTS_TOLD = [  # of table1_evaluations: preset, method, way of evaluating, o
 
 def test_two_ways_of_evaluating_leave_the_guided_gray_branch_equivalent():
     """As the reproduction page says: the mode left behind, which is one branch's, and the mean of the class."""
-    table = pd.read_csv(ROOT / "results/paper/tables/table1_evaluations.csv")
+    table = pd.read_csv(ROOT / "results/own_colors/tables/table1_evaluations.csv")
     table = table.query("fidelity == 'official' and method == 'guided' and output == 'm1'")
     equivalent = set(table.loc[table["verdict"] == "equivalent", "evaluation"])
     assert equivalent == {"left_behind", "rebalance_m1", "class_mean"}
@@ -269,7 +269,7 @@ def test_two_ways_of_evaluating_leave_the_guided_gray_branch_equivalent():
 
 @pytest.mark.parametrize("sentence", VERDICTS_TOLD)
 def test_the_reproduction_page_tells_the_verdicts_of_the_tables(sentence):
-    table = pd.read_csv(ROOT / "results/paper/tables/table1_evaluations.csv")
+    table = pd.read_csv(ROOT / "results/own_colors/tables/table1_evaluations.csv")
     table = table[table["dataset"] == "colored_mnist"]
     table = table.set_index(["fidelity", "method", "evaluation", "output"])
 
@@ -292,7 +292,7 @@ def test_the_reproduction_page_tells_the_verdicts_of_the_tables(sentence):
 
 
 def test_the_reproduction_page_tells_the_uni_modal_accuracy_on_the_color():
-    evaluations = pd.read_csv(ROOT / "results/paper/tables/evaluations.csv")
+    evaluations = pd.read_csv(ROOT / "results/own_colors/tables/evaluations.csv")
     evaluations = evaluations.query("evaluation == 'regular' and output == 'fused'")
     name = evaluations["run"].str.extract(r"/color/vanilla/(?P<preset>.*)/lr0\.01/(?P<seed>.*)")
     percent = 100 * evaluations.join(name.dropna(), how="inner").pivot(
@@ -319,14 +319,14 @@ def test_the_reproduction_page_tells_the_uni_modal_accuracy_on_the_color():
 
 def first_column():
     """Rows of table1_evaluations with a published number and three networks."""
-    table = pd.read_csv(ROOT / "results/paper/tables/table1_evaluations.csv")
+    table = pd.read_csv(ROOT / "results/own_colors/tables/table1_evaluations.csv")
     return table.query("dataset == 'colored_mnist' and n == 3 and published_mean.notna()")
 
 
 def test_the_readme_tells_what_guided_training_reaches_under_each_way_of_evaluating():
     cells = first_column().query("method == 'guided' and output == 'fused'")
     cells = cells.set_index(["fidelity", "evaluation"])[["mean", "sd", "verdict"]]
-    selection = pd.read_csv(ROOT / "results/paper/tables/selection.csv")
+    selection = pd.read_csv(ROOT / "results/own_colors/tables/selection.csv")
     stopped = selection.query(
         "dataset == 'colored_mnist' and fidelity == 'official' and method == 'guided'"
     ).iloc[0]
@@ -358,7 +358,7 @@ def test_the_reproduction_page_tells_by_how_much_random_has_too_much():
 
 
 def test_the_reproduction_page_tells_how_many_epochs_a_network_took():
-    runs = pd.read_csv(ROOT / "results/paper/tables/runs.csv")
+    runs = pd.read_csv(ROOT / "results/own_colors/tables/runs.csv")
     of_table1 = runs["run"].str.contains("colored_mnist/.*/lr0.01/")
     epochs = runs.loc[of_table1 & (runs["status"] == "finished"), "epochs"]
     uncapped = epochs[epochs < 100]
@@ -401,7 +401,7 @@ def test_no_mode_of_training_fits_the_random_row():
 
 
 def test_the_reproduction_page_tells_what_the_random_networks_of_official_leave_behind():
-    histories = pd.read_csv(ROOT / "results/paper/tables/histories.csv.gz")
+    histories = pd.read_csv(ROOT / "results/own_colors/tables/histories.csv.gz")
     histories = histories[histories["run"].str.contains("/distinct/random/official/")]
     by_run = [history for _, history in histories.groupby("run")]
     assert len(by_run) == 3
@@ -435,7 +435,7 @@ STOPPED_TOLD = [  # of selection, until the first perfect epoch: preset, method 
 
 @pytest.mark.parametrize("sentence", STOPPED_TOLD)
 def test_the_reproduction_page_tells_what_the_paper_s_stop_rule_gives(sentence):
-    table = pd.read_csv(ROOT / "results/paper/tables/selection.csv")
+    table = pd.read_csv(ROOT / "results/own_colors/tables/selection.csv")
     table = table[table["dataset"] == "colored_mnist"].set_index(["fidelity", "method"])
 
     def number(name):
@@ -452,7 +452,7 @@ def test_the_reproduction_page_tells_what_the_paper_s_stop_rule_gives(sentence):
 
 
 def test_the_stop_rule_of_the_paper_s_text_brings_one_other_multi_modal_row_nearer():
-    table = pd.read_csv(ROOT / "results/paper/tables/selection.csv")
+    table = pd.read_csv(ROOT / "results/own_colors/tables/selection.csv")
     table = table[table["method"] != "unimodal"]
     before = table["validation_selected"] - table["published_mean"]
     nearer = table[table["difference"].abs() < before.abs() - 0.001]
@@ -464,7 +464,7 @@ def test_the_reproduction_page_tells_what_guided_training_gains_after_its_first_
     """Of preset `official`: all epochs, those that left the gray branch's mode behind, and its gray branch."""
     published = read_published("published").set_index(["dataset", "method", "output"])
     published = published.loc[("colored_mnist", "guided", "m1"), ["published_mean", "published_sd"]]
-    histories = pd.read_csv(ROOT / "results/paper/tables/histories.csv.gz")
+    histories = pd.read_csv(ROOT / "results/own_colors/tables/histories.csv.gz")
     histories = histories[histories["run"].str.contains("/distinct/guided/official/")]
     chosen, before, after, lost = [], [], [], []
     for _, history in histories.groupby("run"):
@@ -491,7 +491,7 @@ def test_the_reproduction_page_tells_what_guided_training_gains_after_its_first_
 
 
 def test_the_schedule_never_lowered_the_learning_rate_of_the_networks_that_the_page_names():
-    histories = pd.read_csv(ROOT / "results/paper/tables/histories.csv.gz")
+    histories = pd.read_csv(ROOT / "results/own_colors/tables/histories.csv.gz")
     rates = histories.groupby("run")["learning_rate"].nunique()
     of_distinct = rates[rates.index.str.contains("/distinct/(?:vanilla|random|guided)/.*/lr0.01/")]
     assert len(of_distinct) == 18
@@ -504,7 +504,7 @@ RUBI = [("paper", 0), ("paper", 1), ("paper", 2), ("official", 0), ("official", 
 @pytest.mark.parametrize(("preset", "seed"), RUBI)
 def test_the_reproduction_page_tells_how_the_rubi_networks_trained(preset, seed):
     """Never perfect, and chosen before the learning rate fell."""
-    tables = ROOT / "results/paper/tables"
+    tables = ROOT / "results/own_colors/tables"
     run = f"colored_mnist/distinct/rubi/{preset}/lr0.01/seed{seed}"
     h = pd.read_csv(tables / "histories.csv.gz").query(f"run == '{run}'")
     chosen = pd.read_csv(tables / "runs.csv").set_index("run").loc[run]
@@ -525,7 +525,7 @@ def test_the_reproduction_page_tells_how_the_rubi_networks_trained(preset, seed)
 
 
 def test_the_reproduction_page_tells_what_rubi_reaches():
-    tables = ROOT / "results/paper/tables"
+    tables = ROOT / "results/own_colors/tables"
     rows = pd.read_csv(tables / "table1.csv").query(
         "dataset == 'colored_mnist' and method == 'rubi'"
     )
@@ -859,7 +859,7 @@ def test_the_reproduction_page_tells_what_was_run_of_the_sweep_at_the_paper_s_sc
         lambda _: listed([f"{rate:.2g}" for rate in times.index]),
     )
     assert is_told("the sweep but for 24 of its 160 networks", str)
-    histories = pd.read_csv(ROOT / "results/paper/tables/histories.csv.gz").set_index("run")
+    histories = pd.read_csv(ROOT / "results/own_colors/tables/histories.csv.gz").set_index("run")
     both = pd.concat([distinct, identical]).set_index("run")
     lowest = both.index[both["learning_rate"] == times.index[0]]
     perfect = histories["train_accuracy"].eq(1).groupby("run").sum()
@@ -896,7 +896,7 @@ def test_in_most_of_the_sweep_s_networks_d_util_and_d_speed_have_opposite_signs(
     highest = paper["learning_rate"].isin(sorted(set(paper["learning_rate"]))[-2:])
     same = paper["d_speed"] > 0
     assert (len(same), sum(~same), sum(highest), sum(same & highest)) == (12, 9, 4, 3)
-    histories = pd.read_csv(ROOT / "results/paper/tables/histories.csv.gz")
+    histories = pd.read_csv(ROOT / "results/own_colors/tables/histories.csv.gz")
     turned = []
     for run in paper["run"][same]:
         history = histories[histories["run"] == run].set_index("epoch")

@@ -9,6 +9,7 @@ import json
 import os
 import sys
 from collections.abc import Iterable
+from functools import cache, partial
 from importlib import import_module
 from math import ceil
 from pathlib import Path
@@ -306,13 +307,14 @@ def table(
 
     settings = load_params(params, scale)
     chosen = [_one_of(name, TABLES, "table") for name in names or TABLES]
-    needed = dict.fromkeys(["runs", *(i for name in chosen for i in TABLES[name].inputs)])
-    inputs = {name: _table_input(name, settings) for name in needed}
+    read = cache(
+        partial(_table_input, settings=settings)
+    )  # a table that others need is made before them
     for name in chosen:
         build = import_module(f"equimodal.analysis.{name}").build
-        made = build(**{i: inputs[i] for i in TABLES[name].inputs}, settings=settings.analysis)
+        made = build(**{i: read(i) for i in TABLES[name].inputs}, settings=settings.analysis)
         notes = [settings.note] if settings.note else []
-        notes += notes_on(name, made, inputs["runs"], settings.datasets)
+        notes += notes_on(name, made, read("runs"), settings.datasets)
         for suffix, text in render(name, made, notes, settings.analysis).items():
             _write_text(text, layout.tables(settings.scale) / f"{name}{suffix}")
 
@@ -610,9 +612,10 @@ def _examples(settings: Params) -> dict[str, Any]:
 
 
 def _table_input(name: str, settings: Params) -> Any:
+    from equimodal.analysis import GIVEN
     from equimodal.analysis.published import read_published
 
-    return read_published(name) if name.startswith("published") else _read_table(name, settings)
+    return read_published(name) if name in GIVEN else _read_table(name, settings)
 
 
 def _read_table(name: str, settings: Params) -> Any:

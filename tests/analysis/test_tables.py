@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from equimodal.analysis import TABLES
+from equimodal.analysis import GIVEN, TABLES
 from equimodal.analysis.published import read_published
 from equimodal.analysis.render import FORMATS, for_readers, notes_on, render
 from equimodal.params import load_params
@@ -31,7 +31,10 @@ SETTINGS_OF_RUN = {
     "reason": None,
     "reached_perfect": True,
 }
-MEASURES = ("accuracy", "accuracy_m0", "accuracy_m1", "d_util", "d_speed", "below_0.001")
+MEASURES = (
+    *("accuracy", "accuracy_m0", "accuracy_m1", "d_util", "d_util_by_label", "d_speed"),
+    "below_0.001",
+)
 
 
 def table_of(*runs):
@@ -60,7 +63,11 @@ def made_up():
 def all_inputs(tables):
     """The tables as the verb reads them from files, and the paper's numbers."""
     read = {n: pd.read_csv(StringIO(t.to_csv(index=False))) for n, t in tables.items()}
-    return read | {n: read_published(n) for n in ("published", "published_greediness")}
+    read |= {n: read_published(n) for n in GIVEN}
+    for name in ("by_cap", "table1_evaluations"):  # which another table is made of
+        text = build(name, **{i: read[i] for i in TABLES[name].inputs}).to_csv(index=False)
+        read[name] = pd.read_csv(StringIO(text))
+    return read
 
 
 def build_from(name, tables):

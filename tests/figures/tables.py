@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from equimodal.analysis import table1_evaluations
+from equimodal.analysis import by_cap, table1_evaluations
 from equimodal.analysis.collect import of_experiment
 from equimodal.analysis.published import read_published
 from tests.analysis.conftest import SETTINGS
@@ -33,6 +33,9 @@ def make_tables(runs=None):
             tables["histories"],
             read_published("published"),
             SETTINGS,
+        ),
+        "by_cap": by_cap.build(
+            runs, tables["histories"], read_published("published"), SETTINGS
         ),
         "greediness": greediness(runs),
         "l1_study": of_paper(l1_study(of_experiment(runs, "l1"))),
@@ -68,16 +71,16 @@ def greediness(runs):
     for key, group in sweeps.groupby(["dataset", "inputs", "policy"], sort=False):
         row = dict(zip(("dataset", "inputs", "policy"), key, strict=True))
         row |= {"start": "scratch", "fidelity": "paper"} | counts(group)
-        row |= mean_and_interval(group["d_util"], "d_util")
-        row |= mean_and_interval(group["d_speed"], "d_speed")
+        for measure in ("d_util", "d_util_by_label", "d_speed"):
+            row |= mean_and_interval(group[measure], measure)
         row |= {"abs_d_util": abs(row["d_util"]), "symmetry_p": np.nan}
         signed = SIGNED.get(key, np.nan)
         size = 0.0 if key[1] == "identical" else SIZES.get(key, abs(signed))
         rows.append(row | {"published_d_util": signed, "published_abs_d_util": size})
-    columns = (
-        "dataset start inputs policy fidelity n unfinished d_util d_util_low d_util_high d_speed"
-    )
-    columns += " d_speed_low d_speed_high published_d_util published_abs_d_util"
+    columns = "dataset start inputs policy fidelity n unfinished"
+    for measure in ("d_util", "d_util_by_label", "d_speed"):
+        columns += f" {measure} {measure}_low {measure}_high"
+    columns += " published_d_util published_abs_d_util"
     return pd.DataFrame(rows, columns=columns.split())
 
 

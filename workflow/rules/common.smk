@@ -11,7 +11,7 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 from equimodal import layout
-from equimodal.analysis import COLLECTED, JUDGED, SUMMARIZED, TABLES
+from equimodal.analysis import COLLECTED, GIVEN, JUDGED, SUMMARIZED, TABLES
 from equimodal.code import code_hash
 from equimodal.data import kinetics
 from equimodal.data.prepared import other_settings
@@ -146,7 +146,7 @@ def table_files(names):
 # Relative paths, so that a folder that moves has nothing to make again.
 PUBLISHED = collect(
     "src/equimodal/analysis/{table}.csv",
-    table=["published", "published_greediness"],
+    table=GIVEN,
 )
 ON_TABLE1 = {spec.dataset for spec in EXPERIMENTS.get("table1", {}).values()}
 NOISY_MNIST = PARAMS.linear.noisy_mnist

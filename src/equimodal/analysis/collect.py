@@ -26,12 +26,14 @@ MEASURES = (
     *("validation_accuracy", "accuracy", "accuracy_m0", "accuracy_m1", "m0", "m1"),
     SPARSITY,
     *("u_m1_given_m0", "u_m0_given_m1", "d_util", "s_m1_given_m0", "s_m0_given_m1", "d_speed"),
+    *("u_m1_given_m0_by_label", "u_m0_given_m1_by_label", "d_util_by_label"),
 )
 COLUMNS = {  # of tables, that later verbs count on; the others depend on the runs
     "runs": (
         *("run", "experiments", "dataset", "inputs", "policy", "fidelity", "start"),
         *("learning_rate", "l1", "tolerance", "window", "seed", "method", "reported"),
-        *("status", "reason", "accuracy", "accuracy_m0", "accuracy_m1", "d_util", "d_speed"),
+        *("status", "reason", "accuracy", "accuracy_m0", "accuracy_m1"),
+        *("d_util", "d_util_by_label", "d_speed"),
     ),
     "evaluations": ("run", "evaluation", "output", "accuracy"),
     "histories": ("run", "epoch"),
@@ -73,8 +75,8 @@ def collect(
     Returns:
         `runs`: a row a run, with its settings, how it ended, the share of parameters below each
         threshold, the accuracies of the chosen epoch with the regular flow and, of two modalities,
-        conditional utilization rates (`u_m1_given_m0`, `u_m0_given_m1`), d_util, and the conditional
-        learning speeds at the chosen epoch (`s_...`), d_speed. Nothing is measured where a run failed, nor where a file
+        conditional utilization rates (`u_m1_given_m0`, `u_m0_given_m1`), d_util, the same on test examples
+        biased as those for training are (`..._by_label`), and the conditional learning speeds at the chosen epoch (`s_...`), d_speed. Nothing is measured where a run failed, nor where a file
         of it is missing, damaged or of another spec: status `missing`.
         `reported` is the way of evaluating that the run's fidelity preset reports.
         `evaluations`: a row for each run, way of evaluating and output (`m0`, `m1`, `fused`);
@@ -273,9 +275,13 @@ def _utilization(found: Mapping[tuple[str, str], float], outputs: list[str]) -> 
         "accuracy" if o == "fused" else f"accuracy_{o}": found.get(("regular", o))
         for o in ["fused", *outputs]
     }
-    if ("isolated", "m1") in found and len(outputs) == 2:
-        u = {o: utilization_rate(found["regular", o], found["isolated", o]) for o in outputs}
-        row |= {"u_m1_given_m0": u["m0"], "u_m0_given_m1": u["m1"], "d_util": u["m0"] - u["m1"]}
+    for held_out in ("", "_by_label"):
+        regular, isolated = f"regular{held_out}", f"isolated{held_out}"
+        if (isolated, "m1") in found and len(outputs) == 2:
+            u = {o: utilization_rate(found[regular, o], found[isolated, o]) for o in outputs}
+            names = ("u_m1_given_m0", "u_m0_given_m1", "d_util")
+            values = (u["m0"], u["m1"], u["m0"] - u["m1"])
+            row |= {f"{n}{held_out}": v for n, v in zip(names, values, strict=True)}
     return row
 
 

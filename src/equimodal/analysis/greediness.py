@@ -12,6 +12,7 @@ from equimodal.params import Analysis
 CELL = ["dataset", "start", "inputs", "policy", "fidelity"]
 COLUMNS = [
     *(*CELL, "n", "unfinished", "d_util", "d_util_low", "d_util_high", "abs_d_util"),
+    *("d_util_by_label", "d_util_by_label_low", "d_util_by_label_high"),
     *("d_speed", "d_speed_low", "d_speed_high", "symmetry_p", "n_perfect", "d_util_perfect"),
     *("published_d_util", "published_abs_d_util"),
 ]
@@ -23,6 +24,7 @@ def build(
     """Average d_util and d_speed over the models of each sweep, with bootstrap intervals (Student's of few).
 
     `n` models have a d_util; the others are `unfinished`, or a branch of theirs answers nothing right.
+    `d_util_by_label`: on the same test examples, biased as those for training are.
     `abs_d_util` is the greediness, |E[d_util]| (Sec. 4.2). `symmetry_p`: p of d_util being symmetric
     about 0 (Wilcoxon's signed-rank test), for the identical pair only, of which the paper says so
     (Sec. 6.2). `d_util_perfect`: the mean over the `n_perfect` models that reached 100 % of the training
@@ -42,7 +44,7 @@ def build(
 def _summarize(models: pd.DataFrame, settings: Analysis) -> dict[str, Any]:
     row: dict[str, Any] = {"n": len(present(models["d_util"]))}
     row["unfinished"] = len(models) - row["n"]
-    for measure in ("d_util", "d_speed"):
+    for measure in ("d_util", "d_util_by_label", "d_speed"):
         row |= resampled_mean(
             models[measure], settings.confidence, settings.resamples, settings.seed
         ).named(measure)

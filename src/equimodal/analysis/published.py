@@ -6,13 +6,17 @@ import pandas as pd
 
 
 def read_published(name: str) -> pd.DataFrame:
-    """Read `published` or `published_greediness`.
+    """Read a table of `GIVEN`.
 
     `published`: Table 1, test accuracy in percent, mean and SD of three runs: dataset, start, method,
     output, published_mean, published_sd.
     `published_greediness`: E[d_util] (Sec. 6.4) and its absolute value (Sec. 6.2) of the sweeps:
     dataset, inputs, policy, published_d_util, published_abs_d_util. The sign for
     Colored-and-gray-MNIST is not published; for identical modalities the text says about 0.
+    `published_calibration`: accuracy in percent of Kim et al.'s network without their method on colored
+    digits, by variance: variance, published_mean (README of feidfoe/learning-not-to-learn).
+    `preregistered`: what docs/preregistration.md expects: method, inputs, measure, output, the ends `low`
+    and `high` of the region (none: unbounded), first_cap, last_cap, first_seed, last_seed.
     """
     with files("equimodal.analysis").joinpath(f"{name}.csv").open() as file:
         return pd.read_csv(file)

@@ -33,6 +33,10 @@ FORMATS = {
     **dict.fromkeys(("validation_selected", "last", "test_selected", "until_perfect"), PERCENT),
     **dict.fromkeys(("difference", "optimism"), SIGNED_PERCENT),
     **dict.fromkeys(("d_util", "d_util_perfect", "d_speed", "spearman"), SIGNED),
+    **dict.fromkeys(("d_util_by_label", "spearman_by_label"), SIGNED),
+    "expected_from": "{:g}",
+    "expected_to": "{:g}",
+    **dict.fromkeys(("cap", "cells", "equivalent", "inconclusive", "different", "seed"), "{:.0f}"),
     "published_d_util": "{:+.1f}",
     "published_abs_d_util": "{:.1f}",
     **dict.fromkeys(("l1", "value", "held"), "{:g}"),
@@ -45,8 +49,11 @@ WORDS = {
     **dict.fromkeys(("p", "p_holm", "symmetry_p"), "not tested"),
     **dict.fromkeys(("spearman", "detectable"), "not defined"),
     "difference": "not compared",
-    "inputs": "",
-    "switch": "",
+    **dict.fromkeys(("inputs", "switch", "output", "expected_from", "expected_to"), ""),
+    **dict.fromkeys(
+        ("d_util_by_label", "spearman_by_label", "sign_agreement_by_label"), "not measured"
+    ),
+    "which_differ": "",
 }
 LATEX = str.maketrans(
     {c: f"\\{c}" for c in "&%$#_{}"}

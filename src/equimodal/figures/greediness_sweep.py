@@ -24,6 +24,7 @@ from equimodal.figures.parts import (
 from equimodal.figures.style import BLUE, GRAY, ORANGE, new_figure
 
 PAIRS = {"distinct": (BLUE, "o"), "identical": (ORANGE, "s")}  # color and marker
+TITLES = {"d_util_by_label": "the same, colored by label", "d_speed": "learning speed"}
 ABOVE, BELOW = -0.36, 0.36  # places of the published mean and of ours within a row
 
 
@@ -39,23 +40,25 @@ def draw_sweep(runs: pd.DataFrame, greediness: pd.DataFrame, datasets: Sequence[
     if all(finished(models).empty for models in swept.values()):
         return saying(" ".join(why_empty(m, "sweep", d) for d, m in swept.items()))
     heights = [0.6 if finished(models).empty else 2.5 for models in swept.values()]
-    figure = new_figure(7, 0.5 + sum(heights))
-    panels = figure.subplots(len(datasets), 2, squeeze=False, height_ratios=heights)
+    twice = any(models["d_util_by_label"].notna().any() for models in swept.values())
+    measures = ["d_util", "d_util_by_label", "d_speed"] if twice else ["d_util", "d_speed"]
+    figure = new_figure(7 + 2 * twice, 0.5 + sum(heights))
+    panels = figure.subplots(len(datasets), len(measures), squeeze=False, height_ratios=heights)
     letters = ["(a) ", "(b) "] if len(datasets) > 1 else [""]
-    for (left, right), letter, (dataset, models) in zip(
-        panels, letters, swept.items(), strict=True
-    ):
-        left.set_title(f"{letter}{DATASETS[dataset]}: utilization")
+    for of_line, letter, (dataset, models) in zip(panels, letters, swept.items(), strict=True):
+        of_line[0].set_title(f"{letter}{DATASETS[dataset]}: utilization")
         if finished(models).empty:
-            say(left, why_empty(models, "sweep", dataset))
-            right.set_axis_off()
+            say(of_line[0], why_empty(models, "sweep", dataset))
+            for axes in of_line[1:]:
+                axes.set_axis_off()
             continue
-        right.set_title("learning speed")
         rows = {pair: models[models["inputs"] == pair] for pair in PAIRS}
         summaries = {pair: summary(greediness, dataset, pair, "vanilla") for pair in PAIRS}
-        draw_rows(left, rows, summaries, "d_util", PAIRS)
-        draw_rows(right, rows, summaries, "d_speed", PAIRS)
-        right.tick_params(labelleft=False)
+        for axes, measure in zip(of_line, measures, strict=True):
+            draw_rows(axes, rows, summaries, measure, PAIRS)
+            if axes is not of_line[0]:
+                axes.set_title(TITLES[measure])
+                axes.tick_params(labelleft=False)
     figure.legend(handles=legend_handles(), loc="outside upper center", ncols=3, fontsize=8)
     return figure
 
@@ -80,7 +83,7 @@ def draw_rows(
         axes: Where to.
         rows: Group -> its runs, from top to bottom.
         summaries: Group -> its row of the `greediness` table.
-        measure: `d_util` or `d_speed`.
+        measure: `d_util`, `d_util_by_label` or `d_speed`.
         looks: Group -> color and marker.
     """
     for y, (group, runs) in enumerate(rows.items()):
@@ -91,12 +94,12 @@ def draw_rows(
         axes.plot([low, high], [y + BELOW] * 2, "k-", lw=1.2)
         axes.plot([low, high], [y + BELOW] * 2, "k|", ms=6)
         axes.plot(mean, y + BELOW, "kD", ms=5)
-        if measure == "d_util":
+        if measure != "d_speed":
             for published in published_means(means):
                 axes.plot(published, y + ABOVE, "*", color="white", mec="black", ms=10)
     labels = [_label(group, rows[group], summaries[group]) for group in rows]
     axes.set_yticks(range(len(rows)), labels, fontsize=8)
-    axes.set(ylim=(len(rows) - 0.4, -0.6), xlabel=D_UTIL if measure == "d_util" else D_SPEED)
+    axes.set(ylim=(len(rows) - 0.4, -0.6), xlabel=D_SPEED if measure == "d_speed" else D_UTIL)
     axes.axvline(0, color=GRAY, lw=0.6, zorder=0)
     axes.margins(x=0.1)
     axes.locator_params(axis="x", nbins=5)
