@@ -68,6 +68,8 @@ def runs_of_study(rng):
     for policy in ("vanilla", "guided"):
         for seed in range(2):
             yield run("three_views", "modelnet40", "three", policy, seed)
+    for preset in ("clip_020", "redraw_020", "clip_050", "redraw_050"):
+        yield run("calibration", "colored_mnist", "color", "vanilla", 0, fidelity=preset)
     for preset in ("official", "official_but_gate_scale", "official_but_schedule"):
         for seed in range(2):
             yield run("fidelity", "colored_mnist", "distinct", "guided", seed, fidelity=preset)

@@ -292,9 +292,9 @@ def test_the_data_of_the_paper_scale_can_speak(project):
 def test_what_the_paper_does_not_tell_is_said_of_all_claims(project):
     rates, colors = caveats(project.load())
     assert rates.startswith("The learning rates of all sweeps are ours")
-    assert (
-        colors
-        == "Colored-and-gray-MNIST: its colors are ours, as the paper's were never published."
+    assert colors == (
+        "Colored-and-gray-MNIST: its colors have Kim et al.'s means, drawn anew, as the paper's file was"
+        " not at hand."
     )
 
 
@@ -303,6 +303,10 @@ def test_the_colors_of_kim_et_al_s_files_are_theirs():
     data = settings.datasets["colored_mnist"]
     assert data.caveat is not None
     assert data.model_copy(update={"digits": "kim"}).caveat is None
+    ours = data.model_copy(
+        update={"coloring": data.coloring.model_copy(update={"palette": "hues"})}
+    )
+    assert "means of ours (palette hues)" in ours.caveat
 
 
 def test_a_part_of_the_runs_is_counted_as_a_part():

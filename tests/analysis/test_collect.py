@@ -39,6 +39,8 @@ def tables(tmp_path, specs):
         "rebalance_color": (6, 5),
         "rebalance_gray": (8, 3),
         "isolated": (4, 4),
+        "regular_by_label": (10, 8),
+        "isolated_by_label": (9, 4),
     }
     write_run(folders[VANILLA], specs[VANILLA], right, speeds=(-1.0, -1.5))
     write_run(folders[GUIDED], specs[GUIDED], {}, reason=REASON)
@@ -64,6 +66,13 @@ def test_a_utilization_rate_is_the_share_lost_without_the_other_modality(row):
     assert run["u_m1_given_m0"] == pytest.approx((0.8 - 0.4) / 0.8)  # branch 0: 8 right, then 4
     assert run["u_m0_given_m1"] == pytest.approx((0.5 - 0.4) / 0.5)  # branch 1: 5 right, then 4
     assert run["d_util"] == pytest.approx(0.5 - 0.2)
+
+
+def test_on_digits_colored_by_label_the_rates_are_measured_once_more(row):
+    run = row[VANILLA]
+    assert run["u_m1_given_m0_by_label"] == pytest.approx(0.1)  # 10 right, then 9
+    assert run["u_m0_given_m1_by_label"] == pytest.approx(0.5)  # 8 right, then 4
+    assert run["d_util_by_label"] == pytest.approx(0.1 - 0.5)
 
 
 def test_the_speeds_are_those_of_the_chosen_epoch(row):

@@ -45,20 +45,27 @@ def prepared(raw, out, settings):
     return {path.stem: np.load(path) for path in out.glob("*.npy")}
 
 
+def recolored(settings, **changes):
+    """The same settings with another coloring."""
+    return settings | {"coloring": settings["coloring"] | changes}
+
+
 def exact(settings):
     """The same settings with every digit in the very color of its class."""
-    return settings | {"coloring": settings["coloring"] | {"variance": 0.0}}
+    return recolored(settings, variance=0.0)
 
 
 def classes_of(colors, settings):
     """Which color of the palette each one is nearest to."""
-    palette = np.array(settings["coloring"]["palette"])
+    palette = np.array(settings["coloring"]["palette"]) / 255
     return np.linalg.norm(colors[:, None] - palette, axis=-1).argmin(1)
 
 
 def test_every_split_has_all_arrays_of_the_documented_types(raw, tmp_path, settings):
     arrays = prepared(raw, tmp_path, settings)
-    assert arrays.keys() == {f"{split}.{name}" for split in ("train", "test") for name in ARRAYS}
+    of_both = {f"{split}.{name}" for split in ("train", "test") for name in ARRAYS}
+    assert arrays.keys() == of_both | {"test.color_by_label"}
+    assert arrays["test.color_by_label"].shape == arrays["test.color"].shape
     n = len(LABELS)
     for split in ("train", "test"):
         kinds = {name: (arrays[f"{split}.{name}"].shape, arrays[f"{split}.{name}"].dtype)
@@ -118,16 +125,67 @@ def test_the_same_digits_are_colored_once_more_with_the_same_draws(raw, tmp_path
         assert not arrays[f"{split}.black"].any()
 
 
+def test_the_test_digits_by_label_wear_the_colors_of_their_classes_with_the_same_jitter(
+    raw, tmp_path, settings
+):
+    arrays = prepared(raw, tmp_path / "exact", exact(settings))
+    own = np.array(settings["coloring"]["palette"])[arrays["test.labels"]]
+    assert (arrays["test.color_by_label"][:, 0, 0] == own).all()
+    assert (arrays["test.color_by_label"][:, 0, 1] == 0).all()
+    # Where the color that was drawn is the class's own, the two colorings are one.
+    jittered = prepared(raw, tmp_path / "clipped", recolored(settings, sampling="clip"))
+    same = classes_of(arrays["test.colors"], settings) == arrays["test.labels"]
+    assert (jittered["test.color_by_label"][same] == jittered["test.color"][same]).all()
+    assert (jittered["test.color_by_label"][~same] != jittered["test.color"][~same]).any()
+
+
+@pytest.mark.parametrize(("sampling", "named"), [("clip", 0.851), ("redraw", 0.816)])
+def test_kim_s_colors_name_the_digit_as_often_as_published_re_implementations_say(
+    raw, tmp_path, settings, sampling, named
+):
+    arrays = prepared(raw, tmp_path, recolored(settings, sampling=sampling))
+    right = classes_of(arrays["train.colors"], settings) == arrays["train.labels"]
+    assert right.mean() == pytest.approx(named, abs=0.02)  # of 4,000: a standard error of 0.006
+
+
+def test_a_redrawn_color_is_never_at_the_edge_as_a_clipped_one_is(raw, tmp_path, settings):
+    """Teal has no red at all: half of its reds would be below 0."""
+    redrawn = prepared(raw, tmp_path / "redrawn", recolored(settings, sampling="redraw"))
+    clipped = prepared(raw, tmp_path / "clipped", recolored(settings, sampling="clip"))
+    teal = arrays_of_class(clipped, 1)[:, 0]
+    assert (teal == 0).mean() == pytest.approx(0.5, abs=0.1)
+    colors = redrawn["train.colors"]
+    assert ((colors > 0) & (colors < 1)).all()
+    # |N(0, 0.02)|: the mean of a half-normal is 0.141 * sqrt(2 / pi).
+    assert arrays_of_class(redrawn, 1)[:, 0].mean() == pytest.approx(0.113, abs=0.02)
+
+
+def arrays_of_class(arrays, label):
+    return arrays["train.colors"][arrays["train.labels"] == label]
+
+
+@pytest.mark.parametrize("bias", [1.0, 0.5, 0.0])
+def test_the_strength_of_the_bias_is_the_chance_of_the_class_s_own_color(
+    raw, tmp_path, settings, bias
+):
+    arrays = prepared(raw, tmp_path / "some", exact(recolored(settings, bias=bias)))
+    whole = prepared(raw, tmp_path / "whole", exact(settings))
+    own = (classes_of(arrays["train.colors"], settings) == arrays["train.labels"]).mean()
+    # A color that does not follow the label is the class's own one time in ten.
+    assert own == pytest.approx(bias + (1 - bias) / 10, abs=0.03)
+    assert (arrays["test.color"] == whole["test.color"]).all()
+
+
 def test_the_colors_of_a_class_scatter_about_the_palette_s_with_the_variance(
     raw, tmp_path, settings
 ):
+    palette = np.array([[51.0 + 17 * i] * 3 for i in range(10)])  # grays inside
+    settings = recolored(settings, palette=palette.tolist(), sampling="clip")
     arrays = prepared(raw, tmp_path, settings)
     colors = arrays["train.colors"].reshape(10, PER_CLASS, 3)
     # Clipping to [0, 1] moves means, not medians. 1.25 * 0.141 / 20 = 0.009 is the error of a median.
-    assert np.median(colors, axis=1) == pytest.approx(
-        np.array(settings["coloring"]["palette"]), abs=0.04
-    )
-    gray = colors[7]  # (0.5, 0.5, 0.5): 3.5 standard deviations from being clipped
+    assert np.median(colors, axis=1) == pytest.approx(palette / 255, abs=0.04)
+    gray = colors[4]  # (0.47, 0.47, 0.47): 3.3 standard deviations from being clipped
     assert gray.var(axis=0) == pytest.approx(np.full(3, 0.020), rel=0.3)
     assert colors.min() >= 0
     assert colors.max() <= 1
@@ -146,7 +204,8 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_other_colors(raw, t
     assert one == two
     changed = {name for name in one if one[name] != three[name]}
     assert changed == {
-        "train.color.npy", "train.colors.npy", "test.color.npy", "test.colors.npy", "examples.npz", "settings.json"
+        "train.color.npy", "train.colors.npy", "test.color.npy", "test.colors.npy",
+        "test.color_by_label.npy", "examples.npz", "settings.json",
     }  # fmt: skip
 
 
@@ -234,7 +293,13 @@ KIM_SETTINGS = {
     "test_per_class": None,
     "classes": 10,
     "validation_examples": 0,
-    "coloring": {"variance": 0.02, "palette": [[0.5, 0.5, 0.5]] * 10, "seed": 0},
+    "coloring": {
+        "variance": 0.02,
+        "palette": [[127, 127, 127]] * 10,
+        "seed": 0,
+        "sampling": "clip",
+        "bias": 1.0,
+    },
     "other_colorings": {},
 }
 
@@ -249,6 +314,13 @@ def test_kim_et_al_s_images_are_taken_as_they_are_beside_mnist_s_gray_ones(kim, 
     assert np.array_equal(color[..., :1], gray // 2)
     colors = np.load(tmp_path / "out/test.colors.npy")
     np.testing.assert_allclose(colors[0], arrays["test_image"][0].max() / 255, rtol=1e-6)
+    # By label each test digit has the color of some training image of its class.
+    by_label = np.load(tmp_path / "out/test.color_by_label.npy")
+    worn = {l: set(np.load(tmp_path / "out/train.colors.npy")[arrays["train_label"] == l][:, 0])
+            for l in np.unique(arrays["test_label"])}  # fmt: skip
+    gray = np.load(tmp_path / "out/test.gray.npy")[..., 0]
+    for image, digit, label in zip(by_label, gray, arrays["test_label"], strict=True):
+        assert any((image[..., 0] == np.rint(digit * c)).all() for c in worn[label])
 
 
 def test_labels_in_another_order_than_mnist_s_are_refused(kim, tmp_path):

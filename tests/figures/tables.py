@@ -35,7 +35,10 @@ def make_tables(runs=None):
             SETTINGS,
         ),
         "by_cap": by_cap.build(
-            runs, tables["histories"], read_published("published"), SETTINGS
+            runs[runs["dataset"] == "colored_mnist"],
+            tables["histories"],
+            read_published("published"),
+            SETTINGS,
         ),
         "greediness": greediness(runs),
         "l1_study": of_paper(l1_study(of_experiment(runs, "l1"))),

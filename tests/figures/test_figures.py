@@ -101,6 +101,10 @@ SAID = {
         *("from the preset official", "gate_scale", "schedule", "+ guided"),
         "difference in test accuracy (points)",
     ],
+    "by_cap": [
+        *("preset paper", "+ guided, gray branch", "caps of the prediction"),
+        *("published mean ± 2 SD", "test accuracy (%)", "cap: the last epoch"),
+    ],
     "steps": [
         "Colored-and-gray-MNIST, guided, preset paper, seed 0",
         *("all 40 steps of 4 epochs", "regular step", "end of an epoch", "±α = ±0.1"),
@@ -205,8 +209,8 @@ def of_sweep(runs, dataset, pair):
 
 
 def test_figure_7_has_a_mark_a_model_of_the_sweep_and_a_diamond_at_their_mean(inputs):
-    left, right = draw("figure7", inputs).axes
-    for axes, measure in ((left, "d_util"), (right, "d_speed")):
+    measures = ("d_util", "d_util_by_label", "d_speed")
+    for axes, measure in zip(draw("figure7", inputs).axes, measures, strict=True):
         pairs = {p: of_sweep(inputs["runs"], "colored_mnist", p) for p in ("distinct", "identical")}
         for marker, models in zip("os", pairs.values(), strict=True):
             (dots,) = marks(axes, marker)
@@ -216,9 +220,10 @@ def test_figure_7_has_a_mark_a_model_of_the_sweep_and_a_diamond_at_their_mean(in
 
 
 def test_a_published_mean_of_unknown_sign_is_marked_on_both_sides(inputs):
-    left, right = draw("figure7", inputs).axes
-    assert [x for line in marks(left, "*") for x, _ in line] == [-0.3, 0.3, 0.0]
-    assert marks(right, "*") == []
+    *utilization, speed = draw("figure7", inputs).axes
+    for axes in utilization:
+        assert [x for line in marks(axes, "*") for x, _ in line] == [-0.3, 0.3, 0.0]
+    assert marks(speed, "*") == []
 
 
 def test_figure_5_has_the_published_mean_of_each_algorithm_in_its_row(inputs):
@@ -230,7 +235,7 @@ def test_figure_5_has_the_published_mean_of_each_algorithm_in_its_row(inputs):
 def test_figure_7_leaves_failed_models_out():
     runs = study()["runs"]
     first = of_sweep(runs, "colored_mnist", "distinct").index[:4]
-    left, _ = draw("figure7", with_runs(fail(runs, first))).axes
+    left, *_ = draw("figure7", with_runs(fail(runs, first))).axes
     assert len(marks(left, "o")[0]) == 2
 
 
@@ -460,7 +465,7 @@ def test_figure_6_shows_no_image_of_data_that_has_no_examples(inputs):
 def test_empty_tables_beside_real_runs_leave_the_dots(inputs, nothing):
     """Tables that sum up may lack a row; what the runs say is still drawn."""
     inputs["greediness"] = nothing["greediness"]
-    left, _ = draw("figure7", inputs).axes
+    left, *_ = draw("figure7", inputs).axes
     assert len(marks(left, "o")[0]) == 6
     assert marks(left, "D") == []
 

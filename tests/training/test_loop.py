@@ -188,6 +188,37 @@ def test_the_bank_holds_every_way_of_evaluating(prepared, tmp_path):
     assert all(bank[k].shape == (20, 10) and bank[k].dtype == np.float16 for k in bank if "/" in k)
 
 
+def test_a_bank_holds_the_answers_on_the_test_examples_biased_as_those_for_training(
+    prepared, tmp_path
+):
+    spec = small_spec(GUIDED)
+    data = prepared(spec)
+    images = np.load(data / "test.color.npy")
+    np.save(data / "test.color_by_label.npy", images[::-1])
+    train_run(spec, data=data, **places(tmp_path))
+    banks = {}
+    for name, by_label in {
+        "same": {"color": "color"},
+        "other": {"color": "color_by_label"},
+    }.items():
+        evaluate_run(
+            tmp_path / "run",
+            model=tmp_path / "model.pt",
+            data=data,
+            out=tmp_path / name,
+            by_label=by_label,
+        )
+        banks[name] = np.load(tmp_path / name)
+    for way in ("regular", "isolated"):
+        for m in ("color", "gray"):
+            same, other = (banks[name] for name in ("same", "other"))
+            assert (same[f"{way}_by_label/{m}"] == same[f"{way}/{m}"]).all()
+            assert (other[f"{way}/{m}"] == same[f"{way}/{m}"]).all()
+        # The gray branch, isolated, does not see the color.
+        assert (other[f"{way}_by_label/color"] != other[f"{way}/color"]).any()
+    assert (other["isolated_by_label/gray"] == other["isolated/gray"]).all()
+
+
 def test_a_failed_run_is_finished_with_its_reason_and_an_empty_bank(prepared, tmp_path):
     spec = small_spec(GUIDED, learning_rate=1e30)
     data = prepared(spec)

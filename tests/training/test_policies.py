@@ -67,8 +67,36 @@ def test_random_is_regular_in_the_warm_up_and_at_the_first_step_after_it():
     assert modes(policy, [0.0, 0.0], [1] * 50 + [2]) == [-1] * 51
 
 
-def test_random_goes_on_with_its_sequence_after_a_restore():
-    whole, first, second = (Random(("color", "gray"), warmup_epochs=1, seed=0) for _ in range(3))
+# `random.Random(777).choice([0, 1, 2])`: regular, on m1, on m0.
+OFFICIAL = "01112112012221210020102022112102201201201202202221"  # the first 50
+
+
+def official():
+    return Random(("color", "gray"), warmup_epochs=1, seed=777, as_official=True)
+
+
+def test_the_official_code_s_sequence_is_python_s():
+    meaning = {"0": -1, "1": 1, "2": 0}
+    taken = modes(official(), [0.0, 0.0], [2] * (len(OFFICIAL) + 1))[1:]
+    assert taken == [meaning[choice] for choice in OFFICIAL]
+
+
+def test_the_official_sequence_leaves_the_gray_branch_s_mode_behind_after_these_epochs():
+    """With 469 steps an epoch: seven epochs up to 17, then none before 33 (docs/reproduction.md)."""
+    policy, left_behind = official(), []
+    for epoch in range(2, 34):
+        for _ in range(469):
+            policy.advance(None, epoch=epoch)
+        left_behind += [epoch] if int(policy.mode) == 1 else []
+    assert left_behind == [2, 4, 6, 9, 11, 14, 17, 33]
+
+
+@pytest.mark.parametrize("as_official", [False, True])
+def test_random_goes_on_with_its_sequence_after_a_restore(as_official):
+    whole, first, second = (
+        Random(("color", "gray"), warmup_epochs=1, seed=0, as_official=as_official)
+        for _ in range(3)
+    )
     expected = modes(whole, [0.0, 0.0], [2] * 40)
     start = modes(first, [0.0, 0.0], [2] * 13)
     second.restore(first.state())

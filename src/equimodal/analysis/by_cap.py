@@ -34,19 +34,18 @@ def build(
         keys = {key: row.get(key) for key in OUTPUT if key != "output"}
         told = published[(published[list(keys)] == list(keys.values())).all(axis=1)]["output"]
         best = best_up_to_caps(of_cell, histories)
-        for (evaluation, cap), group in best.groupby(["evaluation", "cap"], sort=False):
+        for evaluation, of_way in best.groupby("evaluation", sort=False):
             for output in told:
-                percent = 100 * group[output]
-                row |= {"evaluation": evaluation, "cap": cap, "output": output}
-                rows.append(
-                    row
-                    | over_seeds(percent, settings.confidence, "mean")
-                    | against(published, row, percent, settings)
-                )
-    table = pd.DataFrame(rows, columns=COLUMNS)
-    of_line = table.groupby([*CELL, "evaluation", "output"], sort=False)
-    before = of_line[["mean", "sd", "n"]].shift()
-    return table[(table[["mean", "sd", "n"]] != before).any(axis=1)].reset_index(drop=True)
+                by_run = 100 * of_way.pivot(index="cap", columns="run", values=output).astype(float)
+                known = by_run.fillna(-1.0)
+                for cap, percent in by_run[(known != known.shift()).any(axis=1)].iterrows():
+                    row |= {"evaluation": evaluation, "cap": cap, "output": output}
+                    rows.append(
+                        row
+                        | over_seeds(percent, settings.confidence, "mean")
+                        | against(published, row, percent, settings)
+                    )
+    return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def best_up_to_caps(runs: pd.DataFrame, histories: pd.DataFrame) -> pd.DataFrame:

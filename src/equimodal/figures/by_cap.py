@@ -16,10 +16,8 @@ LINES: dict[tuple[str, str], tuple[str, str]] = {  # method and output -> label 
     ("rubi", "fused"): (METHODS["rubi"], ORANGE),
     ("vanilla", "fused"): (METHODS["vanilla"], VERMILION),
 }
-WAYS: dict[str, Look] = {
-    "as the preset evaluates": {"ls": "-", "lw": 1.6},
-    "epochs that ended in a regular step": {"ls": ":", "lw": 1.2},
-}
+REGULAR: Look = {"ls": ":", "lw": 1.2}
+REBALANCED = ("random", "guided")  # the other methods take regular steps only
 READING = (18, 32)  # caps of docs/preregistration.md
 
 
@@ -45,31 +43,27 @@ def draw(by_cap: pd.DataFrame) -> Figure:
 
 def _draw_preset(axes: Axes, table: pd.DataFrame, last: int) -> None:
     left_behind = (table["evaluation"] == "left_behind").any()
-    ways = dict(zip(["left_behind", "regular"] if left_behind else ["regular"], WAYS, strict=False))
-    axes.axvspan(*READING, color="#F2F2F2", lw=0, zorder=0, label="caps of the prediction")
+    reported = "left_behind" if left_behind else "regular"
+    axes.axvspan(*READING, color="#EEEEEE", lw=0, zorder=0, label="caps of the prediction")
     for (method, output), (label, color) in LINES.items():
         of_line = table[(table["method"] == method) & (table["output"] == output)]
         if of_line.empty:
             continue
         mean, sd = of_line[["published_mean", "published_sd"]].iloc[0]
-        axes.axhspan(mean - 2 * sd, mean + 2 * sd, color=color, alpha=0.18, lw=0, zorder=1)
-        for evaluation, way in ways.items():
-            if evaluation == "regular" and left_behind and method in ("vanilla", "rubi"):
-                continue  # all their steps are regular: the same line
-            steps = of_line[of_line["evaluation"] == evaluation].set_index("cap").sort_index()
-            if len(steps):
-                held = steps.reindex(range(steps.index[0], last + 1), method="ffill")
-                axes.fill_between(
-                    held.index, held["low"], held["high"], color=color, alpha=0.12, lw=0
-                )
-                axes.plot(
-                    held.index,
-                    held["mean"],
-                    color=color,
-                    label=label if way == "as the preset evaluates" else None,
-                    **WAYS[way],
-                )
-    if len(ways) > 1:
-        axes.plot([], [], color=GRAY, label=ways["regular"], **WAYS[ways["regular"]])
-    axes.fill_between([], [], [], color=GRAY, alpha=0.3, lw=0, label="bands: published mean ± 2 SD")
+        axes.axhspan(mean - 2 * sd, mean + 2 * sd, color=color, alpha=0.2, lw=0, zorder=1)
+        shown = _by_cap(of_line, reported, last)
+        axes.fill_between(shown.index, shown["low"], shown["high"], color=color, alpha=0.2, lw=0)
+        axes.plot(shown.index, shown["mean"], color=color, lw=1.6, label=label)
+        if left_behind and method in REBALANCED:
+            shown = _by_cap(of_line, "regular", last)
+            axes.plot(shown.index, shown["mean"], color=color, **REGULAR)
+    if left_behind:
+        axes.plot([], [], color=GRAY, label="epochs alone that ended in a regular step", **REGULAR)
+    axes.fill_between([], [], [], color=GRAY, alpha=0.3, lw=0, label="published mean ± 2 SD")
     axes.set(xlabel="cap: the last epoch that may be chosen", xlim=(1, last), ylim=(20, 101))
+
+
+def _by_cap(of_line: pd.DataFrame, evaluation: str, last: int) -> pd.DataFrame:
+    """The rows of a way of evaluating, one for every cap."""
+    rows = of_line[of_line["evaluation"] == evaluation].set_index("cap").sort_index()
+    return rows.reindex(range(int(rows.index[0]), last + 1), method="ffill") if len(rows) else rows
