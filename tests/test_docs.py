@@ -64,7 +64,10 @@ def test_products_of_the_larger_scales_that_are_spoken_of_are_in_git(page):
     """Nobody makes them for a look, or before `make test`."""
     pages = [ROOT / page, *(ROOT / page).glob("*.md")]
     text = "".join(p.read_text() for p in pages if p.is_file())
-    named = re.findall(r"results/(?:paper|brief)/(?:tables|figures)/\w+\.\w+(?:\.gz)?", text)
+    named = re.findall(
+        r"results/(?:own_colors|decisive|calibration|brief)/(?:tables|figures)/\w+\.\w+(?:\.gz)?",
+        text,
+    )
     listed = subprocess.run(
         ["git", "ls-files", "results"], cwd=ROOT, capture_output=True, text=True, check=True
     )
@@ -96,11 +99,12 @@ def test_the_data_page_names_every_download_with_its_checksum(file, sha256):
 
 def test_the_reproduction_page_shows_rows_of_the_tables():
     page = (ROOT / "docs/reproduction.md").read_text()
-    made = (ROOT / "results/own_colors/tables/table1_evaluations.md").read_text()
-    shown = page.split("<!-- rows of")[1].split("<!-- /rows")[0]
-    rows = [line for line in shown.splitlines() if line.startswith("|")]
-    assert rows[2:]
-    assert set(rows) <= set(made.splitlines())
+    shown = re.findall(r"<!-- (?:some )?rows of (\S+) -->(.*?)<!-- /rows -->", page, re.DOTALL)
+    assert len(shown) == 5
+    for table, text in shown:
+        rows = [line for line in text.splitlines() if line.startswith("|")]
+        assert rows[2:]
+        assert set(rows) <= set((ROOT / table).read_text().splitlines())
 
 
 TOLD = [  # sentences of docs/reproduction.md with run, way of evaluating and output in place of numbers

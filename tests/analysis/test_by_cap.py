@@ -152,8 +152,9 @@ def test_the_way_of_drawing_colors_is_compared_by_its_mean_absolute_difference()
     )
     published = pd.DataFrame({"variance": [0.02, 0.03], "published_mean": [40.0, 60.0]})
     table = build("calibration", runs=runs, published_calibration=published)
-    means = table[table["variance"] == "mean absolute"].set_index("sampling")["difference"]
-    assert means.to_dict() == pytest.approx({"clip": 7.5, "redraw": 0.5})
+    means = table.set_index("sampling")["mean_absolute_difference"]
+    assert means[["clip", "redraw"]].tolist() == pytest.approx([7.5, 0.5])
+    assert table.set_index("sampling")["variance_0.030"].tolist() == pytest.approx([60, 50, 61])
 
 
 def test_the_utilization_of_a_method_is_averaged_on_both_colorings():

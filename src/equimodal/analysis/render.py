@@ -34,6 +34,8 @@ FORMATS = {
     **dict.fromkeys(("difference", "optimism"), SIGNED_PERCENT),
     **dict.fromkeys(("d_util", "d_util_perfect", "d_speed", "spearman"), SIGNED),
     **dict.fromkeys(("d_util_by_label", "spearman_by_label"), SIGNED),
+    **dict.fromkeys(("variance_0.020", "variance_0.030", "variance_0.050"), PERCENT),
+    "mean_absolute_difference": PERCENT,
     "expected_from": "{:g}",
     "expected_to": "{:g}",
     **dict.fromkeys(("cap", "cells", "equivalent", "inconclusive", "different", "seed"), "{:.0f}"),
@@ -49,7 +51,8 @@ WORDS = {
     **dict.fromkeys(("p", "p_holm", "symmetry_p"), "not tested"),
     **dict.fromkeys(("spearman", "detectable"), "not defined"),
     "difference": "not compared",
-    **dict.fromkeys(("inputs", "switch", "output", "expected_from", "expected_to"), ""),
+    **dict.fromkeys(("inputs", "switch", "output", "seed", "expected_from", "expected_to"), ""),
+    "mean_absolute_difference": "",
     **dict.fromkeys(
         ("d_util_by_label", "spearman_by_label", "sign_agreement_by_label"), "not measured"
     ),

@@ -80,7 +80,7 @@ FIGURES = {
             "Colored-and-gray-MNIST: one training and one test image of each class. ModelNet40: views"
             " of one training object of each class. NVGesture: an early, a middle and a late frame of"
             " one training clip of each class; at most ten classes, five of NVGesture. The digits'"
-            " colors are regenerated, since the original ones were never published. Stand-in data"
+            " colors are drawn anew about Kim et al.'s means, or others that the note below names. Stand-in data"
             " are drawn by code and say so. Images of the real NVGesture and ModelNet40 are not"
             " shown."
         ),
