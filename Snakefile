@@ -13,6 +13,12 @@ include: "workflow/rules/report.smk"
 report: "workflow/report/workflow.rst"
 
 
+onstart:
+    # Before the first job, and not where jobs run on other machines, which may have what this one lacks.
+    if DEVICE != "cpu" and workflow.local_exec:
+        require_device(DEVICE)
+
+
 rule all:
     default_target: True
     input:

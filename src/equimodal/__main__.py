@@ -19,7 +19,9 @@ import typer
 
 from equimodal import __version__, layout
 from equimodal.data import prepared
+from equimodal.devices import require_device
 from equimodal.errors import UserError
+from equimodal.locks import sole
 from equimodal.params import Params, expand_runs, load_params
 from equimodal.spec import Modality, RunSpec, check_spec, is_of_spec, read_specs
 
@@ -42,7 +44,10 @@ Scale = Annotated[
 Dataset = Annotated[str, typer.Argument(help="A data set of params.yaml.")]
 Raw = Annotated[str, typer.Argument(help="A data set of params.yaml, or kinetics.")]
 Runs = Annotated[list[str], typer.Argument(help="Names of runs; `equimodal runs` lists them.")]
-Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...")]
+Device = Annotated[
+    str,
+    typer.Option(envvar="EQUIMODAL_DEVICE", help="cpu, cuda, cuda:1, ...; of no run's identity."),
+]
 DEFAULT_PARAMS = Path("params.yaml")
 
 
@@ -114,11 +119,15 @@ def fetch(dataset: Raw, params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None
     if dataset == "kinetics":
         from equimodal.data import kinetics
 
-        kinetics.fetch(layout.raw(dataset), mirror=settings.mirror)
+        folder = layout.raw(dataset)
+        with sole(f"the download to {folder}", layout.data_lock(folder)):
+            kinetics.fetch(folder, mirror=settings.mirror)
         return
     chosen = settings.datasets[_one_of(dataset, settings.datasets, "data set")]
     module = import_module(f"equimodal.data.{chosen.kind}")
-    module.fetch(layout.raw(chosen.raw), chosen.preparation, mirror=settings.mirror)
+    folder = layout.raw(chosen.raw)
+    with sole(f"the download to {folder}", layout.data_lock(folder)):
+        module.fetch(folder, chosen.preparation, mirror=settings.mirror)
 
 
 @app.command()
@@ -151,7 +160,8 @@ def prepare(
     chosen = settings.datasets[_one_of(dataset, settings.datasets, "data set")]
     out = layout.prepared(settings.scale, dataset)
     module = import_module(f"equimodal.data.{chosen.kind}")
-    module.prepare(layout.raw(chosen.raw), out, chosen.preparation, processes=processes)
+    with sole(f"the preparation of {out}", layout.data_lock(out)):
+        module.prepare(layout.raw(chosen.raw), out, chosen.preparation, processes=processes)
 
 
 @app.command()
@@ -172,41 +182,46 @@ def train(
     specs = [_spec(name, settings) for name in runs]
     data = {spec.dataset: _prepared(spec.dataset, settings) for spec in specs}
 
-    _checked_device(device)
+    require_device(device)
+    for spec in specs:
+        with sole(f"the training of {spec.name}", layout.training_lock(settings.scale, spec.name)):
+            _train(spec, settings, data[spec.dataset], again=again, device=device)
+
+
+def _train(spec: RunSpec, settings: Params, data: Path, *, again: bool, device: str) -> None:
+    """Train one run, unless it is trained already."""
     from equimodal.progress import show_progress
     from equimodal.training.loop import Training
     from equimodal.training.run import train_run
 
-    for spec in specs:
-        folder = layout.run(settings.scale, spec.name)
-        model = layout.model(settings.scale, spec.name)
-        if not again and model.is_file() and is_of_spec(folder, spec):
-            print(f"{spec.name} is trained already; --again trains it anew", file=sys.stderr)
-            continue
-        # What an earlier network answered is not to be taken for what this one does.
-        layout.bank(settings.scale, spec.name).unlink(missing_ok=True)
-        epochs = spec.training.max_epochs
-        with show_progress(f"{spec.name}, epochs", epochs) as advance:
+    folder = layout.run(settings.scale, spec.name)
+    model = layout.model(settings.scale, spec.name)
+    if not again and model.is_file() and is_of_spec(folder, spec):
+        print(f"{spec.name} is trained already; --again trains it anew", file=sys.stderr)
+        return
+    # What an earlier network answered is not to be taken for what this one does.
+    layout.bank(settings.scale, spec.name).unlink(missing_ok=True)
+    with show_progress(f"{spec.name}, epochs", spec.training.max_epochs) as advance:
 
-            def report(training: Training, advance: Any = advance) -> None:
-                rows, batch = training.progress.rows, training.progress.batch
-                accuracy = f"test accuracy {100 * rows[-1]['test_accuracy']:.1f} %" if rows else ""
-                batches = ceil(len(training.splits["train"]) / training.spec.training.batch_size)
-                advance(len(rows) + batch / batches, accuracy)
+        def report(training: Training) -> None:
+            rows, batch = training.progress.rows, training.progress.batch
+            accuracy = f"test accuracy {100 * rows[-1]['test_accuracy']:.1f} %" if rows else ""
+            batches = ceil(len(training.splits["train"]) / training.spec.training.batch_size)
+            advance(len(rows) + batch / batches, accuracy)
 
-            outcome = train_run(
-                spec,
-                data=data[spec.dataset],
-                out=folder,
-                model=model,
-                scratch=layout.scratch(settings.scale),
-                device=device,
-                report=report,
-            )
-        log = layout.training_log(settings.scale, spec.name)
-        log.parent.mkdir(parents=True, exist_ok=True)
-        log.touch()  # a job of the workflow writes it; by hand, it says that the network is of here
-        print(f"{spec.name}: {_how_it_ended(outcome, folder)}", file=sys.stderr)
+        outcome = train_run(
+            spec,
+            data=data,
+            out=folder,
+            model=model,
+            scratch=layout.scratch(settings.scale),
+            device=device,
+            report=report,
+        )
+    log = layout.training_log(settings.scale, spec.name)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.touch()  # a job of the workflow writes it; by hand, it says that the network is of here
+    print(f"{spec.name}: {_how_it_ended(outcome, folder)}", file=sys.stderr)
 
 
 def _how_it_ended(outcome: dict[str, Any], folder: Path) -> str:
@@ -232,7 +247,7 @@ def evaluate(
         check_spec(layout.run(settings.scale, spec.name), spec)
     data = {spec.dataset: _prepared(spec.dataset, settings) for spec in specs}
 
-    _checked_device(device)
+    require_device(device)
     from equimodal.analysis.collect import accuracies
     from equimodal.training.logit_bank import evaluate_run
 
@@ -430,7 +445,7 @@ def estimate(
     from equimodal.training import measure as measuring
 
     if measure:
-        paces |= measuring.measure(kinds, settings, _checked_device(device))
+        paces |= measuring.measure(kinds, settings, require_device(device))
     sizes = {kind: measuring.size_of(spec) for kind, spec in kinds.items()}
     print(f"\nThe {settings.scale} scale: {len(specs)} runs, {len(kinds)} kinds of network.\n")
     print(analysis.as_text(analysis.estimate(settings, chosen, paces, sizes)), "\n")
@@ -682,17 +697,6 @@ def _tables_there(names: Iterable[str], settings: Params) -> dict[str, Any]:
         for name in names
         if layout.table(settings.scale, name).is_file()
     }
-
-
-def _checked_device(device: str) -> str:
-    import torch
-
-    try:
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"--device {device} can not be used here: {reason}; take cpu") from None
-    return device
 
 
 def _write_text(text: str, path: Path) -> None:

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent
 COMPUTE_NOTHING = {PACKAGE} | {
     f"{PACKAGE}.{name}"
     for name in (
-        *("code", "errors", "files", "layout", "linear", "pickles", "progress"),
+        *("code", "devices", "errors", "files", "layout", "linear", "locks", "pickles", "progress"),
         *("data.download", "data.status", "data.workers"),
     )
 }

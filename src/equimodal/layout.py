@@ -48,6 +48,16 @@ def scratch(scale: str) -> Path:
     return RESULTS / scale / "scratch"
 
 
+def training_lock(scale: str, name: str) -> Path:
+    """Held while a run is trained."""
+    return scratch(scale) / f"{name}.lock"
+
+
+def data_lock(folder: Path) -> Path:
+    """Held while a folder of raw or of prepared data is filled."""
+    return folder.with_name(f".{folder.name}.lock")
+
+
 def noisy_mnist(scale: str, fusion: int) -> Path:
     """Course of the network on noisy MNIST fused at a layer: small, in git, and drawn from without data."""
     return RESULTS / scale / "noisy_mnist" / f"L_f{fusion}.csv"

@@ -30,14 +30,15 @@ def jobs_of(output: str) -> set[str]:
 class Checkout(Project):
     """A copy of the project, its code included."""
 
-    def snakemake(self, *arguments: str) -> subprocess.CompletedProcess:
-        programs = str(Path(sys.executable).parent)
+    def snakemake(
+        self, *arguments: str, program: str = "snakemake", path: str | None = None
+    ) -> subprocess.CompletedProcess:
+        path = path or f"{Path(sys.executable).parent}:{os.environ['PATH']}"
         return subprocess.run(
-            ["snakemake", "--cores", "2", *arguments],
+            [program, "--cores", "2", *arguments],
             check=False,
             cwd=self.folder,
-            env=os.environ
-            | {"PATH": f"{programs}:{os.environ['PATH']}", "PYTHONPATH": str(self.folder / "src")},
+            env=os.environ | {"PATH": path, "PYTHONPATH": str(self.folder / "src")},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

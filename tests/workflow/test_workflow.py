@@ -5,6 +5,7 @@ The checkout is made once and every later test asks, in a dry run, what a change
 
 import re
 import shutil
+import sys
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -272,12 +273,37 @@ def refusal(checkout, *arguments):
     return ended.stdout.splitlines()
 
 
-def test_config_takes_the_scale_and_nothing_else(fresh):
+def test_config_takes_the_scale_the_device_and_nothing_else(fresh):
     lines = refusal(fresh, "--config", "foo=1")
     assert (
-        "--config has unknown ['foo']; it takes scale. Other settings belong into params.yaml."
+        "--config has unknown ['foo']; it takes device and scale. Other settings belong into params.yaml."
         in lines
     )
+
+
+def test_a_device_that_is_none_is_one_message(fresh):
+    lines = refusal(fresh, "--config", "device=$(touch x)")
+    assert "device is '$(touch x)', expected cpu, cuda, cuda:1 or the like" in lines
+
+
+def test_a_device_that_is_not_here_is_refused_before_anything_starts(fresh):
+    ended = fresh.snakemake("fetch_colored_mnist", "--config", "device=cuda:63")
+    assert ended.returncode != 0
+    assert "device cuda:63 can not be used here: " in ended.stdout
+    assert "Traceback" not in ended.stdout
+    assert not (fresh.folder / "data/raw").exists()
+
+
+def test_the_device_is_in_no_run_s_identity(made):
+    assert made.to_do("--config", "device=cuda") == set()
+
+
+def test_jobs_find_the_verbs_without_a_path_to_them(fresh, tmp_path):
+    checkout = fresh.copied(tmp_path / "copy")
+    program = str(Path(sys.executable).with_name("snakemake"))
+    ended = checkout.snakemake("fetch_colored_mnist", program=program, path="/usr/bin:/bin")
+    assert ended.returncode == 0, ended.stdout
+    assert list((checkout.folder / "data/raw").rglob("*.gz"))
 
 
 def test_an_unknown_scale_is_one_message(fresh):

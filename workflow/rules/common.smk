@@ -2,6 +2,7 @@
 import json
 import os
 import re
+import shlex
 import sys
 from base64 import urlsafe_b64encode
 from functools import cache
@@ -15,6 +16,7 @@ from equimodal.analysis import COLLECTED, GIVEN, JUDGED, SUMMARIZED, TABLES
 from equimodal.code import code_hash
 from equimodal.data import kinetics
 from equimodal.data.prepared import other_settings
+from equimodal.devices import require_device
 from equimodal.errors import UserError
 from equimodal.files import require_writable
 from equimodal.figures import ALL_FIGURES as FIGURES
@@ -24,11 +26,21 @@ from equimodal.prune import is_of_other_settings
 
 code_hash = cache(code_hash)
 
-# --config takes the scale; every other setting belongs into params.yaml, where all verbs read it.
-if unknown := sorted(set(config) - {"scale"}):
+# --config takes the scale and the device; every other setting belongs into params.yaml, where all verbs read it.
+if unknown := sorted(set(config) - {"scale", "device"}):
     raise WorkflowError(
-        f"--config has unknown {unknown}; it takes scale. Other settings belong into params.yaml."
+        f"--config has unknown {unknown}; it takes device and scale. Other settings belong into params.yaml."
     )
+
+# Where networks are trained and evaluated. It reaches the verbs through the environment, not the command
+# line of a rule: a network is the same run wherever it was trained.
+DEVICE = config.get("device") or os.environ.get("EQUIMODAL_DEVICE") or "cpu"
+if not re.fullmatch(r"[a-z]+(:\d+)?", DEVICE):
+    raise WorkflowError(f"device is {DEVICE!r}, expected cpu, cuda, cuda:1 or the like")
+# Jobs find the verbs of the environment that this Snakemake runs in, whatever PATH says.
+shell.prefix(
+    f"export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH EQUIMODAL_DEVICE={DEVICE}; "
+)
 
 try:
     PARAMS = load_params(scale=config.get("scale"))

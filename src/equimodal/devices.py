@@ -1,0 +1,18 @@
+"""Where networks are trained and evaluated: never part of a run's identity, but of its record."""
+
+from equimodal.errors import UserError
+
+
+def require_device(device: str) -> None:
+    """Check that tensors can live on a device.
+
+    Raises:
+        UserError: If not, with torch's reason.
+    """
+    import torch  # seconds to load, and not needed on the way here
+
+    try:
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"device {device} can not be used here: {reason}; take cpu") from None

@@ -1,0 +1,55 @@
+import multiprocessing
+import os
+import signal
+
+import pytest
+
+from equimodal.errors import UserError
+from equimodal.locks import sole
+
+WORK = "the training of a run"
+
+
+def hold(path, held):
+    with sole(WORK, path):
+        held.set()
+        signal.pause()
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "scratch/run.lock"
+
+
+@pytest.fixture
+def owner(path):
+    """Another process that holds the lock."""
+    context = multiprocessing.get_context("spawn")
+    held = context.Event()
+    process = context.Process(target=hold, args=(path, held))
+    process.start()
+    assert held.wait(60)
+    yield process
+    process.kill()
+    process.join()
+
+
+def test_a_second_process_is_told_who_holds_the_lock(owner, path):
+    with pytest.raises(UserError) as refused, sole(WORK, path):
+        pass
+    assert f"{WORK} is under way already, by process {owner.pid} on " in str(refused.value)
+    assert " since 2" in str(refused.value)
+
+
+def test_the_lock_of_a_process_that_was_killed_is_taken_over(owner, path):
+    os.kill(owner.pid, signal.SIGKILL)
+    owner.join()
+    with sole(WORK, path):
+        assert f"process {os.getpid()} " in path.with_suffix(".holder").read_text()
+
+
+def test_a_lock_is_free_again_after_work_that_failed(path):
+    with pytest.raises(ZeroDivisionError), sole(WORK, path):
+        _ = 1 / 0
+    with sole(WORK, path):
+        pass
