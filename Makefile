@@ -1,12 +1,11 @@
 # `make reproduce` and `make test` do their own set-up; nothing is needed but Python 3.11 or later.
 PYTHON ?= python3
 SCALE ?= demo
-PIPELINE = $(if $(filter demo,$(SCALE)),dvc.yaml,dvc/$(SCALE)/dvc.yaml)
 VENV := .venv
 INSTALLED := $(VENV)/installed
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: help reproduce restore redraw rebuild test check format clean setup
+.PHONY: help reproduce verify redraw rebuild test check format clean setup
 
 help:  ## list the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -15,24 +14,8 @@ reproduce: $(INSTALLED)  ## every table and figure, the report, and Table 1 in t
 	@snakemake --cores all --config scale=$(SCALE)
 	@equimodal show --scale $(SCALE)
 
-restore: $(INSTALLED)  ## after `dvc pull` or `dvc checkout`: tell Snakemake that what is there is made (SCALE=demo)
-	@[ -f $(PIPELINE) ] || { echo "There is no $(PIPELINE): DVC has the scales demo and paper only"; exit 1; }
-	@# A site cache of its own, or DVC would believe its notes on files and not see a damaged one.
-	@[ -n "$(TRUST)" ] || { \
-	export DVC_SITE_CACHE_DIR=$$(mktemp -d); trap 'rm -rf $$DVC_SITE_CACHE_DIR' EXIT; \
-	dvc status --quiet $(PIPELINE) || { \
-	  dvc status $(PIPELINE); \
-	  echo "What is there is not what dvc.lock says, as listed above. If that is"; \
-	  echo "- a change of yours: git stash, dvc pull $(PIPELINE), make restore SCALE=$(SCALE), git stash pop"; \
-	  echo "- what you have just made with Snakemake: dvc repro $(PIPELINE)"; \
-	  echo "- results or data that you did not touch, so that a file in the cache is damaged:"; \
-	  echo "  mkdir damaged; mv .dvc/cache data/prepared/$(SCALE) results/$(SCALE)/{runs,models,banks} results/$(SCALE)/*.html damaged"; \
-	  echo "  and dvc pull $(PIPELINE); what was never pushed is in the folder damaged only"; \
-	  echo "- code or settings that you did not touch, so that this commit came without its dvc.lock:"; \
-	  echo "  where they change no result, make restore SCALE=$(SCALE) TRUST=yes"; \
-	  exit 1; }; }
-	@mkdir -p results/$(SCALE) && touch results/$(SCALE)/linear_simulated # the linear tables come with git
-	@snakemake --cores all --config scale=$(SCALE) --quiet all --forceall --touch
+verify: $(INSTALLED)  ## whether data, networks and logits are what they should be; every file is hashed (SCALE=demo)
+	@equimodal verify --scale $(SCALE) --deep
 
 redraw: $(INSTALLED)  ## every table and figure, and the report, from pulled logit banks; trains nothing (SCALE=demo)
 	@snakemake --cores all --config scale=$(SCALE) --forceall \

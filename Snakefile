@@ -22,10 +22,10 @@ onstart:
 rule all:
     default_target: True
     input:
-        # Tables and figures of the demo are in git. Without these lines a fresh clone would be content
-        # with them, train and simulate nothing.
+        # Some products come with git or DVC. Without these lines a fresh clone would be content with them,
+        # whatever they are of.
         BANKS,
-        f"results/{SCALE}/linear_simulated",
+        VALID,
         PRODUCTS,
         f"results/{SCALE}/report.html",
         f"results/{SCALE}/provenance.html",
@@ -54,5 +54,6 @@ rule of_runs:
 rule runs:
     input:
         BANKS,
+        VALID_RUNS,
     message:
         f"Trained and evaluated, and nothing drawn from them, {how_many()}."

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, settings
 
+from equimodal import layout, receipts
 from equimodal.params import MIRROR_VARIABLE, Params, load_params
 
 ROOT = Path(__file__).parents[1]
@@ -80,7 +81,7 @@ def right_answers(count, *, sure):
     return (sure * np.eye(10)[answers]).astype(np.float16)
 
 
-def write_run(folder, spec, right, *, bank=None, speeds=(), reason=None):
+def write_run(folder, spec, right, *, bank=None, model=None, speeds=(), reason=None):
     """Make a run folder and its logit bank by hand, of ten test examples and one epoch.
 
     Args:
@@ -89,10 +90,11 @@ def write_run(folder, spec, right, *, bank=None, speeds=(), reason=None):
         right: Way of evaluating -> right answers out of ten, of each branch. The first branch is
             surer than the second, and so has its way in the prediction.
         bank: File of the logit bank; `logits.npz` in the folder if None.
+        model: File of the weights, which are none; `model.pt` in the folder if None.
         speeds: Conditional learning speed of each branch after the epoch.
         reason: Why the run failed, in its first epoch; None if it did not.
     """
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     branches = list(spec.modalities)
     (folder / "spec.json").write_text(spec.model_dump_json())
     outcome = {
@@ -124,3 +126,27 @@ def write_run(folder, spec, right, *, bank=None, speeds=(), reason=None):
     bank = bank or folder / "logits.npz"
     bank.parent.mkdir(parents=True, exist_ok=True)
     np.savez(bank, ids=LABELS, labels=LABELS, **logits)
+    model = model or folder / "model.pt"
+    model.parent.mkdir(parents=True, exist_ok=True)
+    model.write_bytes(spec.name.encode())
+    sign_run(folder, spec, bank=bank, model=model)
+
+
+def sign_run(folder, spec, *, bank, model):
+    """Write the receipts of a run and of its bank."""
+    trained = receipts.write(
+        folder / receipts.NAME,
+        step=f"train {spec.name}",
+        settings=spec.model_dump(mode="json"),
+        code="",
+        files=[*(folder / name for name in layout.RUN_FILES), model],
+    )
+    (digest,) = (d for name, d in trained.files.items() if name.endswith(".pt"))
+    receipts.write(
+        bank.with_suffix(".json"),
+        step=f"evaluate {spec.name}",
+        settings=None,
+        code="",
+        inputs={model.as_posix(): digest},
+        files=[bank],
+    )

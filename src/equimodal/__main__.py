@@ -17,13 +17,12 @@ from typing import Annotated, Any
 
 import typer
 
-from equimodal import __version__, layout
-from equimodal.data import prepared
+from equimodal import __version__, layout, receipts, steps
 from equimodal.devices import require_device
 from equimodal.errors import UserError
 from equimodal.locks import sole
 from equimodal.params import Params, expand_runs, load_params
-from equimodal.spec import Modality, RunSpec, check_spec, is_of_spec, read_specs
+from equimodal.spec import Modality, RunSpec, read_specs
 
 app = typer.Typer(
     help="Measure and mend the greedy nature of multi-modal learning.",
@@ -128,6 +127,15 @@ def fetch(dataset: Raw, params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None
     folder = layout.raw(chosen.raw)
     with sole(f"the download to {folder}", layout.data_lock(folder)):
         module.fetch(folder, chosen.preparation, mirror=settings.mirror)
+        fetched = [folder / name for name in module.fetched(chosen.preparation)]
+        if files := [path for path in fetched if path.is_file()]:
+            receipts.write(
+                folder / receipts.NAME,
+                step=f"fetch {chosen.raw}",
+                settings=None,
+                code="",
+                files=files,
+            )
 
 
 @app.command()
@@ -144,7 +152,8 @@ def data_status(params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> Non
         wanted = dataset.preparation
         raw_files = module.raw_files(raw, wanted, mirror=settings.mirror)
         there = status_of(raw_files), status_of(arrays)
-        said = prepared.objection(folder, wanted)
+        found = receipts.objections(folder / receipts.NAME, settings=wanted)
+        said = next((objection.reason for objection in found), None)
         print(describe(name, settings.scale, module.origin(wanted), *there, said), "\n")
 
 
@@ -160,8 +169,14 @@ def prepare(
     chosen = settings.datasets[_one_of(dataset, settings.datasets, "data set")]
     out = layout.prepared(settings.scale, dataset)
     module = import_module(f"equimodal.data.{chosen.kind}")
+    raw = layout.raw(chosen.raw)
+    if (raw / receipts.NAME).is_file():
+        receipts.require(
+            raw / receipts.NAME,
+            f"move it away and run `equimodal fetch {dataset} --scale {settings.scale}`",
+        )
     with sole(f"the preparation of {out}", layout.data_lock(out)):
-        module.prepare(layout.raw(chosen.raw), out, chosen.preparation, processes=processes)
+        module.prepare(raw, out, chosen.preparation, processes=processes)
 
 
 @app.command()
@@ -180,27 +195,24 @@ def train(
     """
     settings = load_params(params, scale)
     specs = [_spec(name, settings) for name in runs]
-    data = {spec.dataset: _prepared(spec.dataset, settings) for spec in specs}
+    for dataset in {spec.dataset for spec in specs}:
+        steps.require_prepared(dataset, settings)
 
-    require_device(device)
     for spec in specs:
         with sole(f"the training of {spec.name}", layout.training_lock(settings.scale, spec.name)):
-            _train(spec, settings, data[spec.dataset], again=again, device=device)
+            work = partial(_train, spec, settings, device)
+            if not steps.make(steps.training(spec, settings), settings, work, again=again):
+                print(f"{spec.name} is trained already; --again trains it anew", file=sys.stderr)
 
 
-def _train(spec: RunSpec, settings: Params, data: Path, *, again: bool, device: str) -> None:
-    """Train one run, unless it is trained already."""
+def _train(spec: RunSpec, settings: Params, device: str) -> str:
+    """Train one run and print how it ended; return what it was trained on."""
+    require_device(device)
     from equimodal.progress import show_progress
     from equimodal.training.loop import Training
     from equimodal.training.run import train_run
 
     folder = layout.run(settings.scale, spec.name)
-    model = layout.model(settings.scale, spec.name)
-    if not again and model.is_file() and is_of_spec(folder, spec):
-        print(f"{spec.name} is trained already; --again trains it anew", file=sys.stderr)
-        return
-    # What an earlier network answered is not to be taken for what this one does.
-    layout.bank(settings.scale, spec.name).unlink(missing_ok=True)
     with show_progress(f"{spec.name}, epochs", spec.training.max_epochs) as advance:
 
         def report(training: Training) -> None:
@@ -211,17 +223,15 @@ def _train(spec: RunSpec, settings: Params, data: Path, *, again: bool, device: 
 
         outcome = train_run(
             spec,
-            data=data,
+            data=layout.prepared(settings.scale, spec.dataset),
             out=folder,
-            model=model,
+            model=layout.model(settings.scale, spec.name),
             scratch=layout.scratch(settings.scale),
             device=device,
             report=report,
         )
-    log = layout.training_log(settings.scale, spec.name)
-    log.parent.mkdir(parents=True, exist_ok=True)
-    log.touch()  # a job of the workflow writes it; by hand, it says that the network is of here
     print(f"{spec.name}: {_how_it_ended(outcome, folder)}", file=sys.stderr)
+    return str(outcome["trained_on"])
 
 
 def _how_it_ended(outcome: dict[str, Any], folder: Path) -> str:
@@ -244,29 +254,70 @@ def evaluate(
     settings = load_params(params, scale)
     specs = [_spec(name, settings) for name in runs]
     for spec in specs:
-        check_spec(layout.run(settings.scale, spec.name), spec)
-    data = {spec.dataset: _prepared(spec.dataset, settings) for spec in specs}
+        steps.require_trained(spec, settings)
 
-    require_device(device)
     from equimodal.analysis.collect import accuracies
-    from equimodal.training.logit_bank import evaluate_run
 
     for spec in specs:
         bank = layout.bank(settings.scale, spec.name)
-        evaluate_run(
-            layout.run(settings.scale, spec.name),
-            model=layout.model(settings.scale, spec.name),
-            data=data[spec.dataset],
-            out=bank,
-            by_label=settings.datasets[spec.dataset].by_label,
-            device=device,
-        )
+        work = partial(_evaluate, spec, settings, device)
+        steps.make(steps.evaluation(spec, settings), settings, work)
         names = {m: m for m in spec.modalities}
         fused = {
             way: a for (way, output), a in accuracies(bank, names).items() if output == "fused"
         }
         answers = [f"{way.replace('_', ' ')} {100 * a:.2f} %" for way, a in fused.items()]
         print(f"{spec.name}: test accuracy {', '.join(answers) or 'of nothing: it failed'}")
+
+
+def _evaluate(spec: RunSpec, settings: Params, device: str) -> None:
+    """Write the logit bank of a run."""
+    require_device(device)
+    from equimodal.training.logit_bank import evaluate_run
+
+    evaluate_run(
+        layout.run(settings.scale, spec.name),
+        model=layout.model(settings.scale, spec.name),
+        data=layout.prepared(settings.scale, spec.dataset),
+        out=layout.bank(settings.scale, spec.name),
+        by_label=settings.datasets[spec.dataset].by_label,
+        device=device,
+    )
+
+
+@app.command()
+def verify(
+    params: ParamsFile = DEFAULT_PARAMS,
+    scale: Scale = None,
+    deep: Annotated[
+        bool,
+        typer.Option(
+            "--deep", help="Hash every file, also those whose size and time are as they were."
+        ),
+    ] = False,
+) -> None:
+    """Go through prepared data, networks and logit banks: what is not as it should be; status 1 if any.
+
+    What was never made is counted and no fault. A product that differs only in the code that made it is
+    told apart: its numbers are of that code, and it is made anew when the workflow runs.
+    """
+    settings = load_params(params, scale)
+    wrong = outdated = never = whole = 0
+    for product in steps.products(settings):
+        if not product.is_there:
+            never += 1
+            continue
+        found = list(product.objections(settings, deep=deep))
+        serious = [o for o in found if o.what != "code"]
+        for objection in serious or found:
+            kind = "outdated" if objection.what == "code" else objection.what
+            print(f"{objection.file}: {kind}: {objection.reason}; {product.remedy}")
+        wrong += bool(serious)
+        outdated += bool(found) and not serious
+        whole += not found
+    print(f"{whole} as they should be, {outdated} of other code, {wrong} wrong, {never} never made")
+    if wrong:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -297,7 +348,8 @@ def collect(
     if keep:
         before = {name: _read_table(name, settings) for name in analysis.COLLECTED}
         earlier = analysis.Earlier(before, read_specs(layout.specs(settings.scale)))
-    tables = analysis.collect(specs, folders, banks, asked, earlier)
+    check = partial(steps.require_whole, params=settings)
+    tables = analysis.collect(specs, folders, banks, check, asked, earlier)
     for name, table in tables.items():
         write_table(table, layout.table(settings.scale, name))
     runs = tables["runs"]
@@ -355,12 +407,16 @@ def draw(
 @app.command()
 def linear(params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> None:
     """Simulate the deep linear networks of the second paper, and put their theory beside them."""
-    from equimodal.linear.experiment import TABLES
-    from equimodal.table_files import write_table
-
     settings = load_params(params, scale)
-    for name, build in TABLES.items():
-        write_table(build(settings.linear), layout.table(settings.scale, name), "%.6g")
+
+    def simulate() -> None:
+        from equimodal.linear.experiment import TABLES
+        from equimodal.table_files import write_table
+
+        for name, build in TABLES.items():
+            write_table(build(settings.linear), layout.table(settings.scale, name), "%.6g")
+
+    steps.make(steps.simulations(settings), settings, simulate)
 
 
 @app.command()
@@ -376,26 +432,36 @@ def noisy_mnist(
     own = settings.linear.noisy_mnist
     for fusion in layers:
         check_depth(own.depth, fusion)
+    steps.require_prepared(own.dataset, settings)
+    for fusion in layers:
+        steps.make(
+            steps.noisy_mnist(fusion, settings),
+            settings,
+            partial(_train_noisy_mnist, fusion, settings),
+        )
+
+
+def _train_noisy_mnist(fusion: int, settings: Params) -> None:
     from equimodal.linear.noisy_mnist import train_noisy_mnist
     from equimodal.progress import show_progress
 
-    digits, data = settings.datasets[own.dataset], _prepared(own.dataset, settings)
-    for fusion in layers:
-        with show_progress(f"noisy MNIST, L_f = {fusion}, epochs", own.epochs) as advance:
+    own = settings.linear.noisy_mnist
+    digits = settings.datasets[own.dataset]
+    with show_progress(f"noisy MNIST, L_f = {fusion}, epochs", own.epochs) as advance:
 
-            def report(row: dict[str, Any], advance: Any = advance) -> None:
-                advance(row["epoch"], f"B alone {100 * row['accuracy_b']:.1f} %")
+        def report(row: dict[str, Any]) -> None:
+            advance(row["epoch"], f"B alone {100 * row['accuracy_b']:.1f} %")
 
-            train_noisy_mnist(
-                own,
-                fusion,
-                gray=Modality(source="gray", **dict(digits.sources["gray"])),
-                classes=digits.classes,
-                data=data,
-                out=layout.noisy_mnist(settings.scale, fusion),
-                checkpoint=layout.scratch(settings.scale) / "noisy_mnist" / f"L_f{fusion}.pt",
-                report=report,
-            )
+        train_noisy_mnist(
+            own,
+            fusion,
+            gray=Modality(source="gray", **dict(digits.sources["gray"])),
+            classes=digits.classes,
+            data=layout.prepared(settings.scale, own.dataset),
+            out=layout.noisy_mnist(settings.scale, fusion),
+            checkpoint=layout.scratch(settings.scale) / "noisy_mnist" / f"L_f{fusion}.pt",
+            report=report,
+        )
 
 
 @app.command()
@@ -445,7 +511,8 @@ def estimate(
     from equimodal.training import measure as measuring
 
     if measure:
-        paces |= measuring.measure(kinds, settings, require_device(device))
+        require_device(device)
+        paces |= measuring.measure(kinds, settings, device)
     sizes = {kind: measuring.size_of(spec) for kind, spec in kinds.items()}
     print(f"\nThe {settings.scale} scale: {len(specs)} runs, {len(kinds)} kinds of network.\n")
     print(analysis.as_text(analysis.estimate(settings, chosen, paces, sizes)), "\n")
@@ -599,15 +666,6 @@ def _figure_input(name: str, settings: Params) -> Any:
 
 def _stand_ins(settings: Params) -> set[str]:
     return {d for d, s in settings.datasets.items() if s.is_stand_in}
-
-
-def _prepared(dataset: str, settings: Params) -> Path:
-    """Folder of a prepared data set, if it was not made with other settings than now."""
-    folder = layout.prepared(settings.scale, dataset)
-    if said := prepared.objection(folder, settings.datasets[dataset].preparation):
-        verb = f"equimodal prepare {dataset} --scale {settings.scale}"
-        raise UserError(f"{folder} can not be used, as {said}; run `{verb}`")
-    return folder
 
 
 def _examples(settings: Params) -> dict[str, Any]:

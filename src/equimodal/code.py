@@ -18,7 +18,7 @@ COMPUTE_NOTHING = {PACKAGE} | {
     f"{PACKAGE}.{name}"
     for name in (
         *("code", "devices", "errors", "files", "layout", "linear", "locks", "pickles", "progress"),
-        *("data.download", "data.status", "data.workers"),
+        *("receipts", "steps", "data.download", "data.prepared", "data.status", "data.workers"),
     )
 }
 

@@ -10,6 +10,8 @@ RAW = Path("data/raw")
 PREPARED = Path("data/prepared")
 RESULTS = Path("results")
 
+RUN_FILES = ("spec.json", "outcome.json", "history.csv", "steps.npz")  # of a run folder
+MODEL_SUFFIX = ".pt"
 COMPRESSED = ("histories", "steps")  # tables, as `collect` writes them
 
 
@@ -30,7 +32,7 @@ def run(scale: str, name: str) -> Path:
 
 def model(scale: str, name: str) -> Path:
     """Weights of a run, outside its folder: they are large, and only `evaluate` reads them."""
-    return RESULTS / scale / "models" / f"{name}.pt"
+    return RESULTS / scale / "models" / f"{name}{MODEL_SUFFIX}"
 
 
 def bank(scale: str, name: str) -> Path:
@@ -38,9 +40,22 @@ def bank(scale: str, name: str) -> Path:
     return RESULTS / scale / "banks" / f"{name}.npz"
 
 
-def training_log(scale: str, name: str) -> Path:
-    """Log of a run's training: a network without one was trained elsewhere and brought here."""
-    return RESULTS / scale / "logs/train" / f"{name}.log"
+def training_receipt(scale: str, name: str) -> Path:
+    """Receipt of a training: of the run folder and of the weights."""
+    return run(scale, name) / "receipt.json"
+
+
+def bank_receipt(scale: str, name: str) -> Path:
+    """Receipt of a logit bank."""
+    return bank(scale, name).with_suffix(".json")
+
+
+def valid(scale: str, step: str, name: str) -> Path:
+    """That the workflow has found a product as it should be: `prepare`, `train` or `evaluate` of a name.
+
+    The receipt itself stays with its product, whatever Snakemake takes away before a job.
+    """
+    return RESULTS / scale / "valid" / step / name
 
 
 def scratch(scale: str) -> Path:

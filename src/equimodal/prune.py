@@ -8,9 +8,10 @@ from pathlib import Path
 
 from equimodal import layout
 from equimodal.errors import UserError
+from equimodal.receipts import NAME, SEEN
 from equimodal.spec import RunSpec, read_spec
 
-RUN_FILES = ("spec.json", "outcome.json", "history.csv", "steps.npz")
+RECEIPTS = (NAME, f"{NAME}{SEEN}")
 
 
 def files_of_other_runs(scale: str, asked: Mapping[str, RunSpec]) -> dict[str, list[Path]]:
@@ -44,12 +45,16 @@ def _files_of_runs(scale: str) -> Iterator[tuple[str, Path]]:
     """Pairs of the name of a run and a file of it, whatever else lies there left aside."""
     runs = layout.run(scale, "")
     for file in sorted(runs.rglob("*")):
-        if file.name in RUN_FILES:
+        if file.name in (*layout.RUN_FILES, *RECEIPTS):
             yield file.parent.relative_to(runs).as_posix(), file
-    for place in (layout.model, layout.bank):
+    for place in (layout.model, layout.bank, layout.bank_receipt):
         example = place(scale, "name")
         for file in sorted(example.parent.rglob(f"*{example.suffix}")):
             yield file.relative_to(example.parent).with_suffix("").as_posix(), file
+    for step in ("train", "evaluate"):
+        folder = layout.valid(scale, step, "")
+        for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+            yield file.relative_to(folder).as_posix(), file
 
 
 def _remove_empty(folder: Path) -> None:

@@ -266,29 +266,6 @@ def read_spec(folder: Path) -> RunSpec:
         ) from None
 
 
-def check_spec(folder: Path, asked: RunSpec) -> None:
-    """Check that a run folder is of the run that is asked for.
-
-    Raises:
-        UserError: If its spec is missing, of another version or another one.
-    """
-    found, wanted = read_spec(folder).model_dump(), asked.model_dump()
-    if differing := [key for key in wanted if found[key] != wanted[key]]:
-        raise UserError(
-            f"{folder}/spec.json is of a run with other settings ({', '.join(differing)}); train the"
-            " run again"
-        )
-
-
-def is_of_spec(folder: Path, asked: RunSpec) -> bool:
-    """Whether a run folder is whole and of the run that is asked for: its spec is written last."""
-    try:
-        check_spec(folder, asked)
-    except UserError:
-        return False
-    return True
-
-
 def read_specs(path: Path) -> dict[str, RunSpec]:
     """Read the specs that `equimodal collect` wrote, one a line, by name of the run.
 

@@ -1,15 +1,17 @@
 import json
 import re
+import shutil
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from equimodal import receipts
 from equimodal.analysis.collect import Earlier, collect, failures, of_experiment
 from equimodal.errors import UserError
 from equimodal.params import expand_runs
 from equimodal.table_files import read_table, write_table
-from tests.conftest import write_run
+from tests.conftest import sign_run, write_run
 
 CELL = "colored_mnist/{}/paper/lr0.01/seed0"
 GRAY, VANILLA, GUIDED = (
@@ -21,7 +23,12 @@ REASON = "the loss became nan by step 3 (epoch 1) at learning rate 0.01"
 def collect_from(specs, folders, experiments, earlier=None):
     """Collect runs that `write_run` made, each bank in its folder."""
     banks = {name: folder / "logits.npz" for name, folder in folders.items()}
-    return collect(specs, folders, banks, experiments, earlier)
+
+    def check(spec):
+        receipts.require(banks[spec.name].with_suffix(".json"), "evaluate the run again")
+        return receipts.require(folders[spec.name] / receipts.NAME, "train the run again")
+
+    return collect(specs, folders, banks, check, experiments, earlier)
 
 
 @pytest.fixture
@@ -189,38 +196,32 @@ def test_a_branch_that_is_never_right_has_no_utilization_rate(tmp_path, specs):
     assert np.isnan(run["d_util"])
 
 
-FILES = ["spec.json", "outcome.json", "history.csv", "logits.npz"]
-DAMAGES = [  # an empty history is that of a run that failed in its first epoch
-    (file, damage)
-    for file in FILES
-    for damage in ("missing", "empty", "truncated", "altered")
-    if (file, damage) not in {("history.csv", "empty"), ("history.csv", "truncated")}
-]
-
-
-@pytest.mark.parametrize(("file", "damage"), DAMAGES)
-def test_a_run_with_a_file_that_can_not_be_read_is_a_row_that_names_it(
-    tmp_path, specs, file, damage
-):
+@pytest.mark.parametrize("file", ["spec.json", "outcome.json", "history.csv", "logits.npz"])
+def test_a_damaged_run_is_no_gap_in_the_tables(tmp_path, specs, file):
     write_run(tmp_path / "run", specs[VANILLA], {"regular": (8, 5)}, speeds=(0.0, 0.0))
     path = tmp_path / "run" / file
-    content = path.read_bytes()
-    if damage == "missing":
-        path.unlink()
-    elif damage == "altered":
-        path.write_bytes(bytes(255 - byte for byte in content))
+    path.write_bytes(path.read_bytes()[:-10])
+    write_run(tmp_path / "other", specs[GRAY], {"regular": (7,)})
+    with pytest.raises(UserError, match=rf"run/{file} .*the run again"):
+        collect_from(specs, {VANILLA: tmp_path / "run", GRAY: tmp_path / "other"}, {})
+
+
+@pytest.mark.parametrize(("part", "step"), [("logits.npz", "evaluate"), (None, "train")])
+def test_what_was_never_made_is_a_row_that_says_so(tmp_path, specs, part, step):
+    write_run(tmp_path / "run", specs[VANILLA], {"regular": (8, 5)}, speeds=(0.0, 0.0))
+    if part:
+        (tmp_path / "run" / part).unlink()
     else:
-        path.write_bytes(content[: len(content) // 2 if damage == "truncated" else 0])
+        shutil.rmtree(tmp_path / "run")
     write_run(tmp_path / "other", specs[GRAY], {"regular": (7,)})
     tables = collect_from(specs, {VANILLA: tmp_path / "run", GRAY: tmp_path / "other"}, {})
     missing, whole = tables["runs"].to_dict("records")
-    assert missing["status"] == "missing"
-    assert re.search(rf"{file} is .*the run (first|again)", missing["reason"])
+    assert (missing["status"], missing["reason"]) == ("missing", f"{step} the run first")
     assert missing["policy"] == "vanilla"
     assert np.isnan(missing["accuracy"])
     assert (whole["status"], whole["accuracy"]) == ("finished", 0.7)
     (sentence,) = failures(tables["runs"])
-    assert sentence.startswith(f"{VANILLA} has no results: ")
+    assert sentence == f"{VANILLA} has no results: {step} the run first."
 
 
 def edit_outcome(folder, **changes):
@@ -278,28 +279,13 @@ READABLE_DAMAGES = {  # what is named -> how the run folder is altered
 
 
 @pytest.mark.parametrize("named", READABLE_DAMAGES)
-def test_a_file_that_says_something_else_than_it_should_costs_that_run_only(tmp_path, specs, named):
-    write_run(tmp_path / "run", specs[GUIDED], {"regular": (8, 5)}, speeds=(0.0, 0.0))
-    write_run(tmp_path / "other", specs[GRAY], {"regular": (7,)})
-    READABLE_DAMAGES[named](tmp_path / "run")
-    folders = {GUIDED: tmp_path / "run", GRAY: tmp_path / "other"}
-    tables = collect_from(specs, folders, {"table1": {GUIDED, GRAY}})
-    damaged, whole = tables["runs"].to_dict("records")
-    assert damaged["status"] == "missing"
-    assert named in damaged["reason"]
-    assert whole["accuracy"] == 0.7
-
-
-def test_a_folder_of_another_spec_has_no_results(tmp_path, specs):
-    other = specs[VANILLA].model_copy(update={"learning_rate": 0.02})
-    write_run(tmp_path / "run", other, {"regular": (8, 5)}, speeds=(0.0, 0.0))
-    with pytest.raises(UserError, match=r"no run has results: .*other settings"):
-        collect_from(specs, {VANILLA: tmp_path / "run"}, {})
-    write_run(tmp_path / "whole", specs[GRAY], {"regular": (7,)})
-    folders = {VANILLA: tmp_path / "run", GRAY: tmp_path / "whole"}
-    run, _ = collect_from(specs, folders, {})["runs"].to_dict("records")
-    assert run["status"] == "missing"
-    assert "spec.json is of a run with other settings (learning_rate)" in run["reason"]
+def test_a_file_that_says_something_else_than_it_should_is_named(tmp_path, specs, named):
+    folder = tmp_path / "run"
+    write_run(folder, specs[GUIDED], {"regular": (8, 5)}, speeds=(0.0, 0.0))
+    READABLE_DAMAGES[named](folder)
+    sign_run(folder, specs[GUIDED], bank=folder / "logits.npz", model=folder / "model.pt")
+    with pytest.raises(UserError, match=re.escape(named)):
+        collect_from(specs, {GUIDED: folder}, {"table1": {GUIDED}})
 
 
 @pytest.fixture
@@ -364,16 +350,21 @@ def test_a_run_that_is_here_in_part_is_taken_from_earlier_and_one_that_is_whole_
     assert part["status"].tolist() == ["finished", "failed", "finished"]
     assert part["accuracy"][0] == 0.125
     told = capsys.readouterr().err
-    assert "logits.npz is missing; evaluate the run first. Kept what was collected of it" in told
+    assert told == ""
+    (here[VANILLA] / "logits.npz").write_bytes(b"")
+    damaged = collect_from(specs, here | {GUIDED: there[GUIDED]}, {}, earlier)["runs"]
+    assert damaged["accuracy"][0] == 0.125
+    told = capsys.readouterr().err
+    assert "logits.npz can not be used: " in told
+    assert "Kept what was collected of it before." in told
 
 
-def test_earlier_tables_that_lack_the_run_are_no_result(machines, tmp_path, specs):
+def test_earlier_tables_that_lack_the_run_are_refused(machines, tmp_path, specs):
     here, there = machines
     earlier = through_files(collect_from(specs, here, {}), tmp_path)
     earlier["runs"] = earlier["runs"].query("run != @VANILLA")
-    kept = collect_from(specs, there, {}, Earlier(earlier, specs))["runs"]
-    assert kept["status"].tolist() == ["missing", "failed", "finished"]
-    assert "has 0 rows in the earlier runs.csv" in kept["reason"][0]
+    with pytest.raises(UserError, match=r"has 0 rows in the earlier runs\.csv"):
+        collect_from(specs, there, {}, Earlier(earlier, specs))
 
 
 def test_the_steps_of_guided_runs_have_their_epoch_mode_and_speeds(tmp_path, specs):

@@ -326,7 +326,7 @@ def test_arrays_have_the_shapes_and_types_promised(prepared):
             "lengths": (np.int32, (n,)),
         }
     files = {f"{s}.{a}.npy" for s in counts for a in ARRAYS}
-    assert {p.name for p in prepared.iterdir()} == files | {"settings.json"}
+    assert {p.name for p in prepared.iterdir()} == files | {"receipt.json", "receipt.json.seen"}
 
 
 def test_every_row_holds_the_color_window_of_its_line_in_both_modalities(prepared, shared_raw):

@@ -1,63 +1,51 @@
-"""Arrays made with other settings are never taken for those of the settings."""
+"""Arrays are whole while their receipt is there, and of the settings that it names."""
 
 import pytest
 
-from equimodal.data.prepared import FILE, begin, end, objection, other_settings
-from equimodal.errors import UserError
+from equimodal import receipts
+from equimodal.data.prepared import begin, end
 
-SETTINGS = {"coloring": {"variance": 0.02, "palette": ((0.1, 0.2), (0.3, 0.4))}, "classes": 10}
-
-
-def test_arrays_of_the_same_settings_are_not_objected_to(tmp_path):
-    begin(tmp_path, SETTINGS)
-    end(tmp_path, SETTINGS)
-    assert objection(tmp_path, SETTINGS) is None
-    assert other_settings(tmp_path, SETTINGS) is None
+SETTINGS = {"variance": 0.02, "classes": 10}
+BY = "equimodal.data.colored_mnist"
 
 
-def test_what_is_other_is_named_with_both_values(tmp_path):
-    end(tmp_path, SETTINGS)
-    paler = SETTINGS | {"coloring": SETTINGS["coloring"] | {"variance": 0.5}, "per_class": 3}
-    said = (
-        "it was made with other settings (coloring.variance 0.02, now 0.5; per_class null, now 3)"
-    )
-    assert objection(tmp_path, paler) == other_settings(tmp_path, paler) == said
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "train.labels.npy").write_bytes(b"labels")
+    end(tmp_path, SETTINGS, by=BY)
+    return tmp_path
 
 
-def test_a_preparation_that_broke_off_is_no_data_set(tmp_path):
+def objections(folder, settings=SETTINGS):
+    return [o.what for o in receipts.objections(folder / receipts.NAME, settings=settings)]
+
+
+def test_arrays_of_the_settings_are_whole(folder):
+    assert objections(folder) == []
+    assert objections(folder, SETTINGS | {"classes": 9}) == ["settings"]
+
+
+def test_a_preparation_that_broke_off_is_no_data_set(folder):
     """Some arrays may be of the settings before, others of those now."""
-    end(tmp_path, SETTINGS)
     others = SETTINGS | {"classes": 9}
-    begin(tmp_path, others)
+    begin(folder, others)
     for settings in (SETTINGS, others):
-        assert objection(tmp_path, settings) == "its preparation has not ended"
-        assert other_settings(tmp_path, settings) is None  # it may be going on
+        assert objections(folder, settings) == ["receipt"]
 
 
-def test_arrays_that_were_to_be_made_again_alike_stay_what_they_are(tmp_path):
+def test_arrays_that_were_to_be_made_again_alike_stay_what_they_are(folder):
     """The raw files may be gone by then."""
-    end(tmp_path, SETTINGS)
-    begin(tmp_path, SETTINGS)
-    assert objection(tmp_path, SETTINGS) is None
+    begin(folder, SETTINGS)
+    assert objections(folder) == []
 
 
-DAMAGES = [b"", b"{", b"3", b"\xff\xfe"]
+def test_a_damaged_receipt_is_written_anew(folder):
+    (folder / receipts.NAME).write_bytes(b"{")
+    begin(folder, SETTINGS)
+    end(folder, SETTINGS, by=BY)
+    assert objections(folder) == []
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_file_is_written_anew(tmp_path, damage):
-    (tmp_path / FILE).write_bytes(damage)
-    begin(tmp_path, SETTINGS)
-    end(tmp_path, SETTINGS)
-    assert objection(tmp_path, SETTINGS) is None
-
-
-def test_a_folder_put_together_by_hand_is_taken_as_it_is(tmp_path):
-    assert objection(tmp_path, SETTINGS) is None
-
-
-@pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_file_is_named(tmp_path, damage):
-    (tmp_path / FILE).write_bytes(damage)
-    with pytest.raises(UserError, match=r"settings\.json is damaged .*prepare the data set again"):
-        objection(tmp_path, SETTINGS)
+def test_a_folder_put_together_by_hand_is_no_data_set(tmp_path):
+    (tmp_path / "train.labels.npy").write_bytes(b"labels")
+    assert objections(tmp_path) == ["receipt"]

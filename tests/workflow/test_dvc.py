@@ -89,14 +89,11 @@ class Repository(Checkout):
         self.run("git", "add", "--all")
         self.run("git", "commit", "--quiet", "--message", "State")
 
-    def restore(self, may_fail: bool = False) -> str:
-        return self.make_target("restore", may_fail=may_fail)
-
     def make_target(self, target: str, *more: str, may_fail: bool = False) -> str:
         environment = self.folder / ".venv/installed"
         environment.parent.mkdir(exist_ok=True)
         environment.touch()  # the tests' own environment serves
-        settings = ("SCALE=tiny", "PIPELINE=dvc.yaml", *more)
+        settings = ("SCALE=tiny", *more)
         return self.run("make", target, *settings, may_fail=may_fail)
 
     def clone(self, folder: Path) -> "Repository":
@@ -105,7 +102,17 @@ class Repository(Checkout):
 
 
 def trained(output: str) -> set[str]:
+    """Runs that a job was started for, which may have found them trained already."""
     return set(re.findall(r"^Job \d+: Train (.*)\.$", output, re.MULTILINE))
+
+
+def networks(checkout: Checkout) -> dict[str, int]:
+    """When each network was written, by run."""
+    models = checkout.folder / RESULTS / "models"
+    return {
+        path.relative_to(models).with_suffix("").as_posix(): path.stat().st_mtime_ns
+        for path in models.rglob("*.pt")
+    }
 
 
 def stages_run(output: str) -> set[str]:
@@ -167,9 +174,11 @@ def pulled(repository, tmp_path):
 
 @pytest.fixture(scope="module")
 def restored_once(repository, tmp_path_factory):
-    """The same after the one command that docs/dvc.md names."""
+    """The same after Snakemake has asked all receipts."""
     clone = pulled_clone(repository, tmp_path_factory.mktemp("restored") / "clone")
-    clone.restore()
+    before = networks(clone)
+    clone.make()
+    assert networks(clone) == before  # nothing was trained
     return clone
 
 
@@ -194,7 +203,7 @@ def test_after_dvc_both_say_that_there_is_nothing_to_do(repository):
     assert repository.to_do() == set()
 
 
-def test_a_clone_that_pulled_and_restored_has_nothing_to_do_and_shows_a_change(restored):
+def test_a_clone_that_pulled_trains_nothing_and_shows_a_change(restored):
     assert restored.to_do() == set()
     assert NO_CHANGE in restored.dvc("repro")
     with restored.edited(*TOLERANCE):
@@ -203,44 +212,27 @@ def test_a_clone_that_pulled_and_restored_has_nothing_to_do_and_shows_a_change(r
         assert set(status) == {"train@colored_mnist"}  # the experiment below runs it
 
 
-def test_a_clone_that_did_not_restore_is_told_to_and_never_goes_on_with_old_results(pulled):
+def test_a_setting_that_changed_before_the_first_run_of_a_clone_is_seen(pulled):
     pulled.edit(*TOLERANCE)
-    assert "make restore" in pulled.dvc("repro", may_fail=True)
-    refused = pulled.snakemake("--dry-run")
-    assert refused.returncode == 1
-    assert "make restore SCALE=tiny" in refused.stdout
+    before = networks(pulled)
+    pulled.dvc("repro")
+    assert {run for run, when in networks(pulled).items() if before[run] != when} == {GUIDED}
 
 
-def test_nothing_is_restored_that_dvc_lock_does_not_vouch_for(pulled):
-    pulled.edit(*TOLERANCE)
-    refused = pulled.restore(may_fail=True)
-    assert "What is there is not what dvc.lock says" in refused
-    assert not (pulled.folder / ".snakemake/metadata").exists()
-    pulled.make_target("restore", "TRUST=yes")  # who says that it changes no result
-    assert pulled.to_do() == set()
-
-
-def test_damaged_files_of_the_cache_are_found_and_pulled_anew(pulled):
-    history = next((pulled.folder / RESULTS / "runs").rglob("history.csv"))
+def test_damaged_files_of_the_cache_are_made_anew_or_refused_by_name(pulled):
+    history = pulled.folder / RESULTS / f"runs/{VANILLA}/history.csv"
     labels = pulled.folder / "data/prepared/tiny/colored_mnist/test.labels.npy"
     true = {file: file.read_bytes() for file in (history, labels)}
-    cache = [f for f in (pulled.folder / ".dvc/cache").rglob("*") if f.is_file()]
-    for file, content in true.items():
-        (cached,) = (f for f in cache if f.read_bytes() == content)
-        cached.chmod(0o644)
-        cached.write_bytes(content[:-2] + b"!!")
-        cached.chmod(0o444)  # DVC believes a file that cannot be written
-        file.unlink()
-    pulled.dvc("checkout", "--quiet", "--force")
-    assert all(file.read_bytes() != content for file, content in true.items())
-    refused = pulled.restore(may_fail=True)
-    remedy = re.search(r"damaged:\n *(mkdir .*)\n *and (dvc pull \S+);", refused)
-    for command in remedy.groups():
-        pulled.run("bash", "-c", command)
-    assert all(file.read_bytes() == content for file, content in true.items())
-    assert (pulled.folder / "damaged/cache").is_dir()
-    pulled.restore()
-    assert pulled.to_do() == set()
+    history.write_bytes(true[history][:-2] + b"!!")
+    before = networks(pulled)
+    pulled.make("trained_colored_mnist")
+    assert {run for run, when in networks(pulled).items() if before[run] != when} == {VANILLA}
+    assert history.read_bytes() == true[history]
+    labels.write_bytes(true[labels][:-2] + b"!!")
+    refused = pulled.snakemake("evaluated_colored_mnist")
+    assert refused.returncode != 0
+    assert "test.labels.npy can not be used: its bytes are not those" in refused.stdout
+    assert "run `equimodal prepare colored_mnist --scale tiny`" in refused.stdout
 
 
 def hash_of(lock: str, out: str) -> str:
@@ -386,12 +378,10 @@ INSTEAD = {
     **dict.fromkeys(PULLED, "true"),  # the test below
     "make redraw": "true",
     "make setup": "true",  # the tests' own environment serves
-    "make restore": "true",  # `restored`, at the tiny scale
     "dvc remote add --default share ../share": "dvc remote list",
     "git push": "git push --dry-run origin HEAD:refs/heads/elsewhere",
     "git checkout <commit>": "git checkout HEAD",
     "dvc gc --workspace": "dvc gc --workspace --force",
-    "snakemake --cores all --forceall": "snakemake --cores all --forceall --dry-run",
 }
 
 
@@ -451,8 +441,9 @@ def test_what_was_pushed_to_s3_is_pulled_from_it_by_another_clone(pulled, bucket
     other = pulled.clone(tmp_path / "other")
     other.dvc("pull")
     assert NO_CHANGE in other.dvc("status")
-    other.restore()
-    assert other.to_do() == set()
+    before = networks(other)
+    other.make()
+    assert networks(other) == before
 
 
 def test_a_remote_that_is_down_is_named_and_costs_nothing(pulled, tmp_path):
@@ -474,7 +465,6 @@ def test_a_remote_that_lacks_an_object_is_named_and_can_be_filled(repository, tm
     said = clone.dvc("pull", may_fail=True)
     lacking.write_bytes(kept)  # the other tests' remote is whole again
     assert "failed to transfer" in said
-    assert "not what dvc.lock says" in clone.restore(may_fail=True)
     # As docs/dvc.md has it: a push asks for folders only, so it would not fill this remote.
     repository.dvc("remote", "add", "--local", "--quiet", "second", str(tmp_path / "second"))
     repository.dvc("push", "--remote", "second")

@@ -13,9 +13,7 @@ import pandas as pd
 import pytest
 
 from equimodal.analysis import TABLES
-from equimodal.data.prepared import end
 from equimodal.figures import FIGURES
-from equimodal.params import expand_runs, load_params
 from tests.conftest import ROOT
 from tests.workflow.checkout import TEST_DIGITS, TINY, make_checkout
 
@@ -335,35 +333,63 @@ def test_a_run_that_nothing_asks_for_is_refused_by_name(fresh):
     assert f"asks for the run {run}; `equimodal runs` lists them" in refused.stdout
 
 
-def test_a_network_trained_by_hand_with_other_settings_is_refused_until_it_is_pruned(fresh):
-    specs = expand_runs(load_params(fresh.folder / "params.yaml"))
-    results = fresh.folder / "results/tiny"
-    spec = results / f"runs/{VANILLA}/spec.json"
-    for file in (results / f"models/{VANILLA}.pt", results / f"logs/train/{VANILLA}.log", spec):
-        file.parent.mkdir(parents=True)
-        file.touch()
-    spec.write_text(specs[VANILLA].model_dump_json())
-    try:
-        assert VANILLA not in str(fresh.to_do(f"results/tiny/models/{GUIDED}.pt"))
-        with fresh.edited(TINY, "    max_epochs: 1", "    max_epochs: 2"):
-            (message,) = (line for line in refusal(fresh) if "other settings" in line)
-    finally:
-        shutil.rmtree(results)
-    assert f"such as {VANILLA}; `equimodal prune --scale tiny` removes them" in message
+def networks(checkout):
+    """When each network was written."""
+    models = checkout.folder / "results/tiny/models"
+    return {path: path.stat().st_mtime_ns for path in models.rglob("*.pt")}
 
 
-def test_arrays_prepared_by_hand_with_other_settings_are_refused(fresh):
-    data = load_params(fresh.folder / "params.yaml").datasets["colored_mnist"]
-    folder = fresh.folder / "data/prepared/tiny/colored_mnist"
-    end(folder, data.preparation)
-    (folder / "train.labels.npy").touch()
-    try:
-        fresh.to_do(f"results/tiny/models/{GUIDED}.pt")
-        with fresh.edited("params.yaml", "variance: 0.020", "variance: 0.5"):
-            (message,) = (line for line in refusal(fresh) if "other settings" in line)
-    finally:
-        shutil.rmtree(fresh.folder / "data")
-    assert "(coloring.variance 0.02, now 0.5); run `equimodal prepare colored_mnist" in message
+def failed(checkout, *targets):
+    """The output of a run that has to fail, without a traceback."""
+    ended = checkout.snakemake(*targets)
+    assert ended.returncode != 0
+    assert "Traceback" not in ended.stdout
+    return ended.stdout
+
+
+@pytest.fixture(scope="module")
+def hurt(made_once, tmp_path_factory):
+    """A checkout that was made and may be damaged; each test leaves it whole."""
+    return made_once.copied(tmp_path_factory.mktemp("hurt") / "checkout")
+
+
+def test_altered_data_are_refused_and_cost_no_network(hurt):
+    path = hurt.folder / "data/prepared/tiny/colored_mnist/train.gray.npy"
+    whole, before = path.read_bytes(), networks(hurt)
+    for damage in (whole[:-100], whole[:300] + bytes(600) + whole[900:]):
+        path.write_bytes(damage)
+        said = failed(hurt, "trained_colored_mnist")
+        assert "train.gray.npy can not be used: its bytes are not those that were written" in said
+        assert "run `equimodal prepare colored_mnist --scale tiny`" in said
+        assert networks(hurt).keys() == before.keys()
+    path.write_bytes(whole)
+    contents = {path: path.read_bytes() for path in before}
+    hurt.make()
+    assert contents == {path: path.read_bytes() for path in networks(hurt)}
+
+
+def test_a_damaged_bank_is_no_gap_in_the_tables(hurt):
+    bank = hurt.folder / f"results/tiny/banks/{GUIDED}.npz"
+    whole = bank.read_bytes()
+    bank.write_bytes(whole[:3000])
+    for _ in range(2):
+        said = failed(hurt, "results/tiny/tables/table1.csv")
+        assert f"{GUIDED}.npz can not be used: its bytes are not those that were written" in said
+        assert f"run `equimodal evaluate {GUIDED} --scale tiny`" in said
+    bank.write_bytes(whole)
+    hurt.make()
+    assert hurt.to_do() == set()
+
+
+def test_without_snakemake_s_records_nothing_is_trained_and_a_changed_setting_is_seen(hurt):
+    shutil.rmtree(hurt.folder / ".snakemake")
+    before = networks(hurt)
+    with hurt.edited("params.yaml", "    tolerance: 0.1 ", "    tolerance: 0.2 "):
+        hurt.make()
+        changed = {path for path, when in networks(hurt).items() if before[path] != when}
+        assert changed == {hurt.folder / f"results/tiny/models/{GUIDED}.pt"}
+    hurt.make()
+    assert hurt.to_do() == set()
 
 
 def test_the_stages_of_a_data_set_can_be_asked_for_by_name(fresh):

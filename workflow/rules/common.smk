@@ -3,9 +3,8 @@ import json
 import os
 import re
 import shlex
+import shutil
 import sys
-from base64 import urlsafe_b64encode
-from functools import cache
 from importlib import import_module
 from pathlib import Path
 
@@ -13,18 +12,23 @@ from snakemake.exceptions import WorkflowError
 
 from equimodal import layout
 from equimodal.analysis import COLLECTED, GIVEN, JUDGED, SUMMARIZED, TABLES
-from equimodal.code import code_hash
 from equimodal.data import kinetics
-from equimodal.data.prepared import other_settings
 from equimodal.devices import require_device
 from equimodal.errors import UserError
 from equimodal.files import require_writable
 from equimodal.figures import ALL_FIGURES as FIGURES
 from equimodal.figures import LINEAR_FIGURES
 from equimodal.params import expand_runs, load_params
-from equimodal.prune import is_of_other_settings
-
-code_hash = cache(code_hash)
+from equimodal.receipts import NAME
+from equimodal.steps import (
+    asked_of_simulations,
+    code_hash,
+    evaluation_arrays,
+    evaluation_code,
+    preparation_code,
+    training_arrays,
+    training_code,
+)
 
 # --config takes the scale and the device; every other setting belongs into params.yaml, where all verbs read it.
 if unknown := sorted(set(config) - {"scale", "device"}):
@@ -53,67 +57,18 @@ SCALE = PARAMS.scale
 
 RUNS = expand_runs(PARAMS)
 
-# Networks that DVC brought come without Snakemake's records of what made them, and without the log that
-# each training leaves. Snakemake would take them for made whatever was changed since, and never say so.
-brought = [
-    run
-    for run in RUNS
-    if layout.model(SCALE, run).exists()
-    and not layout.training_log(SCALE, run).exists()
-]
-if brought and "--touch" not in sys.argv:
-    raise WorkflowError(
-        f"results/{SCALE}/models holds networks that Snakemake knows nothing of, such as"
-        f" {brought[0]}; if they come from `dvc pull`, tell it that they are made: make restore"
-        f" SCALE={SCALE}"
-    )
-
-
-def on_record(file):
-    """Whether Snakemake has a record of what made a file, and so sees what has changed since."""
-    records = Path(".snakemake/metadata")
-    if not records.is_dir():
-        return False
-    name = urlsafe_b64encode(str(file).encode()).decode()
-    size = os.pathconf(records, "PC_NAME_MAX") - 1  # Snakemake cuts what is longer
-    *folders, last = [name[i : i + size] for i in range(0, len(name), size)]
-    return records.joinpath(*(f"@{folder}" for folder in folders), last).exists()
-
-
-# Nor does it know of networks that were trained by hand, which leave the log and their spec.
-outdated = [
-    run
-    for run in RUNS
-    if layout.model(SCALE, run).exists()
-    and not on_record(layout.model(SCALE, run))
-    and is_of_other_settings(layout.run(SCALE, run), RUNS[run])
-]
-if outdated and "--touch" not in sys.argv:
-    raise WorkflowError(
-        f"results/{SCALE}/models holds networks that were trained with other settings, such as"
-        f" {outdated[0]}; `equimodal prune --scale {SCALE}` removes them, and with --dry-run says which"
-    )
+# Without Snakemake's own records a changed setting would not be seen, so every product is asked anew.
+if not Path(".snakemake/metadata").is_dir():
+    shutil.rmtree(f"results/{SCALE}/valid", ignore_errors=True)
 
 BANKS = collect("results/{scale}/banks/{run}.npz", scale=SCALE, run=RUNS)
+VALID = collect(
+    "results/{scale}/valid/{step}/{run}",
+    scale=SCALE,
+    step=["train", "evaluate"],
+    run=RUNS,
+)
 USED = sorted({spec.dataset for spec in RUNS.values()})  # data sets
-
-# Nor of arrays that were prepared by hand, which leave the settings they were made with.
-for dataset in USED:
-    folder, wanted = (
-        layout.prepared(SCALE, dataset),
-        PARAMS.datasets[dataset].preparation,
-    )
-    labels = folder / "train.labels.npy"
-    if not labels.exists() or on_record(labels) or "--touch" in sys.argv:
-        continue
-    try:
-        said = other_settings(folder, wanted)
-    except UserError as error:
-        raise WorkflowError(str(error))
-    if said:
-        raise WorkflowError(
-            f"{folder} can not be used, as {said}; run `equimodal prepare {dataset} --scale {SCALE}`"
-        )
 
 EXPERIMENTS = {name: expand_runs(PARAMS, name) for name in PARAMS.experiments}
 PARTS = {  # of the runs, by name
@@ -219,34 +174,24 @@ wildcard_constraints:
 
 
 def prepared_of_run(wildcards):
-    spec = spec_of(wildcards)
-    dataset = PARAMS.datasets[spec.dataset]
-    sources = {m.source for m in spec.modalities.values()}
-    folder = layout.prepared(SCALE, spec.dataset)
-    return [
-        str(folder / f"{split}.{array}.npy")
-        for split in dataset.splits
-        for array in dataset.arrays(split)
-        if array in sources or array in ("labels", "ids", "lengths")
-    ]
-
-
-def by_label_of_run(wildcards):
-    """The test examples that only evaluation sees: those of the run's sources, biased as in training."""
+    """The arrays that a run is trained on, and the receipt that tells whether they are whole."""
     spec = spec_of(wildcards)
     folder = layout.prepared(SCALE, spec.dataset)
-    by_label = PARAMS.datasets[spec.dataset].by_label
-    return [
-        str(folder / f"test.{by_label[m.source]}.npy")
-        for m in spec.modalities.values()
-        if m.source in by_label
-    ]
+    return [str(folder / name) for name in (NAME, *training_arrays(spec, PARAMS))]
+
+
+def evaluated_on(wildcards):
+    """The same, and those that only evaluation sees."""
+    spec = spec_of(wildcards)
+    folder = layout.prepared(SCALE, spec.dataset)
+    return [str(folder / name) for name in (NAME, *evaluation_arrays(spec, PARAMS))]
 
 
 def prepared_files(dataset):
     """What `prepare` makes of a data set: arrays of each split, and examples for a figure."""
     settings = PARAMS.datasets[dataset]
     return [
+        str(layout.prepared(SCALE, dataset) / NAME),
         *examples_of(dataset),
         *(
             str(layout.prepared(SCALE, dataset) / f"{split}.{array}.npy")
@@ -315,16 +260,11 @@ def settings_of_run(wildcards):
 
 
 def training_code_of_run(wildcards):
-    """Of the networks, only the run's own kind: another one's code does not touch it."""
-    return code_hash("equimodal.training.run", branch_module(wildcards))
+    return training_code(spec_of(wildcards))
 
 
 def evaluation_code_of_run(wildcards):
-    return code_hash("equimodal.training.logit_bank", branch_module(wildcards))
-
-
-def branch_module(wildcards):
-    return f"equimodal.models.{spec_of(wildcards).network.kind}"
+    return evaluation_code(spec_of(wildcards))
 
 
 def settings_of_dataset(dataset):

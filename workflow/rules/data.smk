@@ -35,7 +35,7 @@ for dataset in PARAMS.datasets:
         threads: PROCESSES[dataset]
         params:
             settings=settings_of_dataset(dataset),
-            code=code_hash(f"equimodal.data.{PARAMS.datasets[dataset].kind}"),
+            code=preparation_code(PARAMS.datasets[dataset].kind),
             dataset=dataset,
         message:
             "Prepare {params.dataset}."

@@ -3,9 +3,11 @@ rule collect:
         collect(
             "results/{{scale}}/runs/{run}/{file}",
             run=RUNS,
-            file=["spec.json", "outcome.json", "history.csv"],
+            file=["receipt.json", "outcome.json", "history.csv"],
         ),
-        collect("results/{{scale}}/banks/{run}.npz", run=RUNS),
+        collect(
+            "results/{{scale}}/banks/{run}.{suffix}", run=RUNS, suffix=["npz", "json"]
+        ),
     output:
         runs=report(
             "results/{scale}/tables/runs.csv",
@@ -69,16 +71,16 @@ rule tables:
 
 rule linear:
     output:
-        collect("results/{{scale}}/tables/{table}.csv", table=LINEAR_TABLES),
-        touch("results/{scale}/linear_simulated"),
+        "results/{scale}/valid/linear/networks",
+        update("results/{scale}/tables/linear.json"),
+        [update(f"results/{{scale}}/tables/{table}.csv") for table in LINEAR_TABLES],
     log:
         "results/{scale}/logs/linear.log",
     benchmark:
         "results/{scale}/benchmarks/linear.tsv"
     threads: 1
     params:
-        settings=PARAMS.linear.model_dump_json(exclude={"note", "noisy_mnist"}),
-        code=code_hash("equimodal.linear.experiment"),
+        **asked_of_simulations(PARAMS),
     message:
         "Simulate the deep linear networks of the second paper."
     shell:

@@ -6,6 +6,7 @@ for part, runs in PARTS.items():
             f"trained_{part}"
         input:
             collect("results/{scale}/models/{run}.pt", scale=SCALE, run=runs),
+            collect("results/{scale}/valid/train/{run}", scale=SCALE, run=runs),
         message:
             f"All networks of {part} are trained."
 
@@ -14,6 +15,7 @@ for part, runs in PARTS.items():
             f"evaluated_{part}"
         input:
             collect("results/{scale}/banks/{run}.npz", scale=SCALE, run=runs),
+            collect("results/{scale}/valid/evaluate/{run}", scale=SCALE, run=runs),
         message:
             f"All networks of {part} are evaluated."
 
@@ -23,11 +25,14 @@ rule train:
         data=prepared_of_run,
         pretrained=weights_of_run,
     output:
-        spec="results/{scale}/runs/{run}/spec.json",
-        outcome="results/{scale}/runs/{run}/outcome.json",
-        history="results/{scale}/runs/{run}/history.csv",
-        steps="results/{scale}/runs/{run}/steps.npz",
-        model="results/{scale}/models/{run}.pt",
+        # What took long stays when a job can not start or fails; that it is valid is said anew each time.
+        valid="results/{scale}/valid/train/{run}",
+        receipt=update("results/{scale}/runs/{run}/receipt.json"),
+        spec=update("results/{scale}/runs/{run}/spec.json"),
+        outcome=update("results/{scale}/runs/{run}/outcome.json"),
+        history=update("results/{scale}/runs/{run}/history.csv"),
+        steps=update("results/{scale}/runs/{run}/steps.npz"),
+        model=update("results/{scale}/models/{run}.pt"),
     log:
         "results/{scale}/logs/train/{run}.log",
     benchmark:
@@ -45,13 +50,16 @@ rule train:
 
 rule evaluate:
     input:
-        data=prepared_of_run,
-        by_label=by_label_of_run,
+        data=evaluated_on,
+        valid="results/{scale}/valid/train/{run}",
+        receipt="results/{scale}/runs/{run}/receipt.json",
         spec="results/{scale}/runs/{run}/spec.json",
         outcome="results/{scale}/runs/{run}/outcome.json",
         model="results/{scale}/models/{run}.pt",
     output:
-        bank="results/{scale}/banks/{run}.npz",
+        valid="results/{scale}/valid/evaluate/{run}",
+        receipt=update("results/{scale}/banks/{run}.json"),
+        bank=update("results/{scale}/banks/{run}.npz"),
     log:
         "results/{scale}/logs/evaluate/{run}.log",
     benchmark:
@@ -76,7 +84,9 @@ rule noisy_mnist:
     input:
         data=DIGITS,
     output:
-        "results/{scale}/noisy_mnist/L_f{layer}.csv",
+        "results/{scale}/valid/noisy_mnist/L_f{layer}",
+        update("results/{scale}/noisy_mnist/L_f{layer}.json"),
+        update("results/{scale}/noisy_mnist/L_f{layer}.csv"),
     log:
         "results/{scale}/logs/noisy_mnist/L_f{layer}.log",
     benchmark:

@@ -1,6 +1,7 @@
 """Table 1 as it would be if training had ended earlier: the best epoch up to each cap."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pandas as pd
 
@@ -68,7 +69,7 @@ def best_up_to_caps(runs: pd.DataFrame, histories: pd.DataFrame) -> pd.DataFrame
     return pd.concat([empty, *parts], ignore_index=True) if parts else empty
 
 
-def _by_evaluation(run: tuple, histories: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+def _by_evaluation(run: Any, histories: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     """Yield the epochs of a run as its preset evaluates them, and those of each mode left behind."""
     epochs = histories[histories["run"] == run.run]
     yield run.reported, epochs

@@ -23,6 +23,7 @@ LINEAR = "linear_"
 LINEAR_TOLERANCE = 1.5e-5
 RUNS = "tables/runs.csv"
 MACHINE = "trained_on"  # a column of RUNS that says where, not what
+NO_NUMBERS = [MACHINE, "commit"]  # of RUNS: where, and by which version of the code
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,9 @@ def _difference(old: Path, new: Path) -> str | None:
     """Say how a table differs from an older one; None if no number or word does."""
     if not (old.is_file() and new.is_file()):
         return "is new" if new.is_file() else "is gone"
-    before, after = (_read_csv(file).drop(columns=MACHINE, errors="ignore") for file in (old, new))
+    before, after = (
+        _read_csv(file).drop(columns=NO_NUMBERS, errors="ignore") for file in (old, new)
+    )
     if list(before) != list(after):
         return f"other columns: {', '.join(sorted(set(before) ^ set(after))) or 'in another order'}"
     if len(before) != len(after):

@@ -6,7 +6,7 @@ sets fit one table; the columns `m0` and `m1` say which they are. All accuracies
 
 import re
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -19,7 +19,8 @@ from pydantic import ValidationError
 from equimodal.analysis import COLLECTED
 from equimodal.errors import UserError
 from equimodal.metrics.utilization import accuracy, utilization_rate
-from equimodal.spec import HEADLINE_THRESHOLD, RunSpec, Section, check_spec, first_reason
+from equimodal.receipts import OtherSettingsError, Receipt
+from equimodal.spec import HEADLINE_THRESHOLD, RunSpec, Section, first_reason
 
 SPARSITY = f"below_{HEADLINE_THRESHOLD}"  # share of parameters
 MEASURES = (
@@ -59,6 +60,7 @@ def collect(
     specs: Mapping[str, RunSpec],
     folders: Mapping[str, Path],
     banks: Mapping[str, Path],
+    check: Callable[[RunSpec], Receipt],
     experiments: Mapping[str, Collection[str]],
     earlier: Earlier | None = None,
 ) -> dict[str, pd.DataFrame]:
@@ -68,6 +70,8 @@ def collect(
         specs: Run name -> what was asked for.
         folders: Run name -> its folder.
         banks: Run name -> its logit bank.
+        check: Returns the receipt of a run's training; raises UserError if a file of the run is not what
+            was asked for and made.
         experiments: Experiment -> names of the runs that it asks for.
         earlier: Gives the rows of a run of which not all is here, if they are of the spec that is
             asked for.
@@ -77,7 +81,7 @@ def collect(
         threshold, the accuracies of the chosen epoch with the regular flow and, of two modalities,
         conditional utilization rates (`u_m1_given_m0`, `u_m0_given_m1`), d_util, the same on test examples
         biased as those for training are (`..._by_label`), and the conditional learning speeds at the chosen epoch (`s_...`), d_speed. Nothing is measured where a run failed, nor where a file
-        of it is missing, damaged or of another spec: status `missing`.
+        of it was never made: status `missing`.
         `reported` is the way of evaluating that the run's fidelity preset reports.
         `evaluations`: a row for each run, way of evaluating and output (`m0`, `m1`, `fused`);
         `left_behind` is the mode that the chosen epoch's last training step left behind.
@@ -86,21 +90,35 @@ def collect(
         (`regular`, `rebalance_m0`, ...) and the learning speeds after it.
 
     Raises:
-        UserError: If no run has results.
+        UserError: If no run has results, or one is damaged, or its files are not of one another: a gap in
+            the tables would hide it.
     """
     runs, read = [], []
     for name, folder in folders.items():
         settings = {"run": name, "experiments": _asked(name, experiments)} | _settings(specs[name])
-        try:
-            run = _read_or_keep(settings, specs[name], folder, banks[name], earlier)
-        except UserError as error:
-            runs.append(settings | {"status": "missing", "reason": str(error)})
+        kept = _kept(settings, specs[name], earlier)
+        run: _Run | None
+        if folder.exists() and banks[name].exists():
+            try:
+                run = _read_run(settings, specs[name], folder, banks[name], check)
+            except UserError as error:
+                if kept is None and not isinstance(error, OtherSettingsError):
+                    raise
+                run, reason = kept, str(error)
+                if kept is not None:
+                    print(f"{error}. Kept what was collected of it before.", file=sys.stderr)
+        else:
+            run = kept
+            reason = f"{'evaluate' if folder.exists() else 'train'} the run first"
+        if run is None:
+            runs.append(settings | {"status": "missing", "reason": reason})
         else:
             runs.append(settings | run.row)
             read.append(run)
     if not read:
-        first = min(runs, key=lambda run: _never_trained(run["reason"]))
-        raise UserError(f"no run has results: {first['reason']}")
+        raise UserError(
+            f"results of every run are missing, of {runs[0]['run']} for one: {runs[0]['reason']}"
+        )
     return {"runs": _with_measures(pd.DataFrame(runs))} | {
         table: _joined(table, [getattr(run, table) for run in read])
         for table in ("evaluations", "histories", "steps")
@@ -148,8 +166,14 @@ def _settings(spec: RunSpec) -> dict[str, Any]:
     )
 
 
-def _read_run(settings: Mapping[str, Any], wanted: RunSpec, folder: Path, bank: Path) -> _Run:
-    check_spec(folder, wanted)
+def _read_run(
+    settings: Mapping[str, Any],
+    wanted: RunSpec,
+    folder: Path,
+    bank: Path,
+    check: Callable[[RunSpec], Receipt],
+) -> _Run:
+    receipt = check(wanted)
     outcome = _read_outcome(folder / "outcome.json")
     names = {m: f"m{i}" for i, m in enumerate(wanted.modalities)}
     outputs = list(names.values())
@@ -176,7 +200,7 @@ def _read_run(settings: Mapping[str, Any], wanted: RunSpec, folder: Path, bank: 
         and "table1" in str(settings["experiments"]).split()
     )
     return _Run(
-        row=ended | below | chosen | _utilization(found, outputs),
+        row=ended | {"commit": receipt.commit} | below | chosen | _utilization(found, outputs),
         evaluations=pd.DataFrame(
             [
                 {"run": name, "evaluation": e, "output": o, "accuracy": a}
@@ -188,19 +212,11 @@ def _read_run(settings: Mapping[str, Any], wanted: RunSpec, folder: Path, bank: 
     )
 
 
-def _read_or_keep(
-    settings: Mapping[str, Any], wanted: RunSpec, folder: Path, bank: Path, earlier: Earlier | None
-) -> _Run:
-    """Read a run; of which not all is here, take what was collected of the same spec before."""
-    try:
-        return _read_run(settings, wanted, folder, bank)
-    except UserError as error:
-        if earlier is None or earlier.specs.get(wanted.name) != wanted:
-            raise
-        kept = _from_earlier(settings, earlier.tables)
-        if folder.exists() or bank.exists():
-            print(f"{error}. Kept what was collected of it before.", file=sys.stderr)
-        return kept
+def _kept(settings: Mapping[str, Any], wanted: RunSpec, earlier: Earlier | None) -> _Run | None:
+    """What was collected of a run of the same spec before."""
+    if earlier is None or earlier.specs.get(wanted.name) != wanted:
+        return None
+    return _from_earlier(settings, earlier.tables)
 
 
 def _from_earlier(settings: Mapping[str, Any], tables: Mapping[str, pd.DataFrame]) -> _Run:
@@ -351,7 +367,7 @@ def of_experiment(runs: pd.DataFrame, experiment: str) -> pd.DataFrame:
 
 
 def _never_trained(reason: str) -> bool:
-    return "spec.json is missing" in reason
+    return reason.startswith("train ")
 
 
 def unfinished(runs: pd.DataFrame) -> int:

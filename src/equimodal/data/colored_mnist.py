@@ -117,7 +117,7 @@ def prepare(raw: Path, out: Path, settings: dict[str, Any], *, processes: int = 
         for split, kept in ids.items():
             _save(colored[split][0][kept], out / f"{split}.{source}.npy")
         _save(colored[BY_LABEL][0], out / f"test.{source}_{BY_LABEL}.npy")
-    prepared.end(out, settings)
+    prepared.end(out, settings, by=__name__)
 
 
 def _save(array: ndarray, path: Path) -> None:

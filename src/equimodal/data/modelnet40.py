@@ -217,7 +217,7 @@ def prepare(raw: Path, out: Path, settings: dict[str, Any], *, processes: int = 
     arrays.finish()
     if settings["stand_in"]:
         _write_examples(out, splits, settings["views"])
-    prepared.end(out, settings)
+    prepared.end(out, settings, by=__name__)
 
 
 def _made_with(settings: dict[str, Any]) -> dict[str, int]:

@@ -323,7 +323,7 @@ def prepare(raw: Path, out: Path, settings: dict[str, Any], *, processes: int = 
     arrays.finish()
     if settings["stand_in"]:
         save_arrays(out / EXAMPLES, _examples(out, splits))
-    prepared.end(out, settings)
+    prepared.end(out, settings, by=__name__)
 
 
 def _report_mismatched(clips: dict[str, list[Clip]]) -> None:

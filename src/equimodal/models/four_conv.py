@@ -49,8 +49,8 @@ class FourConvBranch(nn.Module):
             )
         ]
         if he_fan_out:
-            for stage in stages:
-                nn.init.kaiming_normal_(stage[0].weight, mode="fan_out", nonlinearity="relu")
+            for convolution in (m for s in stages for m in s if isinstance(m, nn.Conv2d)):
+                nn.init.kaiming_normal_(convolution.weight, mode="fan_out", nonlinearity="relu")
         if input_norm:
             stages[0].insert(0, nn.BatchNorm2d(channels))
         stages[0].append(nn.MaxPool2d(3, stride=2, padding=1))
