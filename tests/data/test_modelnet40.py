@@ -171,6 +171,13 @@ def test_meshes_are_rendered_as_in_new_12x(raw, out):
     assert not (out / "examples.npz").exists()
 
 
+def test_drawing_without_embree_is_said_once(raw, out, monkeypatch, capfd):
+    modelnet40_standin.write(raw, seed=0, classes=10, train_per_class=2, test_per_class=1)
+    monkeypatch.setattr("trimesh.ray.has_embree", False)
+    prepare(raw, out, {**OFF, "classes": None})
+    assert capfd.readouterr().err.count("embreex is not installed") == 1
+
+
 def test_examples_are_kept_of_stand_ins_only(raw, out):
     few = {"train_per_class": 2, "test_per_class": 1, "seed": 0}
     settings = {**OFF, "size": 32, "classes": 10, "stand_in": few}

@@ -74,33 +74,34 @@ def test_faces_keep_their_order_whatever_their_corners():
 BAD = {
     "empty": (b"", "it is empty"),
     "blank": (b"\n \n", "it is empty"),
-    "another format": (b"ply\n1 2 3\n", "line 1: expected `OFF`"),
-    "no counts": (b"OFF\n", "ends after line 1"),
-    "one count": (b"OFF\n4\n", "line 2: expected `OFF`"),
-    "counts that are no numbers": (b"OFF\nfour 4 6\n", "line 2: expected `OFF`.*'four 4 6'"),
-    "a negative count": (b"OFF-4 4 6\n", "line 1"),
-    "no vertices": (b"OFF\n0 0 0\n", "line 2: expected at least one vertex"),
-    "absurd counts": (b"OFF\n4 999999999999 6\n0 0 0\n", "it ends after line 3.*truncated"),
-    "truncated": (TETRAHEDRON[:-8], "it ends after line 9.*truncated"),
-    "cut within a line": (TETRAHEDRON[:-4], r"line 10: .*found '3 1'"),
-    "a word among coordinates": (TETRAHEDRON.replace(b"1.5", b"x"), "line 6: .*found '0 0 x'"),
-    "two coordinates": (TETRAHEDRON.replace(b"0 1 0\n", b"0 1\n"), "line 5"),
-    "not finite": (TETRAHEDRON.replace(b"1.5", b"nan"), "line 6"),
-    "a word among corners": (TETRAHEDRON.replace(b"3 0 1 3", b"3 0 b 3"), "line 8"),
-    "a fraction among corners": (TETRAHEDRON.replace(b"3 0 1 3", b"3 0 1.5 3"), "line 8"),
-    "a vertex that is not there": (TETRAHEDRON.replace(b"3 0 1 3", b"3 0 1 4"), "line 8.*0 to 3"),
-    "a negative vertex": (TETRAHEDRON.replace(b"3 0 1 3", b"3 0 -1 3"), "line 8"),
-    "a vertex of many digits": (TETRAHEDRON.replace(b"3 0 1 3", b"3 0 1 " + b"9" * 30), "line 8"),
-    "too few corners": (TETRAHEDRON.replace(b"3 0 1 3", b"4 0 1 3"), "line 8"),
-    "no corners": (TETRAHEDRON.replace(b"3 0 1 3", b"0 0 1 3"), "line 8"),
+    "another format": (b"ply\n1 2 3\n", "does not begin with `OFF`"),
+    "no counts": (b"OFF\n", "no counts"),
+    "one count": (b"OFF\n4\n", "no counts"),
+    "counts that are no numbers": (b"OFF\nfour 4 6\n", "no counts"),
+    "a negative count": (b"OFF-4 4 6\n", "no counts"),
+    "no vertices": (b"OFF\n0 0 0\n", "no face of three"),
+    "absurd counts": (b"OFF\n4 999999999999 6\n0 0 0\n", "ends before its 4 vertices and 9{12}"),
+    "truncated": (TETRAHEDRON[:-8], "ends before its 4 vertices and 4 faces"),
+    "cut within a line": (TETRAHEDRON[:-4], "a face of 3 corners has 1"),
+    "a word among coordinates": (TETRAHEDRON.replace(b"1.5", b"x"), "'x'"),
+    "two coordinates": (TETRAHEDRON.replace(b"0 1 0\n", b"0 1\n"), "three coordinates"),
+    "four coordinates": (TETRAHEDRON.replace(b"1.5", b"1 .5"), "three coordinates"),
+    "not finite": (TETRAHEDRON.replace(b"1.5", b"nan"), "not finite"),
+    "a word among corners": (TETRAHEDRON.replace(b"3 0 1 3", b"3 0 b 3"), "'b'"),
+    "a fraction among corners": (TETRAHEDRON.replace(b"3 0 1 3", b"3 0 1.5 3"), "'1.5'"),
+    "a vertex that is not there": (TETRAHEDRON.replace(b"3 0 1 3", b"3 0 1 4"), "outside"),
+    "a negative vertex": (TETRAHEDRON.replace(b"3 0 1 3", b"3 0 -1 3"), "outside"),
+    "a vertex of many digits": (TETRAHEDRON.replace(b"3 0 1 3", b"3 0 1 " + b"9" * 30), "large"),
+    "too few corners": (TETRAHEDRON.replace(b"3 0 1 3", b"4 0 1 3"), "a face of 4 corners has 3"),
+    "no corners": (TETRAHEDRON.replace(b"3 0 1 3", b"0 0 1 3"), "a face of 0 corners"),
     "no face with a surface": (b"OFF\n2 1 0\n0 0 0\n1 1 1\n2 0 1\n", "no face of three"),
-    "bytes": (b"OFF\n4 4 6\n\xff\x00 0 0\n", "ends after"),
+    "bytes": (b"OFF\n4 4 6\n\xff\x00 0 0\n", "ends before"),
 }
 
 
 @pytest.mark.parametrize(("content", "message"), BAD.values(), ids=BAD)
-def test_a_bad_mesh_is_refused_with_its_name_and_line(content, message):
-    with pytest.raises(UserError, match=message):
+def test_a_bad_mesh_is_refused_with_its_name(content, message):
+    with pytest.raises(UserError, match=f"^it is not an OFF file, or damaged .*{message}"):
         parse_off(content, "it")
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import trimesh
 from PIL import Image
 
 from equimodal.data import render
@@ -105,19 +106,63 @@ def test_the_same_mesh_gives_the_same_bytes(renderer, chair):
 
 
 def test_the_background_is_black_or_white(renderer, white, chair):
-    assert renderer.draw(chair, [0])[0, 0, 0] == 0
-    assert white.draw(chair, [0])[0, 0, 0] == 255
+    for image in renderer.draw(chair, ALL):
+        assert (image[0, 0], np.sum(image == 0) > SIZE) == (0, True)
+    for image in white.draw(chair, ALL):
+        assert {*image[0], *image[-1], *image[:, 0], *image[:, -1]} == {255}
+
+
+def test_a_sphere_is_a_disc_in_the_middle_that_is_lightest_there(renderer, white):
+    sphere = trimesh.creation.icosphere(subdivisions=4)
+    mesh = Mesh(np.array(sphere.vertices), np.array(sphere.faces))
+    for image in white.draw(mesh, ALL):
+        rows, columns = np.nonzero(image != 255)
+        assert (rows.mean(), columns.mean()) == pytest.approx([(SIZE - 1) / 2] * 2, abs=0.2)
+        far = np.hypot(rows - rows.mean(), columns - columns.mean())
+        assert far.max() == pytest.approx(0.45 * SIZE, abs=1)
+        assert len(far) == pytest.approx(np.pi * (0.45 * SIZE) ** 2, rel=0.05)
+    for image in renderer.draw(mesh, ALL):
+        assert image[SIZE // 2, SIZE // 2] == image.max() == pytest.approx(0.8 * 255, abs=1)
+
+
+CUBE_GRAYS = [
+    # in new_12x 204 times the cosine between a face and the camera, which is 31.06 degrees high
+    ("new_12x", 0, {"front": 174.75, "top": 105.25}),
+    ("new_12x", 1, {"front": 151.34, "side": 87.37, "top": 105.25}),
+    # in v1 58.65, and 127.5 times the cosine between a face and the sun, which is 69 degrees high
+    ("v1", 0, {"front": 104.34, "top": 177.68}),
+    ("v1", 1, {"front": 98.22, "side": 81.50, "top": 177.68}),
+]
+
+
+@pytest.mark.parametrize(("style", "view", "expected"), CUBE_GRAYS)
+def test_each_face_of_a_cube_has_its_gray(style, view, expected):
+    box = trimesh.creation.box()
+    image = Renderer(style, SIZE).draw(Mesh(np.array(box.vertices), np.array(box.faces)), [view])
+    grays, counts = np.unique(image[(image != 0) & (image != 255)], return_counts=True)
+    common = grays[np.argsort(counts)[-len(expected) :]]
+    assert sorted(common.astype(float)) == pytest.approx(sorted(expected.values()), abs=0.6)
+
+
+def facing(angle):
+    """A square that faces the camera of new_12x in view 0, turned by an angle in its plane."""
+    slope = np.radians(31.06)
+    right, up = np.array([1.0, 0, 0]), np.array([0, np.sin(slope), np.cos(slope)])
+    turns = np.radians(angle + np.array([225, 315, 45, 135]))
+    return np.array([np.cos(turn) * right + np.sin(turn) * up for turn in turns])
+
+
+def test_a_pixel_at_an_edge_has_the_mean_of_four_rays(renderer):
+    image = renderer.draw(Mesh(facing(20), np.array([[0, 1, 2], [0, 2, 3]])), [0])[0]
+    assert set(np.unique(image)) == {0, 51, 102, 153, 204}
+    side = SIZE / (np.cos(np.radians(20)) + np.sin(np.radians(20)))  # of the square, in pixels
+    assert image.sum() / 204 == pytest.approx(side**2, rel=0.01)
 
 
 @pytest.mark.parametrize("corners", [[0, 1, 2, 3], [3, 2, 1, 0]], ids=["front", "back"])
 def test_a_face_turned_to_the_camera_has_the_full_gray_on_both_sides(renderer, corners):
-    slope = np.radians(31.06)
-    up = np.array([0, np.sin(slope), np.cos(slope)])
-    square = np.array(
-        [s * np.array([1.0, 0, 0]) + t * up for s, t in [(-1, -1), (1, -1), (1, 1), (-1, 1)]]
-    )
     a, b, c, d = corners
-    image = renderer.draw(Mesh(square, np.array([[a, b, c], [a, c, d]])), [0])[0]
+    image = renderer.draw(Mesh(facing(0), np.array([[a, b, c], [a, c, d]])), [0])[0]
     assert (image == round(0.8 * 255)).all()
 
 
@@ -144,22 +189,23 @@ def test_any_other_extent_is_drawn_the_same(renderer, extent):
     assert np.abs(difference).mean() < 0.1
 
 
-def test_a_machine_without_a_driver_is_told_what_to_install(monkeypatch):
-    class NoDriver:
-        def GetClassName(self):  # noqa: N802
-            return "vtkOSOpenGLRenderWindow"
+@pytest.mark.skipif(not trimesh.ray.has_embree, reason="there is no embree to compare with")
+@pytest.mark.parametrize("name", ["chair", "cup", "lamp"])
+def test_numpy_draws_the_same_as_embree(renderer, white, name, monkeypatch):
+    mesh = make(name, np.random.default_rng(1))
+    ours = [r.draw(mesh, ALL).astype(int) for r in (renderer, white)]
+    monkeypatch.setattr("trimesh.ray.has_embree", False)
+    for background, image, r in zip((0, 255), ours, (renderer, white), strict=True):
+        other = r.draw(mesh, ALL)
+        assert ((image == background) == (other == background)).all()
+        assert np.abs(image - other).mean() < 0.01
 
-    monkeypatch.setattr(render, "vtkRenderWindow", NoDriver)
-    monkeypatch.setattr(render.ctypes.util, "find_library", lambda name: None)
-    with pytest.raises(UserError, match="apt install libegl1"):
-        Renderer("new_12x", SIZE)
 
-
-def test_no_display_is_looked_for_and_nothing_is_printed(monkeypatch, capfd, chair):
-    monkeypatch.setenv("DISPLAY", ":987")
-    Renderer("new_12x", SIZE).draw(chair, [0])
-    assert capfd.readouterr() == ("", "")
-    assert render.os.environ["DISPLAY"] == ":987"
+def test_nothing_is_said_where_there_is_embree(monkeypatch, capsys):
+    for there in (True, False):
+        monkeypatch.setattr("trimesh.ray.has_embree", there)
+        render.say_if_slow()
+        assert ("embreex is not installed" in capsys.readouterr().err) == (not there)
 
 
 # The real files, where they are

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from equimodal.data.render import Renderer
 
 EXAMPLES = "examples.npz"
-VERSION = 1  # of what stands in the arrays: raise it when the same raw files give other bytes
+VERSION = 2  # of what stands in the arrays: raise it when the same raw files give other bytes
 CHUNK = 32  # jobs that a process is given at once
 SHOWN = 10  # bad files that a message names
 
@@ -210,6 +210,10 @@ def prepare(raw: Path, out: Path, settings: dict[str, Any], *, processes: int = 
             " it is incomplete, or classes in params.yaml is wrong"
         )
     splits = _split(objects, settings)
+    if source == "meshes":
+        from equimodal.data.render import say_if_slow
+
+        say_if_slow()
     jobs = _jobs(splits)
     arrays = _fill(archive, out, settings, jobs, processes)
     prepared.begin(out, settings)

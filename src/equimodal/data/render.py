@@ -4,54 +4,38 @@ ModelNet40's renderings exist in two styles, `new_12x`, which the paper uses, an
 cameras are as measured on the published images and read from their authors' scene file
 (docs/data.md).
 
-VTK draws, without a display and on a processor if there is no graphics card. The same mesh gives the
-same bytes on the same machine; another driver may round a gray level differently.
+A ray is sent through every pixel, and the first face that it meets gives the pixel its gray. Embree
+finds that face, which needs neither display nor graphics card. Where there is no wheel of embreex,
+numpy finds it in more time.
+
+The same mesh gives the same bytes on the same kind of processor. Another kind may choose the other
+of two faces where a ray passes between them, for Embree computes in float32.
 """
 
-import ctypes.util
-import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import math
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import vtkmodules.vtkRenderingOpenGL2  # noqa: F401  without it VTK draws nothing and says nothing
-from jaxtyping import Float64, Int64, UInt8
+import trimesh
+from jaxtyping import Float64, Int, UInt8
 from numpy import ndarray
-from vtkmodules.util.numpy_support import numpy_to_vtk, numpy_to_vtkIdTypeArray, vtk_to_numpy
-from vtkmodules.vtkCommonCore import vtkLogger, vtkPoints, vtkUnsignedCharArray
-from vtkmodules.vtkCommonDataModel import vtkCellArray, vtkPolyData
-from vtkmodules.vtkRenderingCore import (
-    vtkActor,
-    vtkPolyDataMapper,
-    vtkRenderer,
-    vtkRenderWindow,
-)
 
 from equimodal.data.off import Mesh
+from equimodal.data.raster import first_faces
 from equimodal.errors import UserError
 
 STEPS = 12  # views of a whole turn
 FRONT = 270.0  # degrees, the azimuth of view 0: the camera on -y looks along y
 LARGEST_DIMENSION = 5.0  # of the object as it is drawn
-SAMPLES = 2  # a pixel is the mean of SAMPLES x SAMPLES
-
-# Lambert's law for faces that are lit from both sides, in the camera's right, up and back. VTK's own
-# shader, made for any material and light, takes twice the time without a graphics card.
-SHADER = """//VTK::System::Dec
-//VTK::Output::Dec
-in vec4 vertexVCVSOutput;
-void main() {{
-  vec3 place = vertexVCVSOutput.xyz;
-  vec3 normal = normalize(cross(dFdx(place), dFdy(place)));
-  normal = faceforward(normal, place, normal);
-  float light = max(dot(normal, vec3(0.0, {up:.6f}, {back:.6f})), 0.0);
-  gl_FragData[0] = vec4(vec3({ambient:.6f} + {diffuse:.6f} * light), 1.0);
-}}
-"""
+SAMPLES = 2  # a pixel at an edge is the mean of SAMPLES x SAMPLES rays
+EDGE = 8  # levels of gray between neighbors that are smoothed; a step of less is hardly seen
 
 StyleName = Literal["new_12x", "v1"]
+Places = Int[ndarray, "*places"]  # rows or columns on the grid of rays; what they meet
+Cast = Callable[[Places, Places], Places]  # rows and columns -> the faces met, -1 for none
 
 
 @dataclass(frozen=True)
@@ -77,26 +61,22 @@ STYLES: dict[StyleName, Style] = {
 }
 
 
+@dataclass(frozen=True)
+class Camera:
+    """Where a view is taken from."""
+
+    axes: Float64[ndarray, "3 3"]  # right, up and backward, as rows
+    position: Float64[ndarray, " 3"]  # along the axes
+    half: float  # of the frame's side, at distance 1
+
+
 class Renderer:
-    """Draws meshes in one style and size; one window serves for all of them."""
+    """Draws meshes in one style and size."""
 
     def __init__(self, style: StyleName, size: int) -> None:
-        """Open the window.
-
-        Args:
-            style: How it looks.
-            size: Height and width of a view in pixels.
-
-        Raises:
-            UserError: If no driver is installed that draws.
-        """
+        """Choose how it looks, and height and width of a view in pixels."""
         self.style = STYLES[style]
         self.size = size
-        self._window = _open_window(SAMPLES * size)
-        self._mapper = vtkPolyDataMapper()
-        self._scene = _scene(self.style, self._mapper)
-        self._window.AddRenderer(self._scene)
-        self._pixels = vtkUnsignedCharArray()
 
     def draw(self, mesh: Mesh, views: Sequence[int]) -> UInt8[ndarray, "views size size"]:
         """Draw views of a mesh in shades of gray.
@@ -110,38 +90,26 @@ class Renderer:
         """
         used = np.bincount(mesh.triangles.ravel(), minlength=len(mesh.vertices)) > 0
         seen = _scaled(mesh.vertices[used])
-        vertices = np.zeros_like(mesh.vertices)
-        vertices[used] = seen
-        self._mapper.SetInputData(_as_vtk(vertices, mesh.triangles))
+        triangles = (np.cumsum(used) - 1)[mesh.triangles]
+        solid = trimesh.Trimesh(seen, triangles, process=False)
+        side = SAMPLES * self.size
         drawn = np.empty((len(views), self.size, self.size), np.uint8)
         for image, view in zip(drawn, views, strict=True):
-            self._place_camera(seen, FRONT + view * 360 / STEPS)
-            self._window.Render()
-            image[:] = self._read()
+            camera, points = _look(self.style, seen, FRONT + view * 360 / STEPS)
+            columns, rows, near = _projected(points, camera.half, side)
+            if trimesh.ray.has_embree:
+                cast = _embree(solid, camera, side)
+            else:
+                cast = _numpy(columns[triangles].T, rows[triangles].T, near[triangles].T, side)
+            box = np.s_[_span(rows, self.size), _span(columns, self.size)]
+            image[:] = _smoothed(cast, _grays(self.style, points[triangles]), self.size, box)
         return drawn
 
-    def _place_camera(self, vertices: Float64[ndarray, "n 3"], azimuth: float) -> None:
-        """Look from an azimuth given in degrees at all of the vertices, and from as near as can be."""
-        axes = _axes(np.radians(azimuth), np.radians(self.style.elevation))
-        half = self.style.fill * np.tan(np.radians(self.style.field_of_view / 2))
-        position, distances = _fit(vertices @ axes.T, half)
-        camera = self._scene.GetActiveCamera()
-        camera.SetPosition(*(position @ axes))
-        camera.SetFocalPoint(*((position - [0, 0, 1]) @ axes))
-        camera.SetViewUp(0, 0, 1)
-        near, far = distances.min(), distances.max()
-        margin = 0.01 * LARGEST_DIMENSION
-        camera.SetClippingRange(max(near - margin, 0.001 * far), far + margin)
 
-    def _read(self) -> UInt8[ndarray, "size size"]:
-        side = SAMPLES * self.size
-        self._window.GetPixelData(0, 0, side - 1, side - 1, True, self._pixels, 0)
-        gray = vtk_to_numpy(self._pixels).reshape(side, side, 3)[::-1, :, 0]
-        total = np.zeros((self.size, self.size), np.uint16)
-        for i in range(SAMPLES):
-            for j in range(SAMPLES):
-                total += gray[i::SAMPLES, j::SAMPLES]
-        return (total // SAMPLES**2).astype(np.uint8)
+def say_if_slow() -> None:
+    """Say it on stderr if meshes are drawn without embree."""
+    if not trimesh.ray.has_embree:
+        print("embreex is not installed: meshes are drawn with numpy, more slowly", file=sys.stderr)
 
 
 def _scaled(vertices: Float64[ndarray, "n 3"]) -> Float64[ndarray, "n 3"]:
@@ -155,17 +123,37 @@ def _scaled(vertices: Float64[ndarray, "n 3"]) -> Float64[ndarray, "n 3"]:
     return (vertices - (low / 2 + high / 2)) * scale
 
 
+def _look(
+    style: Style, vertices: Float64[ndarray, "n 3"], azimuth: float
+) -> tuple[Camera, Float64[ndarray, "n 3"]]:
+    """Look from an azimuth given in degrees at all of the vertices, and from as near as can be.
+
+    Returns:
+        The camera, and the vertices along its axes as seen from it.
+    """
+    axes = _axes(math.radians(azimuth), math.radians(style.elevation))
+    half = math.tan(math.radians(style.field_of_view / 2))
+    along = _combined(vertices, axes.T)
+    position = _fit(along, style.fill * half)
+    return Camera(axes, position, half), along - position
+
+
 def _axes(azimuth: float, elevation: float) -> Float64[ndarray, "3 3"]:
     """Right, up and backward of a camera that looks at the origin, as rows; angles in radians."""
-    sin, cos = np.sin(azimuth), np.cos(azimuth)
-    right = np.array([-sin, cos, 0])
-    back = np.array([*(np.cos(elevation) * np.array([cos, sin])), np.sin(elevation)])
-    return np.stack([right, np.cross(back, right), back])
+    sin, cos, rise, run = (f(angle) for angle in (azimuth, elevation) for f in (math.sin, math.cos))
+    axes = np.array([[-sin, cos, 0], [-rise * cos, -rise * sin, run], [run * cos, run * sin, rise]])
+    return axes.round(12)  # processors differ in the last digit of a sine
 
 
-def _fit(
-    along: Float64[ndarray, "n 3"], half: float
-) -> tuple[Float64[ndarray, " 3"], Float64[ndarray, " n"]]:
+def _combined(
+    weights: Float64[ndarray, "n 3"], vectors: Float64[ndarray, "3 3"]
+) -> Float64[ndarray, "n 3"]:
+    """The product of two matrices, which BLAS would round as the processor has it."""
+    x, y, z = weights.T
+    return np.stack([x * a + y * b + z * c for a, b, c in vectors.T], axis=1)
+
+
+def _fit(along: Float64[ndarray, "n 3"], half: float) -> Float64[ndarray, " 3"]:
     """Come as near as all points stay in the frame.
 
     A point (x, y, z) is in the frame of a camera at (a, b, c) if |x - a| <= half * (c - z), and so
@@ -177,71 +165,91 @@ def _fit(
         half: Half the frame's side at distance 1.
 
     Returns:
-        Where the camera is, along the same axes, and how far off the points are.
+        Where the camera is, along the same axes.
     """
     x, y, z = along.T
     sides = np.stack([x, -x, y, -y]) + half * z
     right, left, top, bottom = sides.max(axis=1)
     c = max(right + left, top + bottom) / (2 * half)
-    return np.array([(right - left) / 2, (top - bottom) / 2, c]), c - z
+    return np.array([(right - left) / 2, (top - bottom) / 2, c])
 
 
-def _scene(style: Style, mapper: vtkPolyDataMapper) -> vtkRenderer:
-    above = np.radians(style.sun - style.elevation)
-    light = {"up": np.sin(above), "back": np.cos(above)}
-    actor = vtkActor()
-    actor.SetMapper(mapper)
-    actor.GetShaderProperty().SetFragmentShaderCode(
-        SHADER.format(ambient=style.ambient, diffuse=style.diffuse, **light)
-    )
-    scene = vtkRenderer()
-    scene.SetBackground(*[style.background] * 3)
-    scene.GetActiveCamera().SetViewAngle(style.field_of_view)
-    scene.AddActor(actor)
-    return scene
+def _projected(
+    points: Float64[ndarray, "n 3"], half: float, side: int
+) -> tuple[Float64[ndarray, " n"], Float64[ndarray, " n"], Float64[ndarray, " n"]]:
+    """Columns and rows of points on the grid of rays, and the inverse of their distance."""
+    x, y, z = points.T
+    near = 1 / np.maximum(-z, 1e-9)  # one point at most is where the camera is
+    return ((1 + x * near / half) * side - 1) / 2, ((1 - y * near / half) * side - 1) / 2, near
 
 
-def _as_vtk(vertices: Float64[ndarray, "n 3"], triangles: Int64[ndarray, "m 3"]) -> vtkPolyData:
-    points = vtkPoints()
-    points.SetData(numpy_to_vtk(vertices.astype(np.float32), deep=True))
-    faces = vtkCellArray()
-    faces.SetData(3, numpy_to_vtkIdTypeArray(np.ravel(triangles), deep=True))
-    surface = vtkPolyData()
-    surface.SetPoints(points)
-    surface.SetPolys(faces)
-    return surface
+def _span(places: Float64[ndarray, " n"], size: int) -> slice:
+    """The pixels from the first to the last place on the grid of rays."""
+    first, last = (int(place // SAMPLES) for place in (places.min(), places.max()))
+    return slice(max(first, 0), min(last, size) + 1)
 
 
-def _open_window(side: int) -> vtkRenderWindow:
-    """Open a window that is never shown."""
-    with _without_display():
-        window = vtkRenderWindow()
-    # Where there is no driver, VTK gives this kind and dies when it draws.
-    if window.GetClassName() == "vtkOSOpenGLRenderWindow" and not ctypes.util.find_library(
-        "OSMesa"
-    ):
-        raise UserError(
-            "meshes can not be drawn: there is no EGL driver; install Mesa's, which needs no display"
-            " and no graphics card (Debian and Ubuntu: apt install libegl1 libgl1-mesa-dri)"
-        )
-    window.SetOffScreenRendering(True)
-    window.SetMultiSamples(0)
-    window.SetSize(side, side)
-    return window
+def _grays(style: Style, corners: Float64[ndarray, "m corner=3 3"]) -> UInt8[ndarray, " m+1"]:
+    """The gray of every face that is lit from both sides, by Lambert's law; the background's last.
 
-
-@contextmanager
-def _without_display() -> Iterator[None]:
-    """Keep VTK from looking for a display, so that the same driver draws with and without one.
-
-    VTK warns that it found none; nobody needs to read that.
+    Args:
+        style: Has the light.
+        corners: Of the faces along the camera's axes, as seen from it.
     """
-    display = os.environ.pop("DISPLAY", None)
-    verbosity = vtkLogger.GetCurrentVerbosityCutoff()
-    vtkLogger.SetStderrVerbosity(vtkLogger.VERBOSITY_OFF)
-    try:
-        yield
-    finally:
-        vtkLogger.SetStderrVerbosity(verbosity)
-        if display is not None:
-            os.environ["DISPLAY"] = display
+    first, second, third = corners[:, 0], corners[:, 1], corners[:, 2]
+    x, y, z = np.cross(second - first, third - first).T
+    away = first[:, 0] * x + first[:, 1] * y + first[:, 2] * z > 0
+    length = np.sqrt(x * x + y * y + z * z)
+    above = math.radians(style.sun - style.elevation)
+    light = (math.sin(above) * y + math.cos(above) * z) * np.where(away, -1, 1)
+    light = np.divide(light, length, out=np.zeros_like(length), where=length > 0)
+    gray = style.ambient + style.diffuse * np.maximum(light, 0)
+    return np.rint(255 * np.append(gray, style.background)).astype(np.uint8)
+
+
+def _smoothed(
+    cast: Cast, grays: UInt8[ndarray, " m+1"], size: int, box: tuple[slice, slice]
+) -> UInt8[ndarray, "size size"]:
+    """Draw with one ray a pixel, and with SAMPLES x SAMPLES where those around it differ.
+
+    All rays of a pixel lie between its first and the first ones to the right and below. Where these
+    four meet the same gray, so will the others. Outside the box there is nothing to meet.
+    """
+    first = np.full((size + 1, size + 1), grays[-1])
+    first[box] = grays[cast(*SAMPLES * np.mgrid[box])]
+    around = np.stack([first[i : i + size, j : j + size] for i in (0, 1) for j in (0, 1)])
+    fine, uneven = _enlarged(around[0]), _enlarged(np.ptp(around, axis=0) > EDGE)
+    uneven[::SAMPLES, ::SAMPLES] = False  # known
+    places = np.nonzero(uneven)
+    fine[places] = grays[cast(*places)]
+    parts = [fine[i::SAMPLES, j::SAMPLES] for i in range(SAMPLES) for j in range(SAMPLES)]
+    return (np.stack(parts).sum(0, np.uint16) // SAMPLES**2).astype(np.uint8)
+
+
+def _enlarged(image: ndarray) -> ndarray:
+    return image.repeat(SAMPLES, axis=0).repeat(SAMPLES, axis=1)
+
+
+def _embree(solid: trimesh.Trimesh, camera: Camera, side: int) -> Cast:
+    """Find the first face that each ray meets."""
+    origin = _combined(camera.position[None], camera.axes)
+    frame = camera.axes * [[camera.half], [camera.half], [-1]]  # to its right, to its top, ahead
+
+    def cast(rows: Places, columns: Places) -> Places:
+        right, down = ((2 * k.ravel() + 1) / side - 1 for k in (columns, rows))
+        ways = np.stack([right * a - down * b + c for a, b, c in frame.T], axis=1)
+        met = solid.ray.intersects_first(np.broadcast_to(origin, ways.shape), ways)
+        return met.reshape(rows.shape)
+
+    return cast
+
+
+def _numpy(
+    columns: Float64[ndarray, "corner=3 m"],
+    rows: Float64[ndarray, "corner=3 m"],
+    near: Float64[ndarray, "corner=3 m"],
+    side: int,
+) -> Cast:
+    """Find the same faces without embree."""
+    grid = first_faces(columns, rows, near, side + 1)
+    return lambda rows, columns: grid[rows, columns]
