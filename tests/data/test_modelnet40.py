@@ -15,9 +15,9 @@ from PIL import Image
 from equimodal.data import modelnet40, modelnet40_standin
 from equimodal.data.modelnet40 import Shape, decode, fetch, prepare, raw_files
 from equimodal.data.off import read_off
-from equimodal.data.prepared import objection
 from equimodal.data.render import Renderer
 from equimodal.errors import UserError
+from equimodal.receipts import NAME, objections
 
 MIRROR = os.environ.get("EQUIMODAL_MIRROR")  # read here: a fixture hides it from the tests
 CLASSES = ("bed", "chair")
@@ -464,7 +464,7 @@ def test_arrays_stay_good_until_the_first_is_replaced(raw, out):
     with pytest.raises(UserError, match="1 of 28 files are bad"):
         prepare(raw, out, {**NEW, "views": [0, 3]})
     assert before.items() <= contents(out).items()
-    assert objection(out, NEW) is None
+    assert not list(objections(out / NAME, settings=NEW))
 
 
 def test_every_bad_rendering_is_counted_and_ten_are_named(raw, out):

@@ -18,11 +18,11 @@ from hypothesis import strategies as st
 from equimodal.data import nvgesture, nvgesture_standin
 from equimodal.data.nvgesture import fetch, prepare
 from equimodal.data.nvgesture_list import Clip, Window, mismatched, read_list
-from equimodal.data.prepared import objection
 from equimodal.data.unfinished import MARK
 from equimodal.data.video import read_frames
 from equimodal.errors import UserError
 from equimodal.params import MIRROR_VARIABLE
+from equimodal.receipts import NAME, objections
 
 # The real lists, where a mirror holds them; read now, for no test sees the variable.
 REAL = Path(os.environ.get(MIRROR_VARIABLE, "/nonexistent")) / "nvgesture"
@@ -763,7 +763,7 @@ def test_settings_that_are_refused_leave_the_arrays_good(shared_raw, tmp_path, c
     prepare(shared_raw, tmp_path, SETTINGS)
     with pytest.raises(UserError):
         prepare(shared_raw, tmp_path, SETTINGS | change)
-    assert objection(tmp_path, SETTINGS) is None
+    assert not list(objections(tmp_path / NAME, settings=SETTINGS))
 
 
 def test_a_folder_that_can_not_be_made_is_refused(shared_raw, tmp_path):
