@@ -687,7 +687,7 @@ PAPER_ANSWERS_TOLD = [  # the same at the paper's scale
 
 @pytest.mark.parametrize(
     ("scale", "sentence"),
-    [("brief", s) for s in ANSWERS_TOLD] + [("paper", s) for s in PAPER_ANSWERS_TOLD],
+    [("brief", s) for s in ANSWERS_TOLD] + [("own_colors", s) for s in PAPER_ANSWERS_TOLD],
 )
 def test_the_reproduction_page_tells_the_accuracies_of_logits(scale, sentence):
     table = pd.read_csv(ROOT / f"results/{scale}/tables/evaluations.csv")
@@ -732,7 +732,7 @@ PAPER_RATES_TOLD = [  # the same at the paper's scale
 
 @pytest.mark.parametrize(
     ("scale", "sentence"),
-    [("brief", s) for s in RATES_TOLD] + [("paper", s) for s in PAPER_RATES_TOLD],
+    [("brief", s) for s in RATES_TOLD] + [("own_colors", s) for s in PAPER_RATES_TOLD],
 )
 def test_the_reproduction_page_tells_d_util_and_d_speed_by_seed(scale, sentence):
     tables = ROOT / f"results/{scale}/tables"
@@ -762,7 +762,7 @@ def test_the_reproduction_page_tells_d_util_and_d_speed_by_seed(scale, sentence)
             ),
         ),
         (
-            "paper",
+            "own_colors",
             (
                 "other ways of switching off are {zeroed} (zeros), {permuted} (another example's"
                 " features) and {class_mean} (the mean of the class)"
@@ -817,15 +817,15 @@ SWEEP_TOLD = [  # of greediness and prediction: scale, inputs and column
         " p = {brief|both|p})"
     ),
     "distinct networks there is none ({brief|distinct|spearman}, p = {brief|distinct|p})",
-    "d_util is {paper|distinct|d_util} on average",
-    "d_util is {paper|identical|d_util|3}, as published",
+    "d_util is {own_colors|distinct|d_util} on average",
+    "d_util is {own_colors|identical|d_util|3}, as published",
     (
-        "d_speed is {paper|distinct|d_speed} on average with distinct modalities and"
-        " {paper|identical|d_speed} with identical ones"
+        "d_speed is {own_colors|distinct|d_speed} on average with distinct modalities and"
+        " {own_colors|identical|d_speed} with identical ones"
     ),
     (
-        "over both pairs its rank correlation with d_util is {paper|both|spearman}"
-        " ({paper|both|low} to {paper|both|high}, p = {paper|both|p})"
+        "over both pairs its rank correlation with d_util is {own_colors|both|spearman}"
+        " ({own_colors|both|low} to {own_colors|both|high}, p = {own_colors|both|p})"
     ),
 ]
 
@@ -854,7 +854,7 @@ def swept(scale, inputs):
 
 
 def test_the_reproduction_page_tells_what_was_run_of_the_sweep_at_the_paper_s_scale():
-    distinct, identical = swept("paper", "distinct"), swept("paper", "identical")
+    distinct, identical = swept("own_colors", "distinct"), swept("own_colors", "identical")
     assert list(distinct["learning_rate"]) == list(identical["learning_rate"])
     times = distinct["learning_rate"].value_counts(sort=False)
     assert (len(times), set(times)) == (6, {2})
@@ -881,7 +881,7 @@ def test_the_reproduction_page_tells_what_was_run_of_the_sweep_at_the_paper_s_sc
     ("scale", "told"),
     [
         ("brief", "after five epochs, have {distinct} and {identical} on average"),
-        ("paper", "ours is {distinct} and {identical} on a part"),
+        ("own_colors", "ours is {distinct} and {identical} on a part"),
     ],
 )
 def test_the_readme_tells_the_means_of_the_sweep(scale, told):
@@ -892,7 +892,7 @@ def test_the_readme_tells_the_means_of_the_sweep(scale, told):
 
 def test_in_most_of_the_sweep_s_networks_d_util_and_d_speed_have_opposite_signs():
     """As the reproduction page says of the distinct pair: but for three at the two highest rates."""
-    brief, paper = swept("brief", "distinct"), swept("paper", "distinct")
+    brief, paper = swept("brief", "distinct"), swept("own_colors", "distinct")
     assert len(brief) == len(swept("brief", "identical")) == 12
     assert (brief["d_util"] > 0).all()
     assert (brief["d_speed"] < 0).all()
@@ -915,7 +915,7 @@ def test_in_most_of_the_sweep_s_networks_d_util_and_d_speed_have_opposite_signs(
     )
 
 
-@pytest.mark.parametrize("scale", ["paper", "brief"])
+@pytest.mark.parametrize("scale", ["own_colors", "brief", "decisive", "calibration"])
 def test_the_collected_tables_in_git_list_every_run_that_is_asked_for(scale):
     """Or "n of m" would be told of another m: `equimodal collect` it again."""
     collected = pd.read_csv(ROOT / f"results/{scale}/tables/runs.csv")["run"]

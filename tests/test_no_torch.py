@@ -82,7 +82,8 @@ def _runs_and_examples(project):
         )
         speeds = (0.1, 0.2, 0.3)[:count] if count > 1 else ()
         bank = layout.bank("tiny", name)
-        write_run(layout.run("tiny", name), spec, right, bank=bank, speeds=speeds)
+        model = layout.model("tiny", name)
+        write_run(layout.run("tiny", name), spec, right, bank=bank, model=model, speeds=speeds)
     for fusion, course in made_up_courses(settings.linear.noisy_mnist).groupby("L_f"):
         layout.noisy_mnist("tiny", 1).parent.mkdir(exist_ok=True)
         course.to_csv(layout.noisy_mnist("tiny", fusion), index=False)

@@ -62,12 +62,21 @@ if not Path(".snakemake/metadata").is_dir():
     shutil.rmtree(f"results/{SCALE}/valid", ignore_errors=True)
 
 BANKS = collect("results/{scale}/banks/{run}.npz", scale=SCALE, run=RUNS)
-VALID = collect(
+VALID_RUNS = collect(
     "results/{scale}/valid/{step}/{run}",
     scale=SCALE,
     step=["train", "evaluate"],
     run=RUNS,
 )
+VALID = [
+    *VALID_RUNS,
+    f"results/{SCALE}/valid/linear/networks",
+    *collect(
+        "results/{scale}/valid/noisy_mnist/L_f{layer}",
+        scale=SCALE,
+        layer=range(1, PARAMS.linear.noisy_mnist.depth + 1),
+    ),
+]
 USED = sorted({spec.dataset for spec in RUNS.values()})  # data sets
 
 EXPERIMENTS = {name: expand_runs(PARAMS, name) for name in PARAMS.experiments}

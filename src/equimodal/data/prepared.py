@@ -19,11 +19,12 @@ def begin(folder: Path, settings: dict[str, Any]) -> None:
 
 
 def end(folder: Path, settings: dict[str, Any], *, by: str) -> None:
-    """Write the receipt of all arrays of a folder, made with these settings by a module."""
+    """Write the receipt of all files of a folder, made with these settings by a module."""
+    ours = (receipts.NAME, f"{receipts.NAME}{receipts.SEEN}")
     receipts.write(
         folder / receipts.NAME,
         step=f"prepare {by.rpartition('.')[2]}",
         settings=settings,
         code=code_hash(by),
-        files=[*folder.glob("*.npy"), *folder.glob("*.npz")],
+        files=[p for p in folder.glob("[!.]*") if p.is_file() and p.name not in ours],
     )
