@@ -18,7 +18,15 @@ COMPUTE_NOTHING = {PACKAGE} | {
     f"{PACKAGE}.{name}"
     for name in (
         *("code", "devices", "errors", "files", "layout", "linear", "locks", "pickles", "progress"),
-        *("receipts", "steps", "data.download", "data.prepared", "data.status", "data.workers"),
+        *(
+            "receipts",
+            "schema",
+            "steps",
+            "data.download",
+            "data.prepared",
+            "data.status",
+            "data.workers",
+        ),
     )
 }
 

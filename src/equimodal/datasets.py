@@ -5,7 +5,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from equimodal.spec import Count, Normalization, NotNegative, Positive, Section, Share
+from equimodal.schema import Section
+from equimodal.spec import Count, Normalization, NotNegative, Positive, Share
 
 Channel = Annotated[float, Field(ge=0, le=255)]
 Color = Annotated[tuple[Channel, ...], Field(min_length=3, max_length=3)]  # red, green, blue

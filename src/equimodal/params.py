@@ -23,6 +23,7 @@ from ruamel.yaml.error import YAMLError
 from equimodal.datasets import ColoredMnist, DatasetSettings, Name, NVGesture
 from equimodal.errors import UserError
 from equimodal.linear.settings import LinearSettings
+from equimodal.schema import Section
 from equimodal.spec import (
     POLICY_SECTION,
     Augmentation,
@@ -36,7 +37,6 @@ from equimodal.spec import (
     Positive,
     RubiSettings,
     RunSpec,
-    Section,
     Training,
 )
 

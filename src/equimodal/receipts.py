@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from equimodal.errors import UserError
 from equimodal.files import write_aside
-from equimodal.spec import Section, first_reason
+from equimodal.schema import Section, first_reason
 
 NAME = "receipt.json"
 # Size and time of each file when it last had its hash: of this machine, so beside the receipt, not in it.

@@ -9,8 +9,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    ConfigDict,
     Field,
     ValidationError,
     field_validator,
@@ -18,6 +16,7 @@ from pydantic import (
 )
 
 from equimodal.errors import UserError
+from equimodal.schema import Section, first_reason
 
 PolicyName = Literal["vanilla", "rubi", "random", "guided"]
 # The section of params.yaml that a policy needs: only its runs depend on it.
@@ -27,12 +26,6 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
-
-
-class Section(BaseModel):
-    """A part of params.yaml: typed, frozen, and closed to keys it does not know."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Normalization(Section):
@@ -289,9 +282,3 @@ def read_specs(path: Path) -> dict[str, RunSpec]:
             ) from None
         specs[spec.name] = spec
     return specs
-
-
-def first_reason(error: ValidationError) -> str:
-    """Say where the first fault lies, and what it is."""
-    first = error.errors()[0]
-    return f"{'.'.join(map(str, first['loc'])) or 'all of it'}: {first['msg']}"

@@ -28,7 +28,7 @@ from equimodal.code import COMPUTE_NOTHING, imported_modules
 from tests.conftest import ROOT
 from tests.workflow.checkout import TINY, Checkout, jobs_of
 from tests.workflow.test_workflow import AFTER_RUNS as AFTER_ALL_RUNS
-from tests.workflow.test_workflow import GUIDED, REPORTED, TABLE1, VANILLA, work_on
+from tests.workflow.test_workflow import GUIDED, REPORTED, TABLE1, VANILLA, trained_anew, work_on
 
 pytestmark = pytest.mark.workflow
 
@@ -106,15 +106,6 @@ def trained(output: str) -> set[str]:
     return set(re.findall(r"^Job \d+: Train (.*)\.$", output, re.MULTILINE))
 
 
-def networks(checkout: Checkout) -> dict[str, int]:
-    """When each network was written, by run."""
-    models = checkout.folder / RESULTS / "models"
-    return {
-        path.relative_to(models).with_suffix("").as_posix(): path.stat().st_mtime_ns
-        for path in models.rglob("*.pt")
-    }
-
-
 def stages_run(output: str) -> set[str]:
     return set(re.findall(r"^Running stage '(.*)':$", output, re.MULTILINE))
 
@@ -176,9 +167,8 @@ def pulled(repository, tmp_path):
 def restored_once(repository, tmp_path_factory):
     """The same after Snakemake has asked all receipts."""
     clone = pulled_clone(repository, tmp_path_factory.mktemp("restored") / "clone")
-    before = networks(clone)
     clone.make()
-    assert networks(clone) == before  # nothing was trained
+    assert trained_anew(clone) == set()
     return clone
 
 
@@ -214,9 +204,8 @@ def test_a_clone_that_pulled_trains_nothing_and_shows_a_change(restored):
 
 def test_a_setting_that_changed_before_the_first_run_of_a_clone_is_seen(pulled):
     pulled.edit(*TOLERANCE)
-    before = networks(pulled)
     pulled.dvc("repro")
-    assert {run for run, when in networks(pulled).items() if before[run] != when} == {GUIDED}
+    assert trained_anew(pulled) == {GUIDED}
 
 
 def test_damaged_files_of_the_cache_are_made_anew_or_refused_by_name(pulled):
@@ -224,9 +213,8 @@ def test_damaged_files_of_the_cache_are_made_anew_or_refused_by_name(pulled):
     labels = pulled.folder / "data/prepared/tiny/colored_mnist/test.labels.npy"
     true = {file: file.read_bytes() for file in (history, labels)}
     history.write_bytes(true[history][:-2] + b"!!")
-    before = networks(pulled)
     pulled.make("trained_colored_mnist")
-    assert {run for run, when in networks(pulled).items() if before[run] != when} == {VANILLA}
+    assert trained_anew(pulled) == {VANILLA}
     assert history.read_bytes() == true[history]
     labels.write_bytes(true[labels][:-2] + b"!!")
     refused = pulled.snakemake("evaluated_colored_mnist")
@@ -441,9 +429,8 @@ def test_what_was_pushed_to_s3_is_pulled_from_it_by_another_clone(pulled, bucket
     other = pulled.clone(tmp_path / "other")
     other.dvc("pull")
     assert NO_CHANGE in other.dvc("status")
-    before = networks(other)
     other.make()
-    assert networks(other) == before
+    assert trained_anew(other) == set()
 
 
 def test_a_remote_that_is_down_is_named_and_costs_nothing(pulled, tmp_path):

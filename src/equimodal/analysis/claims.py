@@ -18,7 +18,7 @@ from ruamel.yaml import YAML
 from equimodal.analysis.names import DATASETS, column_name
 from equimodal.analysis.statistics import difference_of_means, wilson_interval
 from equimodal.params import Params
-from equimodal.spec import Section
+from equimodal.schema import Section
 
 HOLDS, FAILS, INCONCLUSIVE, NOT_TESTED, CANNOT_SAY = VERDICTS = (
     "holds",

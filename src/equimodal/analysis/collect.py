@@ -20,7 +20,8 @@ from equimodal.analysis import COLLECTED
 from equimodal.errors import UserError
 from equimodal.metrics.utilization import accuracy, utilization_rate
 from equimodal.receipts import OtherSettingsError, Receipt
-from equimodal.spec import HEADLINE_THRESHOLD, RunSpec, Section, first_reason
+from equimodal.schema import Section, first_reason
+from equimodal.spec import HEADLINE_THRESHOLD, RunSpec
 
 SPARSITY = f"below_{HEADLINE_THRESHOLD}"  # share of parameters
 MEASURES = (
