@@ -49,8 +49,10 @@ def _files_of_runs(scale: str) -> Iterator[tuple[str, Path]]:
             yield file.parent.relative_to(runs).as_posix(), file
     for place in (layout.model, layout.bank, layout.bank_receipt):
         example = place(scale, "name")
-        for file in sorted(example.parent.rglob(f"*{example.suffix}")):
-            yield file.relative_to(example.parent).with_suffix("").as_posix(), file
+        for suffix in (example.suffix, f"{example.suffix}{SEEN}"):
+            for file in sorted(example.parent.rglob(f"*{suffix}")):
+                name = file.relative_to(example.parent).as_posix()
+                yield name.removesuffix(suffix), file
     for step in ("train", "evaluate"):
         folder = layout.valid(scale, step, "")
         for file in sorted(path for path in folder.rglob("*") if path.is_file()):

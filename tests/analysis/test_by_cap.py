@@ -131,7 +131,11 @@ def test_an_expectation_is_judged_at_every_cap_by_the_seeds_that_it_names(
 def test_an_expectation_of_a_network_that_lacks_is_not_judged():
     runs = runs_of(3)
     runs.loc[2, "status"] = "missing"
-    assert judged(preregistered(0, 100), runs)["result"] == "missing"
+    row = judged(preregistered(0, 100), runs)
+    assert (row["result"], row["n"], row["held_at"]) == ("open", 1, "2 to 4")
+    runs["status"] = "missing"
+    row = judged(preregistered(0, 100), runs)
+    assert (row["result"], row["n"]) == ("open", 0)
 
 
 def test_sizes_of_the_utilization_are_compared_without_their_signs():

@@ -90,7 +90,7 @@ TABLES = {
         experiments=("table1",),
         caption="Expectations of docs/preregistration.md, preset official on Colored-and-gray-MNIST: test accuracy in % at the best"
         " epoch up to each cap, in the mode that the last step left behind; d_util at the best epoch. Least and most: of the"
-        " mean over the seeds named, over the caps.",
+        " mean over the n runs of the seeds named that have finished, over the caps.",
     ),
     "calibration": Table(
         title="Are Kim et al.'s colors clipped or redrawn?",

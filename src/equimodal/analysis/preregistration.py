@@ -13,7 +13,7 @@ DATASET, PRESET = "colored_mnist", "official"
 SIZES = "d_util_by_label less d_util in size"  # |d_util by label| - |d_util|
 COLUMNS = [
     *("method", "inputs", "measure", "output", "expected_from", "expected_to"),
-    *("seeds", "caps", "least", "most", "held_at", "result"),
+    *("seeds", "n", "caps", "least", "most", "held_at", "result"),
 ]
 
 
@@ -23,8 +23,9 @@ def build(
     """Compare each expectation of docs/preregistration.md with the mean over the seeds that it names.
 
     `least`, `most`: of that mean over the caps (accuracies in percent at the best epoch up to a cap, in the
-    mode that the last step left behind); `held_at`: the caps at which it was as expected. `result`: `holds`
-    if at all, `holds in part` if at some, `fails` if at none, `missing` while a network lacks.
+    mode that the last step left behind), over the `n` seeds that are trained; `held_at`: the caps at which it
+    was as expected. `result`: `holds` if at all, `holds in part` if at some, `fails` if at none; `open` while a
+    network lacks.
     """
     of_column = of_experiment(runs, "table1")
     of_column = of_column[(of_column["dataset"] == DATASET) & (of_column["fidelity"] == PRESET)]
@@ -46,13 +47,16 @@ def _judged(expected: Any, runs: pd.DataFrame, histories: pd.DataFrame) -> dict[
         "seeds": _span(seeds),
         "caps": _span(range(expected.first_cap, expected.last_cap + 1)),
     }
-    means = dict(_means(expected, named, histories))
-    if (named["status"] == "finished").sum() < len(seeds) or any(map(pd.isna, means.values())):
-        return row | {"result": "missing"}
+    there = named[named["status"] == "finished"]
+    row["n"] = len(there)
+    means = dict(_means(expected, there, histories)) if len(there) else {}
+    if not means or any(map(pd.isna, means.values())):
+        return row | {"result": "open"}
     low = -float("inf") if pd.isna(expected.low) else expected.low
     high = float("inf") if pd.isna(expected.high) else expected.high
     held = [cap for cap, mean in means.items() if low <= mean <= high]
     result = "holds" if len(held) == len(means) else "holds in part" if held else "fails"
+    result = result if len(there) == len(seeds) else "open"
     return row | {
         "least": min(means.values()),
         "most": max(means.values()),

@@ -53,7 +53,8 @@ def _draw_preset(axes: Axes, table: pd.DataFrame, last: int) -> None:
         axes.axhspan(mean - 2 * sd, mean + 2 * sd, color=color, alpha=0.2, lw=0, zorder=1)
         shown = _by_cap(of_line, reported, last)
         axes.fill_between(shown.index, shown["low"], shown["high"], color=color, alpha=0.2, lw=0)
-        axes.plot(shown.index, shown["mean"], color=color, lw=1.6, label=label)
+        counted = f"{label}, n = {shown['n'].iloc[-1]:.0f}"
+        axes.plot(shown.index, shown["mean"], color=color, lw=1.6, label=counted)
         if left_behind and method in REBALANCED:
             shown = _by_cap(of_line, "regular", last)
             axes.plot(shown.index, shown["mean"], color=color, **REGULAR)
