@@ -47,7 +47,7 @@ def _files_of_runs(scale: str) -> Iterator[tuple[str, Path]]:
     for file in sorted(runs.rglob("*")):
         if file.name in (*layout.RUN_FILES, *RECEIPTS):
             yield file.parent.relative_to(runs).as_posix(), file
-    for place in (layout.model, layout.bank, layout.bank_receipt):
+    for place in (layout.model, layout.bank, layout.bank_receipt, layout.training_lock):
         example = place(scale, "name")
         for suffix in (example.suffix, f"{example.suffix}{SEEN}"):
             for file in sorted(example.parent.rglob(f"*{suffix}")):

@@ -62,13 +62,9 @@ def require_prepared(dataset: str, params: Params) -> dict[str, str]:
     Raises:
         UserError: If they are missing, damaged, or of other settings than now.
     """
-    folder = layout.prepared(params.scale, dataset)
-    receipt = receipts.require(
-        folder / receipts.NAME,
-        f"run `equimodal prepare {dataset} --scale {params.scale}`",
-        settings=params.datasets[dataset].preparation,
-    )
-    return receipt.files
+    product = preparation(dataset, params)
+    settings = params.datasets[dataset].preparation
+    return receipts.require(product.receipt, product.remedy, settings=settings).files
 
 
 def require_trained(
@@ -84,12 +80,8 @@ def require_trained(
     Raises:
         UserError: If it is missing, damaged, or of other settings than now.
     """
-    return receipts.require(
-        layout.training_receipt(params.scale, spec.name),
-        f"run `equimodal train {spec.name} --scale {params.scale}`",
-        settings=spec.model_dump(mode="json"),
-        among=among,
-    )
+    product, settings = training(spec, params), spec.model_dump(mode="json")
+    return receipts.require(product.receipt, product.remedy, settings=settings, among=among)
 
 
 def require_whole(spec: RunSpec, params: Params) -> receipts.Receipt:
@@ -101,11 +93,8 @@ def require_whole(spec: RunSpec, params: Params) -> receipts.Receipt:
         UserError: If a file is missing or damaged, or of other settings or weights.
     """
     trained = require_trained(spec, params, layout.RUN_FILES)
-    receipts.require(
-        layout.bank_receipt(params.scale, spec.name),
-        f"run `equimodal evaluate {spec.name} --scale {params.scale}`",
-        inputs=model_of(spec, params.scale, trained),
-    )
+    bank, of_weights = evaluation(spec, params), model_of(spec, params.scale, trained)
+    receipts.require(bank.receipt, bank.remedy, inputs=of_weights)
     return trained
 
 
