@@ -5,9 +5,6 @@ min_version("9.0")
 
 
 include: "workflow/rules/common.smk"
-include: "workflow/rules/data.smk"
-include: "workflow/rules/train.smk"
-include: "workflow/rules/report.smk"
 
 
 report: "workflow/report/workflow.rst"
@@ -19,8 +16,8 @@ onstart:
         require_device(DEVICE)
 
 
+# The first rule of all, so that a Snakefile that includes this one makes the same.
 rule all:
-    default_target: True
     input:
         # Some products come with git or DVC. Without these lines a fresh clone would be content with them,
         # whatever they are of.
@@ -28,32 +25,10 @@ rule all:
         VALID,
         PRODUCTS,
         f"results/{SCALE}/report.html",
-        f"results/{SCALE}/provenance.html",
     message:
         f"Every table, every figure and the report, from {how_many()}."
 
 
-rule products:
-    input:
-        BANKS,
-        PRODUCTS,
-    message:
-        "Every table and figure."
-
-
-rule of_runs:
-    input:
-        f"results/{SCALE}/metrics.json",
-        f"results/{SCALE}/tables/claims.csv",
-        collect("results/{scale}/tables/{table}.md", scale=SCALE, table=TABLES),
-        collect("results/{scale}/figures/{figure}.svg", scale=SCALE, figure=OF_RUNS),
-    message:
-        "Every table and figure that the collected runs decide."
-
-
-rule runs:
-    input:
-        BANKS,
-        VALID_RUNS,
-    message:
-        f"Trained and evaluated, and nothing drawn from them, {how_many()}."
+include: "workflow/rules/data.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/report.smk"

@@ -56,9 +56,8 @@ class Project:
 
 
 def make_project(folder: Path) -> Project:
-    """Copy the settings to `folder`, with the tiny scale beside the others and chosen."""
+    """Copy the settings to `folder`, with the tiny scale chosen."""
     shutil.copytree(ROOT / "config", folder / "config")
-    shutil.copy(ROOT / "tests/tiny.yaml", folder / "config/scales")
     shutil.copy(ROOT / "params.yaml", folder)
     project = Project(folder)
     project.edit("params.yaml", "\nscale: demo ", "\nscale: tiny ")

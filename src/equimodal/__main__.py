@@ -20,6 +20,7 @@ import typer
 from equimodal import __version__, layout, receipts, steps
 from equimodal.devices import require_device
 from equimodal.errors import UserError
+from equimodal.files import make_folder
 from equimodal.locks import sole
 from equimodal.params import Params, expand_runs, load_params
 from equimodal.spec import Modality, RunSpec, read_specs
@@ -32,7 +33,10 @@ app = typer.Typer(
 )
 
 ParamsFile = Annotated[
-    Path, typer.Option(help="The settings; the scales lie beside it in config/.")
+    Path,
+    typer.Option(
+        envvar="EQUIMODAL_PARAMS", help="The settings; the scales lie beside it in config/."
+    ),
 ]
 Scale = Annotated[
     str | None,
@@ -58,6 +62,10 @@ def _print_version(asked: bool) -> None:
 
 @app.callback()
 def _options(
+    directory: Annotated[
+        Path | None,
+        typer.Option(help="The folder that data/ and results/ lie in; this one if left out."),
+    ] = None,
     version: Annotated[
         bool,
         typer.Option(
@@ -65,7 +73,9 @@ def _options(
         ),
     ] = False,
 ) -> None:
-    pass
+    if directory is not None:
+        make_folder(directory)
+        os.chdir(directory)
 
 
 @app.command()
@@ -388,20 +398,32 @@ def table(
 
 @app.command()
 def draw(
-    figure: Annotated[str, typer.Argument(help="A module of equimodal.figures.")],
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(help="Modules of equimodal.figures; all figures if none."),
+    ] = None,
+    of_runs: Annotated[
+        bool, typer.Option("--of-runs", help="Only those that the collected tables decide.")
+    ] = False,
     params: ParamsFile = DEFAULT_PARAMS,
     scale: Scale = None,
 ) -> None:
-    """Draw a figure as SVG, PNG and PDF."""
+    """Draw figures as SVG, PNG and PDF."""
+    from equimodal.analysis import COLLECTED, TABLES
     from equimodal.figures import ALL_FIGURES, LINEAR_FIGURES
     from equimodal.figures.style import save
 
     settings = load_params(params, scale)
-    about = ALL_FIGURES[_one_of(figure, ALL_FIGURES, "figure")]
-    inputs = {name: _figure_input(name, settings) for name in about.inputs}
-    drawn = import_module(f"equimodal.figures.{figure}").draw(**inputs)
-    note = settings.linear.note if figure in LINEAR_FIGURES else settings.note
-    save(drawn, layout.figures(settings.scale) / figure, note)
+    chosen = [_one_of(name, ALL_FIGURES, "figure") for name in names or ALL_FIGURES]
+    if of_runs:
+        decided = {*COLLECTED, *TABLES}
+        chosen = [name for name in chosen if set(ALL_FIGURES[name].inputs) <= decided]
+    read = cache(partial(_figure_input, settings=settings))
+    for name in chosen:
+        inputs = {i: read(i) for i in ALL_FIGURES[name].inputs}
+        drawn = import_module(f"equimodal.figures.{name}").draw(**inputs)
+        note = settings.linear.note if name in LINEAR_FIGURES else settings.note
+        save(drawn, layout.figures(settings.scale) / name, note)
 
 
 @app.command()
@@ -609,20 +631,6 @@ def show(params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> None:
     for sentence in (*failures(runs), *missing):
         print(sentence, file=sys.stderr)
     if missing:
-        raise typer.Exit(1)
-
-
-@app.command()
-def compare(
-    old: Annotated[Path, typer.Argument(help="A folder of results, such as results/demo.")],
-    new: Annotated[Path, typer.Argument(help="Another of the same scale.")],
-) -> None:
-    """Say which numbers differ; status 1 if any does though both were trained on the same machine."""
-    from equimodal.analysis import changes
-
-    found = changes.compare(old, new)
-    print(changes.as_markdown(found), end="")
-    if found.moved and found.same_machines:
         raise typer.Exit(1)
 
 

@@ -270,18 +270,24 @@ def asked_of_simulations(params: Params) -> dict[str, Any]:
     }
 
 
-def asked_of_noisy_mnist(params: Params) -> dict[str, Any]:
-    """Settings, code and digits of the networks on noisy MNIST now; raises as `require_prepared`."""
+def noisy_mnist_arrays() -> list[str]:
+    """Names of the prepared arrays that the networks on noisy MNIST are trained on."""
+    return [f"{s}.{a}.npy" for s in ("train", "test") for a in ("gray", "labels", "ids")]
+
+
+def settings_and_code_of_noisy_mnist(params: Params) -> dict[str, Any]:
+    """What the networks on noisy MNIST are trained with now, beside the digits."""
     own = params.linear.noisy_mnist
-    digits = params.datasets[own.dataset]
-    prepared = require_prepared(own.dataset, params)
-    arrays = [f"{s}.{a}.npy" for s in ("train", "test") for a in ("gray", "labels", "ids")]
-    return {
-        "settings": own.model_dump(mode="json")
-        | {"gray": digits.sources["gray"].model_dump(mode="json")},
-        "code": code_hash("equimodal.linear.noisy_mnist"),
-        "inputs": {name: prepared[name] for name in arrays},
-    }
+    gray = params.datasets[own.dataset].sources["gray"]
+    settings = own.model_dump(mode="json") | {"gray": gray.model_dump(mode="json")}
+    return {"settings": settings, "code": code_hash("equimodal.linear.noisy_mnist")}
+
+
+def asked_of_noisy_mnist(params: Params) -> dict[str, Any]:
+    """The same with the digits; raises as `require_prepared`."""
+    prepared = require_prepared(params.linear.noisy_mnist.dataset, params)
+    inputs = {name: prepared[name] for name in noisy_mnist_arrays()}
+    return settings_and_code_of_noisy_mnist(params) | {"inputs": inputs}
 
 
 def asked_of_preparation(dataset: str, params: Params) -> dict[str, Any]:

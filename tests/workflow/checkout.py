@@ -31,13 +31,17 @@ class Checkout(Project):
     """A copy of the project, its code included."""
 
     def snakemake(
-        self, *arguments: str, program: str = "snakemake", path: str | None = None
+        self,
+        *arguments: str,
+        program: str = "snakemake",
+        path: str | None = None,
+        folder: Path | None = None,
     ) -> subprocess.CompletedProcess:
         path = path or f"{Path(sys.executable).parent}:{os.environ['PATH']}"
         return subprocess.run(
             [program, "--cores", "2", *arguments],
             check=False,
-            cwd=self.folder,
+            cwd=folder or self.folder,
             env=os.environ | {"PATH": path, "PYTHONPATH": str(self.folder / "src")},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -1,7 +1,7 @@
 """DVC and Snakemake on one set of files: each takes for made what the other made.
 
-A git repository of the tiny scale with the real Snakefile and dvc.yaml, cut down to one data set and
-a few figures: each is drawn by a job of its own, and the tests would do little else.
+A git repository of the tiny scale with the real Snakefile and dvc.yaml, cut down to the runs of one data
+set and a few figures: each is drawn by a job of its own, and the tests would do little else.
 """
 
 import hashlib
@@ -33,6 +33,7 @@ from tests.workflow.test_workflow import GUIDED, REPORTED, TABLE1, VANILLA, trai
 pytestmark = pytest.mark.workflow
 
 RESULTS = "results/tiny"
+STAGES = ("prepare@tiny", "train@tiny", "evaluate@tiny", "report@tiny")
 TOLERANCE = ("params.yaml", "    tolerance: 0.1 ", "    tolerance: 0.2 ")
 NO_CHANGE = "Data and pipelines are up to date."
 FIGURES = ("figure9", "learning_curves", "linear_mnist", "linear_phase")
@@ -110,18 +111,6 @@ def stages_run(output: str) -> set[str]:
     return set(re.findall(r"^Running stage '(.*)':$", output, re.MULTILINE))
 
 
-def tiny_pipeline() -> str:
-    text = (ROOT / "dvc.yaml").read_text()
-    for old, new in (
-        ("scale: demo", "scale: tiny"),
-        ("[colored_mnist, modelnet40, nvgesture]", "[colored_mnist]"),
-        ("[vanilla, rubi, random, guided]", "[vanilla, guided]"),
-    ):
-        assert old in text
-        text = text.replace(old, new)
-    return text
-
-
 @pytest.fixture(scope="module")
 def repository(made_once, tmp_path_factory):
     """All made by Snakemake, taken over by DVC, committed and pushed to a folder."""
@@ -131,12 +120,12 @@ def repository(made_once, tmp_path_factory):
         for made_of_it in folder.glob(f"*/*/*/{left_out}"):
             shutil.rmtree(made_of_it)
     shutil.rmtree(folder / RESULTS / "figures")
-    for name in (".gitignore", ".dvcignore", "Makefile", "pyproject.toml", "constraints.txt"):
+    shared = ("Makefile", "constraints.txt", "dvc.yaml", "pyproject.toml")
+    for name in (".gitignore", ".dvcignore", *shared):
         shutil.copy(ROOT / name, folder)
     (folder / ".dvc").mkdir()
     for name in ("config", ".gitignore"):
         shutil.copy(ROOT / ".dvc" / name, folder / ".dvc")
-    (folder / "dvc.yaml").write_text(tiny_pipeline())
     made = Repository(folder)
     made.draw_only(*FIGURES)
     made.edit("params.yaml", "leave_out: []", 'leave_out: ["modelnet40/*", "nvgesture/*"]')
@@ -179,10 +168,8 @@ def restored(restored_once, tmp_path):
 
 
 def test_after_snakemake_dvc_trains_nothing(repository):
-    stages = {f"{s}@colored_mnist" for s in ("data", "train", "evaluate")}
-    stages |= {"noisy_mnist", "report"}
-    assert stages_run(repository.taken_over) == stages
-    assert repository.taken_over.count("Nothing to be done") == len(stages)
+    assert stages_run(repository.taken_over) == set(STAGES)
+    assert repository.taken_over.count("Nothing to be done") == len(STAGES)
     assert "Job " not in repository.taken_over
 
 
@@ -195,12 +182,12 @@ def test_after_dvc_both_say_that_there_is_nothing_to_do(repository):
 
 def test_a_clone_that_pulled_trains_nothing_and_shows_a_change(restored):
     assert restored.to_do() == set()
-    assert stages_run(restored.dvc("repro")) <= {"report"}  # it tells what the jobs cost here
+    assert stages_run(restored.dvc("repro")) <= {"report@tiny"}  # it tells what the jobs cost here
     assert NO_CHANGE in restored.dvc("repro")
     with restored.edited(*TOLERANCE):
         assert restored.to_do() == work_on(GUIDED) | AFTER_RUNS
         status = json.loads(restored.dvc("status", "--json"))
-        assert set(status) == {"train@colored_mnist"}  # the experiment below runs it
+        assert set(status) == {"prepare@tiny", "train@tiny", "report@tiny"}
 
 
 def test_a_setting_that_changed_before_the_first_run_of_a_clone_is_seen(pulled):
@@ -245,7 +232,7 @@ def test_after_checkouts_and_whatever_times_files_have_there_is_nothing_to_do(re
 def test_a_changed_figure_redraws_it_and_runs_the_last_stage_only(restored):
     with restored.edited("src/equimodal/figures/figure9.py", 'xscale="log"', 'xscale="linear"'):
         output = restored.dvc("repro")
-    assert stages_run(output) == {"report"}
+    assert stages_run(output) == {"report@tiny"}
     assert jobs_of(output) == {"Draw figure9."} | REPORTED
 
 
@@ -256,7 +243,7 @@ def test_metrics_and_plots_are_shown_by_name(repository):
     assert guided == pytest.approx(table1["guided"], abs=0.01)
     repository.dvc("plots", "show")
     page = (repository.folder / "dvc_plots/index.html").read_text()
-    for label in ("mean test accuracy, %", "d_speed, log10 units"):
+    for label in ("mean test accuracy, %", "d_speed, log10 units", "guided"):
         assert label in page
     shutil.rmtree(repository.folder / "dvc_plots")
 
@@ -272,7 +259,7 @@ def test_an_experiment_with_another_setting_shows_the_numbers_that_changed(resto
         "exp", "run", "--name", "wider", "-S", "balance.colored_mnist.tolerance=0.2"
     )
     assert trained(output) == {GUIDED}
-    assert restored.run("git", "status", "--short")  # dvc.lock and the tables have moved
+    assert restored.run("git", "status", "--short").split() == ["M", "dvc.lock", "M", "params.yaml"]
     shown = restored.dvc("exp", "show", "--csv")
     rows = pd.read_csv(StringIO(shown[shown.index("Experiment,") :])).set_index("Experiment")
     assert rows.loc["wider", "balance.colored_mnist.tolerance"] == 0.2
@@ -348,7 +335,7 @@ def test_fewer_seeds_train_nothing_and_leave_no_stale_run(continued, restored_on
                 and "benchmarks" not in p.parts]  # fmt: skip
     for out in ("runs", "models", "banks"):
         before, after = (
-            hash_of((c.folder / "dvc.lock").read_text(), f"{RESULTS}/{out}/colored_mnist")
+            hash_of((c.folder / "dvc.lock").read_text(), f"{RESULTS}/{out}")
             for c in (restored_once, fewer)
         )
         assert before == after
@@ -470,29 +457,32 @@ def model_hash(repository) -> str:
     return hashlib.md5(model.read_bytes()).hexdigest()
 
 
-def pipeline(path: str) -> dict:
-    return YAML(typ="safe").load(ROOT / path)
+def pipeline() -> dict:
+    return YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
 
 
-def test_the_paper_s_stages_are_the_demo_s_but_keep_the_data_here():
-    demo, paper = pipeline("dvc.yaml"), pipeline("dvc/paper/dvc.yaml")
-    ((first,), (second,)) = (stages.pop("vars") for stages in (demo, paper))
-    (data,) = paper["stages"]["data"]["do"]["outs"][0].values()
-    assert data.pop("push") is False  # ModelNet40 and NVGesture may not be passed on
-    assert demo == paper
-    changed = {"scale": "paper", "root": "../.."}
-    assert second["pipeline"] == first["pipeline"] | changed
+def test_of_data_that_may_not_be_passed_on_dvc_keeps_no_copy():
+    outs = pipeline()["prepare"]["do"]["outs"]
+    kept = {name: about.get("cache", True) for out in outs for name, about in out.items()}
+    assert {name.rpartition("/")[2]: copied for name, copied in kept.items()} == {
+        "colored_mnist": True,
+        "modelnet40": False,
+        "nvgesture": False,
+    }
+
+
+def test_the_lock_is_short(repository):
+    lock = (repository.folder / "dvc.lock").read_text()
+    assert len(lock.splitlines()) <= 300
 
 
 @pytest.mark.parametrize(
     ("stage", "entries"),
     [
-        ("data", ["equimodal.data.{}"]),
-        ("train", ["equimodal.training.run", "equimodal.params", "equimodal.models.{}"]),
+        ("prepare", ["equimodal.data.{}"]),
+        ("train", ["equimodal.training.run", "equimodal.models.{}"]),
         ("evaluate", ["equimodal.training.logit_bank", "equimodal.models.{}"]),
-        ("noisy_mnist", ["equimodal.linear.noisy_mnist"]),
-        ("report", ["equimodal.analysis.claims", "equimodal.report.page"]),
-        ("report", ["equimodal.linear.experiment", "equimodal.linear.mnist_table"]),
+        ("report", ["equimodal.analysis.claims", "equimodal.linear.noisy_mnist"]),
     ],
 )
 def test_a_stage_depends_on_the_code_that_it_runs(stage, entries):
@@ -500,29 +490,7 @@ def test_a_stage_depends_on_the_code_that_it_runs(stage, entries):
     kinds = {x["kind"] for section in ("datasets", "networks") for x in settings[section].values()}
     run = {e.format(kind) for e in entries for kind in kinds}
     there = {e for e in run if (ROOT / "src" / f"{e.replace('.', '/')}.py").is_file()}
-    stages = pipeline("dvc.yaml")["stages"]
-    deps = stages[stage].get("do", stages[stage])["deps"]
+    deps = pipeline()[stage]["do"]["deps"]
     named = [dep.removeprefix("src/").removesuffix(".py").replace("/", ".") for dep in deps]
     computing = imported_modules(*there) - COMPUTE_NOTHING
     assert {m for m in computing if not any(f"{m}.".startswith(f"{n}.") for n in named)} == set()
-
-
-@pytest.mark.parametrize("scale", ["demo", "paper"])
-def test_the_stages_depend_on_every_setting_that_decides_a_result(scale):
-    stages = pipeline("dvc.yaml")["stages"]
-    datasets = pipeline("dvc.yaml")["vars"][0]["pipeline"]["datasets"]
-    tracked: dict[str, set[str]] = {"params.yaml": set(), f"config/scales/{scale}.yaml": set()}
-    for stage in stages.values():
-        for entry in stage.get("do", stage).get("params", []):
-            named = {"params.yaml": [entry]} if isinstance(entry, str) else entry
-            for file, keys in named.items():
-                place = tracked[file.replace("${pipeline.scale}", scale)]
-                place |= {k.replace("${item}", d) for k in keys for d in datasets}
-    for file, keys in tracked.items():
-        leaves = {
-            section if not isinstance(value, dict) else f"{section}.{key}"
-            for section, value in pipeline(file).items()
-            for key in (value if isinstance(value, dict) else [None])
-        }
-        lacking = {x for x in leaves if not {x, x.split(".")[0]} & keys}
-        assert lacking - {"scale", "mirror"} == set()

@@ -1,4 +1,4 @@
-# What the rules share: the runs that params.yaml asks for, and the code that each rule runs.
+# What the rules share: the settings, the runs that they ask for, and how a rule calls a verb.
 import json
 import os
 import re
@@ -10,76 +10,81 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-from equimodal import layout
-from equimodal.analysis import COLLECTED, GIVEN, JUDGED, SUMMARIZED, TABLES
-from equimodal.data import kinetics
-from equimodal.devices import require_device
-from equimodal.errors import UserError
-from equimodal.files import require_writable
-from equimodal.figures import ALL_FIGURES as FIGURES
-from equimodal.figures import LINEAR_FIGURES
-from equimodal.params import expand_runs, load_params
-from equimodal.receipts import NAME
-from equimodal.steps import (
-    asked_of_simulations,
-    code_hash,
-    evaluation_arrays,
-    evaluation_code,
-    preparation_code,
-    training_arrays,
-    training_code,
-)
-
-# --config takes the scale and the device; every other setting belongs into params.yaml, where all verbs read it.
-if unknown := sorted(set(config) - {"scale", "device"}):
+try:
+    from equimodal import layout, steps
+    from equimodal.analysis import COLLECTED, GIVEN, JUDGED, SUMMARIZED, TABLES
+    from equimodal.code import code_hash
+    from equimodal.data import kinetics
+    from equimodal.devices import require_device
+    from equimodal.errors import UserError
+    from equimodal.figures import ALL_FIGURES as FIGURES
+    from equimodal.figures import LINEAR_FIGURES
+    from equimodal.files import require_writable
+    from equimodal.params import expand_runs, load_params
+except ModuleNotFoundError as error:
     raise WorkflowError(
-        f"--config has unknown {unknown}; it takes device and scale. Other settings belong into params.yaml."
+        f"{sys.executable} has no {error.name}; `make setup` makes an environment that has all,"
+        " with .venv/bin/snakemake"
     )
 
-# Where networks are trained and evaluated. It reaches the verbs through the environment, not the command
-# line of a rule: a network is the same run wherever it was trained.
+# Every other setting belongs into params.yaml, where all verbs read it.
+if unknown := sorted(set(config) - {"scale", "device", "params"}):
+    raise WorkflowError(
+        f"--config has unknown {unknown}; it takes device, params and scale. Other settings belong into params.yaml."
+    )
+
+
+def here_or_with_the_code(name):
+    """A file of the working folder, or else of the folder that holds the Snakefile."""
+    with_the_code = Path(str(workflow.current_basedir)).parents[1] / name
+    return Path(name) if Path(name).exists() else with_the_code
+
+
 DEVICE = config.get("device") or os.environ.get("EQUIMODAL_DEVICE") or "cpu"
 if not re.fullmatch(r"[a-z]+(:\d+)?", DEVICE):
     raise WorkflowError(f"device is {DEVICE!r}, expected cpu, cuda, cuda:1 or the like")
-# Jobs find the verbs of the environment that this Snakemake runs in, whatever PATH says.
-shell.prefix(
-    f"export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH EQUIMODAL_DEVICE={DEVICE}; "
-)
-
+SETTINGS = Path(config.get("params") or here_or_with_the_code("params.yaml"))
 try:
-    PARAMS = load_params(scale=config.get("scale"))
+    PARAMS = load_params(SETTINGS, scale=config.get("scale"))
     for folder in ("data", "results"):
         require_writable(Path(folder))
 except UserError as error:
     raise WorkflowError(str(error))
-
 SCALE = PARAMS.scale
+# A job finds in its environment what says nothing of its result: the Python that runs Snakemake, whatever
+# PATH says, where the settings lie, and the device. A network is the same run wherever it was trained.
+os.environ.update(
+    EQUIMODAL_PYTHON=sys.executable,
+    EQUIMODAL_PARAMS=str(SETTINGS.resolve()),
+    EQUIMODAL_DEVICE=DEVICE,
+)
+
+
+def verb(call, scale="{wildcards.scale}"):
+    """The shell command of a rule. Where its files go is in `params.root`, see `root_of`."""
+    call = f"--directory {{params.root:q}} {call} --scale {scale}"
+    return f'"$EQUIMODAL_PYTHON" -m equimodal {call} > {{log}} 2>&1'
+
+
+def root_of(wildcards, output):
+    """The folder that a job's paths are seen from: elsewhere with a `prefix:`, or in a storage."""
+    ours = rf"(.*)(?:results/{SCALE}|data/raw|data/prepared/{SCALE})/"
+    return re.match(ours, str(output[0]))[1] or "."
+
+
+def placed(path):
+    """Where a path lies for a workflow that uses this one as a module with a `prefix:`."""
+    return Path(str(workflow.modifier.path_modifier.modify(str(path))))
+
+
+def of_scale(path, **parts):
+    """A path of `layout` at this scale, once for each combination of the parts."""
+    return collect(str(path), scale=SCALE, **parts)
+
 
 RUNS = expand_runs(PARAMS)
-
-# Without Snakemake's own records a changed setting would not be seen, so every product is asked anew.
-if not Path(".snakemake/metadata").is_dir():
-    shutil.rmtree(f"results/{SCALE}/valid", ignore_errors=True)
-
-BANKS = collect("results/{scale}/banks/{run}.npz", scale=SCALE, run=RUNS)
-VALID_RUNS = collect(
-    "results/{scale}/valid/{step}/{run}",
-    scale=SCALE,
-    step=["train", "evaluate"],
-    run=RUNS,
-)
-VALID = [
-    *VALID_RUNS,
-    f"results/{SCALE}/valid/linear/networks",
-    *collect(
-        "results/{scale}/valid/noisy_mnist/L_f{layer}",
-        scale=SCALE,
-        layer=range(1, PARAMS.linear.noisy_mnist.depth + 1),
-    ),
-]
-USED = sorted({spec.dataset for spec in RUNS.values()})  # data sets
-
 EXPERIMENTS = {name: expand_runs(PARAMS, name) for name in PARAMS.experiments}
+USED = sorted({spec.dataset for spec in RUNS.values()})  # data sets
 PARTS = {  # of the runs, by name
     **{e: list(runs) for e, runs in EXPERIMENTS.items() if runs},
     **{
@@ -90,6 +95,24 @@ PARTS = {  # of the runs, by name
     },
     **{d: [r for r, spec in RUNS.items() if spec.dataset == d] for d in USED},
 }
+
+# Without Snakemake's own records a changed setting would not be seen, so every product is asked anew.
+if not Path(".snakemake/metadata").is_dir():
+    shutil.rmtree(placed(layout.valid(SCALE, "", "")), ignore_errors=True)
+
+BANKS = of_scale(layout.bank("{scale}", "{run}"), run=RUNS)
+VALID_RUNS = of_scale(
+    layout.valid("{scale}", "{step}", "{run}"), step=["train", "evaluate"], run=RUNS
+)
+NOISY_MNIST = PARAMS.linear.noisy_mnist
+LAYERS = range(1, NOISY_MNIST.depth + 1)
+MNIST_RECORDS = of_scale(layout.noisy_mnist("{scale}", "{layer}"), layer=LAYERS)
+VALID = [
+    *VALID_RUNS,
+    *of_scale(layout.valid("{scale}", "linear", "networks")),
+    *of_scale(layout.valid("{scale}", "noisy_mnist", "L_f{layer}"), layer=LAYERS),
+]
+
 DATA_MODULES = {
     name: import_module(f"equimodal.data.{dataset.kind}")
     for name, dataset in PARAMS.datasets.items()
@@ -109,55 +132,25 @@ for name, module in DATA_MODULES.items():
     RAW_FILES[name] = module.raw_files(folder, wanted, mirror=PARAMS.mirror)
     # What only a user can give is an output while it is missing: the job says what to do. Once it
     # is there it is nobody's output, since Snakemake removes outputs.
-    missing = [f for f in RAW_FILES[name] if f in fetched or not f.exists()]
+    missing = [f for f in RAW_FILES[name] if f in fetched or not placed(f).exists()]
     FETCHED[name] = [f if f.suffix else directory(f) for f in missing]
 KINETICS = str(layout.raw("kinetics") / kinetics.FILE)
 
 
-def table_files(names):
+def tables(names):
     """Files of tables, as a pattern over scales."""
     return [str(layout.table("{scale}", name)) for name in names]
 
 
-# Relative paths, so that a folder that moves has nothing to make again.
-PUBLISHED = collect(
-    "src/equimodal/analysis/{table}.csv",
-    table=GIVEN,
-)
-ON_TABLE1 = {spec.dataset for spec in EXPERIMENTS.get("table1", {}).values()}
-NOISY_MNIST = PARAMS.linear.noisy_mnist
-DIGITS = collect(
-    "data/prepared/{scale}/{dataset}/{split}.{array}.npy",
-    scale=SCALE,
-    dataset=NOISY_MNIST.dataset,
-    split=["train", "test"],
-    array=["gray", "labels", "ids"],
-)
-MNIST_RECORDS = collect(
-    "results/{scale}/noisy_mnist/L_f{layer}.csv",
-    scale=SCALE,
-    layer=range(1, NOISY_MNIST.depth + 1),
-)
-CAPTIONS = sorted(map(str, Path("workflow/report").glob("*.rst")))
+DOCUMENTS = str(layout.tables("{scale}") / "{table}.{suffix}")  # for readers
+CURVES = sorted({spec.dataset for spec in EXPERIMENTS.get("table1", {}).values()})
 PRODUCTS = [
-    f"results/{SCALE}/metrics.json",
-    *collect(
-        "results/{scale}/curves/{dataset}.csv", scale=SCALE, dataset=sorted(ON_TABLE1)
-    ),
-    *collect(
-        "results/{scale}/tables/{table}",
-        scale=SCALE,
-        table=["runs.csv", "claims.csv", "claims.md"],
-    ),
-    *collect(
-        "results/{scale}/tables/{table}.{suffix}",
-        scale=SCALE,
-        table=TABLES,
-        suffix=["csv", "md", "tex"],
-    ),
-    *collect(
-        "results/{scale}/figures/{figure}.{suffix}",
-        scale=SCALE,
+    *of_scale(layout.metrics("{scale}")),
+    *of_scale(layout.curves("{scale}", "{dataset}"), dataset=CURVES),
+    *collect(tables(["runs", "claims"]), scale=SCALE),
+    *of_scale(DOCUMENTS, table=TABLES, suffix=["csv", "md", "tex"]),
+    *of_scale(
+        layout.figures("{scale}") / "{figure}.{suffix}",
         figure=FIGURES,
         suffix=["svg", "png", "pdf"],
     ),
@@ -168,91 +161,12 @@ LINEAR_TABLES = sorted(
     {table for figure in LINEAR_FIGURES.values() for table in figure.inputs}
     - {"linear_mnist"}
 )
-# Figures that are drawn from tables alone, and not of data or of the linear networks.
-OF_RUNS = [
-    name
-    for name, figure in FIGURES.items()
-    if set(figure.inputs) <= {*COLLECTED, *TABLES}
-]
 
 
 wildcard_constraints:
     scale=re.escape(SCALE),
     figure="|".join(FIGURES),
     layer=r"\d+",
-
-
-def prepared_of_run(wildcards):
-    """The arrays that a run is trained on, and the receipt that tells whether they are whole."""
-    spec = spec_of(wildcards)
-    folder = layout.prepared(SCALE, spec.dataset)
-    return [str(folder / name) for name in (NAME, *training_arrays(spec, PARAMS))]
-
-
-def evaluated_on(wildcards):
-    """The same, and those that only evaluation sees."""
-    spec = spec_of(wildcards)
-    folder = layout.prepared(SCALE, spec.dataset)
-    return [str(folder / name) for name in (NAME, *evaluation_arrays(spec, PARAMS))]
-
-
-def prepared_files(dataset):
-    """What `prepare` makes of a data set: arrays of each split, and examples for a figure."""
-    settings = PARAMS.datasets[dataset]
-    return [
-        str(layout.prepared(SCALE, dataset) / NAME),
-        *examples_of(dataset),
-        *(
-            str(layout.prepared(SCALE, dataset) / f"{split}.{array}.npy")
-            for split in settings.splits
-            for array in settings.arrays(split)
-        ),
-    ]
-
-
-def weights_of_run(wildcards):
-    """The file of weights that a run starts from, if it does; another run of ours may make it."""
-    return spec_of(wildcards).pretrained or []
-
-
-def examples_of(dataset):
-    """Examples are shown around, so there are none of data that may not be."""
-    shown = PARAMS.datasets[dataset].has_examples
-    return [f"data/prepared/{SCALE}/{dataset}/examples.npz"] if shown else []
-
-
-def stand_in_code(dataset):
-    settings = PARAMS.datasets[dataset]
-    entry = f"equimodal.data.{settings.kind}_standin"
-    return code_hash(entry) if settings.is_stand_in else None
-
-
-def figure_inputs(wildcards):
-    inputs = FIGURES[wildcards.figure].inputs
-    tables = [name for name in inputs if name not in ("examples", "labels")]
-    shown = [examples_of(dataset) for dataset in USED] if "examples" in inputs else []
-    return [
-        *collect(table_files(tables), scale=SCALE),
-        *(file for files in shown for file in files),
-    ]
-
-
-def figure_note(wildcards):
-    return PARAMS.linear.note if wildcards.figure in LINEAR_FIGURES else PARAMS.note
-
-
-def figure_caption(wildcards):
-    return FIGURES[wildcards.figure].caption
-
-
-def figure_code(wildcards):
-    return code_hash(f"equimodal.figures.{wildcards.figure}", "equimodal.figures.style")
-
-
-def report_looks():
-    """Contents of the report's template and style."""
-    files = sorted(Path("src/equimodal/report").glob("*.[hc]*"))
-    return {file.name: file.read_text() for file in files}
 
 
 def spec_of(wildcards):
@@ -263,26 +177,26 @@ def spec_of(wildcards):
     return RUNS[wildcards.run]
 
 
-def settings_of_run(wildcards):
-    """As text, so that Snakemake sees a changed setting and nothing else."""
-    return spec_of(wildcards).model_dump_json()
+def receipt_of_data(wildcards):
+    return steps.preparation(spec_of(wildcards).dataset, PARAMS).receipt
 
 
-def training_code_of_run(wildcards):
-    return training_code(spec_of(wildcards))
+def pretrained(wildcards):
+    """The file of weights that a run starts from, if it does; another run of ours may make it."""
+    return spec_of(wildcards).pretrained or []
 
 
-def evaluation_code_of_run(wildcards):
-    return evaluation_code(spec_of(wildcards))
+def examples_of(dataset):
+    """Examples are shown around, so there are none of data that may not be."""
+    shown = PARAMS.datasets[dataset].has_examples
+    return [str(layout.prepared(SCALE, dataset) / "examples.npz")] if shown else []
 
 
-def settings_of_dataset(dataset):
-    return json.dumps(PARAMS.datasets[dataset].preparation, sort_keys=True)
-
-
-def settings_of_noisy_mnist():
-    digits = PARAMS.datasets[NOISY_MNIST.dataset].sources["gray"]
-    return NOISY_MNIST.model_dump_json() + digits.model_dump_json()
+def drawn_from(wildcards):
+    inputs = FIGURES[wildcards.figure].inputs
+    names = [name for name in inputs if name not in ("examples", "labels")]
+    shown = [f for d in USED for f in examples_of(d)] if "examples" in inputs else []
+    return collect(tables(names), scale=SCALE) + shown
 
 
 def settings_of_raw(dataset):
@@ -294,12 +208,19 @@ def settings_of_raw(dataset):
     )
 
 
+def stand_in_code(dataset):
+    settings = PARAMS.datasets[dataset]
+    entry = f"equimodal.data.{settings.kind}_standin"
+    return code_hash(entry) if settings.is_stand_in else None
+
+
+def contents(folder, pattern):
+    """Texts that products depend on and that are no code; with the code, wherever that lies."""
+    files = sorted(Path(layout.__file__).with_name(folder).glob(pattern))
+    return {file.name: file.read_text(encoding="utf-8") for file in files}
+
+
 def how_many():
     """How many runs each experiment asks for, as text; one may belong to several."""
     each = ", ".join(f"{len(runs)} for {e}" for e, runs in EXPERIMENTS.items())
     return f"{len(RUNS)} networks: {each}"
-
-
-def experiments():
-    """Which runs each experiment asks for, as text."""
-    return json.dumps({e: list(runs) for e, runs in EXPERIMENTS.items()})

@@ -13,13 +13,14 @@ for dataset in PARAMS.datasets:
             benchmark:
                 f"results/{SCALE}/benchmarks/fetch/{dataset}.tsv"
             params:
+                root=root_of,
                 settings=settings_of_raw(dataset),
                 code=stand_in_code(dataset),
                 dataset=dataset,
             message:
                 "Fetch {params.dataset}."
             shell:
-                "equimodal fetch {params.dataset} --scale {SCALE} > {log} 2>&1"
+                verb("fetch {params.dataset}", SCALE)
 
     rule:
         name:
@@ -27,20 +28,24 @@ for dataset in PARAMS.datasets:
         input:
             RAW_FILES[dataset],
         output:
-            prepared_files(dataset),
+            # What took long stays when a job can not start or fails; its receipt is then missing.
+            steps.preparation(dataset, PARAMS).receipt,
+            [update(file) for file in steps.preparation(dataset, PARAMS).files],
+            [update(file) for file in examples_of(dataset)],
         log:
             f"results/{SCALE}/logs/prepare/{dataset}.log",
         benchmark:
             f"results/{SCALE}/benchmarks/prepare/{dataset}.tsv"
         threads: PROCESSES[dataset]
         params:
-            settings=settings_of_dataset(dataset),
-            code=preparation_code(PARAMS.datasets[dataset].kind),
+            root=root_of,
+            settings=json.dumps(PARAMS.datasets[dataset].preparation, sort_keys=True),
+            code=steps.preparation_code(PARAMS.datasets[dataset].kind),
             dataset=dataset,
         message:
             "Prepare {params.dataset}."
         shell:
-            "equimodal prepare {params.dataset} --scale {SCALE} --processes {threads} > {log} 2>&1"
+            verb("prepare {params.dataset} --processes {threads}", SCALE)
 
 
 rule fetch_kinetics:
@@ -50,7 +55,17 @@ rule fetch_kinetics:
         f"results/{SCALE}/logs/fetch/kinetics.log",
     benchmark:
         f"results/{SCALE}/benchmarks/fetch/kinetics.tsv"
+    params:
+        root=root_of,
     message:
         "Fetch the weights trained on Kinetics."
     shell:
-        "equimodal fetch kinetics --scale {SCALE} > {log} 2>&1"
+        verb("fetch kinetics", SCALE)
+
+
+rule prepared:
+    input:
+        [steps.preparation(dataset, PARAMS).receipt for dataset in USED],
+        [steps.preparation(dataset, PARAMS).files for dataset in USED],
+    message:
+        "All data that runs use are prepared."

@@ -1,64 +1,55 @@
+# What is made of the runs: tables, figures, claims, the report. All of it takes seconds.
 rule collect:
     input:
-        collect(
-            "results/{{scale}}/runs/{run}/{file}",
-            run=RUNS,
-            file=["receipt.json", "outcome.json", "history.csv"],
-        ),
-        collect(
-            "results/{{scale}}/banks/{run}.{suffix}", run=RUNS, suffix=["npz", "json"]
-        ),
+        of_scale(rules.train.output.receipt, run=RUNS),
+        of_scale(rules.evaluate.output.receipt, run=RUNS),
     output:
-        runs=report(
-            "results/{scale}/tables/runs.csv",
+        report(
+            tables(["runs"]),
             category="Tables",
             caption="../report/table.rst",
             labels={"table": "all runs"},
         ),
-        evaluations="results/{scale}/tables/evaluations.csv",
-        histories="results/{scale}/tables/histories.csv.gz",
-        steps="results/{scale}/tables/steps.csv.gz",
-        specs="results/{scale}/tables/specs.jsonl",
+        tables([name for name in COLLECTED if name != "runs"]),
+        layout.specs("{scale}"),
     log:
         "results/{scale}/logs/collect.log",
     benchmark:
         "results/{scale}/benchmarks/collect.tsv"
     params:
+        root=root_of,
         note=PARAMS.note,
-        experiments=experiments(),
+        experiments=json.dumps({e: list(runs) for e, runs in EXPERIMENTS.items()}),
         code=code_hash("equimodal.analysis.collect"),
     message:
         "Collect all runs into tables."
     shell:
-        "equimodal collect --scale {wildcards.scale} > {log} 2>&1"
+        verb("collect")
 
 
 rule tables:
     input:
-        table_files(COLLECTED),
-        published=PUBLISHED,
+        tables(COLLECTED),
     output:
         [
             report(
-                f"results/{{scale}}/tables/{table}.csv",
+                table,
                 category="Tables",
                 caption="../report/table.rst",
-                labels={"table": TABLES[table].title},
+                labels={"table": TABLES[name].title},
             )
-            for table in TABLES
+            for name, table in zip(TABLES, tables(TABLES))
         ],
-        collect(
-            "results/{{scale}}/tables/{table}.{suffix}",
-            table=TABLES,
-            suffix=["md", "tex"],
-        ),
+        collect(DOCUMENTS, table=TABLES, suffix=["md", "tex"], allow_missing=True),
     log:
         "results/{scale}/logs/tables.log",
     benchmark:
         "results/{scale}/benchmarks/tables.tsv"
     params:
+        root=root_of,
         note=PARAMS.note,
         settings=PARAMS.analysis.model_dump_json(),
+        published=contents("analysis", "*.csv"),
         code=code_hash(
             "equimodal.analysis.render",
             *[f"equimodal.analysis.{table}" for table in TABLES],
@@ -66,116 +57,125 @@ rule tables:
     message:
         "Build all tables."
     shell:
-        "equimodal table --scale {wildcards.scale} > {log} 2>&1"
+        verb("table")
 
 
 rule linear:
     output:
-        "results/{scale}/valid/linear/networks",
-        update("results/{scale}/tables/linear.json"),
-        [update(f"results/{{scale}}/tables/{table}.csv") for table in LINEAR_TABLES],
+        layout.valid("{scale}", "linear", "networks"),
+        update(layout.tables("{scale}") / "linear.json"),
+        [update(table) for table in tables(LINEAR_TABLES)],
     log:
         "results/{scale}/logs/linear.log",
     benchmark:
         "results/{scale}/benchmarks/linear.tsv"
     threads: 1
     params:
-        **asked_of_simulations(PARAMS),
+        **steps.asked_of_simulations(PARAMS),
+        root=root_of,
     message:
         "Simulate the deep linear networks of the second paper."
     shell:
-        "equimodal linear --scale {wildcards.scale} > {log} 2>&1"
+        verb("linear")
 
 
 rule linear_mnist:
     input:
         MNIST_RECORDS,
     output:
-        collect(
-            "results/{{scale}}/tables/linear_mnist.{suffix}",
-            suffix=["csv", "md", "tex"],
-        ),
+        [
+            layout.tables("{scale}") / f"linear_mnist.{suffix}"
+            for suffix in ("csv", "md", "tex")
+        ],
     log:
         "results/{scale}/logs/linear_mnist.log",
     benchmark:
         "results/{scale}/benchmarks/linear_mnist.tsv"
     params:
+        root=root_of,
         note=PARAMS.linear.note,
         code=code_hash("equimodal.linear.mnist_table", "equimodal.analysis.render"),
     message:
         "Put the networks on noisy MNIST into a table."
     shell:
-        "equimodal linear-mnist --scale {wildcards.scale} > {log} 2>&1"
+        verb("linear-mnist")
 
 
 rule draw:
     input:
-        figure_inputs,
+        drawn_from,
     output:
         svg=report(
-            "results/{scale}/figures/{figure}.svg",
+            layout.figures("{scale}") / "{figure}.svg",
             category="Figures",
             caption="../report/figure.rst",
             labels={"figure": "{figure}"},
         ),
-        png="results/{scale}/figures/{figure}.png",
-        pdf="results/{scale}/figures/{figure}.pdf",
+        png=layout.figures("{scale}") / "{figure}.png",
+        pdf=layout.figures("{scale}") / "{figure}.pdf",
     log:
         "results/{scale}/logs/draw/{figure}.log",
     benchmark:
         "results/{scale}/benchmarks/draw/{figure}.tsv"
     params:
-        note=figure_note,
-        caption=figure_caption,
-        code=figure_code,
+        root=root_of,
+        note=lambda wildcards: (
+            PARAMS.linear if wildcards.figure in LINEAR_FIGURES else PARAMS
+        ).note,
+        caption=lambda wildcards: FIGURES[wildcards.figure].caption,
+        code=lambda wildcards: code_hash(
+            f"equimodal.figures.{wildcards.figure}", "equimodal.figures.style"
+        ),
     message:
         "Draw {wildcards.figure}."
     shell:
-        "equimodal draw {wildcards.figure} --scale {wildcards.scale} > {log} 2>&1"
+        verb("draw {wildcards.figure}")
 
 
 rule claims:
     input:
-        table_files(JUDGED),
-        ledger="src/equimodal/analysis/claims.yaml",
+        tables(JUDGED),
     output:
         csv=report(
-            "results/{scale}/tables/claims.csv",
+            layout.table("{scale}", "claims"),
             category="Tables",
             caption="../report/table.rst",
             labels={"table": "The paper's claims"},
         ),
-        md="results/{scale}/tables/claims.md",
+        md=layout.tables("{scale}") / "claims.md",
     log:
         "results/{scale}/logs/claims.log",
     benchmark:
         "results/{scale}/benchmarks/claims.tsv"
     params:
+        root=root_of,
         note=PARAMS.note,
         settings=PARAMS.analysis.model_dump_json(),
+        ledger=contents("analysis", "claims.yaml"),
         code=code_hash("equimodal.analysis.claims"),
     message:
         "Check the paper's claims."
     shell:
-        "equimodal claims --scale {wildcards.scale} > {log} 2>&1"
+        verb("claims")
 
 
 rule summarize:
     input:
-        table_files(SUMMARIZED),
+        tables(SUMMARIZED),
     output:
-        "results/{scale}/metrics.json",
-        collect("results/{{scale}}/curves/{dataset}.csv", dataset=sorted(ON_TABLE1)),
+        layout.metrics("{scale}"),
+        [layout.curves("{scale}", dataset) for dataset in CURVES],
     log:
         "results/{scale}/logs/summarize.log",
     benchmark:
         "results/{scale}/benchmarks/summarize.tsv"
     params:
+        root=root_of,
         code=code_hash("equimodal.analysis.summary"),
     message:
         "Summarize for DVC."
     shell:
-        "equimodal summarize --scale {wildcards.scale} > {log} 2>&1"
+        verb("summarize")
 
 
 rule report:
@@ -183,35 +183,18 @@ rule report:
         banks=BANKS,
         products=PRODUCTS,
     output:
-        "results/{scale}/report.html",
+        layout.report("{scale}"),
     log:
         "results/{scale}/logs/report.log",
     benchmark:
         "results/{scale}/benchmarks/report.tsv"
     params:
+        root=root_of,
         settings=PARAMS.model_dump_json(exclude={"mirror"}),
         code=code_hash("equimodal.report.page", "equimodal.report.sources"),
-        looks=report_looks(),
+        looks=contents("report", "*.[hc]*"),
     message:
         "Write the report."
     shell:
         # Status 1: it is written, and says what is missing. `equimodal show` passes that on.
-        "equimodal report --scale {wildcards.scale} > {log} 2>&1 || [ $? -eq 1 ]"
-
-
-rule provenance:
-    input:
-        banks=BANKS,
-        products=PRODUCTS,
-        captions=CAPTIONS,
-    output:
-        "results/{scale}/provenance.html",
-    log:
-        "results/{scale}/logs/provenance.log",
-    benchmark:
-        "results/{scale}/benchmarks/provenance.tsv"
-    message:
-        "Write down which rule made what, from what."
-    shell:
-        "snakemake products --snakefile {workflow.main_snakefile:q} --config scale={wildcards.scale}"
-        " --nolock --report {output} > {log} 2>&1"
+        verb("report") + " || [ $? -eq 1 ]"

@@ -1,12 +1,13 @@
-# Stages that can be asked for by name: the runs of a data set, of an experiment, or of one on the other.
+# What takes long: networks and their logits. Such files stay when a job can not start or fails (`update`);
+# that a receipt was asked, and is right, is said anew each time (`valid`).
 for part, runs in PARTS.items():
 
     rule:
         name:
             f"trained_{part}"
         input:
-            collect("results/{scale}/models/{run}.pt", scale=SCALE, run=runs),
-            collect("results/{scale}/valid/train/{run}", scale=SCALE, run=runs),
+            of_scale(layout.model("{scale}", "{run}"), run=runs),
+            of_scale(layout.valid("{scale}", "train", "{run}"), run=runs),
         message:
             f"All networks of {part} are trained."
 
@@ -14,25 +15,38 @@ for part, runs in PARTS.items():
         name:
             f"evaluated_{part}"
         input:
-            collect("results/{scale}/banks/{run}.npz", scale=SCALE, run=runs),
-            collect("results/{scale}/valid/evaluate/{run}", scale=SCALE, run=runs),
+            of_scale(layout.bank("{scale}", "{run}"), run=runs),
+            of_scale(layout.valid("{scale}", "evaluate", "{run}"), run=runs),
         message:
             f"All networks of {part} are evaluated."
 
 
+rule trained:
+    input:
+        of_scale(layout.model("{scale}", "{run}"), run=RUNS),
+        of_scale(layout.valid("{scale}", "train", "{run}"), run=RUNS),
+    message:
+        f"Trained, and not evaluated, {how_many()}."
+
+
+rule runs:
+    input:
+        BANKS,
+        VALID_RUNS,
+    message:
+        f"Trained and evaluated, and nothing drawn from them, {how_many()}."
+
+
 rule train:
     input:
-        data=prepared_of_run,
-        pretrained=weights_of_run,
+        # Receipts alone: they hold the hash of every array, and the verb asks whether those are right.
+        data=receipt_of_data,
+        pretrained=pretrained,
     output:
-        # What took long stays when a job can not start or fails; that it is valid is said anew each time.
-        valid="results/{scale}/valid/train/{run}",
-        receipt=update("results/{scale}/runs/{run}/receipt.json"),
-        spec=update("results/{scale}/runs/{run}/spec.json"),
-        outcome=update("results/{scale}/runs/{run}/outcome.json"),
-        history=update("results/{scale}/runs/{run}/history.csv"),
-        steps=update("results/{scale}/runs/{run}/steps.npz"),
-        model=update("results/{scale}/models/{run}.pt"),
+        valid=layout.valid("{scale}", "train", "{run}"),
+        receipt=update(layout.training_receipt("{scale}", "{run}")),
+        run=[update(layout.run("{scale}", "{run}") / f) for f in layout.RUN_FILES],
+        model=update(layout.model("{scale}", "{run}")),
     log:
         "results/{scale}/logs/train/{run}.log",
     benchmark:
@@ -40,37 +54,36 @@ rule train:
     threads: 1
     params:
         # Not on the command line: they tell Snakemake which runs a change touches.
-        settings=settings_of_run,
-        code=training_code_of_run,
+        root=root_of,
+        settings=lambda wildcards: spec_of(wildcards).model_dump_json(),
+        code=lambda wildcards: steps.training_code(spec_of(wildcards)),
     message:
         "Train {wildcards.run}."
     shell:
-        "equimodal train {wildcards.run} --scale {wildcards.scale} > {log} 2>&1"
+        verb("train {wildcards.run}")
 
 
 rule evaluate:
     input:
-        data=evaluated_on,
-        valid="results/{scale}/valid/train/{run}",
-        receipt="results/{scale}/runs/{run}/receipt.json",
-        spec="results/{scale}/runs/{run}/spec.json",
-        outcome="results/{scale}/runs/{run}/outcome.json",
-        model="results/{scale}/models/{run}.pt",
+        data=receipt_of_data,
+        valid=rules.train.output.valid,
+        receipt=rules.train.output.receipt,
     output:
-        valid="results/{scale}/valid/evaluate/{run}",
-        receipt=update("results/{scale}/banks/{run}.json"),
-        bank=update("results/{scale}/banks/{run}.npz"),
+        valid=layout.valid("{scale}", "evaluate", "{run}"),
+        receipt=update(layout.bank_receipt("{scale}", "{run}")),
+        bank=update(layout.bank("{scale}", "{run}")),
     log:
         "results/{scale}/logs/evaluate/{run}.log",
     benchmark:
         "results/{scale}/benchmarks/evaluate/{run}.tsv"
     threads: 1
     params:
-        code=evaluation_code_of_run,
+        root=root_of,
+        code=lambda wildcards: steps.evaluation_code(spec_of(wildcards)),
     message:
         "Evaluate {wildcards.run}."
     shell:
-        "equimodal evaluate {wildcards.run} --scale {wildcards.scale} > {log} 2>&1"
+        verb("evaluate {wildcards.run}")
 
 
 rule trained_noisy_mnist:
@@ -82,20 +95,20 @@ rule trained_noisy_mnist:
 
 rule noisy_mnist:
     input:
-        data=DIGITS,
+        data=steps.preparation(NOISY_MNIST.dataset, PARAMS).receipt,
     output:
-        "results/{scale}/valid/noisy_mnist/L_f{layer}",
-        update("results/{scale}/noisy_mnist/L_f{layer}.json"),
-        update("results/{scale}/noisy_mnist/L_f{layer}.csv"),
+        valid=layout.valid("{scale}", "noisy_mnist", "L_f{layer}"),
+        receipt=update(layout.noisy_mnist("{scale}", "{layer}").with_suffix(".json")),
+        record=update(layout.noisy_mnist("{scale}", "{layer}")),
     log:
         "results/{scale}/logs/noisy_mnist/L_f{layer}.log",
     benchmark:
         "results/{scale}/benchmarks/noisy_mnist/L_f{layer}.tsv"
     threads: 1
     params:
-        settings=settings_of_noisy_mnist(),
-        code=code_hash("equimodal.linear.noisy_mnist"),
+        **steps.settings_and_code_of_noisy_mnist(PARAMS),
+        root=root_of,
     message:
         "Train on noisy MNIST, fused at layer {wildcards.layer}."
     shell:
-        "equimodal noisy-mnist {wildcards.layer} --scale {wildcards.scale} > {log} 2>&1"
+        verb("noisy-mnist {wildcards.layer}")
