@@ -109,7 +109,7 @@ def started(folder: Path, call: str, scale: str = "tiny") -> tuple[int, Path]:
             status = 0
         except SystemExit as ended:
             status = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
-        except BaseException:
+        except BaseException:  # noqa: BLE001 - what the verb let through is what is looked for
             import traceback
 
             traceback.print_exc()
