@@ -9,7 +9,6 @@ from equimodal.models.network import Network, build_network
 from equimodal.models.resnet18 import ResNet18Branch
 from equimodal.params import expand_runs, load_params
 from equimodal.spec import Modality, Normalization, ResNet18
-from tests.models import torchvision_compat
 
 ROOT = Path(__file__).parents[2]
 RUN = "colored_mnist/distinct/vanilla/paper/lr0.01/seed0"
@@ -76,11 +75,10 @@ def test_branches_cut_differently_are_refused():
 
 @torch.no_grad()
 def test_the_branch_computes_what_torchvision_s_resnet18_does():
-    torchvision_compat.install()
-    from torchvision.models import resnet18
+    import torchvision  # after our module, which lets it be imported beside any torch
 
     torch.manual_seed(0)
-    theirs, ours = resnet18(num_classes=5), ResNet18Branch(3, 5)
+    theirs, ours = torchvision.models.resnet18(num_classes=5), ResNet18Branch(3, 5)
     values = [x.clone() for x in theirs.state_dict().values()]
     names = list(ours.state_dict())
     ours.load_state_dict(dict(zip(names, values, strict=True)))
