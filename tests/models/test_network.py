@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from equimodal.errors import UserError
-from equimodal.fusion.base import Flow
+from equimodal.fusion.base import Flow, fusion_parameters
 from equimodal.fusion.mmtm import MMTM
 from equimodal.models.network import Network, build_network, fused, start_from
 from equimodal.params import expand_runs, load_params
@@ -63,7 +63,7 @@ def test_without_cross_modal_flow_a_branch_does_not_hear_of_the_other_modality(n
 def test_branch_and_fusion_parameters_are_all_parameters(network):
     named = {id(p): n for n, p in network.named_parameters()}
     groups = [network.branch_parameters(m) for m in network.modalities]
-    groups += [network.fusion_parameters(m) for m in network.modalities]
+    groups += [fusion_parameters(network, m) for m in network.modalities]
     assert {named[id(p)] for group in groups for p in group} == set(named.values())
     shared = {named[id(p)] for p in groups[2]} & {named[id(p)] for p in groups[3]}
     assert shared == {n for n in named.values() if ".squeeze." in n}

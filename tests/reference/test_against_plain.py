@@ -297,7 +297,7 @@ def epochs_of(split):
 def speeds_of(network, settings):
     return LearningSpeed(
         branch={m: network.branch_parameters(m) for m in network.modalities},
-        fusion={m: network.fusion_parameters(m) for m in network.modalities},
+        fusion=network,
         log_base="10" if settings.log_base == 10 else "e",
         norm="after_step" if settings.norm_after_step else "before_step",
     )

@@ -185,10 +185,7 @@ def test_with_a_gradient_of_zero_momentum_still_moves_held_parameters(splits):
 
     def watch(training):
         network = training.network
-        now = [
-            torch.cat([p.detach().ravel() for p in held_parameters(network, m)])
-            for m in network.modalities
-        ]
+        now = [torch.cat([p.detach().ravel() for p in held]) for held in held_parameters(network)]
         last = moved.setdefault(training.spec.switches.held_parameters, {"moved": []})
         if (mode := int(training._modes[-1])) >= 0:
             last["moved"].append(not torch.equal(now[mode], last["weights"][mode]))

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from equimodal.fusion.base import REGULAR, Features, Flow, Fusion, squeeze
+from equimodal.fusion.base import REGULAR, Features, Flow, Fusion, Masks, squeeze
 
 Vectors = dict[str, Float[Tensor, "batch _outputs"]]
 
@@ -111,17 +111,20 @@ class SqueezeFusion(Fusion):
     ) -> Float[Tensor, "batch channels *space"]:
         """Return the features modulated; `by` has a length-one dimension for each of space."""
 
-    def forward(self, features: Features, flow: Flow = REGULAR) -> Features:
+    def forward(
+        self, features: Features, flow: Flow = REGULAR, masks: Masks | None = None
+    ) -> Features:
         """Return the modulated feature maps, each of the shape it came in: (batch, channels, *space).
 
         Raises:
-            ValueError: If the features have other modalities or channels than the module, or the
-                flow names no branch of it.
+            ValueError: If the features have other modalities or channels than the module, a mask does
+                not fit, or the flow names no branch.
             RuntimeError: If an isolated pass comes before any recorded one.
             TypeError: If means are to be taken but were cast to half precision with the module.
         """
-        self._check(features)
-        squeezes = {m: squeeze(features[m]) for m in self.modalities}
+        masks = masks or {}
+        self._check(features, masks)
+        squeezes = {m: squeeze(features[m], masks.get(m)) for m in self.modalities}
         if flow.record:
             self._record(squeezes)
         if flow.isolated:
@@ -144,10 +147,11 @@ class SqueezeFusion(Fusion):
             for m, x in features.items()
         }
 
-    def _check(self, features: Features) -> None:
-        if features.keys() != set(self.modalities):
+    def _check(self, features: Features, masks: Masks) -> None:
+        if features.keys() != set(self.modalities) or masks.keys() - features.keys():
             raise ValueError(
                 f"{type(self).__name__} joins {list(self.modalities)}, given {list(features)}"
+                + (f" and masks of {list(masks)}" if masks else "")
             )
         for m, x in features.items():
             channels = len(self.get_buffer(f"mean_squeeze_{m}"))

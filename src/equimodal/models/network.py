@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from equimodal.errors import UserError, first_line
-from equimodal.fusion.base import REGULAR, Features, Flow, Fusion, fusion_parameters
+from equimodal.fusion.base import REGULAR, Features, Flow, Fusion
 from equimodal.fusion.mmtm import MMTM
 from equimodal.fusion.squeeze_excite import SqueezeExcite
 from equimodal.fusion.squeezed import RunningMean
@@ -56,12 +56,10 @@ class Network(nn.Module):
         self.branches = nn.ModuleDict(branches)
         self.fusions = nn.ModuleDict({str(stage): fusion for stage, fusion in fusions.items()})
 
-    def forward(self, inputs: Inputs, flow: Flow = REGULAR) -> Logits:
-        """Return the logits of each branch; raises as `encode`."""
-        return self.classify(self.encode(inputs, flow))
-
-    def encode(self, inputs: Inputs, flow: Flow = REGULAR) -> Features:
-        """Return the last features of each branch, which its classifier reads.
+    def forward(
+        self, inputs: Inputs, flow: Flow = REGULAR, *, with_features: bool = False
+    ) -> Logits | tuple[Logits, Features]:
+        """Return the logits of each branch and, if asked, the last features, which its classifier reads.
 
         Raises:
             ValueError: If the modalities of the inputs are not those of the network.
@@ -77,12 +75,8 @@ class Network(nn.Module):
             features = {m: b.stages[stage](features[m]) for m, b in branches.items()}
             if str(stage + 1) in self.fusions:
                 features = self.fusions[str(stage + 1)](features, flow)
-        return features
-
-    def classify(self, features: Features) -> Logits:
-        """Return the logits of each branch from its last features."""
-        branches: dict[str, Any] = dict(self.branches)
-        return {m: branch.head(features[m]) for m, branch in branches.items()}
+        logits = {m: branch.head(features[m]) for m, branch in branches.items()}
+        return (logits, features) if with_features else logits
 
     def width(self, modality: str) -> int:
         """Channels of the last features of the modality's branch."""
@@ -92,10 +86,6 @@ class Network(nn.Module):
     def branch_parameters(self, modality: str) -> list[nn.Parameter]:
         """theta_b of the paper: all parameters of the modality's branch."""
         return list(self.branches[modality].parameters())
-
-    def fusion_parameters(self, modality: str) -> list[nn.Parameter]:
-        """theta_b' of the paper: fusion parameters that act on the branch, shared ones included."""
-        return fusion_parameters(self, modality)
 
 
 def _check(branches: Mapping[str, nn.Module], fusions: Mapping[int, Fusion]) -> None:

@@ -80,7 +80,7 @@ class Training:
         if len(spec.modalities) > 1:
             self.speeds = LearningSpeed(
                 branch={m: self.network.branch_parameters(m) for m in spec.modalities},
-                fusion={m: self.network.fusion_parameters(m) for m in spec.modalities},
+                fusion=self.network,
                 log_base=spec.switches.log_base,
                 norm=spec.switches.speed_norm,
             )
