@@ -9,11 +9,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from equimodal.errors import UserError, first_line
+from equimodal.errors import UserError
 from equimodal.fusion.base import REGULAR, Features, Flow, Fusion
 from equimodal.fusion.mmtm import MMTM
 from equimodal.fusion.squeeze_excite import SqueezeExcite
 from equimodal.fusion.squeezed import RunningMean
+from equimodal.pickles import load_weights
 from equimodal.spec import RunSpec
 
 CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}  # by the kernel's dimensions
@@ -178,14 +179,9 @@ def _stages_of_run(path: Path) -> dict[str, Tensor]:
     """Weights of the first branch, but for its classifier; empty if the file is no run's."""
     if path.suffix != ".pt":
         return {}
-    try:
-        state = torch.load(path, weights_only=True, map_location="cpu")
-    except FileNotFoundError:
-        raise UserError(
-            f"{path} is missing; if it is that of a run, train that run first"
-        ) from None
-    except Exception as error:  # noqa: BLE001  torch.load raises whatever the damage leads to
-        raise UserError(f"{path} is damaged ({first_line(error)}); make it again") from None
+    if not path.exists():
+        raise UserError(f"{path} is missing; if it is that of a run, train that run first")
+    state = load_weights(path)
     parts = [name.split(".", 3) for name in state if name.startswith("branches.")]
     first = parts[0][1] if parts else None
     prefix = f"branches.{first}.stages."
