@@ -26,19 +26,6 @@ def test_speed_is_the_log_ratio_of_summed_effective_updates():
     assert speed.values.item() == pytest.approx(math.log10(10 / 2))
 
 
-def test_re_balancing_steps_leave_the_speed_alone():
-    groups = {
-        "branch": {"a": [parameter([1.0], [2.0])]},
-        "fusion": {"a": [parameter([1.0], [1.0])]},
-    }
-    speed = LearningSpeed(**groups)
-    speed.update(torch.tensor(-1))
-    before = speed.values
-    groups["fusion"]["a"][0].grad *= 100
-    speed.update(torch.tensor(0))
-    assert torch.equal(speed.values, before)
-
-
 def test_whether_a_step_counts_is_not_taken_for_its_mode():
     one = [parameter([1.0], [1.0])]
     with pytest.raises(TypeError, match="takes the mode of the step"):
@@ -88,18 +75,6 @@ def test_a_group_of_which_nothing_is_trained_is_refused():
     for nothing in ([], [frozen]):
         with pytest.raises(ValueError, match="'a' has no parameters of its branch that are"):
             LearningSpeed(branch={"a": nothing}, fusion={"a": [trained]})
-
-
-def test_a_meter_goes_on_from_its_state():
-    groups = {
-        "branch": {"a": [parameter([1.0], [2.0])]},
-        "fusion": {"a": [parameter([1.0], [1.0])]},
-    }
-    first, second = LearningSpeed(**groups), LearningSpeed(**groups)
-    first.update()
-    second.restore(first.state())
-    assert second.values.isfinite().all()
-    assert torch.equal(second.values, first.values)
 
 
 def test_a_state_is_a_snapshot():

@@ -2,10 +2,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import nn
 
 from equimodal.fusion.base import Flow
-from equimodal.models.network import Network, build_network
+from equimodal.models.network import build_network
 from equimodal.models.resnet18 import ResNet18Branch
 from equimodal.params import expand_runs, load_params
 from equimodal.spec import Modality, Normalization, ResNet18
@@ -55,22 +54,9 @@ def test_a_three_view_network_joins_all_three_and_can_isolate_each(three_views):
     assert not torch.equal(alone["left"], changed["left"])
 
 
-def test_a_uni_modal_network_has_squeeze_and_excitation_at_the_same_places():
-    net = network(["front"])
-    assert list(net.fusions) == ["2", "3", "4"]
-    assert [f.excite[0].out_features for f in net.fusions.values()] == [128, 256, 512]
-
-
 def test_a_gray_view_changes_the_first_convolution_only():
     color, gray = ResNet18Branch(3, 40), ResNet18Branch(1, 40)
     assert parameters(color) - parameters(gray) == 2 * 64 * 7 * 7
-
-
-def test_branches_cut_differently_are_refused():
-    short = nn.Module()
-    short.stages = nn.ModuleList([nn.Identity()])
-    with pytest.raises(ValueError, match="as many stages"):
-        Network({"a": ResNet18Branch(3, 2), "b": short}, {})
 
 
 @torch.no_grad()

@@ -3,7 +3,6 @@
 Small random networks in float64, from equal weights: everything agrees to 1e-9.
 """
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -12,7 +11,6 @@ from math import e
 
 import pytest
 import torch
-from scipy.stats import binomtest, chisquare
 from torch import nn
 
 from equimodal.data.split import Split
@@ -20,7 +18,6 @@ from equimodal.fusion.base import REGULAR, Flow
 from equimodal.fusion.mmtm import MMTM
 from equimodal.fusion.squeezed import RunningMean
 from equimodal.metrics.learning_speed import LearningSpeed
-from equimodal.metrics.sparsity import fraction_below
 from equimodal.metrics.utilization import accuracy, utilization_rate
 from equimodal.models.network import Network, fused
 from equimodal.spec import Balance, RubiSettings
@@ -435,19 +432,6 @@ def test_every_switch_makes_a_difference_in_what_is_compared(case):
 
 
 @pytest.mark.parametrize("modalities", [2, 3])
-def test_under_any_imbalance_a_training_goes_one_regular_step_and_a_window_in_turn(modalities):
-    ours, _ = both(Case(modalities, 0, settings_of("guided", alpha=0.0)))
-    modes = [step.mode for step in ours]
-    warmup = len(BATCHES)
-    assert modes[:warmup] == [plain.REGULAR] * warmup
-    for start in range(warmup, len(modes), 1 + WINDOW):
-        regular, *window = modes[start : start + 1 + WINDOW]
-        assert regular == plain.REGULAR
-        assert plain.REGULAR not in window
-        assert len(set(window)) <= 1
-
-
-@pytest.mark.parametrize("modalities", [2, 3])
 def test_guided_training_that_tolerates_everything_is_vanilla_bit_for_bit(modalities):
     finals = []
     for settings in (settings_of("vanilla"), settings_of("guided", alpha=FOREVER)):
@@ -460,71 +444,7 @@ def test_guided_training_that_tolerates_everything_is_vanilla_bit_for_bit(modali
         close(a.mean_gates, b.mean_gates, "mean gates")
 
 
-@pytest.mark.parametrize("modalities", [2, 3])
-@pytest.mark.parametrize("seed", SEEDS)
-def test_random_draws_every_kind_of_step_equally_often_and_independently(modalities, seed):
-    policy = Random(list(BRANCHES)[:modalities], warmup_epochs=1, seed=seed)
-    drawn, kinds = [], modalities + 1
-    for _ in range(3000):
-        policy.advance(None, epoch=2)
-        drawn.append(int(policy.mode))
-    counts = Counter(drawn)
-    assert set(counts) == {plain.REGULAR, *range(modalities)}
-    for count in counts.values():
-        assert binomtest(count, len(drawn), 1 / kinds).pvalue > 1e-3
-    pairs = Counter(pairwise(drawn))
-    assert len(pairs) == kinds**2
-    assert chisquare(list(pairs.values())).pvalue > 1e-3
-
-
-def test_random_takes_its_first_free_step_second_in_the_epoch_after_the_warm_up():
-    modes = [[s.mode for s in both(c)[0]] for c in TRAININGS if c.settings.algorithm == "random"]
-    regular = len(BATCHES) + 1
-    assert all(m[:regular] == [plain.REGULAR] * regular for m in modes)
-    assert {m[regular] for m in modes} > {plain.REGULAR}
-
-
 # --- Re-balancing steps ---------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("modalities", [2, 3])
-def test_in_a_rebalancing_step_exactly_the_constant_gates_get_no_gradient(modalities):
-    names = list(BRANCHES)[:modalities]
-    network, split = build(names, seed=0), random_split(names, 6, seed=0)
-    batch = every(split)
-    inputs = list(batch.inputs.values())
-    network(batch.inputs)  # one regular training pass, for the running means
-    running = plain.RunningMeans()
-    for place, w in plain.forward(plain_weights(network), inputs).w.items():
-        running.add(place, w)
-    for b, m in enumerate(names):
-        weights = {k: x.requires_grad_() for k, x in plain_weights(network).items()}
-        result = plain.forward(weights, inputs, mode=b, running=running)
-        gradients = plain.gradient(plain.modality_losses(result.logits, batch.labels), weights)
-        absent = {key for key, x in gradients.items() if x is None}
-        assert absent == {key for key in weights if key[0] == "mmtm" and key[2:4] == ("gate", b)}
-
-        network.zero_grad()
-        logits = network(batch.inputs, Flow(rebalance=torch.tensor(b)))
-        sum(nn.functional.cross_entropy(z, batch.labels) for z in logits.values()).backward()
-        nothing = {
-            n for n, p in network.named_parameters() if p.grad is None or not p.grad.any().item()
-        }
-        assert nothing == {n for n, _ in network.named_parameters() if f"excite.{m}" in n}
-        ours = {id(p): p.grad for p in network.parameters()}
-        for key, p in zip(weights, weights_in_order(network), strict=True):
-            if key not in absent:
-                close(ours[id(p)], gradients[key], f"gradient of {key}")
-
-
-def weights_in_order(network):
-    """The network's parameters in the order of `plain_weights`."""
-    for m in network.modalities:
-        yield from network.branches[m].parameters()
-    for fusion in network.fusions.values():
-        yield from fusion.squeeze.parameters()
-        for m in network.modalities:
-            yield from fusion.excite[m].parameters()
 
 
 # --- The conditional utilization rate -------------------------------------------------------------
@@ -610,16 +530,6 @@ def test_without_cross_modal_flow_no_other_modality_changes_a_branch(modalities)
         assert torch.equal(alone, by_others)
         assert not torch.equal(alone, by_own)
         assert not torch.equal(network(inputs)[m], network(others)[m])
-
-
-@by_network
-def test_the_sparsity_is_a_count_of_small_weights(seed):
-    network, _, _, weights = trained(2, seed)
-    entries = [abs(x) for w in weights.values() for x in w.flatten().tolist()]
-    for threshold in (0.05, 0.2):
-        share = sum(x < threshold for x in entries) / len(entries)
-        assert 0 < share < 1
-        assert fraction_below(network.parameters(), threshold) == pytest.approx(share, rel=1e-12)
 
 
 # --- Which modality is called m0 ------------------------------------------------------------------

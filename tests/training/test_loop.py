@@ -415,11 +415,10 @@ def test_a_run_killed_hard_ends_in_the_same_bytes(places, tmp_path):
         [sys.executable, "-c", KILLED, tmp_path], check=False, capture_output=True, text=True
     )
     assert done.returncode == -signal.SIGKILL, done.stderr
-    made = []
+    made, seen = [], []
     for _ in range(2):
-        seen = []
         train_run(spec, **training, report=lambda training: seen.append(training.progress.steps))
         files = [*((tmp_path / "run" / name) for name in RUN_FILES), tmp_path / "model.pt"]
         made.append([file.read_bytes() for file in files])
-    assert len(seen) == 15  # the second is whole
+    assert seen == [*range(6, 16), *range(1, 16)]  # from the checkpoint of step 5, then whole
     assert made[0] == made[1]

@@ -7,14 +7,14 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from equimodal.fusion.base import fusion_parameters, held_parameters
+from equimodal.fusion.base import fusion_parameters
 from equimodal.fusion.mmtm import MMTM
 from equimodal.metrics.learning_speed import LearningSpeed
 from equimodal.models.network import Network
 from equimodal.spec import RubiSettings
 from equimodal.training.evaluate import conditional_utilization
 from equimodal.training.loop import Training
-from equimodal.training.policies import Guided, RUBi, Vanilla
+from equimodal.training.policies import RUBi, Vanilla
 from equimodal.training.step import step_without_held, train_step
 
 from .conftest import small_spec
@@ -48,12 +48,6 @@ def moved(before, after):
         for name, p in after.network.named_parameters()
         if not torch.equal(p, dict(before.network.named_parameters())[name])
     }
-
-
-def test_a_regular_step_moves_every_parameter(training):
-    before = copy.deepcopy(training)
-    take_step(training, mode=-1)
-    assert moved(before, training) == {n for n, _ in training.network.named_parameters()}
 
 
 def fused_with_momentum():
@@ -174,55 +168,6 @@ def test_what_can_not_be_trained_is_refused_in_a_sentence(
     batch = of_batch(training.splits["train"].batch(torch.arange(8)))
     with pytest.raises((ValueError, TypeError), match=said):
         train_step(given, batch, training.optimizer, policy or Vanilla(), training.speeds, epoch=1)
-
-
-@pytest.mark.parametrize(("branch", "modality"), [(0, "color"), (1, "gray")])
-def test_a_rebalancing_step_moves_all_but_the_layers_of_the_constant_gate(
-    training, branch, modality
-):
-    take_step(training, mode=-1)  # so that there is momentum that could move them
-    before = copy.deepcopy(training)
-    take_step(training, mode=branch)
-    every = {n for n, _ in training.network.named_parameters()}
-    held = {n for n in every if f"excite.{modality}" in n}
-    assert moved(before, training) == every - held
-
-
-def test_a_rebalancing_step_keeps_the_momentum_of_what_it_holds(training):
-    take_step(training, mode=-1)
-    held = held_parameters(training.network)[1]
-    before = [training.optimizer.state[p]["momentum_buffer"].clone() for p in held]
-    take_step(training, mode=1)
-    after = [training.optimizer.state[p]["momentum_buffer"] for p in held]
-    assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
-
-
-def test_rebalancing_steps_leave_the_speeds_alone(training):
-    first = take_step(training, mode=-1).speeds
-    assert torch.equal(take_step(training, mode=0).speeds, first)
-    assert not torch.equal(take_step(training, mode=-1).speeds, first)
-
-
-def test_the_loss_is_the_sum_of_the_branches_cross_entropies(training):
-    batch = training.splits["train"].batch(torch.arange(8))
-    training.network.train()
-    logits = copy.deepcopy(training.network)(batch.inputs)
-    expected = sum(
-        -(z.log_softmax(-1)[torch.arange(8), batch.labels]).mean().item() for z in logits.values()
-    )
-    assert take_step(training, mode=-1).loss.item() == pytest.approx(expected)
-
-
-def test_regular_steps_of_guided_are_those_of_vanilla_bit_for_bit(training):
-    other = copy.deepcopy(training)
-    other.policy = Vanilla()
-    endless = training.policy.balance.model_copy(update={"tolerance": 1e9})
-    training.policy = Guided(endless)
-    for epoch in (1, 2, 3):
-        take_step(training, epoch=epoch)
-        take_step(other, epoch=epoch)
-    a, b = training.network.state_dict(), other.network.state_dict()
-    assert all(torch.equal(a[k], b[k]) for k in a)
 
 
 def test_a_step_never_waits_for_the_device(training, monkeypatch):

