@@ -6,7 +6,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from equimodal.fusion.base import REGULAR, Features, Flow, Masks, squeeze
 from equimodal.fusion.squeezed import SqueezeFusion, Vectors
 
 
@@ -34,38 +33,20 @@ class LateFusion(SqueezeFusion):
         self.squeeze = nn.Linear(sum(channels.values()), classes)
         self.excite = nn.ModuleDict()
 
-    def forward(
-        self, features: Features, flow: Flow = REGULAR, masks: Masks | None = None
-    ) -> Features:
-        """Return the logits of each branch, (batch, classes); raises as `SqueezeFusion.forward`."""
-        masks = masks or {}
-        self._check(features, masks)
-        squeezes = {m: squeeze(features[m], masks.get(m)) for m in self.modalities}
-        if flow.record:
-            self._record(squeezes)
-        held = self._held(flow)
-        if self.training and not flow.frozen:
-            self._update_running_means(squeezes, held)
-        if flow.isolated:
-            return self._each_with(
-                {m: self._standing_in(m, h, flow) for m, h in squeezes.items()}, squeezes
-            )
-        together = self._each_with(squeezes, squeezes)
-        if held is None:
-            return together
-        means = {m: self._constant(m).expand_as(h) for m, h in squeezes.items()}
-        alone = self._each_with(means, squeezes)
-        pairs = zip(self.modalities, held, strict=True)
-        return {m: torch.where(h, alone[m], together[m]) for m, h in pairs}
-
-    def _each_with(self, others: Vectors, own: Vectors) -> Vectors:
-        return {
-            m: self.squeeze(torch.cat(list((others | {m: h}).values()), -1)) for m, h in own.items()
-        }
-
     def own_parameters(self, modality: str) -> list[nn.Parameter]:
         """None: every answer is made by all of the classifier."""
         return []
+
+    def _outputs(self, squeezes: Vectors) -> Vectors:
+        logits = self.squeeze(torch.cat(list(squeezes.values()), dim=-1))
+        return dict.fromkeys(self.modalities, logits)
+
+    def _averaged(self, squeezes: Vectors, w: Vectors) -> Vectors:
+        return squeezes
+
+    def _instead(self, modality: str, squeezes: Vectors) -> Float[Tensor, "batch classes"]:
+        means = {m: self.get_buffer(f"mean_gate_{m}").expand_as(h) for m, h in squeezes.items()}
+        return self._outputs(means | {modality: squeezes[modality]})[modality]
 
     def activation(self, w: Float[Tensor, "*batch outputs"]) -> Float[Tensor, "*batch outputs"]:
         """Return `w`."""
@@ -73,6 +54,6 @@ class LateFusion(SqueezeFusion):
 
     def modulate(
         self, x: Float[Tensor, "batch channels *space"], by: Float[Tensor, "batch outputs ..."]
-    ) -> Float[Tensor, "batch channels *space"]:
-        """Return `x`, which is not modulated but classified."""
-        return x
+    ) -> Float[Tensor, "batch classes"]:
+        """Return the logits: `x` is not modulated but classified."""
+        return by.flatten(1)

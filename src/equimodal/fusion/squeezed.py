@@ -135,11 +135,11 @@ class SqueezeFusion(Fusion):
         held = self._held(flow)
         every_pass = self.running_mean.updates == "every_pass"
         if (self.training or every_pass) and not flow.frozen:
-            self._update_running_means(w, held)
+            self._update_running_means(self._averaged(squeezes, w), held)
         by = {m: self.activation(x) for m, x in w.items()}
         if held is not None:
             by = {
-                m: torch.where(h, self._constant(m), by[m])
+                m: torch.where(h, self._instead(m, squeezes), by[m])
                 for m, h in zip(self.modalities, held, strict=True)
             }
         return {
@@ -206,8 +206,12 @@ class SqueezeFusion(Fusion):
         """What is averaged of `w`."""
         return self.activation(w) if self.running_mean.of == "post_sigmoid" else w
 
-    def _constant(self, modality: str) -> Float[Tensor, " outputs"]:
-        """What stands in for the activation of the modality's `w`."""
+    def _averaged(self, squeezes: Vectors, w: Vectors) -> Vectors:
+        """What the running means are of."""
+        return w
+
+    def _instead(self, modality: str, squeezes: Vectors) -> Float[Tensor, "*batch outputs"]:
+        """What stands in for the activation of the modality's `w` in a re-balancing step on it."""
         mean = self.get_buffer(f"mean_gate_{modality}")
         return mean if self.running_mean.of == "post_sigmoid" else self.activation(mean)
 

@@ -132,7 +132,7 @@ def _sigterm_waits(save: Callable[[], None]) -> Iterator[Callable[[], None]]:
     if threading.current_thread() is not threading.main_thread():  # signals are not its business
         yield stop_if_asked
         return
-    before = signal.signal(signal.SIGTERM, note)
+    before = signal.signal(signal.SIGTERM, note) or signal.SIG_DFL
     try:
         yield stop_if_asked
     finally:
