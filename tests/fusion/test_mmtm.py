@@ -36,7 +36,7 @@ def test_a_branch_may_be_named_by_a_plain_number(mmtm, features):
             torch.testing.assert_close(plain[m], tensor[m], rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("branch", [-2, 3, "color"])
+@pytest.mark.parametrize("branch", [-2, 3, "color", True, torch.tensor(True), torch.tensor(0.5)])
 def test_a_branch_that_is_not_there_is_refused(branch, mmtm, features):
     with pytest.raises(ValueError, match="names no branch of"):
         mmtm(features, Flow(rebalance=branch))

@@ -194,7 +194,11 @@ class SqueezeFusion(Fusion):
         if flow.rebalance is None:
             return None
         count = len(self.modalities)
-        if not isinstance(flow.rebalance, Tensor) and flow.rebalance not in range(-1, count):
+        if (
+            flow.rebalance.dtype.is_floating_point or flow.rebalance.dtype == torch.bool
+            if isinstance(flow.rebalance, Tensor)
+            else isinstance(flow.rebalance, bool) or flow.rebalance not in range(-1, count)
+        ):  # the value of a tensor is not looked at, which would wait for the device
             raise ValueError(
                 f"Flow(rebalance={flow.rebalance!r}) names no branch of {list(self.modalities)}: they"
                 f" are 0 to {count - 1}, and -1 is none"
