@@ -110,8 +110,16 @@ def of_a(change):
         (dict, LABELS + 1, "labels from 1 to 2 where 'a' has 2 logits"),
         (dict, LABELS - 1, "labels from -1 to 0 where 'a' has 2 logits"),
         (dict, ["cat"] * 8, "labels are no tensor and make none"),
-        (lambda z: tuple(z.values()), LABELS, "what it returned is a tuple: the model has to"),
-        (of_a(lambda z: (z, z)), LABELS, "the logits of 'a' is a tuple: the model has to"),
+        (
+            lambda z: tuple(z.values()),
+            LABELS,
+            "the model returned tuple: it has to return the logits",
+        ),
+        (
+            of_a(lambda z: (z, z)),
+            LABELS,
+            "the model returned Tensor, tuple: it has to return the logits",
+        ),
         (of_a(lambda z: z * NAN), LABELS, "'a' are not finite: the network has diverged"),
         (of_a(lambda z: z / 0), LABELS, "'a' are not finite: the network has diverged"),
     ],

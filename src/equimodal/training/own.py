@@ -92,27 +92,19 @@ def finite_logits(output: Any, inputs: Mapping[str, Tensor]) -> Mapping[str, Ten
         TypeError: If it is no dict of tensors.
         ValueError: If a logit is NaN or infinite.
     """
-    wrong = (
-        {f"the logits of {m!r}": z for m, z in output.items() if not isinstance(z, Tensor)}
-        if isinstance(output, Mapping)
-        else {"what it returned": output}
-    )
-    for what, value in wrong.items():
+    if not isinstance(output, Mapping) or not all(isinstance(z, Tensor) for z in output.values()):
+        of = output.values() if isinstance(output, Mapping) else [output]
         raise TypeError(
-            f"{what} is a {type(value).__name__}: the model has to return the logits of each branch, a dict of"
-            " modality -> tensor"
+            f"the model returned {', '.join(sorted({type(z).__name__ for z in of}))}: it has to return the"
+            " logits of each branch, a dict of modality -> tensor"
         )
     for m, z in output.items():
         if not z.isfinite().all():
             bad = [n for n, x in inputs.items() if isinstance(x, Tensor) and not x.isfinite().all()]
-            raise ValueError(
-                f"the logits of {m!r} are not finite"
-                + (
-                    f", as the inputs {bad} are not: mend the data"
-                    if bad
-                    else ": the network has diverged, and it would come out as not greedy"
-                )
-            )
+            why = ": the network has diverged, and it would come out as not greedy"
+            if bad:
+                why = f", as the inputs {bad} are not: mend the data"
+            raise ValueError(f"the logits of {m!r} are not finite{why}")
     return output
 
 
