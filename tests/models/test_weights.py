@@ -142,6 +142,7 @@ def test_a_branch_that_was_written_in_another_s_names_comes_back(tmp_path, file)
     assert not torch.equal(logits(ours, video()), logits(theirs, video()))
     load_kinetics(ours, write(tmp_path / file, theirs))
     assert torch.equal(logits(ours, video()), logits(theirs, video()))
+    assert torch.equal(ours.head.logits.weight, random_branch(seed=1).head.logits.weight)
 
 
 def test_the_stand_in_has_as_many_arrays_as_the_real_archive():
@@ -172,14 +173,6 @@ def test_a_one_channel_branch_sees_gray_as_the_rgb_network_does(tmp_path, file):
     load_kinetics(gray, write(tmp_path / file, rgb))
     expected = logits(rgb, video(1).expand(-1, 3, -1, -1, -1))
     torch.testing.assert_close(logits(gray, video(1)), expected)
-
-
-def test_the_classifier_stays_as_it_was(tmp_path):
-    branch = random_branch(seed=1)
-    before = [p.clone() for p in branch.head.parameters()]
-    load_kinetics(branch, write(tmp_path / "k.ckpt", random_branch()))
-    after = list(branch.head.parameters())
-    assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
 
 
 def refusal(branch, path):

@@ -105,11 +105,6 @@ def test_a_switch_reaches_what_it_switches(switch, value, reached, splits):
     assert reached(switched) == value != reached(usual)
 
 
-def test_before_any_step_both_readings_stand_in_the_same_gate():
-    gates = [mmtm(of=of)(BOTH, rebalance(1))["gray"] for of in ("pre_sigmoid", "post_sigmoid")]
-    torch.testing.assert_close(*gates)
-
-
 def test_the_mean_gate_bug_needs_equal_channels():
     with pytest.raises(ValueError, match="equal channels"):
         MMTM({"a": 3, "b": 4}, running_mean=RunningMean(source="first"))

@@ -48,10 +48,6 @@ class LateFusion(SqueezeFusion):
         means = {m: self.get_buffer(f"mean_gate_{m}").expand_as(h) for m, h in squeezes.items()}
         return self._outputs(means | {modality: squeezes[modality]})[modality]
 
-    def activation(self, w: Float[Tensor, "*batch outputs"]) -> Float[Tensor, "*batch outputs"]:
-        """Return `w`."""
-        return w
-
     def modulate(
         self, x: Float[Tensor, "batch channels *space"], by: Float[Tensor, "batch outputs ..."]
     ) -> Float[Tensor, "batch classes"]:

@@ -101,9 +101,9 @@ class SqueezeFusion(Fusion):
             self.register_buffer(f"mean_gate_{m}", self._stored(torch.zeros(self.outputs * c)))
             self.register_buffer(f"mean_squeeze_{m}", torch.zeros(c))
 
-    @abstractmethod
     def activation(self, w: Float[Tensor, "*batch outputs"]) -> Float[Tensor, "*batch outputs"]:
-        """Return what the features are modulated by."""
+        """Return what the features are modulated by: `w`, unless a subclass has a nonlinearity."""
+        return w
 
     @abstractmethod
     def modulate(
