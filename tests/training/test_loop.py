@@ -260,8 +260,17 @@ def test_a_stopped_run_goes_on_from_its_checkpoint_or_says_why_it_starts_anew(
     assert not list((tmp_path / "scratch").rglob("*.pt"))
 
 
-@pytest.mark.parametrize("step", [3, 10])  # within an epoch, and the last of all
-def test_a_run_that_is_asked_to_stop_saves_a_checkpoint_and_stops(step, places, tmp_path):
+@pytest.mark.parametrize(
+    ("number", "step", "times", "first"),
+    [
+        (signal.SIGTERM, 3, 1, 4),
+        (signal.SIGINT, 10, 1, None),  # the last of all
+        (signal.SIGTERM, 3, 2, 1),  # who asks twice does not wait
+    ],
+)
+def test_a_run_that_is_asked_to_stop_saves_a_checkpoint_and_stops(
+    number, step, times, first, places, tmp_path
+):
     spec = small_spec(RANDOM, training={"max_epochs": 2})
     training, _ = places(spec)
     train_run(spec, **training)
@@ -275,18 +284,19 @@ def test_a_run_that_is_asked_to_stop_saves_a_checkpoint_and_stops(step, places, 
 
     def ask(training):
         if training.progress.steps == step:
-            signal.raise_signal(signal.SIGTERM)
+            for _ in range(times):
+                signal.raise_signal(number)
 
-    before = signal.signal(signal.SIGTERM, stop)  # in place of the end of this process
+    before = signal.signal(number, stop)  # in place of the end of this process
     try:
         with pytest.raises(StoppedError):
             train_run(spec, **training, report=ask)
-        assert signal.getsignal(signal.SIGTERM) is stop
+        assert signal.getsignal(number) is stop
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(number, before)
     seen = []
     train_run(spec, **training, report=lambda t: seen.append(t.progress.steps))
-    assert seen[:1] == ([4] if step == 3 else [])
+    assert seen[:1] == ([first] if first else [])
     assert [(tmp_path / "run" / name).read_bytes() for name in RUN_FILES] == whole
 
 

@@ -136,7 +136,7 @@ def test_wrappers_and_other_forms_of_a_batch_train_the_same_network(training, wr
     batch = training.splits["train"].batch(torch.arange(8))
     network, called = wrap(training.network).train(), []
     network.register_forward_pre_hook(lambda *_: called.append(True))
-    given = batch.inputs | {"labels": batch.labels.tolist()}
+    given = batch.inputs | {"labels": batch.labels.int().numpy()}
     train_step(network, given, training.optimizer, training.policy, training.speeds, epoch=1)
     take_step(whole)
     assert called == [True]  # a wrapper averages gradients where it is called itself

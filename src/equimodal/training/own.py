@@ -80,9 +80,11 @@ def inputs_and_labels(batch: Any) -> tuple[Mapping[str, Tensor], Tensor]:
                 " dict of modality -> tensor, or one dict with `labels` in it; put a single batch into a list"
             )
     try:
-        return inputs, torch.as_tensor(labels)
+        labels = torch.as_tensor(labels)
     except (TypeError, ValueError, RuntimeError) as error:
         raise TypeError(f"the labels are no tensor and make none ({error}): pass numbers") from None
+    of_numbers = labels.is_floating_point() or labels.is_complex()
+    return inputs, labels if of_numbers else labels.long()  # as class indices of torch are
 
 
 def finite_logits(output: Any, inputs: Mapping[str, Tensor]) -> Mapping[str, Tensor]:

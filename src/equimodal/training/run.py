@@ -33,6 +33,8 @@ from equimodal.training.loop import Training
 
 HASHED = 2**28  # bytes of an array that its hash looks at; of more, every so many examples
 
+STOPPING = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
+
 Report = Callable[[Training], None]
 
 
@@ -49,7 +51,7 @@ def train_run(
 ) -> dict[str, Any]:
     """Train a run, going on from its checkpoint if it was stopped before; return its outcome.
 
-    On SIGTERM it saves a checkpoint after the step, and then does what SIGTERM does.
+    A signal that stops it, such as SIGTERM, has it save a checkpoint after the step first.
 
     A run whose loss is not finite is finished all the same, with `status: failed` and the reason in
     its outcome: the other runs go on, and tables show it as missing.
@@ -105,7 +107,7 @@ def train_run(
             save()
         stop_if_asked()
 
-    with _sigterm_waits(save) as stop_if_asked:
+    with _stopping_waits(save) as stop_if_asked:
         training.run(after_step)
         stop_if_asked()
     outcome = _outcome(training)
@@ -115,28 +117,43 @@ def train_run(
 
 
 @contextmanager
-def _sigterm_waits(save: Callable[[], None]) -> Iterator[Callable[[], None]]:
-    """Have SIGTERM wait until what this gives is called, which then saves and lets it act."""
-    asked = False
+def _stopping_waits(save: Callable[[], None]) -> Iterator[Callable[[], None]]:
+    """Have signals that stop wait until what this gives is called: it saves, then lets them act.
 
-    def note(*_: object) -> None:
+    Who asks twice does not wait. What was ignored still is.
+    """
+    asked = 0
+
+    def note(number: int, _: object) -> None:
         nonlocal asked
-        asked = True
+        if asked:
+            act(number)
+        asked = number
+
+    def act(number: int) -> None:
+        nonlocal asked
+        asked = 0
+        signal.signal(number, before[number])
+        signal.raise_signal(number)
 
     def stop_if_asked() -> None:
         if asked:
             save()
-            signal.signal(signal.SIGTERM, before)
-            signal.raise_signal(signal.SIGTERM)
+            act(asked)
 
-    if threading.current_thread() is not threading.main_thread():  # signals are not its business
-        yield stop_if_asked
-        return
-    before = signal.signal(signal.SIGTERM, note) or signal.SIG_DFL
+    before: dict[int, Any] = {}
+    if threading.current_thread() is threading.main_thread():  # no other may handle signals
+        found = {number: signal.getsignal(number) for number in STOPPING}
+        before = {
+            n: handler for n, handler in found.items() if handler not in (signal.SIG_IGN, None)
+        }
+    for number in before:
+        signal.signal(number, note)
     try:
         yield stop_if_asked
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def restore(training: Training, path: Path, identity: str) -> None:
