@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from sklearn.datasets import load_digits
 from torch import nn
 
-from equimodal.fusion.base import REGULAR, Flow, fusion_parameters, held_parameters
+from equimodal.fusion.base import REGULAR, Flow
 from equimodal.fusion.mmtm import MMTM
 from equimodal.metrics.learning_speed import LearningSpeed
 from equimodal.spec import Balance
@@ -70,11 +70,10 @@ def train(guided, epochs=15):
     optimizer = torch.optim.SGD(model.parameters(), lr=0.02, momentum=0.9)
     speeds = LearningSpeed(  # <-
         branch={m: model.branch_parameters(m) for m in MODALITIES},
-        fusion={m: fusion_parameters(model, m) for m in MODALITIES},
+        fusion=model,
     )
     balance = Balance(tolerance=0.1, window=5, warmup_epochs=1)
     policy = Guided(balance) if guided else Vanilla()  # <-
-    held = [held_parameters(model, m) for m in MODALITIES]  # <-
     for epoch in range(1, epochs + 1):
         model.train()
         for index in torch.randperm(len(labels)).split(32):
@@ -84,7 +83,7 @@ def train(guided, epochs=15):
             optimizer.zero_grad()
             loss.backward()
             speeds.update(policy.mode)  # <-
-            step_without_held(optimizer, held, policy.mode)  # <- in place of optimizer.step()
+            step_without_held(optimizer, model, policy.mode)  # <- in place of optimizer.step()
             policy.advance(speeds.values, epoch=epoch)  # <-
 
     utilization = conditional_utilization(model, [inputs], [(test_inputs, test_labels)])  # <-

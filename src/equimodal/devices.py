@@ -4,7 +4,7 @@ from equimodal.errors import UserError
 
 
 def require_device(device: str) -> None:
-    """Check that tensors can live on a device.
+    """Check that numbers can live on a device, also those of 64 bits that sums are kept in.
 
     Raises:
         UserError: If not, with torch's reason.
@@ -12,7 +12,7 @@ def require_device(device: str) -> None:
     import torch  # seconds to load, and not needed on the way here
 
     try:
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:
+        float(torch.zeros(1, device=device, dtype=torch.float64))
+    except (RuntimeError, AssertionError, TypeError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"device {device} can not be used here: {reason}; take cpu") from None

@@ -6,6 +6,7 @@ The time of a run is its largest number of steps times measured seconds a step. 
 import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -141,13 +142,8 @@ def run_bytes(spec: RunSpec, dataset: DatasetSettings, size: Size) -> int:
 
 def data_bytes(dataset: DatasetSettings) -> int:
     """Bytes of the prepared arrays of a data set."""
-    example = 0
-    for source in dataset.sources:
-        values = 1
-        for extent in stored_shape(dataset, source):
-            values *= extent
-        example += values * BYTE
-    return example * sum(split_sizes(dataset).values())
+    values = sum(prod(stored_shape(dataset, source)) for source in dataset.sources)
+    return values * BYTE * sum(split_sizes(dataset).values())
 
 
 def paces_from_benchmarks(settings: Params) -> dict[str, Pace]:

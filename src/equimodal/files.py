@@ -24,6 +24,18 @@ def require_writable(folder: Path) -> None:
         raise UserError(f"{there} can not be written; change its permissions or its owner")
 
 
+def require_places(*files: Path) -> None:
+    """Check, without writing, that files can be written: after hours of work it would be too late.
+
+    Raises:
+        UserError: If one can not.
+    """
+    for path in files:
+        require_writable(path.parent)
+        if path.is_dir():
+            raise UserError(f"{path} is a folder, expected a file to write; move it away")
+
+
 def make_folder(folder: Path) -> None:
     """Make a folder and those above it.
 

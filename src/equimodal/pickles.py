@@ -1,18 +1,23 @@
-"""Files of pickled arrays, read without the risk that a pickle is.
+"""Files of pickled arrays and tensors, read without the risk that a pickle is.
 
 A pickle can run any code while it is read. Here only the few functions that put numpy arrays
 together are let in, by name; all else is refused.
 """
 
 import pickle
+import re
+import zipfile
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Num
 from numpy import ndarray
 
 from equimodal.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 # What a pickle of arrays calls, in numpy 1 and 2. The two functions are private there, but arrays
 # tell them to whoever pickles.
@@ -85,6 +90,62 @@ def load_pickled_npy(path: Path) -> dict[str, Num[ndarray, "..."]]:
     return arrays
 
 
+def load_torch(path: Path, device: str = "cpu") -> Any:
+    """Read what torch saved, if it is tensors, plain values, dicts and lists.
+
+    Raises:
+        UserError: If the file is missing or damaged, which torch itself does not look for, or holds
+            any other type.
+    """
+    import torch  # seconds to load, and not needed by the data sets
+
+    with open_binary(path) as file:
+        try:
+            if zipfile.is_zipfile(file):  # not that of an early torch
+                with zipfile.ZipFile(file) as members:
+                    if wrong := members.testzip():
+                        raise damaged(path, f"{wrong} in it is not what was saved")
+            file.seek(0)
+            return torch.load(file, map_location=device, weights_only=True)
+        except UserError:
+            raise
+        except Exception as error:  # torch has no exception of its own for a damaged file
+            if found := re.search(r"GLOBAL (\S+)", str(error)):
+                raise refused(path, found[1]) from None
+            raise damaged(path, "torch can not read it") from error
+
+
+def load_weights(path: Path, device: str = "cpu") -> "dict[str, Tensor]":
+    """Read a state dict.
+
+    Raises:
+        UserError: As `load_torch`; if it holds anything but named tensors; if a value is not finite.
+    """
+    from torch import Tensor
+
+    state = load_torch(path, device)
+    if not isinstance(state, dict) or not state:
+        raise UserError(f"{path} holds {describe(state)}, expected named tensors; give weights")
+    for name, x in state.items():
+        if not isinstance(x, Tensor):
+            raise UserError(f"{path}: {name} is {describe(x)}, expected a tensor; give weights")
+        require_finite(path, name, x)
+    return state
+
+
+def require_finite(path: Path, name: str, x: "Tensor") -> None:
+    """Check that a tensor of a file has no NaN and no infinity.
+
+    Raises:
+        UserError: If it has.
+    """
+    if not x.isfinite().all():
+        raise UserError(
+            f"{path}: {name} has values that are NaN or infinite, as of a network that has diverged; give"
+            " other weights, or make them again"
+        )
+
+
 class _ArraysOnly(pickle.Unpickler):
     """Refuses whatever is not in the allow-list; nothing is imported."""
 
@@ -116,7 +177,7 @@ def describe(value: Any) -> str:
 
 def damaged(name: Path | str, why: Exception | str) -> UserError:
     """Return the error for a file that is not whole."""
-    return UserError(f"{name} is damaged ({why}); delete it and fetch it again")
+    return UserError(f"{name} is damaged ({why}); delete it, and fetch or make it again")
 
 
 def refused(name: Path | str, type_name: str) -> UserError:

@@ -1,9 +1,11 @@
 """Fusion modules of a network of one's own."""
 
 import pytest
+import torch
 from torch import nn
 
 from equimodal.fusion.base import fusion_parameters, held_parameters
+from equimodal.fusion.film import FiLM
 from equimodal.fusion.mmtm import MMTM
 
 PAIR = MMTM({"audio": 4, "table": 4})
@@ -27,17 +29,42 @@ def test_fusion_modules_that_join_different_modalities_are_not_rebalanced():
     """Mode 1 would be the audio branch to the one and the table branch to the other."""
     message = r"has to join all modalities in one order.*\['audio', 'table'\], \['image', 'audio'"
     with pytest.raises(ValueError, match=message):
-        held_parameters(nn.ModuleList([PAIR, THREE]), "audio")
+        held_parameters(nn.ModuleList([PAIR, THREE]))
 
 
 def test_a_network_without_fusion_modules_holds_nothing():
     """It is trained in regular steps, as a baseline of one branch or of several."""
-    assert held_parameters(nn.Linear(2, 2), "audio") == []
+    assert held_parameters(nn.Linear(2, 2)) == []
 
 
-@pytest.mark.parametrize("parameters_of", [fusion_parameters, held_parameters])
-def test_a_modality_that_nothing_joins_is_refused(parameters_of):
-    with pytest.raises(
-        ValueError, match="no fusion module of the model joins the modality 'smell'"
-    ):
-        parameters_of(nn.ModuleList([THREE]), "smell")
+@pytest.mark.parametrize("fuse", [MMTM, FiLM])
+def test_a_padded_example_is_fused_as_if_it_were_alone(fuse):
+    """Or its gate would depend on how long the others of its batch are."""
+    torch.manual_seed(0)
+    fusion = fuse({"sound": 4, "film": 3}).eval()
+    short = {"sound": torch.rand(1, 4, 5), "film": torch.rand(1, 3, 2, 6, 6)}
+    long = short | {"sound": torch.full((1, 4, 9), torch.nan)}
+    long["sound"][..., :5] = short["sound"]
+    masks = {"sound": torch.arange(9)[None] < 5}
+    alone, padded = fusion(short), fusion(long, masks=masks)
+    torch.testing.assert_close(padded["sound"][..., :5], alone["sound"])
+    torch.testing.assert_close(padded["film"], alone["film"])
+    frames = {"film": torch.ones(1, 2)}  # of 0 and 1, and of time alone, is a mask too
+    torch.testing.assert_close(fusion(short, masks=frames)["film"], alone["film"])
+
+
+@pytest.mark.parametrize(
+    ("masks", "said"),
+    [
+        (
+            {"film": torch.ones(1, 3)},
+            r"mask of shape \(1, 3\) does not fit features of shape \(1, 3, 2",
+        ),
+        ({"film": torch.ones(1)}, r"mask of shape \(1,\) does not fit"),
+        ({"smell": torch.ones(1, 3)}, r"joins \['sound', 'film'\], given .* masks of \['smell'\]"),
+    ],
+)
+def test_a_mask_that_does_not_fit_is_refused(masks, said):
+    features = {"sound": torch.rand(1, 4, 5), "film": torch.rand(1, 3, 2, 6, 6)}
+    with pytest.raises(ValueError, match=said):
+        MMTM({"sound": 4, "film": 3})(features, masks=masks)

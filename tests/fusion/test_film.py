@@ -28,12 +28,3 @@ def test_a_rebalanced_branch_gets_the_mean_modulation_of_regular_steps():
     by = module.mean_gate_image
     expected = (1 + by[:4, None, None]) * x["image"] + by[4:, None, None]
     torch.testing.assert_close(module(x, Flow(rebalance=torch.tensor(0)))["image"], expected)
-
-
-def test_isolated_branches_do_not_hear_of_each_other():
-    module, x = film().eval(), features()
-    module(x, Flow(record=True))
-    alone = module(x, Flow(isolated=True))
-    changed = module({**x, "sound": 2 * x["sound"]}, Flow(isolated=True))
-    assert torch.equal(alone["image"], changed["image"])
-    assert not torch.equal(alone["sound"], changed["sound"])

@@ -4,7 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from equimodal.metrics.learning_speed import LearningSpeed, effective_update
+from equimodal.fusion.base import fusion_parameters
+from equimodal.fusion.mmtm import MMTM
+from equimodal.metrics.learning_speed import LearningSpeed
 
 
 def parameter(value, gradient):
@@ -13,36 +15,15 @@ def parameter(value, gradient):
     return p
 
 
-def test_effective_update_takes_all_parameters_as_one_vector():
-    parameters = [parameter([3.0, 0.0], [1.0, 2.0]), parameter([4.0], [2.0])]
-    assert effective_update(parameters).item() == pytest.approx(9 / 25)
-
-
-def test_a_parameter_without_gradient_still_counts_in_the_size():
-    parameters = [parameter([3.0], [3.0]), parameter([4.0], None)]
-    assert effective_update(parameters).item() == pytest.approx(9 / 25)
-
-
 def test_speed_is_the_log_ratio_of_summed_effective_updates():
-    branch, fusion = parameter([2.0, 0.0], [2.0, 0.0]), parameter([1.0], [3.0])
-    speed = LearningSpeed(branch={"color": [branch]}, fusion={"color": [fusion]})
+    """Of a group as one vector, to whose size a parameter without a gradient adds."""
+    branch, fusion = parameter([3.0, 0.0], [3.0, 4.0]), parameter([1.0], [3.0])
+    whole = [branch, parameter([4.0], None)]
+    speed = LearningSpeed(branch={"color": whole}, fusion={"color": [fusion]})
     speed.update()  # mu: 9 for the fusion, 1 for the branch
     fusion.grad = torch.tensor([1.0], dtype=torch.float64)
     speed.update()  # mu: 1 and 1
     assert speed.values.item() == pytest.approx(math.log10(10 / 2))
-
-
-def test_re_balancing_steps_leave_the_speed_alone():
-    groups = {
-        "branch": {"a": [parameter([1.0], [2.0])]},
-        "fusion": {"a": [parameter([1.0], [1.0])]},
-    }
-    speed = LearningSpeed(**groups)
-    speed.update(torch.tensor(-1))
-    before = speed.values
-    groups["fusion"]["a"][0].grad *= 100
-    speed.update(torch.tensor(0))
-    assert torch.equal(speed.values, before)
 
 
 def test_whether_a_step_counts_is_not_taken_for_its_mode():
@@ -53,10 +34,39 @@ def test_whether_a_step_counts_is_not_taken_for_its_mode():
         LearningSpeed(branch={"a": one}, fusion={"a": one}).update(-1)
 
 
-def test_modalities_must_match():
+def test_a_meter_of_other_modalities_than_the_fusion_or_in_another_order_is_refused():
+    """The policy's mode 0 would be one branch of the meter and another of the fusion modules."""
     one = [parameter([1.0], [1.0])]
     with pytest.raises(ValueError, match="do not match"):
         LearningSpeed(branch={"a": one}, fusion={"b": one})
+    pair, three = MMTM({"a": 4, "b": 4}), MMTM({"a": 4, "b": 4, "c": 4})
+    for names, model, said in (
+        (
+            "ba",
+            pair,
+            r"branches are \['b', 'a'\], the fusion modules join \['a', 'b'\]; name the same",
+        ),
+        ("ab", three, r"the fusion modules join \['a', 'b', 'c'\]"),
+        (
+            "ax",
+            nn.ModuleList([pair, three]),
+            "no fusion module of the model joins the modality 'x'",
+        ),
+    ):
+        with pytest.raises(ValueError, match=said):
+            LearningSpeed(branch=dict.fromkeys(names, one), fusion=model)
+
+
+def test_a_meter_finds_the_parameters_of_the_fusion_modules():
+    fusion = MMTM({"a": 4, "b": 4})
+    for p in fusion.parameters():
+        p.grad = torch.ones_like(p)
+    found = []
+    for of_fusion in (fusion, {m: fusion_parameters(fusion, m) for m in "ab"}):
+        speed = LearningSpeed(branch={m: [parameter([1.0], [1.0])] for m in "ab"}, fusion=of_fusion)
+        speed.update()
+        found.append(speed.values)
+    assert torch.equal(*found)
 
 
 def test_a_group_of_which_nothing_is_trained_is_refused():
@@ -65,18 +75,6 @@ def test_a_group_of_which_nothing_is_trained_is_refused():
     for nothing in ([], [frozen]):
         with pytest.raises(ValueError, match="'a' has no parameters of its branch that are"):
             LearningSpeed(branch={"a": nothing}, fusion={"a": [trained]})
-
-
-def test_a_meter_goes_on_from_its_state():
-    groups = {
-        "branch": {"a": [parameter([1.0], [2.0])]},
-        "fusion": {"a": [parameter([1.0], [1.0])]},
-    }
-    first, second = LearningSpeed(**groups), LearningSpeed(**groups)
-    first.update()
-    second.restore(first.state())
-    assert second.values.isfinite().all()
-    assert torch.equal(second.values, first.values)
 
 
 def test_a_state_is_a_snapshot():
@@ -119,13 +117,28 @@ def test_parameters_that_begin_at_zero_count_from_their_first_step_on(gradient):
     assert speed.values.item() == pytest.approx(math.log10(4 / 2))
 
 
-def test_gradients_that_are_gone_are_not_taken_for_zero():
+@pytest.mark.parametrize("gone", [None, 0.0])
+def test_gradients_that_are_gone_are_not_taken_for_zero(gone):
+    """After `zero_grad`, with `set_to_none` or without, the speeds would be NaN and nothing be said."""
     branch, fusion = parameter([1.0], [1.0]), parameter([1.0], None)
-    speed = LearningSpeed(branch={"a": [branch]}, fusion={"a": [fusion]})
-    speed.update()  # of a fusion that this step did not use
-    branch.grad = None
+    LearningSpeed(branch={"a": [branch]}, fusion={"a": [fusion]}).update()  # of an unused fusion
+    branch.grad = None if gone is None else branch.grad * gone
     with pytest.raises(ValueError, match=r"update comes after backward\(\) and before zero_grad"):
+        LearningSpeed(branch={"a": [branch]}, fusion={"a": [fusion]}).update()
+
+
+def test_a_sparse_gradient_counts_as_a_dense_one():
+    rows = torch.tensor([0, 2, 2])
+    found = []
+    for sparse in (True, False):
+        torch.manual_seed(0)
+        table = nn.Embedding(4, 3, sparse=sparse, dtype=torch.float64)
+        table(rows).square().sum().backward()
+        fusion = [parameter([1.0], [1.0])]
+        speed = LearningSpeed(branch={"a": table.parameters()}, fusion={"a": fusion})
         speed.update()
+        found.append(speed.values.item())
+    assert found[0] == pytest.approx(found[1])
 
 
 def test_a_step_that_was_not_finished_is_refused():

@@ -3,13 +3,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from equimodal.errors import UserError
-from equimodal.fusion.base import Flow
+from equimodal.fusion.base import fusion_parameters
 from equimodal.fusion.mmtm import MMTM
 from equimodal.models.network import Network, build_network, fused, start_from
 from equimodal.params import expand_runs, load_params
-from equimodal.spec import I3D
 
 ROOT = Path(__file__).parents[2]
 RUNS = expand_runs(load_params(ROOT / "params.yaml", "demo"))
@@ -49,30 +49,13 @@ def test_resolutions_are_28_14_14_7_7(network):
     assert sizes == [14, 14, 7, 7]
 
 
-def test_without_cross_modal_flow_a_branch_does_not_hear_of_the_other_modality(network):
-    network.eval()
-    inputs = images()
-    network(inputs, Flow(record=True))
-    alone = network(inputs, Flow(isolated=True))
-    inputs["color"] = 10 * inputs["color"]
-    changed = network(inputs, Flow(isolated=True))
-    assert torch.equal(alone["gray"], changed["gray"])
-    assert not torch.equal(alone["color"], changed["color"])
-
-
 def test_branch_and_fusion_parameters_are_all_parameters(network):
     named = {id(p): n for n, p in network.named_parameters()}
     groups = [network.branch_parameters(m) for m in network.modalities]
-    groups += [network.fusion_parameters(m) for m in network.modalities]
+    groups += [fusion_parameters(network, m) for m in network.modalities]
     assert {named[id(p)] for group in groups for p in group} == set(named.values())
     shared = {named[id(p)] for p in groups[2]} & {named[id(p)] for p in groups[3]}
     assert shared == {n for n in named.values() if ".squeeze." in n}
-
-
-def test_the_same_seed_gives_the_same_weights_whatever_the_policy():
-    guided = RUNS["colored_mnist/distinct/guided/paper/lr0.01/seed0"]
-    a, b = build_network(DISTINCT).state_dict(), build_network(guided).state_dict()
-    assert all(torch.equal(a[k], b[k]) for k in a)
 
 
 def test_building_leaves_the_random_state_outside_alone():
@@ -96,34 +79,29 @@ def test_inputs_that_do_not_match_the_network_are_refused_by_name(network, input
         network({m: torch.rand(2, 3, 28, 28) for m in inputs})
 
 
-def test_stages_in_a_plain_list_are_refused(network):
-    """torch would see none of their parameters."""
-    branches = dict(network.branches)
-    branch = torch.nn.Module()
-    branch.stages = list(branches["gray"].stages)
-    with pytest.raises(TypeError, match=r"stages of branch 'gray' have to be an nn\.ModuleList"):
-        Network(branches | {"gray": branch}, {})
+def branch_of(stages):
+    branch = nn.Module()
+    branch.stages = stages
+    return branch
 
 
-def test_a_module_that_is_no_fusion_is_refused_by_name(network):
-    with pytest.raises(TypeError, match="after stage 2 is a Identity"):
-        Network(dict(network.branches), {2: torch.nn.Identity()})
-
-
-def test_a_fusion_of_other_modalities_is_refused_by_name(network):
-    with pytest.raises(ValueError, match=r"joins \['a', 'b'\], the branches are"):
-        Network(dict(network.branches), {2: MMTM({"a": 4, "b": 4})})
-
-
-def test_a_fusion_of_the_modalities_in_another_order_is_refused(network):
-    """The policy's mode 0 would hold the gate of one branch and mean the other."""
-    with pytest.raises(ValueError, match=r"joins \['gray', 'color'\].* in the same order"):
-        Network(dict(network.branches), {2: MMTM({"gray": 4, "color": 4})})
-
-
-def test_a_fusion_after_a_stage_that_is_not_there_is_refused(network):
-    with pytest.raises(ValueError, match="no stage 5"):
-        Network(dict(network.branches), {5: MMTM({"color": 4, "gray": 4})})
+@pytest.mark.parametrize(
+    ("gray", "fusions", "said"),
+    [
+        # torch would see none of the parameters in a plain list
+        (branch_of([nn.Identity()]), {}, r"stages of branch 'gray' have to be an nn\.ModuleList"),
+        (branch_of(nn.ModuleList([nn.Identity()])), {}, "branches need as many stages each"),
+        (None, {2: nn.Identity()}, "after stage 2 is a Identity"),
+        (None, {2: MMTM({"a": 4, "b": 4})}, r"joins \['a', 'b'\], the branches are"),
+        # the policy's mode 0 would hold the gate of one branch and mean the other
+        (None, {2: MMTM({"gray": 4, "color": 4})}, r"joins \['gray', 'color'\].* the same order"),
+        (None, {5: MMTM({"color": 4, "gray": 4})}, "no stage 5"),
+    ],
+)
+def test_branches_and_fusions_that_do_not_fit_are_refused_by_name(network, gray, fusions, said):
+    branches = dict(network.branches) | ({"gray": gray} if gray else {})
+    with pytest.raises((TypeError, ValueError), match=said):
+        Network(branches, fusions)
 
 
 def test_kim_et_al_s_network_is_a_setting():
@@ -136,11 +114,9 @@ def test_kim_et_al_s_network_is_a_setting():
         }
     )
     network = build_network(DISTINCT.model_copy(update={"network": settings}))
-    norms = [m for m in network.branches["color"].modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    norms = [m for m in network.branches["color"].modules() if isinstance(m, nn.BatchNorm2d)]
     assert [n.num_features for n in norms] == [3]
-    convolutions = [
-        m for m in network.branches["color"].modules() if isinstance(m, torch.nn.Conv2d)
-    ]
+    convolutions = [m for m in network.branches["color"].modules() if isinstance(m, nn.Conv2d)]
     assert [c.kernel_size[0] for c in convolutions] == [5, 3, 3, 3]
     assert all(c.bias is not None for c in convolutions)
 
@@ -148,18 +124,6 @@ def test_kim_et_al_s_network_is_a_setting():
 def test_convolutions_lie_in_channels_last_memory(network):
     kernels = [p for p in network.parameters() if p.ndim == 4]
     assert all(p.is_contiguous(memory_format=torch.channels_last) for p in kernels)
-
-
-def test_a_network_on_clips_is_built_from_its_settings():
-    settings = I3D(
-        kind="i3d", width=0.05, dropout=0.5, norm_momentum=0.01, fused_after=(2, 3, 4, 5, 6, 7)
-    )
-    network = build_network(DISTINCT.model_copy(update={"network": settings})).eval()
-    clips = {"color": torch.rand(2, 3, 8, 32, 32), "gray": torch.rand(2, 1, 8, 32, 32)}
-    assert {m: tuple(z.shape) for m, z in network(clips).items()} == {
-        "color": (2, 10),
-        "gray": (2, 10),
-    }
 
 
 def test_every_branch_starts_from_the_stages_of_a_run_and_keeps_its_classifier(tmp_path):

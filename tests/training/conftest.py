@@ -47,25 +47,28 @@ def random_split(spec, examples, seed):
     )
 
 
+def small_splits(spec):
+    """Train and test splits for a spec."""
+    return {"train": random_split(spec, 36, seed=1), "test": random_split(spec, 20, seed=2)}
+
+
 @pytest.fixture
 def splits():
-    """Train and test splits for a spec."""
-    return lambda spec: {
-        "train": random_split(spec, 36, seed=1),
-        "test": random_split(spec, 20, seed=2),
-    }
+    """What makes train and test splits for a spec."""
+    return small_splits
+
+
+def write_prepared(folder, spec):
+    """Write the splits of a spec as a prepared folder."""
+    for name, split in small_splits(spec).items():
+        np.save(folder / f"{name}.labels.npy", split.labels.numpy())
+        np.save(folder / f"{name}.ids.npy", split.ids.numpy())
+        for m, modality in spec.modalities.items():
+            np.save(folder / f"{name}.{modality.source}.npy", split.arrays[m].numpy())
+    return folder
 
 
 @pytest.fixture
-def prepared(tmp_path, splits):
+def prepared(tmp_path):
     """The splits of a spec as a prepared folder."""
-
-    def write(spec):
-        for name, split in splits(spec).items():
-            np.save(tmp_path / f"{name}.labels.npy", split.labels.numpy())
-            np.save(tmp_path / f"{name}.ids.npy", split.ids.numpy())
-            for m, modality in spec.modalities.items():
-                np.save(tmp_path / f"{name}.{modality.source}.npy", split.arrays[m].numpy())
-        return tmp_path
-
-    return write
+    return lambda spec: write_prepared(tmp_path, spec)

@@ -1,19 +1,28 @@
 import copy
 import math
+from functools import partial
 
 import pytest
 import torch
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 
-from equimodal.fusion.base import held_parameters
+from equimodal.fusion.base import fusion_parameters
+from equimodal.fusion.mmtm import MMTM
 from equimodal.metrics.learning_speed import LearningSpeed
 from equimodal.models.network import Network
+from equimodal.spec import RubiSettings
+from equimodal.training.evaluate import conditional_utilization
 from equimodal.training.loop import Training
-from equimodal.training.policies import Guided, Vanilla
+from equimodal.training.policies import RUBi, Vanilla
 from equimodal.training.step import step_without_held, train_step
 
 from .conftest import small_spec
 
 GUIDED = "colored_mnist/distinct/guided/paper/lr0.01/seed0"
+RUBI = RUBi(
+    RubiSettings(modality="color", hidden_layers=1, weight=1.0), features=8, classes=10, seed=0
+)
 
 
 @pytest.fixture
@@ -41,24 +50,23 @@ def moved(before, after):
     }
 
 
-def test_a_regular_step_moves_every_parameter(training):
-    before = copy.deepcopy(training)
-    take_step(training, mode=-1)
-    assert moved(before, training) == {n for n, _ in training.network.named_parameters()}
+def fused_with_momentum():
+    """A fusion module whose gradients are ones, and its optimizer."""
+    fusion = MMTM({"a": 2, "b": 2})
+    for p in fusion.parameters():
+        p.grad = torch.ones_like(p)
+    return fusion, torch.optim.SGD(fusion.parameters(), lr=0.25, momentum=0.9)
 
 
 def test_without_a_mode_nothing_is_held():
     """As `Vanilla` has none; the loop of docs/own-network.md takes it like any other policy."""
-    p = torch.nn.Parameter(torch.ones(1))
-    p.grad = torch.ones(1)
-    step_without_held(torch.optim.SGD([p], lr=0.25), [[p]], Vanilla().mode)
-    assert p.item() == 0.75
-
-
-def test_a_number_is_not_taken_for_a_mode():
-    p = torch.nn.Parameter(torch.ones(1))
+    fusion, optimizer = fused_with_momentum()
+    before = copy.deepcopy(fusion)
+    step_without_held(optimizer, fusion, Vanilla().mode)
+    pairs = zip(before.parameters(), fusion.parameters(), strict=True)
+    assert all(torch.equal(p - 0.25, q) for p, q in pairs)
     with pytest.raises(TypeError, match="the policy's tensor, given -1"):
-        step_without_held(torch.optim.SGD([p], lr=0.25), [[p]], -1)
+        step_without_held(optimizer, fusion, -1)
 
 
 def test_branches_without_fusion_modules_are_trained_in_regular_steps(training):
@@ -84,7 +92,7 @@ def test_speeds_of_the_modalities_in_another_order_are_refused(training):
     network = training.network
     training.speeds = LearningSpeed(
         branch={m: network.branch_parameters(m) for m in ("gray", "color")},
-        fusion={m: network.fusion_parameters(m) for m in ("gray", "color")},
+        fusion={m: fusion_parameters(network, m) for m in ("gray", "color")},
     )
     with pytest.raises(ValueError, match=r"of \['gray', 'color'\], the network's modalities are"):
         take_step(training)
@@ -92,70 +100,74 @@ def test_speeds_of_the_modalities_in_another_order_are_refused(training):
 
 def test_mixed_precision_skips_a_step_and_holds_what_the_mode_holds():
     """As docs/own-network.md has it: unscale, measure, let the scaler take the step."""
-    p = torch.nn.Parameter(torch.ones(1))
-    other = torch.nn.Parameter(torch.ones(1))
-    optimizer = torch.optim.SGD([p, other], lr=0.25, momentum=0.9)
+    fusion, optimizer = fused_with_momentum()
     scaler = torch.amp.GradScaler("cpu", init_scale=2.0)
-    values = []
+    moves = []
     for gradient, mode in ((math.inf, -1), (1.0, -1), (1.0, 0)):
-        for q in (p, other):
-            q.grad = scaler.scale(torch.full((1,), gradient))
+        for p in fusion.parameters():
+            p.grad = scaler.scale(torch.full_like(p, gradient))
         scaler.unscale_(optimizer)
-        step_without_held(
-            optimizer, [[p], [other]], torch.tensor(mode), lambda: scaler.step(optimizer)
-        )
+        before = copy.deepcopy(fusion)
+        step_without_held(optimizer, fusion, torch.tensor(mode), lambda: scaler.step(optimizer))
         scaler.update()
-        values.append([p.item(), other.item()])
-    assert values == [[1, 1], [0.75, 0.75], [0.75, pytest.approx(0.75 - 0.25 * 1.9)]]
+        pairs = [(before.excite[m].bias, fusion.excite[m].bias) for m in "ab"]
+        moves += [float((old - new).detach().mean()) for old, new in pairs]
+    assert moves == pytest.approx([0, 0, 0.25, 0.25, 0, 0.25 * 1.9])
 
 
-@pytest.mark.parametrize(("branch", "modality"), [(0, "color"), (1, "gray")])
-def test_a_rebalancing_step_moves_all_but_the_layers_of_the_constant_gate(
-    training, branch, modality
-):
-    take_step(training, mode=-1)  # so that there is momentum that could move them
-    before = copy.deepcopy(training)
-    take_step(training, mode=branch)
-    every = {n for n, _ in training.network.named_parameters()}
-    held = {n for n in every if f"excite.{modality}" in n}
-    assert moved(before, training) == every - held
+@pytest.fixture
+def group(tmp_path):
+    """A group of one process, in which distributed wrappers work as in any."""
+    init = f"file://{tmp_path}/group"
+    torch.distributed.init_process_group("gloo", init_method=init, rank=0, world_size=1)
+    yield
+    torch.distributed.destroy_process_group()
 
 
-def test_a_rebalancing_step_keeps_the_momentum_of_what_it_holds(training):
-    take_step(training, mode=-1)
-    held = held_parameters(training.network, "gray")
-    before = [training.optimizer.state[p]["momentum_buffer"].clone() for p in held]
-    take_step(training, mode=1)
-    after = [training.optimizer.state[p]["momentum_buffer"] for p in held]
-    assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
-
-
-def test_rebalancing_steps_leave_the_speeds_alone(training):
-    first = take_step(training, mode=-1).speeds
-    assert torch.equal(take_step(training, mode=0).speeds, first)
-    assert not torch.equal(take_step(training, mode=-1).speeds, first)
-
-
-def test_the_loss_is_the_sum_of_the_branches_cross_entropies(training):
+@pytest.mark.usefixtures("group")
+@pytest.mark.filterwarnings("ignore")  # torch.compile looks at what it then warns of
+@pytest.mark.parametrize(
+    "wrap",
+    [lambda network: network, DistributedDataParallel, partial(torch.compile, backend="eager")],
+    ids=["bare", "distributed", "compiled"],
+)
+def test_wrappers_and_other_forms_of_a_batch_train_the_same_network(training, wrap):
+    whole = copy.deepcopy(training)
     batch = training.splits["train"].batch(torch.arange(8))
-    training.network.train()
-    logits = copy.deepcopy(training.network)(batch.inputs)
-    expected = sum(
-        -(z.log_softmax(-1)[torch.arange(8), batch.labels]).mean().item() for z in logits.values()
-    )
-    assert take_step(training, mode=-1).loss.item() == pytest.approx(expected)
+    network, called = wrap(training.network).train(), []
+    network.register_forward_pre_hook(lambda *_: called.append(True))
+    given = batch.inputs | {"labels": batch.labels.int().numpy()}
+    train_step(network, given, training.optimizer, training.policy, training.speeds, epoch=1)
+    take_step(whole)
+    assert called == [True]  # a wrapper averages gradients where it is called itself
+    assert not moved(whole, training)
+    # One process of a group measures alone: a distributed wrapper would wait for the others.
+    rates = conditional_utilization(network, [batch], [batch])
+    assert len(called) == 1 + 3 * (network is training.network)
+    bare = conditional_utilization(training.network, [batch], [batch])
+    assert rates == pytest.approx(bare, nan_ok=True)
 
 
-def test_regular_steps_of_guided_are_those_of_vanilla_bit_for_bit(training):
-    other = copy.deepcopy(training)
-    other.policy = Vanilla()
-    endless = training.policy.balance.model_copy(update={"tolerance": 1e9})
-    training.policy = Guided(endless)
-    for epoch in (1, 2, 3):
-        take_step(training, epoch=epoch)
-        take_step(other, epoch=epoch)
-    a, b = training.network.state_dict(), other.network.state_dict()
-    assert all(torch.equal(a[k], b[k]) for k in a)
+@pytest.mark.usefixtures("group")
+@pytest.mark.parametrize(
+    ("of_network", "of_batch", "policy", "said"),
+    [
+        (lambda n: n, lambda b: b, None, "pass the DistributedDataParallel itself, not its `module`"),
+        (DistributedDataParallel, lambda b: b, RUBI, "RUBi trains parameters of its own, whose gradients"),
+        (nn.DataParallel, lambda b: b, None, "wrap the network in DistributedDataParallel"),
+        (lambda n: n.branches, lambda b: b, None, "takes an .*Network, given a ModuleDict: for any other"),
+        (lambda n: n, lambda b: b.inputs, None, r"a batch is a dict: expected .*`labels` in it"),
+    ],
+)  # fmt: skip
+def test_what_can_not_be_trained_is_refused_in_a_sentence(
+    training, monkeypatch, of_network, of_batch, policy, said
+):
+    given = of_network(training.network).train()
+    if said.startswith(("pass the", "RUBi")):  # as one of two
+        monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)
+    batch = of_batch(training.splits["train"].batch(torch.arange(8)))
+    with pytest.raises((ValueError, TypeError), match=said):
+        train_step(given, batch, training.optimizer, policy or Vanilla(), training.speeds, epoch=1)
 
 
 def test_a_step_never_waits_for_the_device(training, monkeypatch):

@@ -1,37 +1,59 @@
 """Conditional utilization rates of any network: what is refused, since it would come out as 0."""
 
+import re
+
 import pytest
 import torch
+from sklearn.metrics import balanced_accuracy_score
 from torch import nn
 
+from equimodal.data.split import Batch
 from equimodal.fusion.base import REGULAR
 from equimodal.fusion.mmtm import MMTM
 from equimodal.training.evaluate import conditional_utilization, evaluations
 
 INPUTS = {"a": torch.rand(8, 4), "b": torch.rand(8, 4)}
 LABELS = torch.arange(8) % 2
+NAN = float("nan")
 
 
 class Pair(nn.Module):
-    """Two linear branches with one fusion, to which `forward` may forget to pass the flow."""
+    """Two linear branches with one fusion; `of_answers` changes what it returns."""
 
-    def __init__(self, passes_flow=True, fuses=True):
+    def __init__(self, of_answers=lambda answers: answers):
         super().__init__()
         torch.manual_seed(0)
-        self.fuse = MMTM({"a": 4, "b": 4}) if fuses else nn.Identity()
+        self.fuse = MMTM({"a": 4, "b": 4})
         self.heads = nn.ModuleDict({m: nn.Linear(4, 2) for m in INPUTS})
-        self.passes_flow = passes_flow
+        self.of_answers = of_answers
 
     def forward(self, inputs, flow=REGULAR):
-        fused = self.fuse(inputs, flow) if self.passes_flow else self.fuse(inputs)
-        return {m: head(fused[m]) for m, head in self.heads.items()}
+        fused = self.fuse(inputs, flow)
+        return self.of_answers({m: head(fused[m]) for m, head in self.heads.items()})
 
 
-def test_a_loader_of_inputs_and_labels_serves_for_both_sets():
-    test = [(INPUTS, LABELS)]
-    rates = conditional_utilization(Pair(), test, test)
-    assert rates == conditional_utilization(Pair(), [INPUTS], test)
-    assert set(rates) == {"a", "b"}
+class Deaf(Pair):
+    """Does not pass the flow on."""
+
+    def forward(self, inputs, flow=REGULAR):
+        return super().forward(inputs)
+
+
+@pytest.mark.parametrize(
+    ("train", "test"),
+    [
+        ((INPUTS, LABELS), (INPUTS, LABELS)),
+        (INPUTS, [INPUTS, LABELS, "names"]),
+        (INPUTS | {"labels": LABELS}, INPUTS | {"labels": LABELS.tolist()}),
+        (Batch(INPUTS, LABELS), Batch(INPUTS, LABELS)),
+        (INPUTS, (INPUTS, LABELS.bool().numpy())),
+    ],
+    ids=["pairs", "lists", "dicts", "batches", "arrays"],
+)
+def test_batches_come_in_any_of_the_usual_forms(train, test):
+    expected = conditional_utilization(Pair(), [INPUTS], [(INPUTS, LABELS)])
+    assert conditional_utilization(Pair(), [train], [test]) == expected
+    assert set(expected) == {"a", "b"}
 
 
 class Answers(Pair):
@@ -51,19 +73,74 @@ def test_the_rate_is_the_share_of_its_accuracy_that_a_branch_owes_to_the_other()
     assert conditional_utilization(Answers(), [INPUTS], [(INPUTS, LABELS)]) == {"a": 0.5, "b": -0.5}
 
 
-@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
-def test_a_network_that_has_diverged_is_refused(bad):
-    """The largest of NaNs is the first: it would answer alike with and without the other modality."""
+def test_another_measure_stands_in_for_the_accuracy():
+    """Balanced: the recalls of branch a are 4/5 and 3/3, isolated 3/5 and 1/3; then several labels."""
+    rare = torch.cat([LABELS[:6], LABELS[6:] * 0])
+
+    def balanced(logits, labels):
+        return balanced_accuracy_score(labels, logits.argmax(-1))
+
+    found = conditional_utilization(Answers(), [INPUTS], [(INPUTS, rare)], metric=balanced)
+    assert found["a"] == pytest.approx(1 - (3 / 5 + 1 / 3) / (4 / 5 + 1))
+
+    def exact(logits, labels):
+        return float(((logits > 0.5) == labels).all(-1).mean())
+
+    several = nn.functional.one_hot(LABELS).float()
+    found = conditional_utilization(Answers(), [INPUTS], [(INPUTS, several)], metric=exact)
+    assert found == {"a": 0.5, "b": -0.5}
+
+
+def of_a(change):
+    return lambda answers: answers | {"a": change(answers["a"])}
+
+
+@pytest.mark.parametrize(
+    ("of_answers", "labels", "said"),
+    [
+        (of_a(lambda z: z[:, :1]), LABELS, "(8, 1).*of a single logit z per example make two"),
+        (of_a(lambda z: z[:, 0]), LABELS, "of a single logit z per example make two"),
+        (of_a(lambda z: z[:, :, None]), LABELS, "pool the logits over space or time"),
+        (of_a(lambda z: z[:4]), LABELS, "give the labels of the examples that the inputs hold"),
+        (dict, LABELS[:, None], "(8, 1).*flatten the labels"),
+        (dict, LABELS[0], "flatten the labels"),
+        (dict, nn.functional.one_hot(LABELS), "take labels.argmax(1); for several labels"),
+        (dict, LABELS * 0.5, "torch.float32.*make integers of the labels"),
+        (dict, LABELS * NAN, "make integers of the labels"),
+        (dict, LABELS + 1, "labels from 1 to 2 where 'a' has 2 logits"),
+        (dict, LABELS - 1, "labels from -1 to 0 where 'a' has 2 logits"),
+        (dict, ["cat"] * 8, "labels are no tensor and make none"),
+        (
+            lambda z: tuple(z.values()),
+            LABELS,
+            "the model returned tuple: it has to return the logits",
+        ),
+        (
+            of_a(lambda z: (z, z)),
+            LABELS,
+            "the model returned Tensor, tuple: it has to return the logits",
+        ),
+        (of_a(lambda z: z * NAN), LABELS, "'a' are not finite: the network has diverged"),
+        (of_a(lambda z: z / 0), LABELS, "'a' are not finite: the network has diverged"),
+    ],
+)
+def test_answers_and_labels_that_can_not_be_compared_are_refused(of_answers, labels, said):
+    """They would be compared all the same, and every branch come out as not greedy."""
+    pattern = ".*".join(map(re.escape, said.split(".*")))
+    with pytest.raises((ValueError, TypeError), match=pattern):
+        conditional_utilization(Pair(of_answers), [INPUTS], [(INPUTS, labels)])
+
+
+@pytest.mark.parametrize("broken", [NAN, float("inf")])
+def test_an_input_that_is_not_finite_is_named_and_a_weight_is_the_network_s(broken):
+    bad = INPUTS | {"b": torch.full((8, 4), broken)}
+    for train, test in ((bad, INPUTS), (INPUTS, bad)):
+        with pytest.raises(ValueError, match=r"not finite, as the inputs \['b'\] are not: mend"):
+            conditional_utilization(Pair(), [train], [(test, LABELS)])
     model = Pair()
-    nn.init.constant_(model.heads["b"].weight, bad)
+    nn.init.constant_(model.heads["b"].weight, broken)
     with pytest.raises(ValueError, match="logits of 'b' are not finite: the network has diverged"):
         conditional_utilization(model, [INPUTS], [(INPUTS, LABELS)])
-
-
-@pytest.mark.parametrize(("first", "said"), [(1, "1 to 2"), (-1, "-1 to 0")])
-def test_labels_that_are_no_class_are_refused(first, said):
-    with pytest.raises(ValueError, match=f"labels from {said} where 'a' has 2 logits"):
-        conditional_utilization(Pair(), [INPUTS], [(INPUTS, LABELS + first)])
 
 
 @pytest.mark.parametrize(
@@ -82,21 +159,18 @@ def test_a_batch_in_place_of_a_list_of_batches_is_refused(train, test):
         conditional_utilization(Pair(), train, test)
 
 
-def test_a_flow_that_does_not_reach_the_fusion_is_refused():
-    with pytest.raises(ValueError, match=r"did not reach a MMTM of \['a', 'b'\]: pass it on"):
-        conditional_utilization(Pair(passes_flow=False), [INPUTS], [(INPUTS, LABELS)])
-
-
-def test_a_model_without_a_fusion_is_refused():
-    with pytest.raises(ValueError, match=r"no equimodal\.fusion\.base\.Fusion"):
-        conditional_utilization(Pair(False, fuses=False), [INPUTS], [(INPUTS, LABELS)])
-
-
-def test_empty_sets_are_refused():
-    with pytest.raises(ValueError, match="the training set is empty"):
-        conditional_utilization(Pair(), [], [(INPUTS, LABELS)])
-    with pytest.raises(ValueError, match="the test set is empty"):
-        conditional_utilization(Pair(), [INPUTS], iter(()))
+@pytest.mark.parametrize(
+    ("model", "train", "test", "said"),
+    [
+        (Deaf(), [INPUTS], [(INPUTS, LABELS)], r"did not reach a MMTM of \['a', 'b'\]: pass it on"),
+        (nn.Linear(4, 2), [INPUTS], [(INPUTS, LABELS)], r"no equimodal\.fusion\.base\.Fusion"),
+        (Pair(), [], [(INPUTS, LABELS)], "the training set is empty"),
+        (Pair(), [INPUTS], iter(()), "the test set is empty"),
+    ],
+)
+def test_what_would_measure_nothing_is_refused(model, train, test, said):
+    with pytest.raises(ValueError, match=said):
+        conditional_utilization(model, train, test)
 
 
 def test_a_model_trains_on_in_the_mode_it_was_in():
@@ -110,47 +184,12 @@ def test_a_model_trains_on_in_the_mode_it_was_in():
 
 
 @pytest.mark.parametrize(
-    ("of_logits", "labels"),
+    ("joined", "rebalanced"),
     [
-        (lambda z: z[:, :1], LABELS),
-        (lambda z: z[:, 0], LABELS),
-        (lambda z: z, LABELS[:, None]),
-        (lambda z: z[:, :, None], LABELS),
-        (lambda z: z[:4], LABELS),
+        (["ab"], ["rebalance_a", "rebalance_b"]),
+        *((["ab", x], []) for x in ("ba", "bc", "abc")),  # where a mode would mean two branches
     ],
-    ids=["one logit", "no classes", "labels in a column", "pixels", "other examples"],
 )
-def test_logits_and_labels_of_other_shapes_are_refused(of_logits, labels):
-    """They would be compared all the same, and every branch come out as not greedy."""
-    model = Pair()
-    model.register_forward_hook(lambda _, __, out: {m: of_logits(z) for m, z in out.items()})
-    with pytest.raises(
-        ValueError, match=r"logits of 'a' have shape .*expected \(batch, two classes"
-    ):
-        conditional_utilization(model, [INPUTS], [(INPUTS, labels)])
-
-
-def test_logits_without_names_are_refused():
-    model = Pair()
-    model.register_forward_hook(lambda _, __, out: list(out.values()))
-    with pytest.raises(
-        TypeError, match="returned list: expected the logits of each branch, a dict"
-    ):
-        conditional_utilization(model, [INPUTS], [(INPUTS, LABELS)])
-
-
-def test_any_network_with_fusion_modules_has_every_way_of_evaluating():
-    assert list(evaluations(Pair())) == [
-        "regular",
-        "rebalance_a",
-        "rebalance_b",
-        "isolated",
-        "zeroed",
-    ]
-
-
-@pytest.mark.parametrize("second", ["ba", "bc", "abc"])
-def test_there_is_no_rebalancing_where_a_mode_would_mean_two_branches(second):
-    """Index 0 is `a` in one module and another in the other, or is nothing there."""
-    model = nn.ModuleList(MMTM(dict.fromkeys(m, 4)) for m in ("ab", second))
-    assert list(evaluations(model)) == ["regular", "isolated", "zeroed"]
+def test_any_network_with_fusion_modules_has_every_way_of_evaluating(joined, rebalanced):
+    model = nn.ModuleList(MMTM(dict.fromkeys(m, 4)) for m in joined)
+    assert list(evaluations(model)) == ["regular", *rebalanced, "isolated", "zeroed"]

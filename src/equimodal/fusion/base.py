@@ -1,12 +1,14 @@
 """What a fusion module must offer so that it can be measured and re-balanced."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
 Features = dict[str, Float[Tensor, "batch _channels *_space"]]  # channels before space and time
+Masks = Mapping[str, Bool[Tensor, "batch ..."]]  # true where features are, false on padding
 
 
 @dataclass(frozen=True)
@@ -46,8 +48,17 @@ class Fusion(nn.Module, ABC):
     modalities: tuple[str, ...]  # in the order of the network's: a mode is an index of it
 
     @abstractmethod
-    def forward(self, features: Features, flow: Flow = REGULAR) -> Features:
-        """Return the fused features, each of the shape it came in."""
+    def forward(
+        self, features: Features, flow: Flow = REGULAR, masks: Masks | None = None
+    ) -> Features:
+        """Return the fused features, each of the shape it came in.
+
+        Args:
+            features: Of each modality.
+            flow: Between the branches.
+            masks: Of modalities whose examples are padded, or the fusion of an example would depend on
+                its batch. As large as the features' time, or time and space.
+        """
 
     @abstractmethod
     def shared_parameters(self) -> list[nn.Parameter]:
@@ -65,14 +76,36 @@ class Fusion(nn.Module, ABC):
         """Forget the training-set means of earlier passes with `Flow(record=True)`."""
 
 
-def squeeze(x: Float[Tensor, "batch channels *space"]) -> Float[Tensor, "batch channels"]:
-    """Return the mean of each feature map over space (and time); a vector is its own."""
-    return x.flatten(2).mean(-1) if x.ndim > 2 else x
+def squeeze(
+    x: Float[Tensor, "batch channels *space"], mask: Bool[Tensor, "batch ..."] | None = None
+) -> Float[Tensor, "batch channels"]:
+    """Return the mean of each feature map over space (and time); a vector is its own.
+
+    With a mask the mean over where that is true, and zero of an example where it is nowhere.
+
+    Raises:
+        ValueError: If the mask is not as large as the features.
+    """
+    if mask is None:
+        return x.flatten(2).mean(-1) if x.ndim > 2 else x
+    if mask.ndim < 2 or mask.shape != (len(x), *x.shape[2 : mask.ndim + 1]):
+        raise ValueError(
+            f"a mask of shape {tuple(mask.shape)} does not fit features of shape {tuple(x.shape)}:"
+            " expected (batch, time) or (batch, time, space ...), as long as the features are here"
+        )
+    mask = mask.bool().view(len(x), 1, *mask.shape[1:], *[1] * (x.ndim - 1 - mask.ndim))
+    mask = mask.expand(-1, -1, *x.shape[2:]).flatten(2)
+    return x.flatten(2).where(mask, 0.0).sum(-1) / mask.sum(-1).clamp(min=1)
 
 
 def fusion_modules(model: nn.Module) -> list[Fusion]:
     """Return the fusion modules of any network."""
     return [module for module in model.modules() if isinstance(module, Fusion)]
+
+
+def joined_modalities(model: nn.Module) -> list[tuple[str, ...]]:
+    """Return what the fusion modules join; one entry if all join the same in one order."""
+    return list(dict.fromkeys(tuple(f.modalities) for f in fusion_modules(model)))
 
 
 def fusion_parameters(model: nn.Module, modality: str) -> list[nn.Parameter]:
@@ -87,24 +120,23 @@ def fusion_parameters(model: nn.Module, modality: str) -> list[nn.Parameter]:
     return [p for f in fusions for p in (*f.shared_parameters(), *f.own_parameters(modality))]
 
 
-def held_parameters(model: nn.Module, modality: str) -> list[nn.Parameter]:
-    """Return the parameters without a gradient in a re-balancing step on a modality.
+def held_parameters(model: nn.Module) -> list[list[nn.Parameter]]:
+    """Return for each mode the parameters without a gradient in a re-balancing step of that mode.
 
-    None of a model without fusion modules, which has no such step.
+    Empty for a model without fusion modules, which has no such step.
 
     Raises:
         ValueError: If the fusion modules do not all join the same modalities in one order, as a mode
-            is an index of them, or the modality is none of theirs.
+            is an index of them.
     """
-    fusions = fusion_modules(model)
-    if len(joined := dict.fromkeys(f.modalities for f in fusions)) > 1:
+    joined = joined_modalities(model)
+    if len(joined) > 1:
         raise ValueError(
             "every fusion module has to join all modalities in one order, since the mode of a step is"
             f" an index of them; these join {', '.join(str(list(m)) for m in joined)}"
         )
-    if not all(modality in m for m in joined):
-        raise ValueError(f"no fusion module of the model joins the modality {modality!r}")
-    return [p for f in fusions for p in f.own_parameters(modality)]
+    fusions = fusion_modules(model)
+    return [[p for f in fusions for p in f.own_parameters(m)] for names in joined for m in names]
 
 
 def reset_recording(model: nn.Module) -> None:

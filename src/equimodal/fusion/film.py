@@ -16,10 +16,6 @@ class FiLM(SqueezeFusion):
 
     outputs = 2
 
-    def activation(self, w: Float[Tensor, "*batch outputs"]) -> Float[Tensor, "*batch outputs"]:
-        """Return `w`: there is no nonlinearity."""
-        return w
-
     def modulate(
         self, x: Float[Tensor, "batch channels *space"], by: Float[Tensor, "batch outputs ..."]
     ) -> Float[Tensor, "batch channels *space"]:

@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from equimodal.fusion.base import REGULAR, Features, Flow, Fusion, squeeze
+from equimodal.fusion.base import REGULAR, Features, Flow, Fusion, Masks, squeeze
 
 
 class SqueezeExcite(Fusion):
@@ -22,11 +22,13 @@ class SqueezeExcite(Fusion):
             nn.Linear(channels, code), nn.ReLU(), nn.Linear(code, channels), nn.Sigmoid()
         )
 
-    def forward(self, features: Features, flow: Flow = REGULAR) -> Features:
+    def forward(
+        self, features: Features, flow: Flow = REGULAR, masks: Masks | None = None
+    ) -> Features:
         """Return the gated feature map. With one modality every flow is the regular one."""
         (modality,) = self.modalities
         x = features[modality]
-        gate = self.gate_scale * self.excite(squeeze(x))
+        gate = self.gate_scale * self.excite(squeeze(x, (masks or {}).get(modality)))
         return {modality: x * gate.view(*gate.shape, *[1] * (x.ndim - 2))}
 
     def shared_parameters(self) -> list[nn.Parameter]:

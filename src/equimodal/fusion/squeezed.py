@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from equimodal.fusion.base import REGULAR, Features, Flow, Fusion, squeeze
+from equimodal.fusion.base import REGULAR, Features, Flow, Fusion, Masks, squeeze
 
 Vectors = dict[str, Float[Tensor, "batch _outputs"]]
 
@@ -101,9 +101,9 @@ class SqueezeFusion(Fusion):
             self.register_buffer(f"mean_gate_{m}", self._stored(torch.zeros(self.outputs * c)))
             self.register_buffer(f"mean_squeeze_{m}", torch.zeros(c))
 
-    @abstractmethod
     def activation(self, w: Float[Tensor, "*batch outputs"]) -> Float[Tensor, "*batch outputs"]:
-        """Return what the features are modulated by."""
+        """Return what the features are modulated by: `w`, unless a subclass has a nonlinearity."""
+        return w
 
     @abstractmethod
     def modulate(
@@ -111,17 +111,20 @@ class SqueezeFusion(Fusion):
     ) -> Float[Tensor, "batch channels *space"]:
         """Return the features modulated; `by` has a length-one dimension for each of space."""
 
-    def forward(self, features: Features, flow: Flow = REGULAR) -> Features:
+    def forward(
+        self, features: Features, flow: Flow = REGULAR, masks: Masks | None = None
+    ) -> Features:
         """Return the modulated feature maps, each of the shape it came in: (batch, channels, *space).
 
         Raises:
-            ValueError: If the features have other modalities or channels than the module, or the
-                flow names no branch of it.
+            ValueError: If the features have other modalities or channels than the module, a mask does
+                not fit, or the flow names no branch.
             RuntimeError: If an isolated pass comes before any recorded one.
             TypeError: If means are to be taken but were cast to half precision with the module.
         """
-        self._check(features)
-        squeezes = {m: squeeze(features[m]) for m in self.modalities}
+        masks = masks or {}
+        self._check(features, masks)
+        squeezes = {m: squeeze(features[m], masks.get(m)) for m in self.modalities}
         if flow.record:
             self._record(squeezes)
         if flow.isolated:
@@ -132,11 +135,11 @@ class SqueezeFusion(Fusion):
         held = self._held(flow)
         every_pass = self.running_mean.updates == "every_pass"
         if (self.training or every_pass) and not flow.frozen:
-            self._update_running_means(w, held)
+            self._update_running_means(self._averaged(squeezes, w), held)
         by = {m: self.activation(x) for m, x in w.items()}
         if held is not None:
             by = {
-                m: torch.where(h, self._constant(m), by[m])
+                m: torch.where(h, self._instead(m, squeezes), by[m])
                 for m, h in zip(self.modalities, held, strict=True)
             }
         return {
@@ -144,10 +147,11 @@ class SqueezeFusion(Fusion):
             for m, x in features.items()
         }
 
-    def _check(self, features: Features) -> None:
-        if features.keys() != set(self.modalities):
+    def _check(self, features: Features, masks: Masks) -> None:
+        if features.keys() != set(self.modalities) or masks.keys() - features.keys():
             raise ValueError(
                 f"{type(self).__name__} joins {list(self.modalities)}, given {list(features)}"
+                + (f" and masks of {list(masks)}" if masks else "")
             )
         for m, x in features.items():
             channels = len(self.get_buffer(f"mean_squeeze_{m}"))
@@ -190,7 +194,11 @@ class SqueezeFusion(Fusion):
         if flow.rebalance is None:
             return None
         count = len(self.modalities)
-        if not isinstance(flow.rebalance, Tensor) and flow.rebalance not in range(-1, count):
+        if (
+            flow.rebalance.dtype.is_floating_point or flow.rebalance.dtype == torch.bool
+            if isinstance(flow.rebalance, Tensor)
+            else isinstance(flow.rebalance, bool) or flow.rebalance not in range(-1, count)
+        ):  # the value of a tensor is not looked at, which would wait for the device
             raise ValueError(
                 f"Flow(rebalance={flow.rebalance!r}) names no branch of {list(self.modalities)}: they"
                 f" are 0 to {count - 1}, and -1 is none"
@@ -202,8 +210,12 @@ class SqueezeFusion(Fusion):
         """What is averaged of `w`."""
         return self.activation(w) if self.running_mean.of == "post_sigmoid" else w
 
-    def _constant(self, modality: str) -> Float[Tensor, " outputs"]:
-        """What stands in for the activation of the modality's `w`."""
+    def _averaged(self, squeezes: Vectors, w: Vectors) -> Vectors:
+        """What the running means are of."""
+        return w
+
+    def _instead(self, modality: str, squeezes: Vectors) -> Float[Tensor, "*batch outputs"]:
+        """What stands in for the activation of the modality's `w` in a re-balancing step on it."""
         mean = self.get_buffer(f"mean_gate_{modality}")
         return mean if self.running_mean.of == "post_sigmoid" else self.activation(mean)
 

@@ -9,6 +9,8 @@ from jaxtyping import Float64, Int64
 from torch import Tensor, nn
 from torch.nn.utils import get_total_norm
 
+from equimodal.fusion.base import fusion_parameters, joined_modalities
+
 
 class LearningSpeed:
     """Running conditional learning speeds of a network (Eqs. 11, 12).
@@ -17,19 +19,19 @@ class LearningSpeed:
 
         speed_b(t) = log [ sum_i mu(theta_b'; i) / sum_i mu(theta_b; i) ],
 
-    with theta_b the parameters of the branch, theta_b' the fusion parameters that act on it, and mu
-    the effective update. `speed_0` is the paper's s(m1|m0), how fast branch 0 learns from m1 through
+    with theta_b the parameters of the branch, theta_b' the fusion parameters that act on it, and the
+    effective update mu = |G|^2 / |theta|^2 of a group of parameters as one vector (Sec. 5.1). `speed_0` is the paper's s(m1|m0), how fast branch 0 learns from m1 through
     the fusion; `speed_1` is s(m0|m1). 0 means that fusion and branch move at the same pace.
 
-    Works in any training loop: call `update` after `backward` and before the optimizer's step. All
-    sums stay on the device; nothing waits for it. Parameters that are frozen when the meter is built
+    Works in any training loop: call `update` after `backward`, before gradients are clipped and before
+    the optimizer's step. All sums stay on the device; nothing but the first update waits for it. Parameters that are frozen when the meter is built
     count in no sum: a branch would else look slow for what it may not learn.
     """
 
     def __init__(
         self,
         branch: Mapping[str, Iterable[nn.Parameter]],
-        fusion: Mapping[str, Iterable[nn.Parameter]],
+        fusion: nn.Module | Mapping[str, Iterable[nn.Parameter]],
         *,
         log_base: Literal["10", "e"] = "10",
         norm: Literal["before_step", "after_step"] = "before_step",
@@ -38,15 +40,24 @@ class LearningSpeed:
 
         Args:
             branch: theta_b of each modality.
-            fusion: theta_b' of each modality.
+            fusion: The network, of whose fusion modules theta_b' is found; or theta_b' of each modality.
             log_base: Of the logarithm. The paper says "log"; its code, and so its tolerances, take
                 base 10.
             norm: Which theta divides the gradient: the one that the gradient belongs to (official
                 code), or the one after the step (paper); the latter asks for `after_step`.
 
         Raises:
-            ValueError: If the two do not name the same modalities, or nothing of a group is trained.
+            ValueError: If the two do not name the same modalities in the same order, or nothing of a
+                group is trained.
         """
+        if isinstance(fusion, nn.Module):
+            joined = joined_modalities(fusion)
+            if len(joined) == 1 and joined[0] != tuple(branch):
+                raise ValueError(
+                    f"the branches are {list(branch)}, the fusion modules join {list(joined[0])}; name the"
+                    " same in the same order, as a mode is an index of both"
+                )
+            fusion = {m: fusion_parameters(fusion, m) for m in branch}
         if list(branch) != list(fusion):
             raise ValueError(f"branches {list(branch)} do not match fusions {list(fusion)}")
         self.modalities = tuple(branch)
@@ -64,6 +75,7 @@ class LearningSpeed:
         self._log_base = 10.0 if log_base == "10" else e
         device = self._groups[0][0][0].device
         self.sums = torch.zeros(2, len(self.modalities), dtype=torch.float64, device=device)
+        self._begun = False
         self._pending: Tensor | None = None  # gradients of a step whose norm is not known yet
 
     def update(self, mode: Int64[Tensor, ""] | None = None) -> None:
@@ -77,7 +89,8 @@ class LearningSpeed:
 
         Raises:
             TypeError: If given whether the step counts, or a number, not its mode.
-            ValueError: If there are no gradients, or `after_step` was left out.
+            ValueError: If there are no gradients, or `after_step` was left out; at the first update, if all
+                gradients are zero.
         """
         if mode is not None and (not isinstance(mode, Tensor) or mode.dtype == torch.bool):
             raise TypeError(
@@ -88,9 +101,13 @@ class LearningSpeed:
             raise ValueError(
                 "norm='after_step' needs after_step() after each step of the optimizer"
             )
-        if all(p.grad is None for row in self._groups for group in row for p in group):
-            raise ValueError("no gradients: update comes after backward() and before zero_grad()")
         gradients = self._of_groups(squared_gradient)
+        no_gradient = all(p.grad is None for row in self._groups for group in row for p in group)
+        if no_gradient or not (self._begun or gradients.any()):  # looking at values waits: once
+            raise ValueError(
+                "no gradients, or all are zero: update comes after backward() and before zero_grad()"
+            )
+        self._begun = True
         self.sums = self.sums.to(gradients.device)  # where the network may have gone since
         gradients = gradients.where(gradients.isfinite().all(), 0.0)
         if mode is not None:
@@ -131,26 +148,17 @@ class LearningSpeed:
         return torch.stack([torch.stack([measure(p) for p in row]) for row in self._groups])
 
 
-def effective_update(parameters: Iterable[nn.Parameter]) -> Float64[Tensor, ""]:
-    """Return mu = |G|^2 / |theta|^2 over all the parameters taken as one vector (Sec. 5.1).
-
-    A parameter without a gradient counts as one with a zero gradient.
-    """
-    parameters = list(parameters)
-    return squared_gradient(parameters) / squared_norm(parameters)
-
-
 @torch.no_grad()
-def squared_gradient(parameters: Iterable[nn.Parameter]) -> Float64[Tensor, ""]:
-    """Return |G|^2."""
-    parameters = list(parameters)
+def squared_gradient(parameters: list[nn.Parameter]) -> Float64[Tensor, ""]:
+    """Return |G|^2 of the parameters as one vector; one without a gradient adds nothing."""
     gradients = [p.grad for p in parameters if p.grad is not None]
     if not gradients:
         return torch.zeros((), dtype=torch.float64, device=parameters[0].device)
-    return get_total_norm(gradients).double().square()
+    dense = [g.coalesce().values() if g.is_sparse else g for g in gradients]
+    return get_total_norm(dense).double().square()
 
 
 @torch.no_grad()
-def squared_norm(parameters: Iterable[nn.Parameter]) -> Float64[Tensor, ""]:
-    """Return |theta|^2."""
-    return get_total_norm(list(parameters)).double().square()
+def squared_norm(parameters: list[nn.Parameter]) -> Float64[Tensor, ""]:
+    """Return |theta|^2 of the parameters as one vector."""
+    return get_total_norm(parameters).double().square()

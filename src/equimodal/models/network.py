@@ -9,11 +9,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from equimodal.errors import UserError, first_line
-from equimodal.fusion.base import REGULAR, Features, Flow, Fusion, fusion_parameters
+from equimodal.errors import UserError
+from equimodal.fusion.base import REGULAR, Features, Flow, Fusion
 from equimodal.fusion.mmtm import MMTM
 from equimodal.fusion.squeeze_excite import SqueezeExcite
 from equimodal.fusion.squeezed import RunningMean
+from equimodal.pickles import load_weights
 from equimodal.spec import RunSpec
 
 CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}  # by the kernel's dimensions
@@ -56,12 +57,10 @@ class Network(nn.Module):
         self.branches = nn.ModuleDict(branches)
         self.fusions = nn.ModuleDict({str(stage): fusion for stage, fusion in fusions.items()})
 
-    def forward(self, inputs: Inputs, flow: Flow = REGULAR) -> Logits:
-        """Return the logits of each branch; raises as `encode`."""
-        return self.classify(self.encode(inputs, flow))
-
-    def encode(self, inputs: Inputs, flow: Flow = REGULAR) -> Features:
-        """Return the last features of each branch, which its classifier reads.
+    def forward(
+        self, inputs: Inputs, flow: Flow = REGULAR, *, with_features: bool = False
+    ) -> Logits | tuple[Logits, Features]:
+        """Return the logits of each branch and, if asked, the last features, which its classifier reads.
 
         Raises:
             ValueError: If the modalities of the inputs are not those of the network.
@@ -77,12 +76,8 @@ class Network(nn.Module):
             features = {m: b.stages[stage](features[m]) for m, b in branches.items()}
             if str(stage + 1) in self.fusions:
                 features = self.fusions[str(stage + 1)](features, flow)
-        return features
-
-    def classify(self, features: Features) -> Logits:
-        """Return the logits of each branch from its last features."""
-        branches: dict[str, Any] = dict(self.branches)
-        return {m: branch.head(features[m]) for m, branch in branches.items()}
+        logits = {m: branch.head(features[m]) for m, branch in branches.items()}
+        return (logits, features) if with_features else logits
 
     def width(self, modality: str) -> int:
         """Channels of the last features of the modality's branch."""
@@ -92,10 +87,6 @@ class Network(nn.Module):
     def branch_parameters(self, modality: str) -> list[nn.Parameter]:
         """theta_b of the paper: all parameters of the modality's branch."""
         return list(self.branches[modality].parameters())
-
-    def fusion_parameters(self, modality: str) -> list[nn.Parameter]:
-        """theta_b' of the paper: fusion parameters that act on the branch, shared ones included."""
-        return fusion_parameters(self, modality)
 
 
 def _check(branches: Mapping[str, nn.Module], fusions: Mapping[int, Fusion]) -> None:
@@ -188,14 +179,9 @@ def _stages_of_run(path: Path) -> dict[str, Tensor]:
     """Weights of the first branch, but for its classifier; empty if the file is no run's."""
     if path.suffix != ".pt":
         return {}
-    try:
-        state = torch.load(path, weights_only=True, map_location="cpu")
-    except FileNotFoundError:
-        raise UserError(
-            f"{path} is missing; if it is that of a run, train that run first"
-        ) from None
-    except Exception as error:  # noqa: BLE001  torch.load raises whatever the damage leads to
-        raise UserError(f"{path} is damaged ({first_line(error)}); make it again") from None
+    if not path.exists():
+        raise UserError(f"{path} is missing; if it is that of a run, train that run first")
+    state = load_weights(path)
     parts = [name.split(".", 3) for name in state if name.startswith("branches.")]
     first = parts[0][1] if parts else None
     prefix = f"branches.{first}.stages."

@@ -1,7 +1,6 @@
-"""The branch for ModelNet40: ResNet-18 (paper, Sec. 6.1).
+"""The branch for ModelNet40: ResNet-18 (paper, Sec. 6.1), of torchvision's residual blocks.
 
-Written here, not taken from torchvision: importing that takes longer than importing torch, and its
-compiled operators, of which we use none, bind a project to one version of torch.
+Not torchvision's `resnet18` as a whole: that is of one width and of images in color.
 """
 
 import torch
@@ -9,32 +8,15 @@ from torch import nn
 
 from equimodal.spec import ResNet18
 
-
-class BasicBlock(nn.Module):
-    """Residual block of two 3×3 convolutions: relu(x + f(x)) (He et al. 2016, Fig. 2 and Table 1).
-
-    Where width or resolution changes, a 1×1 convolution changes x as well. The parameters have the
-    names of torchvision's.
-    """
-
-    def __init__(self, inputs: int, width: int, stride: int = 1):
-        """Build the block, from `inputs` channels to `width`; the first convolution has the stride."""
-        super().__init__()
-        self.conv1 = nn.Conv2d(inputs, width, 3, stride, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(width)
-        self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
-        self.bn2 = nn.BatchNorm2d(width)
-        self.relu = nn.ReLU(inplace=True)
-        self.downsample = nn.Sequential()
-        if stride != 1 or inputs != width:
-            self.downsample = nn.Sequential(
-                nn.Conv2d(inputs, width, 1, stride, bias=False), nn.BatchNorm2d(width)
-            )
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Images of shape (batch, inputs, height, width), the latter two divided by the stride."""
-        inner = self.relu(self.bn1(self.conv1(x)))
-        return self.relu(self.bn2(self.conv2(inner)) + self.downsample(x))
+try:
+    from torchvision.models.resnet import BasicBlock
+except RuntimeError:
+    # Its compiled operators, of which we use none, are of another build of torch than the one that is
+    # here. Of these two it asks for the declaration.
+    _OPERATORS = torch.library.Library("torchvision", "FRAGMENT")
+    for _name in ("nms", "qnms"):
+        _OPERATORS.define(f"{_name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    from torchvision.models.resnet import BasicBlock
 
 
 class ResNet18Branch(nn.Module):
@@ -71,8 +53,13 @@ class ResNet18Branch(nn.Module):
 
 
 def _group(inputs: int, width: int, *, stride: int) -> nn.Sequential:
-    """Two residual blocks; the first changes width and resolution."""
-    return nn.Sequential(BasicBlock(inputs, width, stride), BasicBlock(width, width))
+    """Two residual blocks; the first changes width and resolution, if any does."""
+    change = None
+    if stride != 1 or inputs != width:
+        change = nn.Sequential(
+            nn.Conv2d(inputs, width, 1, stride, bias=False), nn.BatchNorm2d(width)
+        )
+    return nn.Sequential(BasicBlock(inputs, width, stride, change), BasicBlock(width, width))
 
 
 def build(settings: ResNet18, *, channels: int, classes: int) -> ResNet18Branch:

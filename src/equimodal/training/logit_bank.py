@@ -11,8 +11,9 @@ from torch import Tensor
 
 from equimodal.data.split import Split, Views, draw_views, load_split
 from equimodal.errors import UserError, first_line
-from equimodal.files import save_arrays
+from equimodal.files import require_places, save_arrays
 from equimodal.models.network import Network, build_network
+from equimodal.pickles import load_weights
 from equimodal.spec import read_spec
 from equimodal.training.evaluate import (
     evaluations,
@@ -48,8 +49,10 @@ def evaluate_run(
         device: Where to compute.
 
     Raises:
-        UserError: If the run folder, the weights or the data are missing or damaged.
+        UserError: If the run folder, the weights or the data are missing or damaged, `out` can not be
+            written, or the network has diverged.
     """
+    require_places(out)
     spec = read_spec(folder)
     load = partial(
         load_split,
@@ -102,26 +105,34 @@ def _answers(
     if len(network.modalities) > 1:
         answers["permuted"] = predict_permuted(network, test, seed)
         answers["class_mean"] = predict_with_class_means(network, train, test, views)
-    return {
-        f"{evaluation}/{m}": z.half()
-        for evaluation, logits in answers.items()
-        for m, z in logits.items()
-    }
+    bank = {f"{way}/{m}": z for way, logits in answers.items() for m, z in logits.items()}
+    for name, z in bank.items():
+        if not z.isfinite().all():
+            raise UserError(
+                f"{name}: answers of the trained network are NaN or infinite: it has diverged; leave the run"
+                " out, or lower its learning rate"
+            )
+    largest = torch.finfo(torch.float16).max
+    return {name: z.clamp(-largest, largest).half() for name, z in bank.items()}
 
 
 def _is_finished(path: Path) -> bool:
     try:
-        return bool(json.loads(path.read_text())["status"] == "finished")
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(f"{path} is missing or damaged ({error!r}); train the run first") from None
+        match json.loads(path.read_text()):
+            case {"status": "finished" | "failed" as status}:
+                return bool(status == "finished")
+        reason = "it does not say how the run ended"
+    except (OSError, ValueError) as error:
+        reason = first_line(error)
+    raise UserError(f"{path} is missing or damaged ({reason}); train the run first")
 
 
 def _load_weights(network: Network, path: Path, device: str) -> None:
+    if not path.exists():
+        raise UserError(f"{path} is missing; train the run first")
     try:
-        network.load_state_dict(torch.load(path, weights_only=True, map_location=device))
-    except FileNotFoundError:
-        raise UserError(f"{path} is missing; train the run first") from None
-    except Exception as error:  # torch.load raises whatever the damage leads to
+        network.load_state_dict(load_weights(path, device))
+    except RuntimeError as error:
         raise UserError(
             f"{path} does not hold the weights of this run ({first_line(error)}); delete"
             " it and train the run again"

@@ -75,12 +75,16 @@ class Training:
             momentum=spec.training.momentum,
             weight_decay=spec.training.weight_decay,
         )
-        self.schedule = _schedule(spec, self.optimizer)
+        self.schedule = None
+        if spec.switches.schedule:
+            lower = spec.training.schedule.model_dump()
+            min_lr = lower.pop("min_rate")
+            self.schedule = ReduceLROnPlateau(self.optimizer, min_lr=min_lr, **lower)
         self.speeds = None
         if len(spec.modalities) > 1:
             self.speeds = LearningSpeed(
                 branch={m: self.network.branch_parameters(m) for m in spec.modalities},
-                fusion={m: self.network.fusion_parameters(m) for m in spec.modalities},
+                fusion=self.network,
                 log_base=spec.switches.log_base,
                 norm=spec.switches.speed_norm,
             )
@@ -277,19 +281,6 @@ class Training:
         self._failed_at.copy_(state["failed_at"])
         self._modes = list(state["steps"]["modes"].to(self.device))
         self._speeds = list(state["steps"]["speeds"].to(self.device))
-
-
-def _schedule(spec: RunSpec, optimizer: torch.optim.Optimizer) -> ReduceLROnPlateau | None:
-    if not spec.switches.schedule:
-        return None
-    settings = spec.training.schedule
-    return ReduceLROnPlateau(
-        optimizer,
-        factor=settings.factor,
-        patience=settings.patience,
-        threshold=settings.threshold,
-        min_lr=settings.min_rate,
-    )
 
 
 def _accuracies(split: str, accuracy: dict[str, float]) -> Row:

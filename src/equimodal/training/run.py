@@ -9,24 +9,31 @@ import hashlib
 import json
 import math
 import platform
+import signal
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from equimodal import layout
 from equimodal.code import code_hash
 from equimodal.data.split import Split, load_split
 from equimodal.errors import UserError, first_line
-from equimodal.files import save_arrays, write_aside
+from equimodal.files import require_places, save_arrays, write_aside
 from equimodal.metrics.sparsity import fraction_below
 from equimodal.models.network import build_network
+from equimodal.pickles import load_torch
 from equimodal.spec import RunSpec
 from equimodal.training.loop import Training
 
 HASHED = 2**28  # bytes of an array that its hash looks at; of more, every so many examples
+
+STOPPING = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
 
 Report = Callable[[Training], None]
 
@@ -44,6 +51,8 @@ def train_run(
 ) -> dict[str, Any]:
     """Train a run, going on from its checkpoint if it was stopped before; return its outcome.
 
+    A signal that stops it, such as SIGTERM, has it save a checkpoint after the step first.
+
     A run whose loss is not finite is finished all the same, with `status: failed` and the reason in
     its outcome: the other runs go on, and tables show it as missing.
 
@@ -58,9 +67,11 @@ def train_run(
         report: Called after every step, to show progress.
 
     Raises:
-        UserError: If the data or the weights to start from are missing or damaged, or `out` or
-            `model` can not be written.
+        UserError: If the data or the weights to start from are missing or damaged, or a file can not
+            be written, before the first step.
     """
+    checkpoint = scratch / f"{spec.name}.pt"
+    require_places(*(out / name for name in layout.RUN_FILES), model, checkpoint)
     splits: dict[str, Split] = {
         name: load_split(
             data,
@@ -75,48 +86,94 @@ def train_run(
     }
     training = Training(spec, splits, device)
     identity = _identity(spec, splits)
-    checkpoint = scratch / f"{spec.name}.pt"
-    if checkpoint.is_file():
+    if checkpoint.exists():
         try:
-            training.restore(read_checkpoint(checkpoint, identity, device))
+            restore(training, checkpoint, identity)
         except UserError as error:
             print(f"{error}. Starting anew.", file=sys.stderr)
+            training = Training(spec, splits, device)
 
     saved = time.monotonic()
 
-    def after_step(training: Training) -> None:
+    def save() -> None:
         nonlocal saved
+        with write_aside(checkpoint) as aside, aside.open("wb") as file:
+            torch.save({"identity": identity} | training.state(), file)
+        saved = time.monotonic()
+
+    def after_step(training: Training) -> None:
         report(training)
         if time.monotonic() - saved >= checkpoint_seconds:
-            with write_aside(checkpoint) as aside, aside.open("wb") as file:
-                torch.save({"identity": identity} | training.state(), file)
-            saved = time.monotonic()
+            save()
+        stop_if_asked()
 
-    training.run(after_step)
+    with _stopping_waits(save) as stop_if_asked:
+        training.run(after_step)
+        stop_if_asked()
     outcome = _outcome(training)
     _write(training, outcome, out, model)
     checkpoint.unlink(missing_ok=True)
     return outcome
 
 
-def read_checkpoint(path: Path, identity: str, device: str = "cpu") -> dict[str, Any]:
-    """Read the state of a training that was stopped.
+@contextmanager
+def _stopping_waits(save: Callable[[], None]) -> Iterator[Callable[[], None]]:
+    """Have signals that stop wait until what this gives is called: it saves, then lets them act.
+
+    Who asks twice does not wait. What was ignored still is.
+    """
+    asked = 0
+
+    def note(number: int, _: object) -> None:
+        nonlocal asked
+        if asked:
+            act(number)
+        asked = number
+
+    def act(number: int) -> None:
+        nonlocal asked
+        asked = 0
+        signal.signal(number, before[number])
+        signal.raise_signal(number)
+
+    def stop_if_asked() -> None:
+        if asked:
+            save()
+            act(asked)
+
+    before: dict[int, Any] = {}
+    if threading.current_thread() is threading.main_thread():  # no other may handle signals
+        found = {number: signal.getsignal(number) for number in STOPPING}
+        before = {
+            n: handler for n, handler in found.items() if handler not in (signal.SIG_IGN, None)
+        }
+    for number in before:
+        signal.signal(number, note)
+    try:
+        yield stop_if_asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def restore(training: Training, path: Path, identity: str) -> None:
+    """Have a training go on from its checkpoint.
 
     Raises:
         UserError: If the file is damaged, holds anything but tensors and plain values, or belongs
-            to another spec, other data or another version of the code.
+            to another spec, other data or another version of the code. The training is then spoiled.
     """
-    try:
-        state = torch.load(path, weights_only=True, map_location=device)
-        found = state.pop("identity")
-    except Exception as error:  # torch.load raises whatever the damage leads to
-        raise UserError(f"{path} is not a checkpoint of ours ({first_line(error)})") from error
+    state = load_torch(path, str(training.device))
+    found = state.pop("identity", None) if isinstance(state, dict) else None
     if found != identity:
         raise UserError(
             f"{path} belongs to another spec, other data or another version of the code: {found},"
             f" expected {identity}"
         )
-    return state
+    try:
+        training.restore(state)
+    except Exception as error:  # whatever is missing in it or has another shape
+        raise UserError(f"{path} is not a checkpoint of ours ({first_line(error)})") from error
 
 
 def _identity(spec: RunSpec, splits: dict[str, Split]) -> str:

@@ -1,6 +1,6 @@
 """One update of a network: a regular step or a re-balancing step (paper, Sec. 5.2)."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,6 +13,7 @@ from equimodal.fusion.base import Flow, held_parameters
 from equimodal.metrics.learning_speed import LearningSpeed
 from equimodal.metrics.sparsity import add_l1_gradient, l1_norm
 from equimodal.models.network import Logits, Network
+from equimodal.training.own import inputs_and_labels, processes, unwrapped
 from equimodal.training.policies import Mode, Policy
 
 
@@ -49,8 +50,8 @@ class StepRecord:
 
 
 def train_step(
-    network: Network,
-    batch: Batch,
+    network: Network | nn.Module,
+    batch: Batch | object,
     optimizer: torch.optim.Optimizer,
     policy: Policy,
     speeds: LearningSpeed | None,
@@ -68,8 +69,8 @@ def train_step(
     Nothing in here waits for the device.
 
     Args:
-        network: In training mode; updated in place.
-        batch: The examples of this step.
+        network: A `Network`, or one in torch's wrappers; in training mode, updated in place.
+        batch: The examples of this step, as `inputs_and_labels` takes them.
         optimizer: Holds the parameters of `network` and `policy`.
         policy: Updated in place.
         speeds: Updated in place; None for a uni-modal network.
@@ -78,20 +79,32 @@ def train_step(
 
     Raises:
         ValueError: If the network is in evaluation mode, in which no running mean moves, the batch
-            lacks a modality of the network or has one more, or the speeds are of modalities in another
-            order.
+            lacks a modality of the network or has one more, the speeds are of modalities in another
+            order, or gradients would not be averaged over the processes of a group.
+        TypeError: If it is no batch, or no `Network`.
     """
-    if speeds is not None and speeds.modalities != network.modalities:
+    bare = unwrapped(network, training=True)
+    if not isinstance(bare, Network):
+        raise TypeError(
+            f"train_step takes an equimodal.models.network.Network, given a {type(bare).__name__}: for any"
+            " other write the loop of docs/own-network.md"
+        )
+    if speeds is not None and speeds.modalities != bare.modalities:
         raise ValueError(
             f"the speeds are of {list(speeds.modalities)}, the network's modalities are"
-            f" {list(network.modalities)}; name the same in the same order, as a mode is an index"
+            f" {list(bare.modalities)}; name the same in the same order, as a mode is an index"
+        )
+    if processes() > 1 and list(policy.parameters()):
+        raise ValueError(
+            f"{type(policy).__name__} trains parameters of its own, whose gradients nobody averages over the"
+            f" {processes()} processes of the group; train with one"
         )
     if not network.training:
         raise ValueError("the network is in evaluation mode: call network.train() before the step")
     mode = policy.mode
-    features = network.encode(batch.inputs, Flow(rebalance=mode))
-    logits = network.classify(features)
-    loss = policy.losses(logits, features, batch.labels).sum()
+    inputs, labels = inputs_and_labels(batch)
+    logits, features = network(inputs, Flow(rebalance=mode), with_features=True)
+    loss = policy.losses(logits, features, labels).sum()
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
     loss = loss.detach()
@@ -107,8 +120,7 @@ def train_step(
     if rules.l1 or rules.held_parameters == "zero_gradient":
         optimizer.step()
     else:
-        held = [held_parameters(network, m) for m in network.modalities]
-        step_without_held(optimizer, held, mode)
+        step_without_held(optimizer, network, mode)
     values = None
     if speeds is not None:
         speeds.after_step()
@@ -119,7 +131,7 @@ def train_step(
 
 def step_without_held(
     optimizer: torch.optim.Optimizer,
-    held: Sequence[Iterable[nn.Parameter]],
+    network: nn.Module,
     mode: Mode | None,
     step: Callable[[], object] | None = None,
 ) -> None:
@@ -131,12 +143,13 @@ def step_without_held(
     Args:
         optimizer: One of torch's whose state of a parameter has its shape, such as SGD. What else it
             keeps goes on: Adam counts held steps in its bias correction.
-        held: For each modality, `held_parameters` of the network.
+        network: Any that has fusion modules.
         mode: Of the step: -1 or None holds nothing.
         step: What takes the step if not `optimizer.step`: `lambda: scaler.step(optimizer)`, say.
 
     Raises:
         TypeError: If the mode is a number.
+        ValueError: As `held_parameters`.
     """
     if mode is not None and not isinstance(mode, Tensor):
         raise TypeError(f"the mode of a step is the policy's tensor, given {mode!r}")
@@ -146,7 +159,7 @@ def step_without_held(
         return
     tensors = [
         (mode == b, t)
-        for b, parameters in enumerate(held)
+        for b, parameters in enumerate(held_parameters(network))
         for p in parameters
         for t in (p.detach(), *_states(optimizer, p))
     ]

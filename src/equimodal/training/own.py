@@ -1,0 +1,143 @@
+"""What comes from a loop or a network of one's own: taken as it is meant, or refused in a sentence."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DataParallel, DistributedDataParallel
+
+from equimodal.data.split import Batch
+
+
+def unwrapped(model: nn.Module, *, training: bool = False) -> nn.Module:
+    """Return the module within torch's wrappers, compiled or distributed.
+
+    Args:
+        model: As it was given.
+        training: Whether it is to be trained, so that the wrappers have to do their part.
+
+    Raises:
+        ValueError: If it is to be trained, and the wrappers are such that running means or gradients
+            would be those of a part of the batch.
+    """
+    distributed = False
+    while not (inner := _inner(model)) is model:
+        if training and isinstance(model, DataParallel):
+            raise ValueError(
+                "DataParallel keeps the running means of its first device only; wrap the network in"
+                " DistributedDataParallel"
+            )
+        distributed |= isinstance(model, DistributedDataParallel)
+        model = inner
+    if training and not distributed and processes() > 1:
+        raise ValueError(
+            f"the network is bare in a group of {processes()} processes, which would drift apart, their"
+            " gradients not averaged; pass the DistributedDataParallel itself, not its `module`"
+        )
+    return model
+
+
+def _inner(model: nn.Module) -> nn.Module:
+    if isinstance(model, DistributedDataParallel | DataParallel):
+        return model.module
+    return getattr(model, "_orig_mod", model)  # of torch.compile
+
+
+def processes() -> int:
+    """Return how many processes train together."""
+    distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
+    return torch.distributed.get_world_size() if distributed else 1
+
+
+def inputs_of(batch: Any) -> Mapping[str, Tensor]:
+    """Return the inputs of a batch that may come with labels or without; raises as `inputs_and_labels`."""
+    if isinstance(batch, Mapping) and "labels" not in batch:
+        return batch
+    return inputs_and_labels(batch)[0]
+
+
+def inputs_and_labels(batch: Any) -> tuple[Mapping[str, Tensor], Tensor]:
+    """Return the inputs by modality, and the labels as a tensor.
+
+    Args:
+        batch: A `Batch`, a pair of inputs and labels, or one dict that has the labels as `labels`.
+
+    Raises:
+        TypeError: If it is none of these.
+    """
+    inputs: Any
+    match batch:
+        case Batch(inputs=inputs, labels=labels):
+            pass
+        case {"labels": labels, **inputs}:
+            pass
+        case [Mapping() as inputs, labels, *_]:
+            pass
+        case _:
+            raise TypeError(
+                f"a batch is a {type(batch).__name__}: expected batches, each (inputs, labels) with inputs a"
+                " dict of modality -> tensor, or one dict with `labels` in it; put a single batch into a list"
+            )
+    try:
+        labels = torch.as_tensor(labels)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(f"the labels are no tensor and make none ({error}): pass numbers") from None
+    of_numbers = labels.is_floating_point() or labels.is_complex()
+    return inputs, labels if of_numbers else labels.long()  # as class indices of torch are
+
+
+def finite_logits(output: Any, inputs: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """Return what a network answered to inputs, if it is finite logits by modality.
+
+    Raises:
+        TypeError: If it is no dict of tensors.
+        ValueError: If a logit is NaN or infinite.
+    """
+    if not isinstance(output, Mapping) or not all(isinstance(z, Tensor) for z in output.values()):
+        of = output.values() if isinstance(output, Mapping) else [output]
+        raise TypeError(
+            f"the model returned {', '.join(sorted({type(z).__name__ for z in of}))}: it has to return the"
+            " logits of each branch, a dict of modality -> tensor"
+        )
+    for m, z in output.items():
+        if not z.isfinite().all():
+            bad = [n for n, x in inputs.items() if isinstance(x, Tensor) and not x.isfinite().all()]
+            why = ": the network has diverged, and it would come out as not greedy"
+            if bad:
+                why = f", as the inputs {bad} are not: mend the data"
+            raise ValueError(f"the logits of {m!r} are not finite{why}")
+    return output
+
+
+def require_classes(m: str, z: Tensor, labels: Tensor) -> None:
+    """Check that logits are (batch, classes) and labels class indices, (batch,).
+
+    Raises:
+        ValueError: If not: they would be compared all the same.
+    """
+    advice = None
+    if labels.ndim == 2 and labels.shape[1] > 1:
+        advice = (
+            "of one-hot labels take labels.argmax(1); for several labels an example give a metric"
+        )
+    elif labels.ndim != 1:
+        advice = "flatten the labels"
+    elif labels.is_floating_point() or labels.is_complex():
+        advice = "make integers of the labels: labels.long(), if they are class indices"
+    elif z.ndim < 2 or z.shape[1] < 2:
+        advice = "of a single logit z per example make two: z = z.flatten(); torch.stack([torch.zeros_like(z), z], 1)"
+    elif z.ndim > 2:
+        advice = "pool the logits over space or time to one row an example"
+    elif len(z) != len(labels):
+        advice = "give the labels of the examples that the inputs hold"
+    if advice:
+        raise ValueError(
+            f"the logits of {m!r} have shape {tuple(z.shape)}, the labels {tuple(labels.shape)} and type"
+            f" {labels.dtype}: expected (batch, two classes or more), and class indices (batch,); {advice}"
+        )
+    if ((labels < 0) | (labels >= z.shape[1])).any():
+        raise ValueError(
+            f"labels from {labels.min()} to {labels.max()} where {m!r} has {z.shape[1]} logits: expected"
+            f" class indices from 0 to {z.shape[1] - 1}"
+        )
