@@ -7,6 +7,7 @@ module imports, directly or not, and hashes their syntax trees without all that.
 
 import ast
 import hashlib
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -90,7 +91,7 @@ def _read(source: str) -> tuple[list[str], str]:
     """
     tree = ast.parse(source)
     names = []
-    for node in ast.walk(tree):
+    for node in _run(tree):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
@@ -98,3 +99,11 @@ def _read(source: str) -> tuple[list[str], str]:
         elif isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             node.body = node.body[1 if ast.get_docstring(node) is not None else 0 :]
     return [name for name in names if name.split(".")[0] == PACKAGE], ast.unparse(tree)
+
+
+def _run(tree: ast.AST) -> Iterator[ast.AST]:
+    """Walk through what is run of a syntax tree: not what only a type checker reads."""
+    yield tree
+    for node in ast.iter_child_nodes(tree):
+        if not (isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"):
+            yield from _run(node)

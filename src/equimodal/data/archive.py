@@ -9,7 +9,7 @@ import struct
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -21,6 +21,8 @@ from equimodal.errors import UserError
 GZIP_SUFFIXES = (".tar.gz", ".tgz")
 SUFFIXES = (".zip", ".tar", *GZIP_SUFFIXES)
 MEGABYTE = 2**20
+LARGEST = 2**30  # bytes of a member that is read: no mesh or image has more
+LEVELS = 5  # of folders that are looked through
 # What the readers of the standard library raise on damaged bytes, found by damaging some.
 DAMAGE = (
     tarfile.TarError,
@@ -96,6 +98,7 @@ def stream(archive: Archive, names: set[str]) -> Iterator[tuple[str, bytes]]:
         for member in tar:
             name = _plain(member.name)
             if name in names and (file := tar.extractfile(member)) is not None:
+                require_size(f"{archive.path}: {name}", member.size)
                 yield name, file.read()
 
 
@@ -110,14 +113,18 @@ class _Listed:
 
 class _Folder(_Listed):
     def read(self, name: str) -> bytes:
-        with _readable(self.path / name):
-            return (self.path / name).read_bytes()
+        path = self.path / name
+        with _readable(path):
+            require_size(str(path), path.stat().st_size)
+            return path.read_bytes()
 
 
 class _Zip(_Listed):
     def read(self, name: str) -> bytes:
         with _readable(self.path, name):
-            return _open_zip(self.path, self.path.stat().st_mtime_ns).read(name)
+            file = _open_zip(self.path, self.path.stat().st_mtime_ns)
+            require_size(f"{self.path}: {name}", file.getinfo(name).file_size)
+            return file.read(name)
 
 
 class _GzipTar(_Listed):
@@ -133,6 +140,7 @@ class _Tar(_Listed):
 
     def read(self, name: str) -> bytes:
         begin, length = self.places[name]
+        require_size(f"{self.path}: {name}", length)
         with _readable(self.path, name), self.path.open("rb") as file:
             file.seek(begin)
             content = file.read(length)
@@ -160,11 +168,11 @@ def _open_tar(path: Path) -> _Tar:
 
 
 def _walk(path: Path) -> tuple[list[str], list[str]]:
-    """Files and folders below a folder, links followed, down to three levels."""
+    """Files and folders below a folder, links followed, but not what is hidden."""
     files, folders = [], []
     level = [path]
-    for _ in range(3):
-        below = [p for folder in level for p in folder.iterdir()]
+    for _ in range(LEVELS):
+        below = [p for folder in level for p in folder.glob("[!.]*")]
         level = [p for p in below if p.is_dir()]
         folders += [p.relative_to(path).as_posix() for p in level]
         files += [p.relative_to(path).as_posix() for p in below if not p.is_dir()]
@@ -173,16 +181,27 @@ def _walk(path: Path) -> tuple[list[str], list[str]]:
 
 def _checked(path: Path, members: dict[str, bool]) -> tuple[list[str], list[str]]:
     """Paths of files and of folders among members, given as path -> whether it is a folder."""
-    for name in members:
-        parts = PurePosixPath(name.replace("\\", "/")).parts
-        if ".." in parts or parts[:1] == ("/",) or ":" in "".join(parts[:1]):
-            raise UserError(
-                f"{path} holds {name!r}, a path that climbs out of the archive: it was altered; get"
-                " it again"
-            )
+    require_inside(path, members)
     names = {_plain(name): is_folder for name, is_folder in members.items()}
     files = sorted(name for name, is_folder in names.items() if not is_folder)
     return files, sorted(name for name, is_folder in names.items() if is_folder)
+
+
+def require_inside(archive: Path, names: Iterable[str]) -> None:
+    """Raise UserError if a member's path climbs out of the folder that it would be unpacked to."""
+    for name in names:
+        parts = PurePosixPath(name.replace("\\", "/")).parts
+        if ".." in parts or parts[:1] == ("/",) or ":" in "".join(parts[:1]):
+            raise UserError(
+                f"{archive} holds {name!r}, a path that climbs out of the archive: it was altered; get"
+                " it again"
+            )
+
+
+def require_size(where: str, size: int) -> None:
+    """Raise UserError if a file is larger than any that is looked for."""
+    if size > LARGEST:
+        raise UserError(f"{where} has {size:,} bytes, expected {LARGEST:,} at most")
 
 
 def _plain(name: str) -> str:

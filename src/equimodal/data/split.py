@@ -172,7 +172,7 @@ def load_split(
     Raises:
         UserError: If an array is missing, of another length or shape, or a label is out of range.
     """
-    labels = _load(folder / f"{name}.labels.npy").astype(np.int64)
+    labels = _integers(folder / f"{name}.labels.npy")
     if len(labels) == 0 or labels.min() < 0 or labels.max() >= classes:
         raise UserError(f"{folder}/{name}.labels.npy: expected labels 0 to {classes - 1}")
     sources = {m.source: m for m in modalities.values()}
@@ -183,6 +183,11 @@ def load_split(
             raise UserError(
                 f"{folder}/{name}.{source}.npy has shape {array.shape}, expected {len(labels)}"
                 f" examples of {channels} channels; prepare the data set again"
+            )
+        if array.dtype != np.uint8:
+            raise UserError(
+                f"{folder}/{name}.{source}.npy holds {array.dtype}, expected uint8, 0 to 255; prepare"
+                " the data set again"
             )
     ids = _per_example(folder, name, "ids", len(labels))
     tensors = {s: torch.from_numpy(a) for s, a in arrays.items()}
@@ -224,12 +229,22 @@ def _fits(arrays: Iterable[Tensor], device: torch.device | str) -> bool:
 
 def _per_example(folder: Path, name: str, array: str, examples: int) -> Int64[np.ndarray, " n"]:
     path = folder / f"{name}.{array}.npy"
-    loaded = _load(path).astype(np.int64)
+    loaded = _integers(path)
     if loaded.shape != (examples,):
         raise UserError(
             f"{path} has shape {loaded.shape}, expected {examples} values; prepare the data set again"
         )
     return loaded
+
+
+def _integers(path: Path) -> Int64[np.ndarray, " n"]:
+    loaded = _load(path)
+    if loaded.ndim != 1 or loaded.dtype.kind not in "iu":
+        raise UserError(
+            f"{path} holds {loaded.dtype} of shape {loaded.shape}, expected whole numbers in a row;"
+            " prepare the data set again"
+        )
+    return loaded.astype(np.int64)
 
 
 def _load(path: Path) -> np.ndarray:
