@@ -339,8 +339,10 @@ def test_all_digits_that_are_missing_are_named_at_once(tmp_path):
     (tmp_path / "train-images-idx3-ubyte.gz").touch()
     with pytest.raises(UserError) as raised:
         MNIST.prepare(tmp_path, tmp_path / "out")
-    said = "lacks train-labels-idx1-ubyte.gz, t10k-images-idx3-ubyte.gz, t10k-labels-idx1-ubyte.gz: run"
-    assert said in str(raised.value)
+    missing = [str(tmp_path / name) for name in list(mnist.SHA256)[1:]]
+    assert str(raised.value).startswith(
+        f"{' and '.join(missing)} are missing: run `equimodal fetch`"
+    )
 
 
 def test_well_formed_digits_that_are_not_mnist_s_are_refused(raw, tmp_path):

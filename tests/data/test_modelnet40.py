@@ -704,7 +704,7 @@ def test_a_tar_with_a_damaged_header_is_not_taken_for_a_shorter_one(raw, out):
     content = bytearray(archive.read_bytes())
     content[place : place + 100] = bytes(range(100))
     archive.write_bytes(content)
-    with pytest.raises(UserError, match=f"truncated or altered at byte {place}"):
+    with pytest.raises(UserError, match=rf"truncated or altered \(at byte {place}\)"):
         NEW.prepare(raw, out)
 
 

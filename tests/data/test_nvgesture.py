@@ -373,7 +373,7 @@ def test_the_versions_of_the_lists_differ_in_labels_alone(prepared, shared_raw, 
 def test_lists_of_the_version_asked_for_must_be_there(raw, tmp_path):
     (raw / "nvgesture_test_correct_cvpr2016_v2.lst").unlink()
     with pytest.raises(
-        UserError, match=r"(?s)lacks nvgesture_test_correct_cvpr2016_v2.lst: .*list_version"
+        UserError, match=r"(?s)/nvgesture_test_correct_cvpr2016_v2.lst is missing: .*list_version"
     ):
         SETTINGS.prepare(raw, tmp_path / "out")
     changed(SETTINGS, list_version="v1").prepare(raw, tmp_path / "out")

@@ -186,7 +186,9 @@ def test_what_is_whole_is_summed_up_in_a_line(raw, capsys):
 def test_where_nothing_is_what_to_do_is_said(tmp_path, there):
     if there:
         (tmp_path / "raw").mkdir()
-    with pytest.raises(UserError, match=r"lacks .*train_.*, .*test_.*, Video_data: ask") as caught:
+    with pytest.raises(
+        UserError, match=r"train_.* and .*test_.* and .*Video_data are missing: ask"
+    ) as caught:
         REAL.fetch(tmp_path / "raw", mirror=None)
     assert REAL.origin.by_hand in str(caught.value)
 
@@ -278,7 +280,7 @@ def test_lists_that_are_missing_are_taken_from_the_mirror(raw, tmp_path, form):
 def test_a_mirror_without_the_lists_changes_nothing(raw, tmp_path):
     take_lists(raw, tmp_path / "elsewhere")
     for mirror in (None, str(tmp_path)):
-        with pytest.raises(UserError, match=f"lacks {LISTS[0]}, {LISTS[1]}: ask"):
+        with pytest.raises(UserError, match=f"{LISTS[0]} and .*{LISTS[1]} are missing: ask"):
             REAL.fetch(raw, mirror=mirror)
 
 

@@ -122,8 +122,8 @@ class Dataset(Section, ABC):
             receipts.require(receipt, FETCH, settings=self.drawn_with)
         missing = [path for path in self.raw_files(folder, mirror=None) if not path.exists()]
         if missing:
-            names = ", ".join(str(path.relative_to(folder)) for path in missing)
-            raise UserError(f"{folder} lacks {names}: {self.origin.by_hand or FETCH}")
+            names, are = " and ".join(map(str, missing)), "are" if len(missing) > 1 else "is"
+            raise UserError(f"{names} {are} missing: {self.origin.by_hand or FETCH}")
         for name, digest in () if receipt.is_file() else self.checksums.items():
             if receipts.sha256(folder / name) != digest:
                 raise UserError(

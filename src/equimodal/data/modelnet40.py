@@ -20,7 +20,7 @@ from jaxtyping import UInt8
 from numpy import ndarray
 
 from equimodal.data import jobs, prepared
-from equimodal.data.archive import SUFFIXES, Archive, open_archive, stream
+from equimodal.data.archive import SUFFIXES, Archive, open_archive, read_archive, read_file
 from equimodal.data.download import Published, download, link, mirror_folder
 from equimodal.data.status import Origin
 from equimodal.data.unfinished import UnfinishedArrays, stamp
@@ -368,11 +368,11 @@ def _fill(
             arrays,
             {**key, "channels": channels},
             todo,
-            _Reader(archive, settings.source, size, channels),
+            _Reader(archive.path, settings.source, size, channels),
             label="modelnet40",
             processes=processes,
             at_once=CHUNK,
-            contents=partial(_streamed, archive) if archive.in_order else None,
+            contents=None if in_folder else partial(_contents, archive.path),
         )
         return arrays
 
@@ -383,9 +383,9 @@ def _fill(
         return fill(channels=3)
 
 
-def _streamed(archive: Archive, left: Mapping[int, Job]) -> Iterable[tuple[int, Job, bytes]]:
+def _contents(path: Path, left: Mapping[int, Job]) -> Iterable[tuple[int, Job, bytes]]:
     of_file = {job.file: number for number, job in left.items()}
-    for file, content in stream(archive, set(of_file)) if left else ():
+    for file, content in read_archive(path, of_file.keys()) if left else ():
         yield of_file[file], left[of_file[file]], content
 
 
@@ -393,15 +393,15 @@ def _streamed(archive: Archive, left: Mapping[int, Job]) -> Iterable[tuple[int, 
 class _Reader:
     """Decodes renderings and draws meshes."""
 
-    archive: Archive
+    path: Path  # of the folder or the archive
     source: SourceName
     size: int
     channels: int
 
     def rows(self, job: Job, content: bytes | None, /) -> dict[str, UInt8[ndarray, "..."]]:
         """Return the views of an object that are in a file."""
-        content = self.archive.read(job.file) if content is None else content
-        images = self._images(content, f"{self.archive.path}: {job.file}", job.views)
+        content = read_file(self.path / job.file) if content is None else content
+        images = self._images(content, f"{self.path}: {job.file}", job.views)
         return {f"{job.split}.view{v}": i for v, i in zip(job.views, images, strict=True)}
 
     def _images(
