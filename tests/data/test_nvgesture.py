@@ -439,17 +439,6 @@ def test_examples_are_shown_of_the_stand_in_alone(prepared, tmp_path):
 # ---- Trouble -------------------------------------------------------------------------------------
 
 
-def test_missing_and_empty_videos_are_named_before_any_is_decoded(raw, tmp_path, decoded):
-    clips = lines_of(raw, "train_correct_cvpr2016_v2")
-    (raw / clips[5].folder / "sk_depth.avi").unlink()
-    (raw / clips[6].folder / "sk_color.avi").write_bytes(b"")
-    lines = r"v2.lst, line 6: .*sk_depth.avi is missing.*v2.lst, line 7: .*sk_color.avi is empty"
-    with pytest.raises(UserError, match=f"(?s)2 of 24 videos .*{lines}.*Unpack"):
-        SETTINGS.prepare(raw, tmp_path / "out")
-    assert decoded == []
-    assert not (tmp_path / "out").exists()
-
-
 @pytest.mark.parametrize(
     ("old", "new"), [("label:", "label:2"), ("label:", "label:-"), (" color:sk_color", " color")]
 )
@@ -471,15 +460,6 @@ def test_a_wrong_line_is_refused_and_what_was_decoded_before_is_kept(
     SETTINGS.prepare(raw, tmp_path / "out")
     assert len(decoded) == 24 - 2 * 5
     assert contents(tmp_path / "out") == contents(prepared)
-
-
-def test_when_all_videos_are_missing_ten_are_named(raw, tmp_path):
-    for path in raw.rglob("*.avi"):
-        path.unlink()
-    with pytest.raises(UserError, match="24 of 24 videos") as caught:
-        SETTINGS.prepare(raw, tmp_path / "out")
-    assert str(caught.value).count(".avi") == 10
-    assert "... and 14 more" in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -542,28 +522,7 @@ def test_a_color_window_may_end_a_frame_after_the_depth_video_if_the_list_says_s
         SETTINGS.prepare(raw, tmp_path / "out")
 
 
-@pytest.mark.parametrize("at", [0, 1, 9, 23])
-def test_a_run_that_is_ended_goes_on_where_it_was(
-    shared_raw, prepared, tmp_path, monkeypatch, decoded, at
-):
-    def end(path: Path, *window: int, **options: int) -> np.ndarray:
-        if len(decoded) == at:
-            raise KeyboardInterrupt
-        decoded.append(path)
-        return read_frames(path, *window, **options)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(video, "read_frames", end)
-        with pytest.raises(KeyboardInterrupt):
-            SETTINGS.prepare(shared_raw, tmp_path)
-    whole = 2 * (len(decoded) // 2)
-    again = len(decoded)
-    SETTINGS.prepare(shared_raw, tmp_path)
-    assert len(decoded) - again == 24 - whole
-    assert contents(tmp_path) == contents(prepared)
-
-
-@pytest.mark.parametrize("renamed", range(6))
+@pytest.mark.parametrize("renamed", [0, 3, 5])
 def test_a_run_that_is_ended_while_it_finishes_decodes_nothing_again(
     shared_raw, prepared, tmp_path, monkeypatch, decoded, renamed
 ):
@@ -641,24 +600,6 @@ def test_a_video_that_is_replaced_between_two_runs_is_decoded_again(
     assert contents(tmp_path) == contents(prepared)
 
 
-def test_a_limit_on_the_size_of_files_is_named(shared_raw, tmp_path):
-    script = f"""
-import resource
-from pathlib import Path
-from equimodal.errors import UserError
-from tests.data.test_nvgesture import SETTINGS
-resource.setrlimit(resource.RLIMIT_FSIZE, ({CLIP}, {CLIP}))
-try:
-    SETTINGS.prepare(Path({str(shared_raw)!r}), Path({str(tmp_path)!r}))
-except UserError as error:
-    print(error)
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT
-    )
-    assert "can not be written: File too large" in done.stdout
-
-
 def test_other_settings_do_not_go_on_with_what_was_left_and_remove_it(
     shared_raw, tmp_path, monkeypatch, decoded
 ):
@@ -671,20 +612,6 @@ def test_other_settings_do_not_go_on_with_what_was_left_and_remove_it(
     changed(SETTINGS, size=12).prepare(shared_raw, tmp_path)
     assert len(decoded) == 24
     assert not list(tmp_path.glob(".*"))
-
-
-def test_what_an_earlier_version_of_the_code_left_is_not_gone_on_with(
-    shared_raw, prepared, tmp_path, monkeypatch, decoded
-):
-    with monkeypatch.context() as patch:
-        small_disk(patch, room=5 * CLIP + 100)
-        patch.setattr(nvgesture, "VERSION", nvgesture.VERSION - 1)
-        with pytest.raises(UserError, match="No space left on device"):
-            SETTINGS.prepare(shared_raw, tmp_path)
-    decoded.clear()
-    SETTINGS.prepare(shared_raw, tmp_path)
-    assert len(decoded) == 24
-    assert contents(tmp_path) == contents(prepared)
 
 
 KILLED = """
@@ -725,7 +652,7 @@ if __name__ == "__main__":
 # the arrays get their names.
 @pytest.mark.parametrize(
     ("where", "at", "processes"),
-    [*(("write", at, 1) for at in (12, 13, 14, 36)), ("parent", 4, 2)],
+    [*(("write", at, 1) for at in (13, 36)), ("parent", 4, 2)],
 )
 def test_a_killed_run_leaves_no_process_and_a_second_one_gives_the_same_bytes(
     shared_raw, prepared, tmp_path, decoded, where, at, processes

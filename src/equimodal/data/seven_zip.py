@@ -24,7 +24,7 @@ SHOWN = 10  # missing parts that a message names
 
 Member = tuple[str, int]  # path in the archive, size unpacked
 
-_NAME = re.compile(r"([^.].*\.7z)(?:\.([0-9]{3,5}))?", re.IGNORECASE)
+_NAME = re.compile(r"(.+\.7z)(?:\.([0-9]{3,5}))?", re.IGNORECASE)
 
 
 def find_parts(folder: Path) -> list[Path]:
@@ -34,7 +34,7 @@ def find_parts(folder: Path) -> list[Path]:
         UserError: If parts are missing before the last one, or there is more than one archive.
     """
     archives: dict[str, dict[int, Path]] = {}
-    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+    for path in sorted(folder.glob("[!.]*")):
         if (match := _NAME.fullmatch(path.name)) and path.is_file():
             name = f"{match[1]}.001" if match[2] else match[1]
             archives.setdefault(name, {})[int(match[2] or 1)] = path
