@@ -14,7 +14,7 @@ from pathlib import Path
 PACKAGE = "equimodal"
 ROOT = Path(__file__).parent
 # What these do shows in no result: they hold the version, hash code, bring files of known checksums,
-# name and write files, word messages, share work out.
+# name and write files, word messages, say what a data set is asked, share work out.
 COMPUTE_NOTHING = {PACKAGE} | {
     f"{PACKAGE}.{name}"
     for name in (
@@ -23,6 +23,8 @@ COMPUTE_NOTHING = {PACKAGE} | {
             "receipts",
             "schema",
             "steps",
+            "data",
+            "data.dataset",
             "data.download",
             "data.prepared",
             "data.status",
@@ -104,6 +106,9 @@ def _read(source: str) -> tuple[list[str], str]:
 def _run(tree: ast.AST) -> Iterator[ast.AST]:
     """Walk through what is run of a syntax tree: not what only a type checker reads."""
     yield tree
+    typing_only = (
+        tree.body if isinstance(tree, ast.If) and ast.unparse(tree.test) == "TYPE_CHECKING" else []
+    )
     for node in ast.iter_child_nodes(tree):
-        if not (isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"):
+        if node not in typing_only:
             yield from _run(node)

