@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Int64, UInt8
 from torch import Tensor
 
-from equimodal.errors import UserError
+from equimodal.errors import UserError, first_line
 from equimodal.spec import Augmentation, ClipViews, Modality
 
 LENGTHS = "lengths"  # array of the frames of each clip
@@ -179,7 +179,7 @@ def load_split(
     arrays = {s: _load(folder / f"{name}.{s}.npy") for s in sources}
     for source, array in arrays.items():
         channels = sources[source].channels
-        if len(array) != len(labels) or array.shape[-1] not in (1, channels):
+        if array.shape[:1] != labels.shape or array.shape[-1] not in (1, channels):
             raise UserError(
                 f"{folder}/{name}.{source}.npy has shape {array.shape}, expected {len(labels)}"
                 f" examples of {channels} channels; prepare the data set again"
@@ -255,10 +255,11 @@ def _load(path: Path) -> np.ndarray:
         raise UserError(
             f"{path} is missing; run `equimodal prepare` with its data set and scale first"
         ) from None
-    except (ValueError, EOFError) as error:
-        raise UserError(f"{path} is damaged ({error}); prepare the data set again") from None
     except OSError as error:
         raise UserError(
             f"{path} can not be read: {error.strerror or error}; check its permissions, or move it away"
             " and prepare the data set again"
         ) from None
+    except Exception as error:  # noqa: BLE001  numpy raises nearly anything on a damaged header
+        why = first_line(error)
+        raise UserError(f"{path} is damaged ({why}); prepare the data set again") from None
