@@ -734,7 +734,7 @@ def test_a_path_that_climbs_out_of_an_archive_is_refused(raw, out, way, name):
     reason="EQUIMODAL_MIRROR names no folder that holds modelnet40/",
 )
 def test_the_real_renderings_are_ten_classes_of_80_and_20_objects(out):
-    settings("v1", size=224, classes=10).prepare(Path(MIRROR) / "modelnet40", out)
+    settings("v1", (0,), size=224, classes=10).prepare(Path(MIRROR) / "modelnet40", out)
     assert len((out / "classes.txt").read_text().split()) == 10
     counts = {s: np.bincount(load(out, f"{s}.labels")) for s in ("train", "validation", "test")}
     assert (counts["train"] + counts["validation"] == 80).all()

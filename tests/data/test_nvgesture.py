@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from equimodal.data import nvgesture, nvgesture_standin, video
@@ -24,7 +24,6 @@ from equimodal.datasets import StandInClips
 from equimodal.errors import UserError
 from equimodal.params import MIRROR_VARIABLE
 from equimodal.receipts import NAME, objections
-from tests.conftest import ROOT
 from tests.data.helpers import changed, contents, dataset
 
 # The real lists, where a mirror holds them; read now, for no test sees the variable.
@@ -168,6 +167,7 @@ def written(clip: Clip) -> str:
     return " ".join([f"path:./{clip.folder}", *sensors, f"label:{clip.label + 1}"]) + " "
 
 
+@settings(max_examples=30)
 @given(clip=clips)
 def test_a_clip_survives_being_written_and_read(listed, clip):
     assert listed(written(clip)) == [clip]
@@ -600,6 +600,13 @@ def test_a_video_that_is_replaced_between_two_runs_is_decoded_again(
     assert contents(tmp_path) == contents(prepared)
 
 
+def test_labels_without_a_class_are_refused(raw, tmp_path):
+    path = raw / "nvgesture_test_correct_cvpr2016_v2.lst"
+    path.write_text(path.read_text().replace("label:2", "label:7"))
+    with pytest.raises(UserError, match=r"test_.*_v2.lst has labels up to 7, but classes is 2"):
+        SETTINGS.prepare(raw, tmp_path / "out")
+
+
 def test_other_settings_do_not_go_on_with_what_was_left_and_remove_it(
     shared_raw, tmp_path, monkeypatch, decoded
 ):
@@ -620,9 +627,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from equimodal.data import jobs
 from equimodal.data.unfinished import UnfinishedArrays
-from tests.data.test_nvgesture import SETTINGS
+from equimodal.datasets import NVGesture
 
-raw, out, where, at, processes = {arguments!r}
+raw, out, settings, where, at, processes = {arguments!r}
 put, puts = UnfinishedArrays._put, []
 
 def half(self, path, place, content):
@@ -644,7 +651,8 @@ if __name__ == "__main__":
         UnfinishedArrays._put = half
     else:
         jobs.show_progress = until
-    SETTINGS.prepare(Path(raw), Path(out), processes=processes)
+    settings = NVGesture.model_validate_json(settings)
+    settings.prepare(Path(raw), Path(out), processes=processes)
 """
 
 
@@ -659,17 +667,10 @@ def test_a_killed_run_leaves_no_process_and_a_second_one_gives_the_same_bytes(
 ):
     out = tmp_path / "out"
     script = tmp_path / "killed.py"
-    arguments = (str(shared_raw), str(out), where, at, processes)
+    arguments = (str(shared_raw), str(out), SETTINGS.model_dump_json(), where, at, processes)
     script.write_text(KILLED.format(arguments=arguments))
     # It returns when nobody holds the pipes any more: no process of the pool is left.
-    paths = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    done = subprocess.run(
-        [sys.executable, script],
-        capture_output=True,
-        timeout=60,
-        check=False,
-        env=os.environ | {"PYTHONPATH": paths},
-    )
+    done = subprocess.run([sys.executable, script], capture_output=True, timeout=60, check=False)
     assert done.returncode == -signal.SIGKILL
     assert not list(out.glob("*.color.npy"))
     SETTINGS.prepare(shared_raw, out)

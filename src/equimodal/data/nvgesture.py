@@ -8,7 +8,7 @@ import hashlib
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -111,7 +111,7 @@ def fetch(folder: Path, settings: "NVGesture", *, mirror: str | None) -> None:
         _bring_videos(folder, mirror_folder(mirror))
     _bring_lists(folder, settings.list_version, mirror)
     settings.require_raw(folder)
-    clips, size = _read_lists(folder, _lists(folder, settings.list_version))
+    clips, size = _read_lists(folder, settings)
     both = [clip for chosen in clips.values() for clip in chosen]
     print(
         f"nvgesture: {len(both)} clips, {len(mismatched(both))} of them with other windows in"
@@ -176,7 +176,7 @@ def _bring_lists(folder: Path, version: str, mirror: str | None) -> None:
                     aside.write_bytes(content)
 
 
-def _read_lists(folder: Path, lists: Mapping[str, Path]) -> tuple[dict[str, list[Clip]], int]:
+def _read_lists(folder: Path, settings: "NVGesture") -> tuple[dict[str, list[Clip]], int]:
     """Read the lists and check that all videos are there, before hours of work begin.
 
     Returns:
@@ -189,12 +189,14 @@ def _read_lists(folder: Path, lists: Mapping[str, Path]) -> tuple[dict[str, list
     clips: dict[str, list[Clip]] = {}
     wrong: list[str] = []
     bad: list[str] = []
-    for part, source in lists.items():
+    for part, source in _lists(folder, settings.list_version).items():
         try:
             clips[part] = read_list(source)
         except UserError as error:
             wrong.append(str(error))
             continue
+        if (last := max(clip.label for clip in clips[part]) + 1) > settings.classes:
+            wrong.append(f"{source} has labels up to {last}, but classes is {settings.classes}")
         for clip in clips[part]:
             for path in _videos(root, clip).values():
                 there = path.stat().st_size if path.is_file() else None
@@ -241,7 +243,7 @@ def prepare(raw: Path, out: Path, settings: "NVGesture", *, processes: int = 1) 
         UserError: If a list or a video is missing, damaged or wrong, or the disk is full.
     """
     lists = _lists(raw, settings.list_version)
-    clips, _ = _read_lists(raw, lists)
+    clips, _ = _read_lists(raw, settings)
     _report_mismatched(clips)
     splits = _split(clips["train"], settings, lists["train"]) | {"test": clips["test"]}
     frames, size = settings.frames, settings.size
