@@ -19,7 +19,7 @@ def _usual(kind):
 
 
 def dataset(kind, **changes):
-    """A data set of the paper's scale, with some settings changed; `stand_in` merged into small ones."""
+    """A data set of the paper's scale, with some settings changed."""
     asked = _usual(kind) | changes
     return TypeAdapter(DatasetSettings).validate_json(json.dumps(asked))
 

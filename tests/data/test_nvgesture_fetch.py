@@ -296,7 +296,10 @@ def test_a_bad_list_of_a_mirror_is_named_and_not_kept(raw, tmp_path):
 def test_an_endless_list_is_not_read_to_its_end(raw, tmp_path, monkeypatch):
     monkeypatch.setattr("equimodal.data.download.SMALL", 10)
     take_lists(raw, tmp_path)
-    with pytest.raises(UserError, match="has more than 10 bytes: it is not what is looked for"):
+    with pytest.raises(
+        UserError,
+        match=r"can not be read .it has [\d,]+ bytes or more, expected 10: it is another file",
+    ):
         REAL.fetch(raw, mirror=str(tmp_path))
 
 

@@ -5,6 +5,7 @@ A new one is a class in `equimodal.datasets`, and a module beside this one that 
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -218,5 +219,6 @@ class Dataset(Section, ABC):
 
 def remove_litter(folder: Path) -> None:
     """Remove what killed processes left half written; what can be gone on with stays."""
-    for path in folder.glob(".*.part[0-9]*"):
-        path.unlink(missing_ok=True)
+    with suppress(OSError):  # of a folder that can only be read
+        for path in folder.glob(".*.part[0-9]*"):
+            path.unlink(missing_ok=True)

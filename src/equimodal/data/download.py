@@ -84,38 +84,29 @@ def link(folder: Path, given: Path) -> None:
         aside.symlink_to(given.resolve())
 
 
-def read_small(address: str) -> bytes | None:
-    """Content of a small file; None if there is no such file.
+def read_small(address: str, folder: Path) -> bytes | None:
+    """Content of a small file, brought into a folder for a moment; None if there is no such file.
 
     Raises:
         UserError: If the address can not be read, or what it has is not small.
     """
     import requests
 
+    part = folder / f".{address.rpartition('/')[2]}.part0"
+    make_folder(folder)
     try:
-        if address.startswith("file://"):
-            path = _local(address)
-            with path.open("rb") as file:
-                content = file.read(SMALL + 1)
-        else:
-            with requests.get(address, stream=True, timeout=TIMEOUT) as response:
-                if response.status_code == 404:
-                    return None
-                response.raise_for_status()
-                content = b""
-                for piece in response.iter_content(PIECE):
-                    if len(content := content + piece) > SMALL:
-                        break
-    except FileNotFoundError:
-        return None
+        _bring(address, part, SMALL)
+        return part.read_bytes()
     except (requests.RequestException, OSError, ValueError) as error:
+        response = getattr(error, "response", None)
+        if isinstance(error, FileNotFoundError) or getattr(response, "status_code", 0) == 404:
+            return None
         raise UserError(
             f"{address} can not be read ({_reason(error)}); check the connection, or mirror in"
             " params.yaml"
         ) from None
-    if len(content) > SMALL:
-        raise UserError(f"{address} has more than {SMALL:,} bytes: it is not what is looked for")
-    return content
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _fetch_one(target: Path, wanted: Published, urls: Sequence[str], name: str) -> None:

@@ -170,7 +170,7 @@ def _bring_lists(folder: Path, version: str, mirror: str | None) -> None:
     for path in _lists(folder, version).values():
         if mirror and not path.exists():
             address = f"{mirror_address(mirror, 'nvgesture')}/{path.name}"
-            if (content := read_small(address)) is not None:
+            if (content := read_small(address, path.parent)) is not None:
                 parse_list(content, address)
                 with write_aside(path) as aside:
                     aside.write_bytes(content)

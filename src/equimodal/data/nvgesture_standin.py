@@ -5,7 +5,6 @@ same frames in reverse order, so a single frame tells the pair and never the cla
 the hand alone on 0, closer is brighter. Color is hard: clutter of the hand's tints, and noise.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -91,19 +90,7 @@ def write(folder: Path, *, gestures: int, of: "StandInClips") -> None:
     Raises:
         UserError: If the files can not be written.
     """
-    clips = {"train": of.train_per_class, "test": of.test_per_class}
-    train, test = (
-        _plan(
-            np.random.default_rng([of.seed, number]),
-            gestures,
-            clips[part],
-            subjects,
-            spare=of.recorded - of.window,
-            window=of.window,
-            short=of.short if part == "train" else None,
-        )
-        for number, (part, subjects) in enumerate(SUBJECTS.items())
-    )
+    train, test = (_plan(part, gestures, of) for part in SUBJECTS)
     for number, recording in enumerate([*train, *test]):
         color, depth = draw(
             np.random.default_rng([of.seed, 2, number]),
@@ -134,25 +121,19 @@ def write(folder: Path, *, gestures: int, of: "StandInClips") -> None:
     )
 
 
-def _plan(
-    generator: np.random.Generator,
-    gestures: int,
-    clips: int,
-    subjects: Sequence[int],
-    *,
-    spare: int,
-    window: int,
-    short: int | None,
-) -> list[Recording]:
-    """List the recordings of a part; the first three are the odd ones if `short` is given."""
+def _plan(part: str, gestures: int, of: "StandInClips") -> list[Recording]:
+    """List the recordings of `train` or `test`; the first three that train are the odd ones."""
+    generator = np.random.default_rng([of.seed, list(SUBJECTS).index(part)])
+    subjects = SUBJECTS[part]
+    clips = of.train_per_class if part == "train" else of.test_per_class
     plan = []
     for gesture in range(gestures):
         for clip in range(clips):
-            odd = clip if short is not None and gesture == 0 else None
+            odd = clip if part == "train" and gesture == 0 else None
             filed = 1 if odd == 2 else gesture
             take = clip // len(subjects) + (clips if odd == 2 else 0)
             # Room for one frame on either side of the window, for the mismatched start.
-            start = int(generator.integers(1, spare))
+            start = int(generator.integers(1, of.recorded - of.window))
             plan.append(
                 Recording(
                     folder=f"Video_data/class_{filed + 1:02}"
@@ -160,7 +141,7 @@ def _plan(
                     gesture=gesture,
                     label={"": filed + 1, "_v2": gesture + 1},
                     start=start,
-                    length=short if odd == 1 and short else window,
+                    length=of.short if odd == 1 else of.window,
                     depth_start=start + (odd == 0),
                 )
             )
