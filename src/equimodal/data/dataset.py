@@ -37,7 +37,7 @@ class Source(Section):
         return self
 
 
-class Dataset(Section, ABC):
+class Dataset(Section, ABC, defer_build=True):  # as all settings are built at once
     """The interface of all data sets."""
 
     classes: Annotated[int, Field(ge=2, le=256)]  # a label is a byte
