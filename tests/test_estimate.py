@@ -17,8 +17,6 @@ from equimodal.estimate import (
     paces_from_benchmarks,
     run_bytes,
     run_seconds,
-    split_sizes,
-    stored_shape,
 )
 from equimodal.params import expand_runs, load_params
 from tests.conftest import ROOT
@@ -43,19 +41,19 @@ def spec_of(settings, name=RUN):
 
 
 def test_the_splits_of_the_paper_scale_are_the_papers(paper):
-    sizes = {name: split_sizes(dataset) for name, dataset in paper.datasets.items()}
+    sizes = {name: dataset.sizes for name, dataset in paper.datasets.items()}
     assert sizes["colored_mnist"] == {"train": 60_000, "validation": 0, "test": 10_000}
     assert sizes["modelnet40"] == {"train": 7_875, "validation": 1_968, "test": 2_468}
     assert sizes["nvgesture"] == {"train": 840, "validation": 210, "test": 482}
 
 
 def test_the_splits_of_stand_ins_are_counted_by_class(tiny):
-    assert split_sizes(tiny.datasets["colored_mnist"]) == {
+    assert tiny.datasets["colored_mnist"].sizes == {
         "train": 200,
         "validation": 0,
         "test": 4_800,
     }
-    sizes = split_sizes(tiny.datasets["nvgesture"])
+    sizes = tiny.datasets["nvgesture"].sizes
     assert (sizes["train"] + sizes["validation"], sizes["validation"]) == (8, 2)
     assert sizes["test"] == 4
 
@@ -67,10 +65,10 @@ def test_an_epoch_of_modelnet40_has_the_985_steps_of_the_official_code(paper):
 
 def test_what_is_gray_is_stored_with_one_channel(paper):
     data = paper.datasets
-    assert stored_shape(data["colored_mnist"], "color") == [28, 28, 3]
-    assert stored_shape(data["modelnet40"], "view6") == [224, 224, 1]
-    assert stored_shape(data["nvgesture"], "color") == [80, 256, 256, 3]
-    assert stored_shape(data["nvgesture"], "depth") == [80, 256, 256, 1]
+    assert data["colored_mnist"].shape("color") == [28, 28, 3]
+    assert data["modelnet40"].shape("view6") == [224, 224, 1]
+    assert data["nvgesture"].shape("color") == [80, 256, 256, 3]
+    assert data["nvgesture"].shape("depth") == [80, 256, 256, 1]
 
 
 def test_the_prepared_data_of_the_paper_scale_take_what_their_shapes_say(paper):

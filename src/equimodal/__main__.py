@@ -133,19 +133,9 @@ def fetch(dataset: Raw, params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None
             kinetics.fetch(folder, mirror=settings.mirror)
         return
     chosen = settings.datasets[_one_of(dataset, settings.datasets, "data set")]
-    module = import_module(f"equimodal.data.{chosen.kind}")
     folder = layout.raw(chosen.raw)
     with sole(f"the download to {folder}", layout.data_lock(folder)):
-        module.fetch(folder, chosen.preparation, mirror=settings.mirror)
-        fetched = [folder / name for name in module.fetched(chosen.preparation)]
-        if files := [path for path in fetched if path.is_file()]:
-            receipts.write(
-                folder / receipts.NAME,
-                step=f"fetch {chosen.raw}",
-                settings=None,
-                code="",
-                files=files,
-            )
+        chosen.fetch(folder, mirror=settings.mirror)
 
 
 @app.command()
@@ -156,15 +146,13 @@ def data_status(params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> Non
     settings = load_params(params, scale)
     print(f"Data of the {settings.scale} scale; mirror: {settings.mirror or 'none'}\n")
     for name, dataset in settings.datasets.items():
-        module = import_module(f"equimodal.data.{dataset.kind}")
         raw, folder = layout.raw(dataset.raw), layout.prepared(settings.scale, name)
         arrays = [folder / f"{s}.{a}.npy" for s in dataset.splits for a in dataset.arrays(s)]
-        wanted = dataset.preparation
-        raw_files = module.raw_files(raw, wanted, mirror=settings.mirror)
+        raw_files = dataset.raw_files(raw, mirror=settings.mirror)
         there = status_of(raw_files), status_of(arrays)
-        found = receipts.objections(folder / receipts.NAME, settings=wanted)
+        found = receipts.objections(folder / receipts.NAME, settings=dataset.preparation)
         said = next((objection.reason for objection in found), None)
-        print(describe(name, settings.scale, module.origin(wanted), *there, said), "\n")
+        print(describe(name, settings.scale, dataset.origin, *there, said), "\n")
 
 
 @app.command()
@@ -178,15 +166,9 @@ def prepare(
     settings = load_params(params, scale)
     chosen = settings.datasets[_one_of(dataset, settings.datasets, "data set")]
     out = layout.prepared(settings.scale, dataset)
-    module = import_module(f"equimodal.data.{chosen.kind}")
     raw = layout.raw(chosen.raw)
-    if (raw / receipts.NAME).is_file():
-        receipts.require(
-            raw / receipts.NAME,
-            f"move it away and run `equimodal fetch {dataset} --scale {settings.scale}`",
-        )
     with sole(f"the preparation of {out}", layout.data_lock(out)):
-        module.prepare(raw, out, chosen.preparation, processes=processes)
+        chosen.prepare(raw, out, processes=processes)
 
 
 @app.command()

@@ -7,13 +7,14 @@ module imports, directly or not, and hashes their syntax trees without all that.
 
 import ast
 import hashlib
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
 PACKAGE = "equimodal"
 ROOT = Path(__file__).parent
 # What these do shows in no result: they hold the version, hash code, bring files of known checksums,
-# name and write files, word messages, share work out.
+# name and write files, word messages, say what a data set is asked, share work out.
 COMPUTE_NOTHING = {PACKAGE} | {
     f"{PACKAGE}.{name}"
     for name in (
@@ -22,6 +23,8 @@ COMPUTE_NOTHING = {PACKAGE} | {
             "receipts",
             "schema",
             "steps",
+            "data",
+            "data.dataset",
             "data.download",
             "data.prepared",
             "data.status",
@@ -90,7 +93,7 @@ def _read(source: str) -> tuple[list[str], str]:
     """
     tree = ast.parse(source)
     names = []
-    for node in ast.walk(tree):
+    for node in _run(tree):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
@@ -98,3 +101,14 @@ def _read(source: str) -> tuple[list[str], str]:
         elif isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             node.body = node.body[1 if ast.get_docstring(node) is not None else 0 :]
     return [name for name in names if name.split(".")[0] == PACKAGE], ast.unparse(tree)
+
+
+def _run(tree: ast.AST) -> Iterator[ast.AST]:
+    """Walk through what is run of a syntax tree: not what only a type checker reads."""
+    yield tree
+    typing_only = (
+        tree.body if isinstance(tree, ast.If) and ast.unparse(tree.test) == "TYPE_CHECKING" else []
+    )
+    for node in ast.iter_child_nodes(tree):
+        if node not in typing_only:
+            yield from _run(node)

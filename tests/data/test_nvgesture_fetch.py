@@ -1,4 +1,3 @@
-import hashlib
 import shutil
 from pathlib import Path
 
@@ -6,50 +5,35 @@ import py7zr
 import pytest
 
 from equimodal.data import nvgesture, nvgesture_standin, seven_zip
-from equimodal.data.nvgesture import fetch, fetched, origin, prepare, raw_files
 from equimodal.data.nvgesture_list import read_list
+from equimodal.data.prepared import EXAMPLES
 from equimodal.errors import UserError
+from tests.data.helpers import changed, contents, dataset
 
 STAND_IN = {
     "train_per_class": 4,
     "test_per_class": 2,
     "width": 32,
-    "height": 24,
+    "height": 32,
     "recorded": 14,
     "window": 8,
     "short": 3,
     "seed": 1,
 }
-REAL = {
-    "classes": 2,
-    "list_version": "v2",
-    "size": 16,
-    "frames": 8,
-    "validation_examples": 2,
-    "validation_seed": 10,
-    "validation_subjects": None,
-    "stand_in": None,
-}
-DRAWN = REAL | {"stand_in": STAND_IN}
+REAL = dataset("nvgesture", classes=2, size=16, frames=8, validation_examples=2, stand_in=None)
+DRAWN = changed(REAL, stand_in=STAND_IN)
 LISTS = [f"nvgesture_{part}_correct_cvpr2016_v2.lst" for part in ("train", "test")]
 
 
 def change(name, value):
-    return DRAWN | {"stand_in": STAND_IN | {name: value}}
-
-
-def contents(folder):
-    files = (p for p in folder.rglob("*") if p.is_file())
-    return {
-        p.relative_to(folder).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest() for p in files
-    }
+    return changed(REAL, stand_in=STAND_IN | {name: value})
 
 
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory):
     """A stand-in; not to be changed."""
-    folder = tmp_path_factory.mktemp("drawn")
-    fetch(folder, DRAWN, mirror=None)
+    folder = tmp_path_factory.mktemp("drawn") / "raw"
+    DRAWN.fetch(folder, mirror=None)
     return folder
 
 
@@ -86,29 +70,25 @@ def packed(raw):
 
 
 def test_the_stand_in_is_brought_by_fetch_alone():
-    assert fetched(DRAWN) == ("README.txt",)
-    assert raw_files(Path("raw"), DRAWN, mirror=None) == [Path("raw/README.txt")]
-    assert origin(DRAWN).by_hand is None
-    assert "not NVGesture" in origin(DRAWN).source
+    assert DRAWN.fetched == ("README.txt",)
+    assert DRAWN.raw_files(Path("raw"), mirror=None) == [Path("raw/README.txt")]
+    assert DRAWN.origin.by_hand is None
+    assert "not NVGesture" in DRAWN.origin.source
 
 
 def test_a_stand_in_is_drawn_as_asked_and_can_be_prepared(drawn, tmp_path):
     assert len(read_list(drawn / LISTS[0])) == 8
     assert len(list(drawn.rglob("sk_*.avi"))) == 2 * 12
-    prepare(drawn, tmp_path, DRAWN)
-    assert (tmp_path / nvgesture.EXAMPLES).is_file()
+    DRAWN.prepare(drawn, tmp_path)
+    assert (tmp_path / EXAMPLES).is_file()
 
 
-def test_a_stand_in_that_is_not_drawn_yet_is_fetched_and_not_given(tmp_path):
-    with pytest.raises(UserError, match=r"no stand-in, or another .* `equimodal fetch nvgesture`"):
-        prepare(tmp_path / "raw", tmp_path / "out", DRAWN)
-
-
-@pytest.mark.parametrize(("name", "value"), [("seed", 2), ("train_per_class", 3), ("short", 4)])
-def test_another_stand_in_is_not_taken(drawn, tmp_path, name, value):
+@pytest.mark.parametrize("other", [None, ("seed", 2), ("train_per_class", 3), ("short", 4)])
+def test_a_stand_in_that_is_not_drawn_yet_is_fetched_and_no_other_taken(drawn, tmp_path, other):
     """The scales share its folder."""
-    with pytest.raises(UserError, match=r"no stand-in, or another .* `equimodal fetch nvgesture`"):
-        prepare(drawn, tmp_path / "out", change(name, value))
+    asked, raw = (DRAWN, tmp_path / "raw") if other is None else (change(*other), drawn)
+    with pytest.raises(UserError, match=r"receipt.json .*run `equimodal fetch` with the data set"):
+        asked.prepare(raw, tmp_path / "out")
 
 
 def test_nobody_of_the_test_trains(drawn):
@@ -118,20 +98,36 @@ def test_nobody_of_the_test_trains(drawn):
 
 
 def test_a_stand_in_that_is_there_is_kept(drawn, monkeypatch):
-    monkeypatch.setattr(nvgesture_standin, "write", None)
-    fetch(drawn, DRAWN, mirror=None)
+    monkeypatch.setattr(nvgesture_standin, "write", lambda *_, **__: 1 / 0)
+    DRAWN.fetch(drawn, mirror=None)
 
 
 @pytest.mark.parametrize(("name", "value"), [("seed", 2), ("train_per_class", 3), ("short", 4)])
 def test_other_settings_draw_it_again_and_nothing_old_is_left(drawn, tmp_path, name, value):
-    fetch(tmp_path / "new", change(name, value), mirror=None)
-    shutil.copytree(drawn, tmp_path / "old")
-    fetch(tmp_path / "old", change(name, value), mirror=None)
-    assert contents(tmp_path / "old") == contents(tmp_path / "new") != contents(drawn)
+    new, old = tmp_path / "new/raw", tmp_path / "old/raw"
+    shutil.copytree(drawn, old)
+    for folder in (new, old):
+        change(name, value).fetch(folder, mirror=None)
+    assert contents(old) == contents(new) != contents(drawn)
 
 
-@pytest.mark.parametrize("written", [0, 3, 26, 29])
-def test_an_unfinished_stand_in_is_drawn_again(drawn, tmp_path, monkeypatch, written):
+def cut(path):
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+@pytest.mark.parametrize("spoil", [Path.unlink, cut], ids=["removed", "cut"])
+@pytest.mark.parametrize("pattern", ["*/subject1_r0/sk_depth.avi", "*test*_v2.lst", "README.txt"])
+def test_a_stand_in_that_is_not_whole_is_refused_and_drawn_again(drawn, tmp_path, spoil, pattern):
+    raw = shutil.copytree(drawn, tmp_path / "raw")
+    spoil(next(raw.rglob(pattern)))
+    with pytest.raises(UserError, match=r"can not be used: .*run `equimodal fetch`"):
+        DRAWN.prepare(raw, tmp_path / "out")
+    DRAWN.fetch(raw, mirror=None)
+    assert contents(raw) == contents(drawn)
+
+
+@pytest.mark.parametrize("written", [0, 3, 28])
+def test_an_end_while_it_is_drawn_leaves_what_was_there(drawn, tmp_path, monkeypatch, written):
     write, done = nvgesture_standin.write_aside, []
 
     def end(path):
@@ -140,46 +136,46 @@ def test_an_unfinished_stand_in_is_drawn_again(drawn, tmp_path, monkeypatch, wri
         done.append(path)
         return write(path)
 
-    fetch(tmp_path, change("seed", 2), mirror=None)
+    raw = shutil.copytree(drawn, tmp_path / "raw")
     with monkeypatch.context() as patch:
         patch.setattr(nvgesture_standin, "write_aside", end)
         with pytest.raises(KeyboardInterrupt):
-            fetch(tmp_path, DRAWN, mirror=None)
-    assert not (tmp_path / "README.txt").exists()
-    fetch(tmp_path, DRAWN, mirror=None)
-    assert contents(tmp_path) == contents(drawn)
+            change("seed", 2).fetch(raw, mirror=None)
+    assert contents(raw) == contents(drawn)
+    half = tmp_path / ".raw.part/Video_data"  # of a process that was killed
+    half.mkdir(parents=True)
+    (tmp_path / "raw/README.txt").unlink()
+    DRAWN.fetch(raw, mirror=None)
+    assert contents(tmp_path) == {f"raw/{name}": digest for name, digest in contents(drawn).items()}
 
 
-def test_a_stand_in_never_replaces_the_data_set(raw):
+def test_a_stand_in_never_replaces_anything_else(raw):
     before = contents(raw)
-    with pytest.raises(UserError, match="Video_data is no stand-in that was drawn here; move it"):
-        fetch(raw, DRAWN, mirror=None)
+    with pytest.raises(
+        UserError, match="holds files that are no stand-in of this program; move it"
+    ):
+        DRAWN.fetch(raw, mirror=None)
     assert contents(raw) == before
-
-
-def test_a_stand_in_that_can_not_be_is_refused(tmp_path):
-    with pytest.raises(UserError, match="stand_in of NVGesture can not be drawn: gestures is 3"):
-        fetch(tmp_path, DRAWN | {"classes": 3}, mirror=None)
 
 
 # The data set, unpacked
 
 
 def test_the_real_data_set_is_brought_by_hand(tmp_path):
-    assert fetched(REAL) == ()
+    assert REAL.fetched == ()
     files = [tmp_path / name for name in (*LISTS, "Video_data")]
-    assert raw_files(tmp_path, REAL, mirror=None) == files
-    told = origin(REAL).by_hand
+    assert REAL.raw_files(tmp_path, mirror=None) == files
+    told = REAL.origin.by_hand
     for needed in ("research.nvidia.com", "data/raw/nvgesture", "v1.7z.001", "v1.1.7z", *LISTS):
         assert needed in told
     assert "equimodal fetch" in told
     assert len(told.splitlines()) < 20
-    assert LISTS[0].replace("_v2", "") in origin(REAL | {"list_version": "v1"}).by_hand
+    assert LISTS[0].replace("_v2", "") in changed(REAL, list_version="v1").origin.by_hand
 
 
 def test_what_is_whole_is_summed_up_in_a_line(raw, capsys):
     size = sum(path.stat().st_size for path in raw.rglob("*.avi"))
-    fetch(raw, REAL, mirror=None)
+    REAL.fetch(raw, mirror=None)
     assert capsys.readouterr().out == (
         "nvgesture: 12 clips, 1 of them with other windows in depth than in color;"
         f" {size:,} bytes of videos\n"
@@ -191,10 +187,10 @@ def test_where_nothing_is_what_to_do_is_said(tmp_path, there):
     if there:
         (tmp_path / "raw").mkdir()
     with pytest.raises(
-        UserError, match="neither Video_data of NVGesture nor its archive"
+        UserError, match=r"train_.* and .*test_.* and .*Video_data are missing: ask"
     ) as caught:
-        fetch(tmp_path / "raw", REAL, mirror=None)
-    assert origin(REAL).by_hand in str(caught.value)
+        REAL.fetch(tmp_path / "raw", mirror=None)
+    assert REAL.origin.by_hand in str(caught.value)
 
 
 def test_missing_and_empty_videos_are_counted_and_ten_are_named(raw):
@@ -204,17 +200,63 @@ def test_missing_and_empty_videos_are_counted_and_ten_are_named(raw):
     for path in videos[7:12]:
         path.write_bytes(b"")
     with pytest.raises(UserError, match=r"12 of 24 videos .* are missing or empty") as caught:
-        fetch(raw, REAL, mirror=None)
+        REAL.fetch(raw, mirror=None)
     lines = str(caught.value).splitlines()
     assert sum("_v2.lst, line " in line for line in lines) == 10
     assert lines[-2:] == ["  ... and 2 more", "Unpack the archive again so that they lie there."]
 
 
-def test_a_wrong_line_is_named(raw):
+def test_all_that_is_wrong_is_said_at_once(raw):
     path = raw / LISTS[1]
     path.write_text(path.read_text().replace("label:", "lable:"))
-    with pytest.raises(UserError, match=r"test_correct_cvpr2016_v2.lst, line 1: \['label'\] miss"):
-        fetch(raw, REAL, mirror=None)
+    (next(raw.rglob("subject1_r0")) / "sk_color.avi").unlink()
+    with pytest.raises(UserError) as caught:
+        REAL.fetch(raw, mirror=None)
+    lines = str(caught.value).splitlines()
+    assert [f"{LISTS[1]}, line {n}: ['label'] missing" in s for n, s in enumerate(lines, 1)] == [
+        *[True] * 4,
+        *[False] * 3,
+    ]
+    assert lines[4] == "1 of 16 videos that the lists name are missing or empty:"
+
+
+# Elsewhere than expected
+
+
+def into(raw, place, *names):
+    (raw / place).mkdir(parents=True)
+    for name in names:
+        (raw / name).rename(raw / place / name)
+
+
+PLACES = {
+    "all one deeper": ("nvGesture_v1", ("Video_data", *LISTS)),
+    "videos one deeper": ("nvGesture_v1", ("Video_data",)),
+    "in a folder of the same name": ("new", ("Video_data",)),
+}
+
+
+@pytest.mark.parametrize(("place", "names"), PLACES.values(), ids=PLACES)
+def test_the_data_set_is_found_where_it_was_unpacked(raw, tmp_path, capsys, place, names):
+    REAL.prepare(raw, tmp_path / "usual")
+    into(raw, place, *names)
+    if place == "new":
+        (raw / "new").rename(raw / "Video_data")
+    REAL.fetch(raw, mirror=None)
+    assert "nvgesture: 12 clips" in capsys.readouterr().out
+    assert all(path.exists() for path in REAL.raw_files(raw, mirror=None))
+    REAL.prepare(raw, tmp_path / "moved")
+    assert contents(tmp_path / "moved") == contents(tmp_path / "usual")
+
+
+def test_parts_of_the_archive_may_lie_one_deeper(packed, capsys):
+    into(packed, "nvgesture_arch", *(path.name for path in packed.iterdir()))
+    REAL.fetch(packed, mirror=None)
+    assert "nvgesture: 12 clips" in capsys.readouterr().out
+    (packed / "nvGesture_v1.7z").touch()
+    shutil.rmtree(packed / "Video_data")
+    with pytest.raises(UserError, match=r"v1.7z and .*arch/nvGesture_v1.7z.001 are two archives"):
+        REAL.fetch(packed, mirror=None)
 
 
 # Lists of a mirror
@@ -231,24 +273,34 @@ def test_lists_that_are_missing_are_taken_from_the_mirror(raw, tmp_path, form):
     before = contents(raw)
     mirror = tmp_path / "a mirror"
     take_lists(raw, mirror)
-    fetch(raw, REAL, mirror=form(mirror))
+    REAL.fetch(raw, mirror=form(mirror))
     assert contents(raw) == before
 
 
 def test_a_mirror_without_the_lists_changes_nothing(raw, tmp_path):
     take_lists(raw, tmp_path / "elsewhere")
     for mirror in (None, str(tmp_path)):
-        with pytest.raises(UserError, match=f"lacks {LISTS[0]} and {LISTS[1]}, the lists of ver"):
-            fetch(raw, REAL, mirror=mirror)
+        with pytest.raises(UserError, match=f"{LISTS[0]} and .*{LISTS[1]} are missing: ask"):
+            REAL.fetch(raw, mirror=mirror)
 
 
 def test_a_bad_list_of_a_mirror_is_named_and_not_kept(raw, tmp_path):
     take_lists(raw, tmp_path)
     (tmp_path / "nvgesture" / LISTS[1]).write_text("<html>")
     with pytest.raises(UserError, match=rf"nvgesture/{LISTS[1]}, line 1: "):
-        fetch(raw, REAL, mirror=str(tmp_path))
+        REAL.fetch(raw, mirror=str(tmp_path))
     assert (raw / LISTS[0]).exists()
     assert not (raw / LISTS[1]).exists()
+
+
+def test_an_endless_list_is_not_read_to_its_end(raw, tmp_path, monkeypatch):
+    monkeypatch.setattr("equimodal.data.download.SMALL", 10)
+    take_lists(raw, tmp_path)
+    with pytest.raises(
+        UserError,
+        match=r"can not be read .it has [\d,]+ bytes or more, expected 10: it is another file",
+    ):
+        REAL.fetch(raw, mirror=str(tmp_path))
 
 
 def test_a_mirror_that_does_not_answer_is_named(raw):
@@ -257,7 +309,7 @@ def test_a_mirror_that_does_not_answer_is_named(raw):
     with pytest.raises(
         UserError, match=rf"{address}/nvgesture/{LISTS[0]} can not be read .*refused"
     ):
-        fetch(raw, REAL, mirror=address)
+        REAL.fetch(raw, mirror=address)
 
 
 # Videos of a mirror that is a folder
@@ -267,7 +319,7 @@ def test_videos_that_a_mirror_has_unpacked_are_linked(raw, tmp_path, capsys):
     mirror, folder = tmp_path / "mirror", tmp_path / "new/raw"
     mirror.mkdir()
     raw.rename(mirror / "nvgesture")
-    fetch(folder, REAL, mirror=str(mirror))
+    REAL.fetch(folder, mirror=str(mirror))
     assert (folder / "Video_data").resolve() == mirror / "nvgesture/Video_data"
     assert "nvgesture: 12 clips" in capsys.readouterr().out
 
@@ -276,7 +328,7 @@ def test_an_archive_of_a_mirror_is_unpacked_from_there(packed, tmp_path, capsys)
     mirror, folder = tmp_path / "mirror", tmp_path / "new/raw"
     mirror.mkdir()
     parts = contents(packed.rename(mirror / "nvgesture"))
-    fetch(folder, REAL, mirror=str(mirror))
+    REAL.fetch(folder, mirror=str(mirror))
     assert "nvgesture: 12 clips" in capsys.readouterr().out
     assert contents(mirror / "nvgesture") == parts
     assert {path.name for path in folder.iterdir()} >= {"Video_data", *LISTS}
@@ -287,7 +339,7 @@ def test_an_archive_of_a_mirror_is_unpacked_from_there(packed, tmp_path, capsys)
 
 def test_an_archive_in_parts_is_unpacked_and_checked(packed, raw, capsys):
     parts = contents(packed)
-    fetch(packed, REAL, mirror=None)
+    REAL.fetch(packed, mirror=None)
     assert "nvgesture: 12 clips" in capsys.readouterr().out
     assert contents(packed) == parts | {
         name: digest
@@ -299,20 +351,20 @@ def test_an_archive_in_parts_is_unpacked_and_checked(packed, raw, capsys):
 def test_lists_that_are_there_are_kept(packed, raw):
     text = (raw / LISTS[0]).read_text().rsplit("\n", 1)[0]
     (packed / LISTS[0]).write_text(text)
-    fetch(packed, REAL, mirror=None)
+    REAL.fetch(packed, mirror=None)
     assert (packed / LISTS[0]).read_text() == text
 
 
 def test_an_archive_is_left_alone_once_it_is_unpacked(packed, monkeypatch):
-    fetch(packed, REAL, mirror=None)
+    REAL.fetch(packed, mirror=None)
     monkeypatch.setattr(seven_zip, "unpack", None)
-    fetch(packed, REAL, mirror=None)
+    REAL.fetch(packed, mirror=None)
 
 
 def test_a_missing_part_is_named(packed):
     (packed / "nvGesture_v1.7z.002").unlink()
     with pytest.raises(UserError, match=r"lacks nvGesture_v1.7z.002: parts"):
-        fetch(packed, REAL, mirror=None)
+        REAL.fetch(packed, mirror=None)
 
 
 def test_a_damaged_archive_leaves_nothing_that_would_be_taken_for_whole(packed):
@@ -321,7 +373,7 @@ def test_a_damaged_archive_leaves_nothing_that_would_be_taken_for_whole(packed):
         file.write(bytes(50))
     before = contents(packed)
     with pytest.raises(UserError, match=r"nvGesture_v1.7z.00\d is damaged, here or shortly before"):
-        fetch(packed, REAL, mirror=None)
+        REAL.fetch(packed, mirror=None)
     assert contents(packed) == before
 
 
@@ -329,7 +381,7 @@ def test_what_a_killed_run_unpacked_is_not_taken_for_whole(packed, drawn):
     half = packed / nvgesture.UNPACKING / "nvGesture_v1/Video_data/class_01"
     half.mkdir(parents=True)
     (half / "sk_color.avi").write_text("half")
-    fetch(packed, REAL, mirror=None)
+    REAL.fetch(packed, mirror=None)
     assert not (packed / nvgesture.UNPACKING).exists()
     videos = {name: d for name, d in contents(drawn).items() if name.endswith(".avi")}
     assert {name: d for name, d in contents(packed).items() if name.endswith(".avi")} == videos
@@ -339,5 +391,5 @@ def test_another_archive_is_refused(tmp_path):
     with py7zr.SevenZipFile(tmp_path / "nvGesture_v1.1.7z", "w") as file:
         file.writestr("x", "somewhere/x.lst")
     with pytest.raises(UserError, match=r"v1.1.7z holds no Video_data: it is not the archive"):
-        fetch(tmp_path, REAL, mirror=None)
+        REAL.fetch(tmp_path, mirror=None)
     assert [path.name for path in tmp_path.iterdir()] == ["nvGesture_v1.1.7z"]

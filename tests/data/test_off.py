@@ -91,7 +91,11 @@ BAD = {
     "a fraction among corners": (TETRAHEDRON.replace(b"3 0 1 3", b"3 0 1.5 3"), "'1.5'"),
     "a vertex that is not there": (TETRAHEDRON.replace(b"3 0 1 3", b"3 0 1 4"), "outside"),
     "a negative vertex": (TETRAHEDRON.replace(b"3 0 1 3", b"3 0 -1 3"), "outside"),
-    "a vertex of many digits": (TETRAHEDRON.replace(b"3 0 1 3", b"3 0 1 " + b"9" * 30), "large"),
+    "a vertex of many digits": (TETRAHEDRON.replace(b"3 0 1 3", b"3 0 1 " + b"9" * 30), "outside"),
+    "the same beside a polygon": (
+        TETRAHEDRON.replace(b"3 0 1 3", b"4 0 1 2 " + b"9" * 30),
+        "large",
+    ),
     "too few corners": (TETRAHEDRON.replace(b"3 0 1 3", b"4 0 1 3"), "a face of 4 corners has 3"),
     "no corners": (TETRAHEDRON.replace(b"3 0 1 3", b"0 0 1 3"), "a face of 0 corners"),
     "no face with a surface": (b"OFF\n2 1 0\n0 0 0\n1 1 1\n2 0 1\n", "no face of three"),

@@ -8,7 +8,7 @@ import trimesh
 from PIL import Image
 
 from equimodal.data import render
-from equimodal.data.archive import open_archive
+from equimodal.data.archive import read_archive
 from equimodal.data.modelnet40_standin import make
 from equimodal.data.off import Mesh, read_off
 from equimodal.data.render import Renderer
@@ -233,8 +233,9 @@ def outline(image):
 )
 def test_our_cameras_walk_around_a_real_mesh_as_those_of_the_published_images(mesh, published):
     drawn = Renderer("v1", 224).draw(read_off(REAL / f"off/{mesh}.off"), ALL)
-    archive = open_archive(RENDERINGS)
-    images = [archive.read(f"modelnet40v1/{published}_{v + 1:03}.jpg") for v in ALL]
+    names = [f"modelnet40v1/{published}_{v + 1:03}.jpg" for v in ALL]
+    found = dict(read_archive(RENDERINGS, names))
+    images = [found[name] for name in names]
     ours = [outline(image) for image in drawn]
     theirs = [outline(np.asarray(Image.open(BytesIO(i)).convert("L"))) for i in images]
     ratios = np.array([ours[v][0] / theirs[v][0] for v in ALL])

@@ -83,6 +83,48 @@ def test_a_truncated_array_is_named(tmp_path, name, kept):
         load_split(tmp_path, "train", modalities=MODALITIES, classes=3)
 
 
+def npy(shape, described="|u1"):
+    """A file whose header promises what does not follow."""
+    header = f"{{'descr': '{described}', 'fortran_order': False, 'shape': {shape}}}"
+    return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header.encode() + bytes(8)
+
+
+HEADERS = {
+    "10^12 values": npy("(1000000000000,)"),
+    "10^30 values": npy(f"({10**30},)"),
+    "a negative number": npy("(-1,)"),
+    "no number": npy("(True,)"),
+    "no end": npy("(3,"),
+    "objects": npy("(3,)", "|O"),
+}
+
+
+@pytest.mark.parametrize("content", HEADERS.values(), ids=HEADERS)
+@pytest.mark.parametrize("name", ["gray", "labels"])
+def test_an_array_that_promises_what_is_not_there_is_named(tmp_path, name, content):
+    load(tmp_path)
+    (tmp_path / f"train.{name}.npy").write_bytes(content)
+    with pytest.raises(UserError, match=rf"train\.{name}\.npy is damaged .*prepare the data set"):
+        load_split(tmp_path, "train", modalities=MODALITIES, classes=3)
+
+
+OTHERS = {
+    "half labels": {"labels": np.array([0.5, 1, 0])},
+    "labels in columns": {"labels": np.zeros((3, 1), np.uint8)},
+    "one label": {"labels": np.uint8(1)},
+    "ids that are no numbers": {"ids": np.array(["a", "b", "c"])},
+    "floats from 0 to 1": {"gray": np.zeros((3, 2, 4, 1), np.float32)},
+    "16 bits": {"color": np.zeros((3, 2, 4, 3), np.uint16)},
+}
+
+
+@pytest.mark.parametrize("changes", OTHERS.values(), ids=OTHERS)
+def test_an_array_of_other_values_is_named(tmp_path, changes):
+    (name,) = changes
+    with pytest.raises(UserError, match=rf"train\.{name}\.npy holds .*, expected"):
+        load(tmp_path, **changes)
+
+
 @pytest.mark.parametrize("name", ["color", "labels"])
 def test_a_folder_in_the_place_of_an_array_is_named(tmp_path, name):
     (tmp_path / f"train.{name}.npy").mkdir()
@@ -106,9 +148,10 @@ def test_labels_out_of_range_are_refused(tmp_path, labels):
         {"color": ARRAYS["color"][:2]},
         {"color": ARRAYS["color"][..., :2]},
         {"gray": ARRAYS["gray"][..., 0]},
+        {"gray": np.uint8(1)},
         {"ids": ARRAYS["ids"][:2]},
     ],
-    ids=["too few", "too few channels", "no channels", "too few ids"],
+    ids=["too few", "too few channels", "no channels", "one value", "too few ids"],
 )
 def test_an_array_of_the_wrong_shape_is_named_with_the_right_one(tmp_path, changes):
     (name,) = changes

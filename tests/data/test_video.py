@@ -39,13 +39,14 @@ def number(frame):
     return int(((columns > 125) << np.arange(8)).sum())
 
 
-def encode(path, frames, codec, options):
+def encode(path, frames, codec, options, pixels=None):
     with av.open(path, "w") as container:
         stream = container.add_stream(codec, rate=30, options={**options, "threads": "1"})
         stream.height, stream.width = frames.shape[1:3]
-        stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+        stream.pix_fmt = pixels or ("yuvj420p" if codec == "mjpeg" else "yuv420p")
         for frame in frames:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+            plain = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
+            container.mux(stream.encode(plain))
         container.mux(stream.encode())
     return path
 
@@ -108,14 +109,33 @@ def test_a_frame_is_squeezed_to_a_square(tmp_path):
     assert small[:, 9:, 9:].min() > 245
 
 
-@pytest.mark.parametrize("codec", ["libx264", "mjpeg"])
-def test_black_is_0_and_white_is_255_in_gray_and_in_color(tmp_path, codec):
-    frames = np.zeros((2, HEIGHT, WIDTH, 3), np.uint8)
-    frames[1] = 255
-    path = encode(tmp_path / "a.avi", frames, codec, {})
+PIXELS = {  # codec, how it stores pixels, kind of file
+    "usual": ("libx264", "yuv420p", "avi"),
+    "full range": ("mjpeg", "yuvj420p", "avi"),
+    "gray": ("libx264", "gray", "avi"),
+    "gray of 16 bits": ("ffv1", "gray16le", "mkv"),
+    "10 bits": ("libx264", "yuv420p10le", "mkv"),
+    "red, green, blue": ("ffv1", "bgr0", "mkv"),
+    "the same of 16 bits": ("ffv1", "gbrp16le", "mkv"),
+}
+
+
+@pytest.mark.parametrize(("codec", "pixels", "kind"), PIXELS.values(), ids=PIXELS)
+def test_black_is_0_and_white_is_255_in_gray_and_in_color(tmp_path, codec, pixels, kind):
+    levels = np.array([0, 128, 255], np.uint8)
+    frames = np.broadcast_to(levels[:, None, None, None], (3, HEIGHT, WIDTH, 3))
+    path = encode(tmp_path / f"a.{kind}", frames, codec, {}, pixels)
     for gray in (True, False):
-        black, white = read_frames(path, 0, 2, size=16, gray=gray)
-        assert (int(black.max()), int(white.min())) == pytest.approx((0, 255), abs=3)
+        seen = read_frames(path, 0, 3, size=16, gray=gray).mean((1, 2, 3))
+        assert seen == pytest.approx(levels, abs=3)
+
+
+def test_frames_of_absurd_size_are_refused(folder, monkeypatch):
+    monkeypatch.setattr(video, "LARGEST", WIDTH * HEIGHT - 1)
+    with pytest.raises(
+        UserError, match=f"mjpeg.avi can not be decoded .frames of {WIDTH} x {HEIGHT}"
+    ):
+        read_frames(folder / "mjpeg.avi", 0, 2, size=16, gray=True)
 
 
 def test_red_comes_first_in_color(tmp_path):

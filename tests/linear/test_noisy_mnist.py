@@ -9,7 +9,6 @@ from typer.testing import CliRunner
 
 from equimodal import layout
 from equimodal.__main__ import app
-from equimodal.data import colored_mnist
 from equimodal.errors import UserError
 from equimodal.linear.mnist_table import COLUMNS, for_readers, linear_mnist
 from equimodal.linear.noisy_mnist import FusionNetwork, noisy_pairs, train_noisy_mnist
@@ -61,8 +60,8 @@ class Digits:
         self.folder = folder
         self.settings = params.linear.noisy_mnist
         self.gray = Modality(source="gray", **dict(dataset.sources["gray"]))
-        colored_mnist.fetch(folder / "raw", dataset.preparation, mirror=None)
-        colored_mnist.prepare(folder / "raw", folder / "digits", dataset.preparation)
+        dataset.fetch(folder / "raw", mirror=None)
+        dataset.prepare(folder / "raw", folder / "digits")
 
     def train(self, name, fusion=2, **options):
         """Return the file of a training, whatever became of it."""

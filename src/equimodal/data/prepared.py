@@ -1,10 +1,17 @@
-"""When the arrays of a prepared data set are whole: while its receipt is there."""
+"""Prepared arrays: how they are written, and when they are whole, which is while their receipt is there."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy import ndarray
+
 from equimodal import receipts
 from equimodal.code import code_hash
+from equimodal.files import write_aside
+
+EXAMPLES = "examples.npz"  # the first of each class, for a figure; of data that may be shown around
 
 
 def begin(folder: Path, settings: dict[str, Any]) -> None:
@@ -16,6 +23,13 @@ def begin(folder: Path, settings: dict[str, Any]) -> None:
     path = folder / receipts.NAME
     if any(o.what in ("settings", "receipt") for o in receipts.objections(path, settings=settings)):
         path.unlink(missing_ok=True)
+
+
+def save(folder: Path, arrays: Mapping[str, ndarray]) -> None:
+    """Write small arrays, each whole or not at all; raises as `write_aside`."""
+    for name, array in arrays.items():
+        with write_aside(folder / f"{name}.npy") as aside, aside.open("wb") as file:
+            np.save(file, array)
 
 
 def end(folder: Path, settings: dict[str, Any], *, by: str) -> None:

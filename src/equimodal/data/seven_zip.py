@@ -1,37 +1,30 @@
-"""7z archives, whole or in parts (`.7z.001` and on), unpacked by py7zr or by the 7z program."""
+"""7z archives, whole or in parts (`.7z.001` and on), unpacked by py7zr."""
 
 import io
-import lzma
 import re
 import shutil
 import struct
-import subprocess
-import sys
 import zlib
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from fnmatch import fnmatchcase
-from importlib.util import find_spec
 from itertools import accumulate
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, cast
 
-from equimodal.errors import UserError
+from equimodal.data.archive import DAMAGE, MEGABYTE, require_inside
+from equimodal.errors import UserError, first_line
 from equimodal.files import make_folder
 from equimodal.progress import Advance, show_progress
 
-PROGRAMS = ("7z", "7zz", "7za")
 MAGIC = b"7z\xbc\xaf\x27\x1c"
 HEADER = 32  # bytes before what is packed
-MEGABYTE = 2**20
 SHOWN = 10  # missing parts that a message names
 
 Member = tuple[str, int]  # path in the archive, size unpacked
 
-_NAME = re.compile(r"(.+\.7z)(?:\.([0-9]{3,}))?", re.IGNORECASE)
-# What py7zr and the decoders below it raise on damaged bytes, found by damaging some.
-_DAMAGE = (lzma.LZMAError, zlib.error, struct.error, EOFError, LookupError, ValueError, TypeError)
+_NAME = re.compile(r"(.+\.7z)(?:\.([0-9]{3,5}))?", re.IGNORECASE)
 
 
 def find_parts(folder: Path) -> list[Path]:
@@ -41,7 +34,7 @@ def find_parts(folder: Path) -> list[Path]:
         UserError: If parts are missing before the last one, or there is more than one archive.
     """
     archives: dict[str, dict[int, Path]] = {}
-    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+    for path in sorted(folder.glob("[!.]*")):
         if (match := _NAME.fullmatch(path.name)) and path.is_file():
             name = f"{match[1]}.001" if match[2] else match[1]
             archives.setdefault(name, {})[int(match[2] or 1)] = path
@@ -71,19 +64,43 @@ def unpack(parts: Sequence[Path], folder: Path, wanted: Sequence[str]) -> None:
         UserError: If a part is damaged, truncated or missing, a path climbs out of the archive, the
             disk is full, or nothing that unpacks is installed.
     """
-    _require_whole(parts)
-    make_folder(folder)
-    program = next((found for name in PROGRAMS if (found := shutil.which(name))), None)
     try:
-        if find_spec("py7zr"):
-            _unpack_with_py7zr(parts, folder, wanted)
-        elif program:
-            _unpack_with_program(program, parts, folder, wanted)
-        else:
-            raise UserError(
-                f"{parts[0]} has to be unpacked: run `pip install 'equimodal[nvgesture]'`, or"
-                f" install a 7z program ({', '.join(PROGRAMS)}), and run again"
-            )
+        import py7zr
+        from py7zr.exceptions import (
+            ArchiveError,
+            PasswordRequired,
+            UnsupportedCompressionMethodError,
+        )
+    except ImportError:
+        raise UserError(
+            f"{parts[0]} has to be unpacked: run `pip install 'equimodal[nvgesture]'` and run again, or"
+            " unpack it with a 7z program"
+        ) from None
+    try:
+        _require_whole(parts)
+        make_folder(folder)
+        with (
+            _Joined(parts) as file,
+            show_progress("unpack, MB", file.begins[-1] // MEGABYTE) as show,
+        ):
+            try:
+                with py7zr.SevenZipFile(cast(BinaryIO, file)) as archive:
+                    members = archive.list()
+                    files = [(m.filename, m.uncompressed) for m in members if not m.is_directory]
+                    links = {m.filename for m in members if m.is_symlink}
+                    chosen = set(_choose(parts[0], files, wanted, folder)) - links
+                    file.advance = show
+                    archive.extract(folder.absolute(), targets=chosen)
+            except (UnsupportedCompressionMethodError, PasswordRequired) as error:
+                raise UserError(
+                    f"{parts[0]} is packed in a way that py7zr can not unpack ({error}); unpack it"
+                    f" with a 7z program: 7z x {parts[0].name}"
+                ) from None
+            except (ArchiveError, TypeError, MemoryError, *DAMAGE) as error:
+                raise UserError(
+                    f"{file.part} is damaged, here or shortly before it ({first_line(error)}); get it"
+                    " again"
+                ) from None
     except OSError as error:
         raise UserError(
             f"{parts[0]} can not be unpacked to {folder}: {error.strerror or error}; check the"
@@ -110,21 +127,16 @@ def _require_whole(parts: Sequence[Path]) -> None:
 
 
 def _choose(
-    archive: Path, members: Iterable[Member], wanted: Sequence[str], folder: Path
+    archive: Path, members: Sequence[Member], wanted: Sequence[str], folder: Path
 ) -> list[str]:
     """Paths of the members that are wanted, once all are safe and the disk has room for these."""
-    chosen = []
-    needed = 0
-    for name, size in members:
-        path = PurePosixPath(name.replace("\\", "/"))
-        if ".." in path.parts or path.is_absolute() or re.match("[A-Za-z]:", name):
-            raise UserError(
-                f"{archive} holds {name!r}, a path that climbs out of the archive: it was altered;"
-                " get it again"
-            )
-        if any(fnmatchcase(path.name, pattern) for pattern in wanted):
-            chosen.append(name)
-            needed += size
+    require_inside(archive, (name for name, _ in members))
+    sizes = {
+        name: size
+        for name, size in members
+        if any(fnmatchcase(PurePosixPath(name.replace("\\", "/")).name, w) for w in wanted)
+    }
+    chosen, needed = list(sizes), sum(sizes.values())
     if not chosen:
         raise UserError(f"{archive} holds no {' or '.join(wanted)}: it is another archive")
     if needed > (free := shutil.disk_usage(folder).free):
@@ -187,68 +199,3 @@ class _Joined(io.RawIOBase):
     def close(self) -> None:
         self.opened.close()
         super().close()
-
-
-def _unpack_with_py7zr(parts: Sequence[Path], folder: Path, wanted: Sequence[str]) -> None:
-    import py7zr
-    from py7zr.exceptions import ArchiveError, PasswordRequired, UnsupportedCompressionMethodError
-
-    with _Joined(parts) as file, show_progress("unpack, MB", file.begins[-1] // MEGABYTE) as show:
-        try:
-            with py7zr.SevenZipFile(cast(BinaryIO, file)) as archive:
-                members = archive.list()
-                files = [(m.filename, m.uncompressed) for m in members if not m.is_directory]
-                links = {m.filename for m in members if m.is_symlink}
-                chosen = set(_choose(parts[0], files, wanted, folder)) - links
-                file.advance = show
-                archive.extract(folder.absolute(), targets=chosen)
-        except (UnsupportedCompressionMethodError, PasswordRequired) as error:
-            raise UserError(
-                f"{parts[0]} is packed in a way that py7zr can not unpack ({error}); unpack it with"
-                f" a 7z program: 7z x {parts[0].name}"
-            ) from None
-        except (ArchiveError, *_DAMAGE) as error:
-            raise UserError(
-                f"{file.part} is damaged, here or shortly before it ({_reason(error)}); get it again"
-            ) from None
-
-
-def _reason(error: Exception) -> str:
-    return str(error) or type(error).__name__
-
-
-def _unpack_with_program(
-    program: str, parts: Sequence[Path], folder: Path, wanted: Sequence[str]
-) -> None:
-    listed = _call(program, "l", "-slt", "-ba", "-sccUTF-8", archive=parts[0])
-    entries = [
-        dict(line.partition(" = ")[::2] for line in entry.splitlines())
-        for entry in re.split(r"\n\s*\n", listed.strip())
-    ]
-    files = [
-        (entry["Path"], int(entry.get("Size") or 0))
-        for entry in entries
-        if "Path" in entry and not entry.get("Attributes", "").startswith("D")
-    ]
-    _choose(parts[0], files, wanted, folder)
-    progress = "-bsp2" if sys.stderr.isatty() else "-bsp0"
-    patterns = [f"-ir!{pattern}" for pattern in wanted]
-    _call(program, "x", "-y", progress, f"-o{folder.absolute()}", *patterns, archive=parts[0])
-    for path in folder.rglob("*"):
-        if path.is_symlink():
-            path.unlink()
-
-
-def _call(program: str, *arguments: str, archive: Path) -> str:
-    """Run the 7z program; return what it prints, or raise with the end of it."""
-    command = [program, *arguments, "-bse1", str(archive.absolute())]
-    done = subprocess.run(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, check=False)
-    printed = done.stdout.decode(errors="replace")
-    if done.returncode:
-        lines = [line for line in printed.splitlines() if line.strip()]
-        end = "\n".join(f"  {line}" for line in lines[-SHOWN:])
-        raise UserError(
-            f"{archive} can not be unpacked, by {program} (status {done.returncode}):\n{end}\nIf a"
-            " part is damaged, get it again."
-        )
-    return printed

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Int64, UInt8
 from torch import Tensor
 
-from equimodal.errors import UserError
+from equimodal.errors import UserError, first_line
 from equimodal.spec import Augmentation, ClipViews, Modality
 
 LENGTHS = "lengths"  # array of the frames of each clip
@@ -172,17 +172,22 @@ def load_split(
     Raises:
         UserError: If an array is missing, of another length or shape, or a label is out of range.
     """
-    labels = _load(folder / f"{name}.labels.npy").astype(np.int64)
+    labels = _integers(folder / f"{name}.labels.npy")
     if len(labels) == 0 or labels.min() < 0 or labels.max() >= classes:
         raise UserError(f"{folder}/{name}.labels.npy: expected labels 0 to {classes - 1}")
     sources = {m.source: m for m in modalities.values()}
     arrays = {s: _load(folder / f"{name}.{s}.npy") for s in sources}
     for source, array in arrays.items():
         channels = sources[source].channels
-        if len(array) != len(labels) or array.shape[-1] not in (1, channels):
+        if array.shape[:1] != labels.shape or array.shape[-1] not in (1, channels):
             raise UserError(
                 f"{folder}/{name}.{source}.npy has shape {array.shape}, expected {len(labels)}"
                 f" examples of {channels} channels; prepare the data set again"
+            )
+        if array.dtype != np.uint8:
+            raise UserError(
+                f"{folder}/{name}.{source}.npy holds {array.dtype}, expected uint8, 0 to 255; prepare"
+                " the data set again"
             )
     ids = _per_example(folder, name, "ids", len(labels))
     tensors = {s: torch.from_numpy(a) for s, a in arrays.items()}
@@ -224,12 +229,22 @@ def _fits(arrays: Iterable[Tensor], device: torch.device | str) -> bool:
 
 def _per_example(folder: Path, name: str, array: str, examples: int) -> Int64[np.ndarray, " n"]:
     path = folder / f"{name}.{array}.npy"
-    loaded = _load(path).astype(np.int64)
+    loaded = _integers(path)
     if loaded.shape != (examples,):
         raise UserError(
             f"{path} has shape {loaded.shape}, expected {examples} values; prepare the data set again"
         )
     return loaded
+
+
+def _integers(path: Path) -> Int64[np.ndarray, " n"]:
+    loaded = _load(path)
+    if loaded.ndim != 1 or loaded.dtype.kind not in "iu":
+        raise UserError(
+            f"{path} holds {loaded.dtype} of shape {loaded.shape}, expected whole numbers in a row;"
+            " prepare the data set again"
+        )
+    return loaded.astype(np.int64)
 
 
 def _load(path: Path) -> np.ndarray:
@@ -240,10 +255,11 @@ def _load(path: Path) -> np.ndarray:
         raise UserError(
             f"{path} is missing; run `equimodal prepare` with its data set and scale first"
         ) from None
-    except (ValueError, EOFError) as error:
-        raise UserError(f"{path} is damaged ({error}); prepare the data set again") from None
     except OSError as error:
         raise UserError(
             f"{path} can not be read: {error.strerror or error}; check its permissions, or move it away"
             " and prepare the data set again"
         ) from None
+    except Exception as error:  # noqa: BLE001  numpy raises nearly anything on a damaged header
+        why = first_line(error)
+        raise UserError(f"{path} is damaged ({why}); prepare the data set again") from None

@@ -1,13 +1,11 @@
 """What is there of a data set, and what to do about the rest."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 
-@dataclass(frozen=True)
-class Origin:
+class Origin(NamedTuple):
     """Where raw files come from and on which terms."""
 
     source: str
@@ -15,8 +13,7 @@ class Origin:
     by_hand: str | None = None  # what the user has to do before `fetch`, if no command can
 
 
-@dataclass(frozen=True)
-class Status:
+class Status(NamedTuple):
     """What is there of a data set's raw or prepared files."""
 
     state: Literal["present", "partial", "missing"]

@@ -16,10 +16,11 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from jaxtyping import UInt8
 from numpy import ndarray
 
-from equimodal.errors import UserError
+from equimodal.errors import UserError, first_line
 
 # Bilinear, and the same bytes on every processor.
 SCALING = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.BITEXACT
+LARGEST = 2**26  # pixels of a frame
 # The start of an H.264 picture after which nothing older counts.
 _IDR = re.compile(rb"\x00\x00\x01[\x25\x45\x65]")
 
@@ -60,7 +61,7 @@ def read_frames(
                 out[done] = padded[:, :row].reshape(out.shape[1:])
                 done += 1
         there = end if done == len(out) else _count(path)
-    except (av.FFmpegError, ValueError) as error:
+    except (av.FFmpegError, OSError, ValueError, MemoryError) as error:
         raise UserError(
             f"{path} can not be decoded ({_reason(error)}); restore it from the archive"
         ) from None
@@ -96,6 +97,8 @@ def _numbered(
     decoder = stream.codec_context
     if decoder is None:
         raise ValueError("of an unknown encoding")
+    if decoder.width * decoder.height > LARGEST:
+        raise ValueError(f"frames of {decoder.width} x {decoder.height}, larger than any camera's")
     decoder.thread_type, decoder.thread_count = "NONE", 1
     first = 0
     held: list[av.Packet] = []
@@ -128,7 +131,7 @@ def _stands_alone(packet: av.Packet, codec: str) -> bool:
 
 
 def _reason(error: Exception) -> str:
-    return (error.strerror if isinstance(error, av.FFmpegError) else None) or str(error)
+    return (error.strerror if isinstance(error, OSError) else None) or first_line(error)
 
 
 def _count(path: Path) -> int:

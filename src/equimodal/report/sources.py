@@ -4,7 +4,6 @@ import os
 import platform
 import subprocess
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 
 import pandas as pd
@@ -113,7 +112,7 @@ def _figure(item: Item, scale: str) -> Figure:
 
 def _data(name: str, settings: Params) -> Data:
     dataset = settings.datasets[name]
-    origin = import_module(f"equimodal.data.{dataset.kind}").origin(dataset.preparation)
+    origin = dataset.origin
     return Data(name, origin.source, origin.licence, dataset.is_stand_in)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from equimodal.data.split import LENGTHS, Split, load_split
-from equimodal.estimate import Pace, Size, label_of, split_sizes, stored_shape
+from equimodal.estimate import Pace, Size, label_of
 from equimodal.models.network import build_network
 from equimodal.params import Params
 from equimodal.spec import RunSpec
@@ -56,7 +56,7 @@ def measure_run(spec: RunSpec, settings: Params, device: str) -> Pace:
     """
     torch.set_num_threads(1)
     dataset = settings.datasets[spec.dataset]
-    shapes = {m.source: stored_shape(dataset, m.source) for m in spec.modalities.values()}
+    shapes = {m.source: dataset.shape(m.source) for m in spec.modalities.values()}
     one_epoch = spec.training.model_copy(update={"max_epochs": 1})
     short = spec.model_copy(update={"training": one_epoch, "pretrained": None})
     with TemporaryDirectory() as folder:
@@ -71,7 +71,7 @@ def measure_run(spec: RunSpec, settings: Params, device: str) -> Pace:
         before = _now(device)
         predict(training.network, split)
         example = (_now(device) - before) / len(split)
-    sizes, branches = split_sizes(dataset), len(spec.modalities)
+    sizes, branches = dataset.sizes, len(spec.modalities)
     # The bank: passes over the training set for means, of all classes and, with several branches, of
     # each; one over the test set for each way, and the permuted way takes one for each branch.
     passes = min(branches, 2) * sizes["train"] + (size_of(spec).ways + branches - 1) * sizes["test"]
