@@ -5,12 +5,11 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from equimodal.schema import Section
+from equimodal.schema import Name, Section
 from equimodal.spec import Count, Normalization, NotNegative, Positive, Share
 
 Channel = Annotated[float, Field(ge=0, le=255)]
 Color = Annotated[tuple[Channel, ...], Field(min_length=3, max_length=3)]  # red, green, blue
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+$")]  # of folders, files and columns
 SplitName = Literal["train", "validation", "test"]
 
 

@@ -240,7 +240,7 @@ def simulations(params: Params) -> Product:
     return Product(
         step="linear",
         name="networks",
-        receipt=layout.tables(params.scale) / "linear.json",
+        receipt=layout.simulated(params.scale),
         files=tuple(layout.table(params.scale, table) for table in sorted(tables)),
         remedy=f"run `equimodal linear --scale {params.scale}`",
         asked=asked_of_simulations,

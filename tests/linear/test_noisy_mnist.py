@@ -198,11 +198,14 @@ def test_readers_see_some_epochs_and_the_last(settings):
     [
         (lambda file: file.unlink(), r"L_f3.csv is missing; run `equimodal noisy-mnist 3`"),
         (lambda file: file.write_bytes(b""), "L_f3.csv is damaged"),
-        (lambda file: file.write_text("epoch\n0\n"), "has not the columns"),
+        (lambda file: file.write_text("epoch\n0\n"), "lacks the columns"),
         (lambda file: file.write_text(file.read_text().rpartition("\n3,2,")[0]), "epochs 0 to 2"),
         (lambda file: shutil.copy(file.with_name("L_f1.csv"), file), "L_f = 3"),
         (lambda file: write_column(file, width=500), "a width of 4"),
-        (lambda file: write_column(file, loss=None), "L_f3.csv is damaged .a value is missing"),
+        (
+            lambda file: write_column(file, loss=None),
+            "L_f3.csv is damaged .a value of loss is missing",
+        ),
         (lambda file: write_column(file, examples=100), "L_f = 2: 200, L_f = 3: 100, L_f = 4: 200"),
     ],
 )

@@ -18,7 +18,8 @@ from equimodal.errors import UserError
 from equimodal.files import require_writable
 from equimodal.figures import ALL_FIGURES as FIGURES
 from equimodal.figures import LINEAR_FIGURES
-from equimodal.params import expand_runs, load_params
+from equimodal.markup import for_rest
+from equimodal.params import expand_runs, load_params, part_name
 from equimodal.receipts import NAME
 from equimodal.steps import (
     asked_of_simulations,
@@ -54,6 +55,8 @@ except UserError as error:
     raise WorkflowError(str(error))
 
 SCALE = PARAMS.scale
+# As captions of Snakemake's report say it.
+NOTE, LINEAR_NOTE = (for_rest(note or "") for note in (PARAMS.note, PARAMS.linear.note))
 
 RUNS = expand_runs(PARAMS)
 
@@ -83,7 +86,7 @@ EXPERIMENTS = {name: expand_runs(PARAMS, name) for name in PARAMS.experiments}
 PARTS = {  # of the runs, by name
     **{e: list(runs) for e, runs in EXPERIMENTS.items() if runs},
     **{
-        f"{e}_{d}": of_both
+        part_name(e, d): of_both
         for e, runs in EXPERIMENTS.items()
         for d in USED
         if (of_both := [r for r, spec in runs.items() if spec.dataset == d])
@@ -238,11 +241,11 @@ def figure_inputs(wildcards):
 
 
 def figure_note(wildcards):
-    return PARAMS.linear.note if wildcards.figure in LINEAR_FIGURES else PARAMS.note
+    return LINEAR_NOTE if wildcards.figure in LINEAR_FIGURES else NOTE
 
 
 def figure_caption(wildcards):
-    return FIGURES[wildcards.figure].caption
+    return for_rest(FIGURES[wildcards.figure].caption)
 
 
 def figure_code(wildcards):
@@ -252,7 +255,7 @@ def figure_code(wildcards):
 def report_looks():
     """Contents of the report's template and style."""
     files = sorted(Path("src/equimodal/report").glob("*.[hc]*"))
-    return {file.name: file.read_text() for file in files}
+    return {file.name: file.read_text(encoding="utf-8") for file in files}
 
 
 def spec_of(wildcards):

@@ -24,7 +24,7 @@ rule collect:
     benchmark:
         "results/{scale}/benchmarks/collect.tsv"
     params:
-        note=PARAMS.note,
+        note=NOTE,
         experiments=experiments(),
         code=code_hash("equimodal.analysis.collect"),
     message:
@@ -57,7 +57,7 @@ rule tables:
     benchmark:
         "results/{scale}/benchmarks/tables.tsv"
     params:
-        note=PARAMS.note,
+        note=NOTE,
         settings=PARAMS.analysis.model_dump_json(),
         code=code_hash(
             "equimodal.analysis.render",
@@ -100,7 +100,7 @@ rule linear_mnist:
     benchmark:
         "results/{scale}/benchmarks/linear_mnist.tsv"
     params:
-        note=PARAMS.linear.note,
+        note=LINEAR_NOTE,
         code=code_hash("equimodal.linear.mnist_table", "equimodal.analysis.render"),
     message:
         "Put the networks on noisy MNIST into a table."
@@ -151,7 +151,7 @@ rule claims:
     benchmark:
         "results/{scale}/benchmarks/claims.tsv"
     params:
-        note=PARAMS.note,
+        note=NOTE,
         settings=PARAMS.analysis.model_dump_json(),
         code=code_hash("equimodal.analysis.claims"),
     message:

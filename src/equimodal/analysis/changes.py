@@ -139,15 +139,15 @@ def _flat(numbers: dict[str, Any], prefix: str = "") -> dict[str, float]:
 
 def _read_numbers(path: Path) -> dict[str, float]:
     try:
-        return _flat(json.loads(path.read_text()))
+        return _flat(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise UserError(_not_read(path, error)) from None
 
 
 def _read_csv(path: Path) -> pd.DataFrame:
     try:
-        return read_table(path)
-    except (OSError, ValueError) as error:
+        return read_table(path, "make it")
+    except UserError as error:
         raise UserError(_not_read(path, error)) from None
 
 

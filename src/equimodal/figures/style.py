@@ -39,7 +39,10 @@ def save(figure: Figure, out: Path, note: str | None) -> None:
     """Write `<out>.svg`, `.png` and `.pdf`, with the scale's note at the foot of the figure."""
     mpl.rcParams.update(STYLE)
     if note:
-        figure.supxlabel(note, fontsize=7, color=GRAY, x=0.01, ha="left", wrap=True)
+        # Free text: $ is no mathematics.
+        figure.supxlabel(
+            note, fontsize=7, color=GRAY, x=0.01, ha="left", wrap=True, parse_math=False
+        )
     formats: dict[str, dict[str, Any]] = {
         ".svg": {"metadata": {"Date": None}},  # no time of writing: the same bytes each time
         ".png": {"dpi": 200},
