@@ -11,27 +11,51 @@ from equimodal.analysis.names import DATASETS
 from equimodal.figures import FIGURES
 from equimodal.figures.parts import number, of_one_preset, with_interval
 from equimodal.figures.style import save
-from tests.figures.tables import make_examples, make_tables
+from tests.built import Built, whole_study
 from tests.study import study
 
 MEASURES = ["accuracy", "d_util", "d_speed", "below_0.001"]
 
 
+def make_examples():
+    """A few images of each data set, and what is said of them."""
+    rng = np.random.default_rng(0)
+    shapes = {
+        "colored_mnist": {"color": (10, 8, 8, 3), "gray": (10, 8, 8, 1)},
+        "modelnet40": dict.fromkeys(("view0", "view4", "view6", "view8"), (8, 8, 8, 1)),
+        "nvgesture": {"color": (6, 3, 8, 8, 3), "depth": (6, 3, 8, 8, 1)},
+    }
+    examples = {
+        dataset: {
+            f"{split}.{source}": rng.integers(0, 255, shape, np.uint8)
+            for split in ("train", "test")
+            for source, shape in sources.items()
+        }
+        | {f"{s}.labels": np.arange(next(iter(sources.values()))[0]) for s in ("train", "test")}
+        for dataset, sources in shapes.items()
+    }
+    return {"examples": examples, "labels": dict.fromkeys(("modelnet40", "nvgesture"), "stand-in")}
+
+
 @pytest.fixture
 def inputs():
-    return make_tables() | make_examples()
+    """Every table of the whole study, to be changed, and examples."""
+    for name in (n for about in FIGURES.values() for n in about.inputs):
+        if name not in ("examples", "labels"):
+            whole_study()[name]
+    return Built(whole_study().copy() | make_examples())
 
 
 @pytest.fixture
 def nothing():
     """Tables of a study without a run, and no examples."""
-    tables = make_tables(study()["runs"][:0])
-    empty = {name: tables[name][:0] for name in ("histories", "steps", "evaluations")}
-    return tables | empty | {"examples": {}, "labels": {}}
+    tables = Built({name: table[:0] for name, table in study().items()})
+    tables |= {"examples": {}, "labels": {}}
+    return tables
 
 
 def with_runs(runs):
-    return make_tables(runs) | make_examples()
+    return Built(study() | {"runs": runs} | make_examples())
 
 
 def fail(runs, which):
@@ -123,7 +147,7 @@ def saved(request, tmp_path_factory):
     """A figure's name, and its files without their suffix, saved with a note."""
     figure = request.param
     out = tmp_path_factory.mktemp("figures") / figure
-    save(draw(figure, make_tables() | make_examples()), out, "Tiny scale.")
+    save(draw(figure, with_runs(study()["runs"])), out, "Tiny scale.")
     return figure, out
 
 
