@@ -8,7 +8,15 @@ import pandas as pd
 from equimodal.analysis.collect import of_experiment, unfinished
 from equimodal.analysis.names import in_order
 from equimodal.analysis.statistics import over_seeds
-from equimodal.analysis.table1 import CELL, COLUMN, OUTPUT, PAIR, against, with_best_unimodal
+from equimodal.analysis.table1 import (
+    CELL,
+    COLUMN,
+    OUTPUT,
+    PAIR,
+    against,
+    by_output,
+    with_best_unimodal,
+)
 from equimodal.params import Analysis
 
 COLUMNS = [
@@ -29,6 +37,7 @@ def build(
     the weights, and nothing before a cap depends on it: the table holds what a shorter training gives.
     """
     table1 = with_best_unimodal(in_order(of_experiment(runs, "table1"), *COLUMN, "method"))
+    printed = by_output(published)
     rows = []
     for cell, of_cell in table1.groupby(CELL, sort=False):
         row = dict(zip(CELL, cell, strict=True)) | {"unfinished": unfinished(of_cell)}
@@ -44,7 +53,7 @@ def build(
                     rows.append(
                         row
                         | over_seeds(percent, settings.confidence, "mean")
-                        | against(published, row, percent, settings)
+                        | against(printed, row, percent, settings)
                     )
     return pd.DataFrame(rows, columns=COLUMNS)
 

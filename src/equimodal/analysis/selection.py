@@ -5,7 +5,7 @@ import pandas as pd
 from equimodal.analysis.collect import of_experiment, unfinished
 from equimodal.analysis.names import in_order
 from equimodal.analysis.statistics import mean_t_interval, over_seeds
-from equimodal.analysis.table1 import PAIR, against, with_best_unimodal
+from equimodal.analysis.table1 import PAIR, against, by_output, with_best_unimodal
 from equimodal.params import Analysis
 
 CELL = ["dataset", "start", "fidelity", "method"]
@@ -35,7 +35,7 @@ def build(
     this one, as in Table 1.
     """
     chosen = with_best_unimodal(in_order(of_experiment(runs, "table1"), *CELL))
-    at_epochs = _at_epochs(histories)
+    at_epochs, printed = _at_epochs(histories), by_output(published)
     rows = []
     for key, group in chosen.groupby(CELL, sort=False):
         cell = dict(zip(CELL, key, strict=True)) | {"unfinished": unfinished(group)}
@@ -48,7 +48,7 @@ def build(
             | {**of_cell[EPOCHS].mean()}
             | mean_t_interval(optimism, settings.confidence).named("optimism")
             | over_seeds(stopped, settings.confidence, "until_perfect")
-            | against(published, cell | {"output": "fused"}, stopped, settings)
+            | against(printed, cell | {"output": "fused"}, stopped, settings)
         )
     return pd.DataFrame(rows, columns=COLUMNS)
 

@@ -20,6 +20,7 @@ COLUMN = ["dataset", "start", "fidelity"]
 CELL = [*COLUMN, "method", "inputs"]
 OUTPUT = ["dataset", "start", "method", "output"]  # of which a number was published
 PAIR = ["published_mean", "published_sd"]
+Published = Mapping[tuple[Any, ...], tuple[float, float]]
 COLUMNS = [
     *(*CELL, "evaluation", "mean", "sd", "low", "high", "n", "unfinished"),
     *(*PAIR, "difference", "difference_low", "difference_high", "verdict"),
@@ -49,8 +50,9 @@ def summarize_cells(
     The columns are those of `table1_evaluations`, and `reported`: the way that the preset reports.
     """
     chosen = with_best_unimodal(in_order(of_experiment(runs, "table1"), *COLUMN, "method"))
+    printed = by_output(published)
     rows = [
-        row | against(published, row, percent, settings)
+        row | against(printed, row, percent, settings)
         for row, percent in _cells(chosen, evaluations, settings)
     ]
     return pd.DataFrame(rows, columns=[*COLUMNS, "output", "reported"])
@@ -80,15 +82,20 @@ def _hole(reported: str) -> dict[Any, pd.Series]:
     return {(reported, "fused"): pd.Series([], dtype=float)}
 
 
+def by_output(published: pd.DataFrame) -> Published:
+    """Return the published mean and SD of each data set, start, method and output."""
+    keys, values = (published[c].itertuples(index=False, name=None) for c in (OUTPUT, PAIR))
+    return dict(zip(keys, values, strict=True))
+
+
 def against(
-    published: pd.DataFrame, row: Mapping[str, Any], percent: pd.Series, settings: Analysis
+    published: Published, row: Mapping[str, Any], percent: pd.Series, settings: Analysis
 ) -> dict[str, Any]:
-    """Compare accuracies in percent with the published ones of a row's method and output.
+    """Compare accuracies in percent with the published ones (`by_output`) of a row's method and output.
 
     The columns are those of Table 1 from `published_mean` on; all are missing where none was published.
     """
-    of_row = (published[OUTPUT] == [row[key] for key in OUTPUT]).all(axis=1)
-    mean, sd = next(published.loc[of_row, PAIR].itertuples(index=False), (NAN, NAN))
+    mean, sd = published.get(tuple(row[key] for key in OUTPUT), (NAN, NAN))
     difference = welch_difference(percent, mean, sd, settings.confidence).named("difference")
     judged = verdict(difference["difference_low"], difference["difference_high"], settings.margin)
     return {"published_mean": mean, "published_sd": sd} | difference | {"verdict": judged}
