@@ -180,12 +180,18 @@ def _faults_between(params: Params, broken: Broken) -> Iterator[str]:
 
     names = known("datasets")
     grids = [(name, grid) for name, grids in params.experiments.items() for grid in grids]
-    for section, is_needed in NEEDED.items():
-        needed = {grid.dataset for _, grid in grids if grid.dataset in names and is_needed(grid)}
-        if (missing := sorted(needed - known(section))) and (section, "") not in broken:
-            yield f"{section} lacks {missing}, which experiments ask for"
+    for section in NEEDED:
         if unknown := sorted({*getattr(params, section)} - names):
             yield f"{section} has {unknown}, but datasets has {sorted(names)}"
+    for name in sorted(names):
+        lacking = [
+            section
+            for section, is_needed in NEEDED.items()
+            if not known(section) & {name, ""}
+            and any(grid.dataset == name and is_needed(grid) for _, grid in grids)
+        ]
+        if lacking:
+            yield f"datasets.{name} has nothing in {lacking}, which its experiments need"
     for name in params.rubi.keys() & params.datasets.keys():
         branches = {b for inputs in params.datasets[name].inputs.values() for b in inputs}
         if params.rubi[name].modality not in branches:
@@ -203,7 +209,7 @@ def _faults_between(params: Params, broken: Broken) -> Iterator[str]:
         yield f"linear.noisy_mnist.dataset is {digits!r}; there are gray digits in {with_digits}"
     if not grids and not any(section == "experiments" for section, _ in broken):
         yield "experiments ask for no run"
-    yield from _names_twice(params)
+    yield from _names_twice(params, sorted(names))
     for name, grid in grids:
         if grid.dataset in params.datasets:
             yield from _faults_of_grid(
@@ -218,11 +224,11 @@ def part_name(experiment: str, dataset: str) -> str:
     return f"{experiment}_{dataset}"
 
 
-def _names_twice(params: Params) -> Iterator[str]:
+def _names_twice(params: Params, datasets: Iterable[str]) -> Iterator[str]:
     """Say which names of networks, as the workflow takes them, would mean two things."""
     meant = {"noisy_mnist": "the networks on noisy MNIST", "kinetics": "weights that are fetched"}
     uses = [
-        *(("datasets", name, f"the data set {name}") for name in params.datasets),
+        *(("datasets", name, f"the data set {name}") for name in datasets),
         *(("experiments", name, f"the experiment {name}") for name in params.experiments),
         *(
             ("experiments", part_name(name, dataset), f"the runs of {name} on {dataset}")
@@ -634,7 +640,7 @@ def _explain(
         if e["type"] == "extra_forbidden":
             message = f"unknown key {where}; {_known_keys(e['loc'])}"
         elif e["type"] == "missing":
-            message = f"{where} is missing"
+            message, loc = f"{where} is missing", loc[:-1]
         elif where:
             given = "" if isinstance(e["input"], dict) else f", given {e['input']!r}"
             message = f"{where}: {message}{given}"

@@ -27,6 +27,11 @@ STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "pdf.fonttype": 42,  # text stays text
 }
+FORMATS: dict[str, dict[str, Any]] = {
+    ".svg": {"metadata": {"Date": None}},  # no time of writing: the same bytes each time
+    ".png": {"dpi": 200},
+    ".pdf": {"metadata": {"CreationDate": None}},
+}
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -43,11 +48,6 @@ def save(figure: Figure, out: Path, note: str | None) -> None:
         figure.supxlabel(
             note, fontsize=7, color=GRAY, x=0.01, ha="left", wrap=True, parse_math=False
         )
-    formats: dict[str, dict[str, Any]] = {
-        ".svg": {"metadata": {"Date": None}},  # no time of writing: the same bytes each time
-        ".png": {"dpi": 200},
-        ".pdf": {"metadata": {"CreationDate": None}},
-    }
-    for suffix, options in formats.items():
+    for suffix, options in FORMATS.items():
         with write_aside(out.with_name(out.name + suffix)) as aside:
             figure.savefig(aside, format=suffix[1:], facecolor="white", **options)
