@@ -4,6 +4,8 @@ import ast
 import gzip
 import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from zipfile import ZIP_DEFLATED, ZipFile
@@ -12,6 +14,7 @@ import numpy as np
 import pytest
 
 from equimodal import files
+from equimodal.__main__ import main
 from equimodal.analysis.collect import accuracies
 from equimodal.analysis.stored import read_stored
 from equimodal.errors import UserError, in_words
@@ -196,3 +199,41 @@ def test_text_is_read_and_written_as_utf_8_whatever_the_locale():
             if is_text and not {"encoding", "fileobj"} & {k.arg for k in node.keywords}:
                 bare.append(f"{path.name}:{node.lineno}")
     assert bare == []
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (UserError("a.csv is missing"), "equimodal: a.csv is missing\n"),
+        (
+            PermissionError(13, "Permission denied", "a.csv"),
+            "equimodal: a.csv can not be used: perm",
+        ),
+        (MemoryError(), "can not be used: it asks for more memory than there is; "),
+        (RecursionError("maximum"), "can not be used: it is nested too deeply; "),
+        (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "bad"), "can not be used: it is not UTF-8; "),
+    ],
+)
+def test_what_no_verb_expects_is_one_sentence_all_the_same(monkeypatch, capsys, error, said):
+    def verb(**_):
+        raise error
+
+    monkeypatch.setattr("equimodal.__main__.app", verb)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    printed = capsys.readouterr().err
+    assert said in printed
+    assert printed.count("\n") == 1
+
+
+def test_verbs_read_and_print_what_no_ascii_locale_knows(project):
+    project.edit("config/scales/tiny.yaml", "Tiny scale.", "Größe ± 日本")
+    locale = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = subprocess.run(
+        [sys.executable, "-m", "equimodal", "claims", "--claim", "three_views"],
+        env=os.environ | locale | {"PYTHONPATH": str(ROOT / "src")},
+        capture_output=True,
+        check=True,
+    )
+    assert "Größe ± 日本" in done.stdout.decode("utf-8")
