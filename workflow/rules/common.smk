@@ -17,7 +17,7 @@ from equimodal.devices import require_device
 from equimodal.errors import UserError
 from equimodal.files import require_writable
 from equimodal.figures import ALL_FIGURES as FIGURES
-from equimodal.figures import LINEAR_FIGURES
+from equimodal.figures import LINEAR_FIGURES, LINEAR_TABLES
 from equimodal.markup import for_rest
 from equimodal.params import expand_runs, load_params, part_name
 from equimodal.receipts import NAME
@@ -165,12 +165,6 @@ PRODUCTS = [
         suffix=["svg", "png", "pdf"],
     ),
 ]
-# What `linear` makes: a table for every such figure to draw; naming them here spares each start of
-# Snakemake the packages that compute them.
-LINEAR_TABLES = sorted(
-    {table for figure in LINEAR_FIGURES.values() for table in figure.inputs}
-    - {"linear_mnist"}
-)
 # Figures that are drawn from tables alone, and not of data or of the linear networks.
 OF_RUNS = [
     name
