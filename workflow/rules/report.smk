@@ -138,6 +138,7 @@ rule claims:
     input:
         table_files(JUDGED),
         ledger="src/equimodal/analysis/claims.yaml",
+        paper="config/scales/paper.yaml",
     output:
         csv=report(
             "results/{scale}/tables/claims.csv",
