@@ -2,6 +2,7 @@ import os
 import re
 import shutil
 import sys
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -207,6 +208,14 @@ def test_what_is_no_table_of_this_version_is_refused_with_the_verb_that_makes_it
     message = refused(*verb)
     assert f"{path} is damaged ({said}" in message
     assert f"; run `{maker(name)} --scale tiny` again" in message
+
+
+@pytest.mark.parametrize("damage", [Path.mkdir, lambda path: path.symlink_to(path)])
+def test_what_is_in_the_place_of_a_table_is_no_missing_table(refused, damage):
+    path = layout.table("tiny", "greediness")
+    path.parent.mkdir(parents=True)
+    damage(path)
+    assert f"equimodal: {path} is " in refused("claims")
 
 
 def test_a_pattern_of_leave_out_that_fits_nothing_is_told(project):

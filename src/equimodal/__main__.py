@@ -21,7 +21,7 @@ import typer
 from equimodal import __version__, layout, receipts, steps
 from equimodal.devices import require_device
 from equimodal.errors import UserError, in_words
-from equimodal.files import read_arrays, read_text, reading, write_text
+from equimodal.files import is_there, read_arrays, read_text, reading, write_text
 from equimodal.locks import sole
 from equimodal.params import Params, expand_runs, load_params
 from equimodal.spec import Modality, RunSpec, read_specs
@@ -745,7 +745,7 @@ def _tables_there(names: Iterable[str], settings: Params) -> dict[str, Any]:
     return {
         name: _read_table(name, settings)
         for name in names
-        if layout.table(settings.scale, name).is_file()
+        if is_there(layout.table(settings.scale, name))
     }
 
 

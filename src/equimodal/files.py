@@ -50,6 +50,11 @@ def _damaged(path: Path, why: str, expected: str, remedy: str) -> UserError:
     return UserError(f"{path} is damaged ({why}), expected {expected}; {remedy} again")
 
 
+def is_there(path: Path) -> bool:
+    """Whether anything has the name, also a folder or a link to nowhere: what was made, however damaged."""
+    return os.path.lexists(path)
+
+
 def read_bytes(path: Path) -> bytes:
     """Read a file, unpacked if its name ends in .gz.
 

@@ -367,7 +367,8 @@ def load_params(path: Path = Path("params.yaml"), scale: str | None = None) -> P
 
 
 def _known_scales(folder: Path) -> list[str]:
-    return sorted(path.stem for path in folder.glob("*.yaml") if not why_no_name(path.stem))
+    files = (path for path in folder.glob("*.yaml") if path.is_file())
+    return sorted(path.stem for path in files if not why_no_name(path.stem))
 
 
 def _validated(

@@ -1,6 +1,7 @@
 import json
 import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -204,6 +205,16 @@ def test_a_damaged_run_is_no_gap_in_the_tables(tmp_path, specs, file):
     write_run(tmp_path / "other", specs[GRAY], {"regular": (7,)})
     with pytest.raises(UserError, match=rf"run/{file} .*the run again"):
         collect_from(specs, {VANILLA: tmp_path / "run", GRAY: tmp_path / "other"}, {})
+
+
+@pytest.mark.parametrize("damage", [Path.mkdir, lambda path: path.symlink_to(path)])
+@pytest.mark.parametrize("file", ["outcome.json", "history.csv", "logits.npz"])
+def test_a_folder_or_a_link_to_nowhere_is_no_gap_either(tmp_path, specs, file, damage):
+    write_run(tmp_path / "run", specs[VANILLA], {"regular": (8, 5)}, speeds=(0.0, 0.0))
+    (tmp_path / "run" / file).unlink()
+    damage(tmp_path / "run" / file)
+    with pytest.raises(UserError, match=rf"run/{file} .*the run again"):
+        collect_from(specs, {VANILLA: tmp_path / "run"}, {})
 
 
 @pytest.mark.parametrize(("part", "step"), [("logits.npz", "evaluate"), (None, "train")])

@@ -18,7 +18,7 @@ from pydantic import Field
 from equimodal.analysis import COLLECTED
 from equimodal.analysis.stored import COLUMNS
 from equimodal.errors import UserError
-from equimodal.files import read_arrays, read_json, reading
+from equimodal.files import is_there, read_arrays, read_json, reading
 from equimodal.metrics.utilization import accuracy, utilization_rate
 from equimodal.receipts import OtherSettingsError, Receipt
 from equimodal.schema import Section
@@ -88,7 +88,7 @@ def collect(
         settings = {"run": name, "experiments": _asked(name, experiments)} | _settings(specs[name])
         kept = _kept(settings, specs[name], earlier)
         run: _Run | None
-        if folder.exists() and banks[name].exists():
+        if is_there(folder) and is_there(banks[name]):
             try:
                 run = _read_run(settings, specs[name], folder, banks[name], check)
             except UserError as error:
@@ -99,7 +99,7 @@ def collect(
                     print(f"{error}. Kept what was collected of it before.", file=sys.stderr)
         else:
             run = kept
-            reason = f"{'evaluate' if folder.exists() else 'train'} the run first"
+            reason = f"{EVALUATE if is_there(folder) else TRAIN} first"
         if run is None:
             runs.append(settings | {"status": "missing", "reason": reason})
         else:
