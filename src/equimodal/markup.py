@@ -1,6 +1,6 @@
 """Free text, such as the note of a scale, as plain words of the languages that it is put into.
 
-Figures take it without mathematics (`figures.style.save`), HTML through the template's own escaping.
+HTML takes it through the template's own escaping.
 """
 
 import re
@@ -10,6 +10,11 @@ LATEX = str.maketrans(
     | {"|": r"\textbar{}", "<": r"\textless{}", ">": r"\textgreater{}"}
     | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
 )
+
+
+def for_figure(text: str) -> str:
+    """Escape text for matplotlib, where a pair of $ is mathematics; `parse_math` is not asked by its wrapping."""
+    return text.replace("$", r"\$")
 
 
 def for_latex(text: str) -> str:

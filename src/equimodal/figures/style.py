@@ -7,6 +7,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from equimodal.files import write_aside
+from equimodal.markup import for_figure
 
 # Okabe and Ito's palette.
 ORANGE, SKY, GREEN, BLUE, VERMILION, PURPLE = (
@@ -44,10 +45,8 @@ def save(figure: Figure, out: Path, note: str | None) -> None:
     """Write `<out>.svg`, `.png` and `.pdf`, with the scale's note at the foot of the figure."""
     mpl.rcParams.update(STYLE)
     if note:
-        # Free text: $ is no mathematics.
-        figure.supxlabel(
-            note, fontsize=7, color=GRAY, x=0.01, ha="left", wrap=True, parse_math=False
-        )
+        text = for_figure(note)
+        figure.supxlabel(text, fontsize=7, color=GRAY, x=0.01, ha="left", wrap=True)
     for suffix, options in FORMATS.items():
         with write_aside(out.with_name(out.name + suffix)) as aside:
             figure.savefig(aside, format=suffix[1:], facecolor="white", **options)
