@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from equimodal.analysis.collect import of_experiment, unfinished
-from equimodal.analysis.names import in_order
+from equimodal.analysis.names import by_cell, in_order
 from equimodal.analysis.statistics import (
     NAN,
     over_seeds,
@@ -62,8 +62,8 @@ def _cells(
     runs: pd.DataFrame, evaluations: pd.DataFrame, settings: Analysis
 ) -> Iterator[tuple[dict[str, Any], pd.Series]]:
     """Yield each row without what was published, and the accuracies in percent that it is made of."""
-    for cell, of_cell in runs.groupby(CELL, sort=False):
-        row = dict(zip(CELL, cell, strict=True)) | {"reported": of_cell["reported"].iloc[0]}
+    for cell, of_cell in by_cell(runs, CELL):
+        row = cell | {"reported": of_cell["reported"].iloc[0]}
         row["unfinished"] = unfinished(of_cell)
         answers = evaluations[evaluations["run"].isin(of_cell["run"])]
         if row["method"] == "unimodal":  # its one branch is its prediction
