@@ -1,7 +1,9 @@
+import json
+
 import pytest
 
 from equimodal.errors import UserError
-from equimodal.params import expand_runs, load_params
+from equimodal.params import NEEDED, expand_runs, load_params
 from tests.conftest import ROOT
 
 TINY = "config/scales/tiny.yaml"
@@ -63,8 +65,8 @@ MISTAKES = {
         ("params.yaml", "\nfidelity: paper ", "\nfidelity: papr "),
         "params.yaml: fidelity is 'papr'; the presets are [",
     ),
-    "a base beside a preset that is none": (
-        ("params.yaml", "\npresets:\n", "\npresets:\n  mine: 3\n  mine2: {base: mine}\n"),
+    "a base that is none": (
+        ("params.yaml", "\npresets:\n", "\npresets:\n  mine2: {base: mine}\n"),
         "params.yaml: presets.mine2.base is 'mine'; it takes one of ['official', 'paper']",
     ),
     "a name that no folder can have": (
@@ -183,7 +185,7 @@ MISTAKES = {
     ),
     "an experiment by the name of other networks": (
         (TINY, "\n  sensitivity:", "\n  noisy_mnist:"),
-        "experiments has ['noisy_mnist']; other networks are asked for by that name",
+        f"{TINY}: experiments gives the name 'noisy_mnist' two meanings, the networks on noisy MNIST and",
     ),
     "unknown inputs": (
         (TINY, "inputs: [gray],", "inputs: [grey],"),
@@ -282,6 +284,19 @@ MISTAKES = {
             " guided has them"
         ),
     ),
+    "a place of fusion named twice": (
+        (
+            "params.yaml",
+            "fused_after: [2, 3, 4]      # [ours]",
+            "fused_after: [2, 2, 4]      # [ours]",
+        ),
+        "networks.colored_mnist.fused_after: name each place once; given [2, 2, 4]",
+    ),
+    # Without it figures and trends would be empty after the whole L1 study was trained.
+    "thresholds without the headline's": (
+        ("params.yaml", "[0.01, 0.001, 0.0001, ", "[0.01, 0.0001, "),
+        "sparsity_thresholds: 0.001 has to be among them",
+    ),
     "text in place of keys": (
         (TINY, "  colored_mnist: {count: 1}\n", "  colored_mnist: many\n"),
         f"{TINY}: sweeps.colored_mnist",
@@ -290,13 +305,15 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize(("edit", "message"), MISTAKES.values(), ids=MISTAKES)
-def test_a_mistake_in_the_settings_gives_one_line_that_names_file_and_key(project, edit, message):
-    load_params()
+def test_a_mistake_in_the_settings_is_said_with_file_and_key_and_nothing_follows_from_it(
+    project, edit, message
+):
     project.edit(*edit)
     with pytest.raises(UserError) as raised:
         load_params()
-    assert message in str(raised.value)
-    assert "\n" not in str(raised.value)
+    first, *others = str(raised.value).splitlines()
+    assert message in first
+    assert not [line for line in others if message.rpartition(" experiments.")[0] not in line]
 
 
 def test_numbers_and_words_mean_what_they_look_like(project):
@@ -391,13 +408,155 @@ def test_a_folder_without_settings_is_refused(tmp_path, monkeypatch):
         load_params()
 
 
-def test_each_of_several_mistakes_has_its_line(project):
-    project.edit("params.yaml", "    window: 5 ", "    window: -5 ")
-    project.edit(TINY, "max_epochs: 1", "max_epochs: 0")
+def faults(**scale):
+    """The lines that are said of the settings."""
     with pytest.raises(UserError) as raised:
-        load_params()
-    files = [line.split(":")[0] for line in str(raised.value).splitlines()]
-    assert sorted(files) == [TINY, "params.yaml"]
+        load_params(**scale)
+    return str(raised.value).splitlines()
+
+
+def test_mistakes_of_every_kind_in_several_places_are_said_at_once(project):
+    (project.folder / MINE).write_text(
+        """like: paper
+training: {colored_mnist: {max_epochs: 0, epochs: 3}}
+sweeps: {modelnet40: {low: 2.0, high: 1.0}}
+presets: {mine: {base: papper}, my-own: {base: paper}}
+analysis: {confidence: 2.0}
+augmentation: {modelnet40: {clip: {frames: 1, crop: 1, evaluated: all}}}
+experiments:
+  table1:
+    - {dataset: colored_mnist, inputs: [grey], policy: [vanila], rates: table1, seeds: 1}
+    - {dataset: colored_mnist, inputs: [grey], policy: [vanilla], fidelity: [mine, his], rates: table1, seeds: 1}
+    - {dataset: sounds, inputs: [all], policy: [vanilla], rates: table1, seeds: 1}
+"""
+    )
+    said = faults(scale="mine")
+    assert all(line.startswith((f"{MINE}: ", "params.yaml")) for line in said)
+    named = [
+        *("training.colored_mnist.max_epochs", "unknown key training.colored_mnist.epochs"),
+        *("sweeps.modelnet40", "presets.mine.base", "presets.my-own", "analysis.confidence"),
+        *("augmentation.modelnet40.clip", "experiments.table1.0.policy.0", "fidelity ['his']"),
+        *("inputs ['grey']", "dataset 'sounds'"),
+    ]
+    assert [part for part in named if not any(part in line for line in said)] == []
+    assert len(said) == len(named)
+
+
+SOUNDS = """like: demo
+datasets:
+  sounds:
+    kind: modelnet40
+    sources: {view0: {channels: 3, normalization: {mean: [0, 0, 0], std: [1, 1, 1]}}}
+    inputs: {front: {front: view0}}
+    table1_rate: 0.1
+    validation_share: 0.2
+    validation_seed: 1
+    source: meshes
+    size: 8
+    stand_in: {train_per_class: 5, test_per_class: 2, seed: 1}
+experiments:
+  mine: [{dataset: sounds, inputs: [front], policy: [vanilla], rates: table1, seeds: 1}]
+"""
+NETWORK = "networks: {sounds: {kind: resnet18, width: 0.0625, fused_after: []}}\n"
+
+
+def test_what_a_data_set_of_one_s_own_lacks_is_said_at_once_and_only_what_its_networks_need(
+    project,
+):
+    (project.folder / MINE).write_text(SOUNDS)
+    assert faults(scale="mine") == [
+        f"{MINE}: datasets.sounds.classes is missing",
+        f"{MINE}: datasets.sounds has nothing in {[*NEEDED][:3]}, which its experiments need",
+    ]
+    (project.folder / MINE).write_text(
+        SOUNDS.replace("    size: 8", "    size: 8\n    classes: 2")
+        + NETWORK
+        + """training:
+  sounds:
+    {batch_size: 4, max_epochs: 1, momentum: 0.9, weight_decay: 0.0, sparsity_thresholds: [0.001],
+     schedule: {factor: 0.5, patience: 1, threshold: 0.1, min_rate: 0.0}}
+augmentation: {sounds: {flip: 0.0, shared: true}}
+"""
+    )
+    assert list(expand_runs(load_params(scale="mine"), "mine")) == [
+        "sounds/front/vanilla/paper/lr0.1/seed0"
+    ]
+
+
+TWICE = {  # a name with two meanings -> edit that makes it
+    "table1_colored_mnist": (TINY, "\n  sensitivity:", "\n  table1_colored_mnist:"),
+    "colored_mnist": (TINY, "\n  sensitivity:", "\n  colored_mnist:"),
+    "noisy_mnist": (TINY, "\n  sensitivity:", "\n  noisy_mnist:"),
+    "kinetics": (
+        "params.yaml",
+        "\n  nvgesture:\n    kind: nvgesture\n",
+        "\n  kinetics:\n    kind: nvgesture\n",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TWICE)
+def test_a_name_that_would_mean_two_things_is_refused(project, name):
+    project.edit(*TWICE[name])
+    said = [line for line in faults() if "two meanings" in line]
+    assert any(f"the name {name!r} two meanings" in line for line in said)
+
+
+NO_NAMES = ["../../X", "$(touch X)", "a b", "a;b", "", "a/b", "-rf", "tiny\n", "x" * 61, "nan", "é"]
+
+
+@pytest.mark.parametrize("name", NO_NAMES)
+def test_no_scale_has_a_name_that_is_a_path_or_a_word_of_a_shell(project, name):
+    file = project.folder / f"config/scales/{name}.yaml"
+    if "/" not in name and len(name) < 99:
+        file.write_text("like: demo\n")
+    (project.folder / "X.yaml").write_text("like: demo\n")
+    if name:  # the scale of params.yaml is meant otherwise
+        (said,) = faults(scale=name)
+        assert said.startswith("params.yaml: unknown scale ")
+        assert repr(name) not in said.partition("has ")[2]
+
+
+@pytest.mark.parametrize("name", NO_NAMES)
+@pytest.mark.parametrize("section", ["presets", "experiments", "datasets"])
+def test_nothing_has_such_a_name(project, section, name):
+    said = {
+        "presets": "{base: paper}",
+        "experiments": "[]",
+        "datasets": "{kind: modelnet40}",
+    }[section]
+    (project.folder / MINE).write_text(f"like: demo\n{section}: {{{json.dumps(name)}: {said}}}\n")
+    assert any(f"{section}.{' '.join(name.split())}" in line for line in faults(scale="mine"))
+
+
+BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]\n" for i in range(1, 12)
+)
+NO_SETTINGS = {
+    "a cycle": "presets: &a {mine: *a}\n",
+    "a bomb of aliases": BOMB,
+    "merged keys": "a: &a {x: 1}\nb: {<<: [*a, *a]}\n",
+    "a tree without end": "a: " + "[" * 60 + "]" * 60,
+    "a billion rates": "sweeps: {colored_mnist: {count: 1000000000}}\n",
+    "a billion networks": "linear: {noisy_mnist: {depth: 1000000000}}\n",
+    "a billion classes": "linear: {two_layer: {steps: 100000000000000000000}}\n",
+    "a list": "- a\n- b\n",
+    "bytes": "a: !!binary aGVsbG8=\nb: !!set {x}\n",
+    "a class of Python": "a: !!python/object/apply:os.system [ls]\n",
+}
+
+
+@pytest.mark.parametrize("kind", NO_SETTINGS)
+def test_settings_that_never_end_are_refused_at_once(project, kind):
+    (project.folder / MINE).write_text(f"like: paper\n{NO_SETTINGS[kind]}")
+    assert all(MINE in line for line in faults(scale="mine"))
+
+
+def test_a_note_is_one_line_that_can_be_printed(project):
+    (project.folder / MINE).write_text("like: demo\nnote: |\n  One.\n\n  Two.\n")
+    assert load_params(scale="mine").note == "One. Two."
+    (project.folder / MINE).write_text('like: demo\nnote: "a\\u0007b"\n')
+    assert faults(scale="mine")[0].startswith(f"{MINE}: note: expected text that can be printed")
 
 
 def test_the_mirror_of_the_environment_overrides_that_of_the_settings(project, monkeypatch):
@@ -613,23 +772,6 @@ def test_a_network_that_a_data_set_can_not_have_is_refused(project, dataset, sai
         project.load()
     assert said in str(caught.value)
     assert "takes ['" in str(caught.value)
-
-
-def test_a_place_of_fusion_named_twice_is_refused(project):
-    project.edit(
-        "params.yaml",
-        "fused_after: [2, 3, 4]      # [ours]",
-        "fused_after: [2, 2, 4]      # [ours]",
-    )
-    with pytest.raises(UserError, match=r"fused_after: .*each place once; given \[2, 2, 4\]"):
-        project.load()
-
-
-def test_the_threshold_that_figures_and_trends_rest_on_has_to_be_there(project):
-    """Without it they would be empty after the whole L1 study was trained."""
-    project.edit("params.yaml", "[0.01, 0.001, 0.0001, ", "[0.01, 0.0001, ")
-    with pytest.raises(UserError, match=r"sparsity_thresholds: .*0\.001 has to be among them"):
-        project.load()
 
 
 OTHER_COLORING = "\n    other_colorings: {paler: {variance: 0.05}}\n    coloring:\n"

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterable
 from functools import cache, partial
 from importlib import import_module
+from io import TextIOWrapper
 from math import ceil
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,8 +20,8 @@ import typer
 
 from equimodal import __version__, layout, receipts, steps
 from equimodal.devices import require_device
-from equimodal.errors import UserError
-from equimodal.files import make_folder
+from equimodal.errors import UserError, in_words
+from equimodal.files import is_there, make_folder, read_arrays, read_text, reading, write_text
 from equimodal.locks import sole
 from equimodal.params import Params, expand_runs, load_params
 from equimodal.spec import Modality, RunSpec, read_specs
@@ -229,7 +230,7 @@ def _train(spec: RunSpec, settings: Params, device: str) -> str:
 def _how_it_ended(outcome: dict[str, Any], folder: Path) -> str:
     if outcome["status"] == "failed":
         return f"failed: {outcome['reason']}"
-    with (folder / "history.csv").open(newline="") as file:
+    with (folder / "history.csv").open(newline="", encoding="utf-8") as file:
         accuracy = [float(row["test_accuracy"]) for row in csv.DictReader(file)]
     best = outcome["best_epoch"]
     return (
@@ -339,7 +340,8 @@ def collect(
     earlier = None
     if keep:
         before = {name: _read_table(name, settings) for name in analysis.COLLECTED}
-        earlier = analysis.Earlier(before, read_specs(layout.specs(settings.scale)))
+        specs_of_before = read_specs(layout.specs(settings.scale), "collect without --keep")
+        earlier = analysis.Earlier(before, specs_of_before)
     check = partial(steps.require_whole, params=settings)
     tables = analysis.collect(specs, folders, banks, check, asked, earlier)
     for name, table in tables.items():
@@ -347,7 +349,7 @@ def collect(
     runs = tables["runs"]
     read = runs.loc[runs["status"] != "missing", "run"]
     lines = [specs[name].model_dump_json() + "\n" for name in read]
-    _write_text("".join(lines), layout.specs(settings.scale))
+    write_text("".join(lines), layout.specs(settings.scale))
     for sentence in analysis.failures(runs):
         print(sentence, file=sys.stderr)
 
@@ -375,7 +377,7 @@ def table(
         notes = [settings.note] if settings.note else []
         notes += notes_on(name, made, read("runs"), settings.datasets)
         for suffix, text in render(name, made, notes, settings.analysis).items():
-            _write_text(text, layout.tables(settings.scale) / f"{name}{suffix}")
+            write_text(text, layout.tables(settings.scale) / f"{name}{suffix}")
 
 
 @app.command()
@@ -482,7 +484,7 @@ def linear_mnist(params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> No
     texts = documents("linear_mnist", mnist_table.ABOUT, mnist_table.for_readers(made), notes)
     texts[".csv"] = made.to_csv(index=False, float_format="%.6g", lineterminator="\n")
     for suffix, text in texts.items():
-        _write_text(text, layout.tables(settings.scale) / f"linear_mnist{suffix}")
+        write_text(text, layout.tables(settings.scale) / f"linear_mnist{suffix}")
 
 
 @app.command()
@@ -541,7 +543,7 @@ def claims(
         ledger,
         tables,
         confidence=settings.analysis.confidence,
-        limits=analysis.limits(settings),
+        limits=analysis.limits(settings, load_params(params, "paper"), ledger),
         scale=settings.scale,
     )
     notes = [*([settings.note] if settings.note else []), *analysis.caveats(settings)]
@@ -551,7 +553,7 @@ def claims(
         return
     folder = layout.tables(settings.scale)
     write_table(judged, layout.table(settings.scale, "claims"))
-    _write_text(analysis.as_markdown(judged, notes), folder / "claims.md")
+    write_text(analysis.as_markdown(judged, notes), folder / "claims.md")
 
 
 @app.command()
@@ -563,7 +565,7 @@ def summarize(params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> None:
     settings = load_params(params, scale)
     tables = {name: _read_table(name, settings) for name in SUMMARIZED}
     numbers = summary.key_numbers(tables["table1"], tables["greediness"], tables["prediction"])
-    _write_text(json.dumps(numbers, indent=2) + "\n", layout.metrics(settings.scale))
+    write_text(json.dumps(numbers, indent=2) + "\n", layout.metrics(settings.scale))
     curves = summary.learning_curves(tables["runs"], tables["histories"])
     for dataset, curve in curves.items():
         write_table(curve, layout.curves(settings.scale, dataset))
@@ -578,7 +580,7 @@ def report(params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> None:
     settings = load_params(params, scale)
     tables, figures = _report_items(settings)
     content = gather(settings, table1=tables[0], tables=tables[1:], figures=figures)
-    _write_text(render(content), layout.report(settings.scale))
+    write_text(render(content), layout.report(settings.scale))
     for sentence in content.missing:
         print(f"equimodal: {sentence}", file=sys.stderr)
     if content.missing:
@@ -594,14 +596,16 @@ def show(params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> None:
     settings = load_params(params, scale)
     folder = layout.tables(settings.scale)
     path = folder / "table1.md"
-    if not path.is_file():
-        if not (settings.experiments.get("table1") and expand_runs(settings, "table1")):
-            raise UserError(
-                f"{path} is missing, as the {settings.scale} scale asks for no run of table1; its other"
-                f" tables are in {folder}"
-            )
-        raise UserError(f"{path} is missing; run `make reproduce SCALE={settings.scale}` first")
-    print(f"\nTable 1, {settings.scale} scale\n\n{path.read_text()}")
+    if not path.exists() and not (
+        settings.experiments.get("table1") and expand_runs(settings, "table1")
+    ):
+        raise UserError(
+            f"{path} is missing, as the {settings.scale} scale asks for no run of table1; its other"
+            f" tables are in {folder}"
+        )
+    with reading(path, "Table 1", f"run `make reproduce SCALE={settings.scale}`"):
+        table1 = read_text(path)
+    print(f"\nTable 1, {settings.scale} scale\n\n{table1}")
     verdicts = _read_table("claims", settings)["verdict"].value_counts()
     print("Claims:  ", ", ".join(f"{count} {verdict}" for verdict, count in verdicts.items()))
     print("Report:  ", layout.report(settings.scale))
@@ -617,17 +621,29 @@ def show(params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> None:
 
 
 def main() -> None:
-    """Run the verb that the command line names; a user's error is one message and status 2.
+    """Run the verb that the command line names; what a user or the machine did wrong is one message, status 2.
 
     On one thread, as the workflow does: networks as small as these train several times slower with more
     beside one another, and to other last digits. Who sets OMP_NUM_THREADS has that many.
     """
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # before a verb imports what reads it
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(encoding="utf-8")  # whatever the locale
     try:
         app(prog_name="equimodal")
     except UserError as error:
-        print(f"equimodal: {error}", file=sys.stderr)
-        sys.exit(2)
+        sys.exit(_said(str(error)))
+    except (OSError, MemoryError, RecursionError, UnicodeError) as error:
+        file = getattr(error, "filename", None) or "a file or a setting"
+        sys.exit(
+            _said(f"{file} can not be used: {in_words(error)}; see that it is what it should be")
+        )
+
+
+def _said(sentence: str) -> int:
+    print(f"equimodal: {sentence}", file=sys.stderr)
+    return 2
 
 
 def _spec(name: str, settings: Params) -> RunSpec:
@@ -660,17 +676,13 @@ def _stand_ins(settings: Params) -> set[str]:
 
 def _examples(settings: Params) -> dict[str, Any]:
     """Images of the data sets that runs use and that may be shown: data set -> arrays."""
-    import numpy as np
-
     examples = {}
     used = {spec.dataset for spec in expand_runs(settings).values()}
     for dataset in sorted(d for d in used if settings.datasets[d].has_examples):
         path = layout.prepared(settings.scale, dataset) / "examples.npz"
-        if not path.is_file():
-            verb = f"equimodal prepare {dataset} --scale {settings.scale}"
-            raise UserError(f"{path} is missing; run `{verb}` first")
-        with np.load(path) as arrays:
-            examples[dataset] = dict(arrays)
+        remedy = f"run `equimodal prepare {dataset} --scale {settings.scale}`"
+        with reading(path, "examples of a data set", remedy):
+            examples[dataset] = read_arrays(path)
     return examples
 
 
@@ -682,30 +694,9 @@ def _table_input(name: str, settings: Params) -> Any:
 
 
 def _read_table(name: str, settings: Params) -> Any:
-    from equimodal.analysis import TABLES
-    from equimodal.analysis.collect import lacking_columns
-    from equimodal.table_files import read_table
+    from equimodal.analysis.stored import read_stored
 
-    makers = {"claims": "claims", "linear_mnist": "linear-mnist"}
-    makers |= {table: f"table {table}" for table in TABLES}
-    maker = makers.get(name, "linear" if name.startswith("linear_") else "collect")
-    verb = f"equimodal {maker} --scale {settings.scale}"
-    path = layout.table(settings.scale, name)
-    try:
-        table = read_table(path)
-    except FileNotFoundError:
-        raise UserError(f"{path} is missing; run `{verb}` first") from None
-    except ValueError as error:
-        raise UserError(f"{path} is damaged ({error}); run `{verb}` again") from None
-    if lacking := lacking_columns(name, table):
-        raise UserError(
-            f"{path} lacks the columns {lacking}: another version wrote it; run `{verb}` again"
-        )
-    if name.startswith("linear_") and table.empty:
-        raise UserError(f"{path} is damaged (it has no rows); run `{verb}` again")
-    if name == "runs" and table[["run", "experiments", "dataset", "status"]].isna().any(axis=None):
-        raise UserError(f"{path} is damaged (a row is cut off); run `{verb}` again")
-    return table
+    return read_stored(name, settings.scale)
 
 
 def _report_items(settings: Params) -> tuple[list[Any], list[Any]]:
@@ -743,15 +734,8 @@ def _tables_there(names: Iterable[str], settings: Params) -> dict[str, Any]:
     return {
         name: _read_table(name, settings)
         for name in names
-        if layout.table(settings.scale, name).is_file()
+        if is_there(layout.table(settings.scale, name))
     }
-
-
-def _write_text(text: str, path: Path) -> None:
-    from equimodal.files import write_aside
-
-    with write_aside(path) as aside:
-        aside.write_text(text)
 
 
 if __name__ == "__main__":

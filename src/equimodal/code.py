@@ -46,7 +46,7 @@ def code_hash(*entries: str) -> str:
     modules = sorted(imported_modules(*entries) - COMPUTE_NOTHING)
     digest = hashlib.sha256()
     for module in modules:
-        _, meaning = _read(_file(module).read_text())
+        _, meaning = _read(_file(module).read_text(encoding="utf-8"))
         digest.update(f"{module}\n{meaning}\n".encode())
     return digest.hexdigest()[:16]
 
@@ -64,7 +64,7 @@ def imported_modules(*entries: str) -> set[str]:
         if module not in found:
             found.add(module)
             waiting += [module.rpartition(".")[0]] if "." in module else []
-            names, _ = _read(_file(module).read_text())
+            names, _ = _read(_file(module).read_text(encoding="utf-8"))
             waiting += [name for name in names if _is_module(name)]
     return found
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from equimodal.data.dataset import Dataset, Name, SplitName
+from equimodal.data.dataset import Dataset, SplitName
 from equimodal.data.status import Origin
-from equimodal.schema import Section
+from equimodal.schema import Name, Section
 from equimodal.spec import Count, NotNegative, Share
 
 if TYPE_CHECKING:

@@ -9,6 +9,21 @@ class UserError(Exception):
     """
 
 
-def first_line(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
     """Return the first line of an error's message, or the error's name if it says nothing."""
     return next(iter(str(error).splitlines()), type(error).__name__)
+
+
+def in_words(error: BaseException) -> str:
+    """Say what an error of Python or of a library means for the file that it is about."""
+    if isinstance(error, UnicodeError):
+        return "it is not UTF-8"
+    if isinstance(error, MemoryError | OverflowError):
+        return "it asks for more memory than there is"
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    if isinstance(error, KeyError):
+        return f"it has no {first_line(error)}"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror[0].lower() + error.strerror[1:]
+    return first_line(error)

@@ -132,7 +132,7 @@ def paces_from_benchmarks(settings: Params) -> dict[str, Pace]:
 
 def _steps(outcome: Path) -> float:
     try:
-        return float(json.loads(outcome.read_text())["steps"])
+        return float(json.loads(outcome.read_text(encoding="utf-8"))["steps"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{outcome} is damaged ({error!r}); train the run again") from None
 

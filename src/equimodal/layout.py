@@ -93,6 +93,11 @@ def specs(scale: str) -> Path:
     return tables(scale) / "specs.jsonl"
 
 
+def simulated(scale: str) -> Path:
+    """Receipt of the tables of the second paper's linear networks."""
+    return tables(scale) / "linear.json"
+
+
 def figures(scale: str) -> Path:
     """Figures of a scale."""
     return RESULTS / scale / "figures"

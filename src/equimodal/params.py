@@ -8,28 +8,31 @@ import fnmatch
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping
-from functools import reduce
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from copy import deepcopy
+from functools import lru_cache, reduce
 from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 import numpy as np
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, TypeAdapter, ValidationError, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import YAMLError
 
-from equimodal.data.dataset import Name
 from equimodal.datasets import ColoredMnist, DatasetSettings, NVGesture
-from equimodal.errors import UserError
+from equimodal.errors import UserError, in_words
+from equimodal.files import read_text, reading
 from equimodal.linear.settings import LinearSettings
-from equimodal.schema import Section
+from equimodal.schema import Name, Section, Sentence, why_no_name
 from equimodal.spec import (
     POLICY_SECTION,
     Augmentation,
     Balance,
     Count,
+    Few,
     Fidelity,
     Modality,
     NetworkSettings,
@@ -42,6 +45,8 @@ from equimodal.spec import (
 )
 
 MIRROR_VARIABLE = "EQUIMODAL_MIRROR"
+# Of a settings file, aliases written out; ours have about 500.
+MOST_VALUES, MOST_LEVELS = 100_000, 40
 BUT = "_but_"  # between the names of a preset's base and of the switch that is flipped
 
 
@@ -51,7 +56,7 @@ class Sweep(Section):
     low: Positive
     high: Positive
     spacing: Literal["random", "even"]
-    count: Count
+    count: Few  # the rate is in the last three digits of a seed
     seed: Annotated[int, Field(ge=0)]
 
     @model_validator(mode="after")
@@ -75,6 +80,7 @@ class Sweep(Section):
 
 
 T = TypeVar("T")
+Loc = tuple[int | str, ...]  # of a value in a tree: its keys
 Axis = Annotated[tuple[T, ...], Field(min_length=1)]
 
 
@@ -128,7 +134,7 @@ class Params(Section):
     """All of params.yaml, with the scale file laid over it."""
 
     scale: str
-    note: str | None  # said wherever a number of the scale is shown
+    note: Sentence | None  # said wherever a number of the scale is shown
     mirror: str | None
     datasets: dict[Name, DatasetSettings]
     networks: dict[str, NetworkSettings]
@@ -148,142 +154,182 @@ class Params(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        sections = ("networks", "training", "augmentation", "balance", "rubi", "sweeps")
-        for section in sections:
-            given = getattr(self, section).keys()
-            if missing := sorted(self.datasets.keys() - given):
-                raise ValueError(f"{section} lacks {missing}")
-            if unknown := sorted(given - self.datasets.keys()):
-                raise ValueError(
-                    f"{section} has {unknown}, but datasets has {sorted(self.datasets)}"
-                )
-        for name, settings in self.rubi.items():
-            branches = {b for inputs in self.datasets[name].inputs.values() for b in inputs}
-            if settings.modality not in branches:
-                raise ValueError(
-                    f"rubi.{name}.modality is {settings.modality!r}; inputs of {name} have the"
-                    f" branches {sorted(branches)}"
-                )
-        for name, seen in self.augmentation.items():
-            _check_augmentation(name, seen, self.datasets[name])
-        if self.fidelity not in self.presets:
-            raise ValueError(
-                f"fidelity is {self.fidelity!r}; the presets are {sorted(self.presets)}"
-            )
-        digits = self.linear.noisy_mnist.dataset
-        with_digits = sorted(n for n, d in self.datasets.items() if isinstance(d, ColoredMnist))
-        if digits not in with_digits:
-            raise ValueError(
-                f"linear.noisy_mnist.dataset is {digits!r}; there are gray digits in {with_digits}"
-            )
-        if not any(self.experiments.values()):
-            raise ValueError("experiments ask for no run")
-        taken = {*self.datasets, "noisy_mnist"}
-        if twice := sorted(taken & set(self.experiments)):
-            raise ValueError(
-                f"experiments has {twice}; other networks are asked for by that name"
-                f" (`trained_{twice[0]}`): choose another"
-            )
-        for name, grids in self.experiments.items():
-            for grid in grids:
-                if unknown := sorted(set(grid.fidelity or ()) - set(self.presets)):
-                    raise ValueError(
-                        f"experiments.{name} asks for fidelity {unknown}; the presets are"
-                        f" {sorted(self.presets)}"
-                    )
-                if grid.dataset not in self.datasets:
-                    raise ValueError(
-                        f"experiments.{name} asks for dataset {grid.dataset!r}; there are"
-                        f" {sorted(self.datasets)}"
-                    )
-                known = self.datasets[grid.dataset].inputs
-                if unknown := sorted(set(grid.inputs) - set(known)):
-                    raise ValueError(
-                        f"experiments.{name} asks for inputs {unknown}; {grid.dataset} has"
-                        f" {sorted(known)}"
-                    )
-                several = [i for i in grid.inputs if len(known[i]) > 1]
-                for preset in grid.fidelity or (self.fidelity,):
-                    _check_network(preset, self.presets[preset], grid.dataset, self.networks)
-                    _check_sources(preset, self.presets[preset], self.datasets[grid.dataset])
-                    network = self.presets[preset].network_of(self.networks[grid.dataset])
-                    if several and not network.fused_after:
-                        raise ValueError(
-                            f"networks.{grid.dataset}.fused_after names no place, but"
-                            f" experiments.{name} asks for {several}, whose branches have to be joined"
-                        )
-                if "rubi" in grid.policy:
-                    biased = self.rubi[grid.dataset].modality
-                    if lacking := [i for i in grid.inputs if biased not in known[i]]:
-                        raise ValueError(
-                            f"experiments.{name} asks for rubi on {lacking}, which have no branch"
-                            f" {biased!r} (rubi.{grid.dataset}.modality)"
-                        )
-                if "pretrained" in grid.start and grid.dataset not in self.pretrained:
-                    raise ValueError(
-                        f"experiments.{name} asks for pretrained {grid.dataset}; pretrained names"
-                        f" weights for {sorted(self.pretrained)}"
-                    )
-                if (grid.tolerance or grid.window) and set(grid.policy) != {"guided"}:
-                    raise ValueError(
-                        f"experiments.{name} sets tolerance or window for policy {list(grid.policy)};"
-                        " only guided has them"
-                    )
-                single = [i for i in grid.inputs if len(known[i]) == 1]
-                if single and set(grid.policy) != {"vanilla"}:
-                    raise ValueError(
-                        f"experiments.{name} asks for policy {list(grid.policy)} on the uni-modal"
-                        f" inputs {single}; they take [vanilla]: there is nothing to balance"
-                    )
+        if faults := list(dict.fromkeys(_faults_between(self, ()))):
+            raise ValueError("\n".join(faults))
         return self
 
 
-def _check_network(
-    name: str, preset: Preset, dataset: str, networks: Mapping[str, NetworkSettings]
-) -> None:
-    """Raise ValueError if the network of a preset is none for a data set that it is asked for."""
-    try:
-        preset.network_of(networks[dataset])
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(map(str, first["loc"]))
-        raise ValueError(
-            f"presets.{name}.network.{key}: {first['msg']} ({networks[dataset].kind}, the network of"
-            f" {dataset}, takes {sorted(networks[dataset].model_dump())})"
-        ) from None
+# Sections with an entry for each data set, and whether a grid needs one.
+NEEDED = {
+    "networks": lambda grid: True,
+    "training": lambda grid: True,
+    "augmentation": lambda grid: True,
+    "balance": lambda grid: {"random", "guided"} & {*grid.policy},
+    "rubi": lambda grid: "rubi" in grid.policy,
+    "sweeps": lambda grid: grid.rates == "sweep",
+}
+# Section and name of what has a fault of its own and so is not there; no name where it is all of a section.
+Broken = Collection[tuple[str, str]]
 
 
-def _check_sources(name: str, preset: Preset, dataset: DatasetSettings) -> None:
-    """Raise ValueError if a preset puts a stored array for another that are not both there and alike."""
-    for usual, other in preset.sources.items():
-        for source in (usual, other):
-            if source not in dataset.sources:
-                raise ValueError(
-                    f"presets.{name}.sources names {source!r}; {dataset.kind} stores"
-                    f" {sorted(dataset.sources)}"
-                )
-        if dataset.sources[usual].channels != dataset.sources[other].channels:
-            raise ValueError(
-                f"presets.{name}.sources puts {other} for {usual}, which has other channels"
+def _faults_between(params: Params, broken: Broken) -> Iterator[str]:
+    """Say what of the settings does not fit together, a line each; nothing more of what is broken."""
+
+    def known(section: str) -> set[str]:
+        return {*getattr(params, section), *(n for s, n in broken if s == section)}
+
+    names = known("datasets")
+    grids = [(name, grid) for name, grids in params.experiments.items() for grid in grids]
+    for section in NEEDED:
+        if unknown := sorted({*getattr(params, section)} - names):
+            yield f"{section} has {unknown}, but datasets has {sorted(names)}"
+    for name in sorted(names):
+        lacking = [
+            section
+            for section, is_needed in NEEDED.items()
+            if not known(section) & {name, ""}
+            and any(grid.dataset == name and is_needed(grid) for _, grid in grids)
+        ]
+        if lacking:
+            yield f"datasets.{name} has nothing in {lacking}, which its experiments need"
+    for name in params.rubi.keys() & params.datasets.keys():
+        branches = {b for inputs in params.datasets[name].inputs.values() for b in inputs}
+        if params.rubi[name].modality not in branches:
+            yield (
+                f"rubi.{name}.modality is {params.rubi[name].modality!r}; inputs of {name} have the"
+                f" branches {sorted(branches)}"
+            )
+    for name in params.augmentation.keys() & params.datasets.keys():
+        yield from _faults_of_augmentation(name, params.augmentation[name], params.datasets[name])
+    if params.fidelity not in known("presets") and ("fidelity", "") not in broken:
+        yield f"fidelity is {params.fidelity!r}; the presets are {sorted(known('presets'))}"
+    digits = "" if ("linear", "") in broken else params.linear.noisy_mnist.dataset
+    with_digits = sorted(n for n, d in params.datasets.items() if isinstance(d, ColoredMnist))
+    if digits and digits not in with_digits and ("datasets", digits) not in broken:
+        yield f"linear.noisy_mnist.dataset is {digits!r}; there are gray digits in {with_digits}"
+    if not grids and not any(section == "experiments" for section, _ in broken):
+        yield "experiments ask for no run"
+    yield from _names_twice(params, sorted(names))
+    for name, grid in grids:
+        if grid.dataset in params.datasets:
+            yield from _faults_of_grid(
+                f"experiments.{name}", grid, params, known("presets"), broken
+            )
+        elif grid.dataset not in names:
+            yield f"experiments.{name} asks for dataset {grid.dataset!r}; there are {sorted(names)}"
+
+
+def part_name(experiment: str, dataset: str) -> str:
+    """By which the runs of an experiment on a data set are asked for, as `trained_<name>`."""
+    return f"{experiment}_{dataset}"
+
+
+def _names_twice(params: Params, datasets: Iterable[str]) -> Iterator[str]:
+    """Say which names of networks, as the workflow takes them, would mean two things."""
+    meant = {"noisy_mnist": "the networks on noisy MNIST", "kinetics": "weights that are fetched"}
+    uses = [
+        *(("datasets", name, f"the data set {name}") for name in datasets),
+        *(("experiments", name, f"the experiment {name}") for name in params.experiments),
+        *(
+            ("experiments", part_name(name, dataset), f"the runs of {name} on {dataset}")
+            for name, grids in params.experiments.items()
+            for dataset in sorted({grid.dataset for grid in grids})
+        ),
+    ]
+    for section, name, meaning in uses:
+        if meant.setdefault(name, meaning) != meaning:
+            yield (
+                f"{section} gives the name {name!r} two meanings, {meant[name]} and {meaning}; choose"
+                " another name"
             )
 
 
-def _check_augmentation(name: str, seen: Augmentation, dataset: DatasetSettings) -> None:
-    """Raise ValueError if what is seen of a data set's examples is not in them."""
+def _faults_of_grid(
+    where: str, grid: Grid, params: Params, presets: Collection[str], broken: Broken
+) -> Iterator[str]:
+    """Say what a grid asks for that the settings do not have."""
+    if unknown := sorted({*(grid.fidelity or ())} - {*presets}):
+        yield f"{where} asks for fidelity {unknown}; the presets are {sorted(presets)}"
+    known = params.datasets[grid.dataset].inputs
+    if unknown := sorted({*grid.inputs} - {*known}):
+        yield f"{where} asks for inputs {unknown}; {grid.dataset} has {sorted(known)}"
+    several = [i for i in grid.inputs if len(known.get(i, ())) > 1]
+    single = [i for i in grid.inputs if len(known.get(i, ())) == 1]
+    for preset in grid.fidelity or (params.fidelity,):
+        if preset in params.presets:
+            yield from _faults_of_preset(where, preset, grid.dataset, several, params)
+    if "rubi" in grid.policy and grid.dataset in params.rubi:
+        biased = params.rubi[grid.dataset].modality
+        if lacking := [i for i in grid.inputs if i in known and biased not in known[i]]:
+            yield (
+                f"{where} asks for rubi on {lacking}, which have no branch {biased!r}"
+                f" (rubi.{grid.dataset}.modality)"
+            )
+    weights = {*params.pretrained, *(name for section, name in broken if section == "pretrained")}
+    if "pretrained" in grid.start and not weights & {grid.dataset, ""}:
+        yield (
+            f"{where} asks for pretrained {grid.dataset}; pretrained names weights for"
+            f" {sorted(params.pretrained)}"
+        )
+    if (grid.tolerance or grid.window) and {*grid.policy} != {"guided"}:
+        yield (
+            f"{where} sets tolerance or window for policy {list(grid.policy)}; only guided has them"
+        )
+    if single and {*grid.policy} != {"vanilla"}:
+        yield (
+            f"{where} asks for policy {list(grid.policy)} on the uni-modal inputs {single}; they take"
+            " [vanilla]: there is nothing to balance"
+        )
+
+
+def _faults_of_preset(
+    where: str, name: str, dataset: str, several: list[str], params: Params
+) -> Iterator[str]:
+    """Say what of a preset a data set that it is asked for can not have."""
+    preset, sources = params.presets[name], params.datasets[dataset].sources
+    if usual := params.networks.get(dataset):
+        try:
+            network = preset.network_of(usual)
+        except ValidationError as error:
+            first = error.errors()[0]
+            yield (
+                f"presets.{name}.network.{'.'.join(map(str, first['loc']))}: {first['msg']}"
+                f" ({usual.kind}, the network of {dataset}, takes {sorted(usual.model_dump())})"
+            )
+        else:
+            if several and not network.fused_after:
+                yield (
+                    f"networks.{dataset}.fused_after names no place, but {where} asks for {several},"
+                    " whose branches have to be joined"
+                )
+    for pair in preset.sources.items():
+        if unknown := [source for source in pair if source not in sources]:
+            yield (
+                f"presets.{name}.sources names {unknown[0]!r}; {params.datasets[dataset].kind} stores"
+                f" {sorted(sources)}"
+            )
+        elif sources[pair[0]].channels != sources[pair[1]].channels:
+            yield f"presets.{name}.sources puts {pair[1]} for {pair[0]}, which has other channels"
+
+
+def _faults_of_augmentation(
+    name: str, seen: Augmentation, dataset: DatasetSettings
+) -> Iterator[str]:
+    """Say what is to be seen of a data set's examples that is not in them."""
     where = f"augmentation.{name}"
     if not isinstance(dataset, NVGesture):
         if seen.clip is not None:
-            raise ValueError(f"{where}.clip is for clips; {name} has images")
+            yield f"{where}.clip is for clips; {name} has images"
         return
     if seen.clip is None:
-        raise ValueError(f"{where}.clip is missing: which frames and square of a clip are seen")
-    if seen.clip.frames > dataset.frames or seen.clip.crop > dataset.size:
-        raise ValueError(
+        yield f"{where}.clip is missing: which frames and square of a clip are seen"
+    elif seen.clip.frames > dataset.frames or seen.clip.crop > dataset.size:
+        yield (
             f"{where}.clip sees {seen.clip.frames} frames of {seen.clip.crop} pixels; datasets.{name}"
             f" stores {dataset.frames} of {dataset.size}"
         )
     if unknown := [label for pair in seen.flip_swaps for label in pair if label >= dataset.classes]:
-        raise ValueError(f"{where}.flip_swaps has {unknown}; labels go to {dataset.classes - 1}")
+        yield f"{where}.flip_swaps has {unknown}; labels go to {dataset.classes - 1}"
 
 
 def load_params(path: Path = Path("params.yaml"), scale: str | None = None) -> Params:
@@ -298,33 +344,88 @@ def load_params(path: Path = Path("params.yaml"), scale: str | None = None) -> P
     scale = scale or shared.get("scale")
     scales = path.parent / "config" / "scales"
     scale_path = scales / f"{scale}.yaml"
-    if not scale_path.is_file():
-        known = sorted(p.stem for p in scales.glob("*.yaml"))
-        raise UserError(f"{path}: unknown scale {scale!r}; {scales} has {known}")
+    if why_no_name(scale) or not scale_path.is_file():
+        raise UserError(f"{path}: unknown scale {scale!r}; {scales} has {_known_scales(scales)}")
     files = _read_scales(scale_path)
     *likenesses, (whole_path, whole) = files.items()
-    if twice := sorted(
-        ".".join(map(str, leaf)) for leaf in set(_leaves(shared)) & set(_leaves(whole))
-    ):
-        raise UserError(f"{whole_path}: {twice} stand in {path} as well; keep each in one place")
-    try:
-        raw = _overlay(shared, whole)
-    except _ClashError as error:
-        raise UserError(f"{whole_path}: {error} in {path}") from None
+    faults: list[str] = []
+    in_both = set(_leaves(shared)) & set(_leaves(whole))
+    if twice := sorted(".".join(map(str, leaf)) for leaf in in_both):
+        faults.append(f"{whole_path}: {twice} stand in {path} as well; keep each in one place")
+    clashes: list[str] = []
+    raw = _overlay(shared, whole, clashes)
     for _, own in reversed(likenesses):
-        raw = _overlay(raw, own, replace=True)
+        raw = _overlay(raw, own)
+    faults += [f"{whole_path}: {clash} in {path}" for clash in clashes]
     files[path] = shared
-    raw |= {"scale": scale, "presets": _resolve_presets(raw.get("presets"), files)}
-    try:
-        # Through JSON, so that strict types meet what YAML can write: lists for tuples, 1 for 1.0, and
-        # for text also 2026-01-01, which YAML takes for a date.
-        params = Params.model_validate_json(json.dumps(raw, default=str), strict=True)
-    except ValidationError as error:
-        raise UserError(_explain(error, raw, files)) from None
-    except (TypeError, ValueError) as error:
-        raise UserError(f"{path} or {scale_path}: {error}") from None
+    raw |= {"scale": scale, "presets": _resolve_presets(raw.get("presets"), files, faults)}
+    params = _validated(raw, files, faults)
+    if faults or params is None:
+        raise UserError("\n".join(dict.fromkeys(faults)))
     mirror = os.environ.get(MIRROR_VARIABLE) or params.mirror
     return params.model_copy(update={"mirror": mirror})
+
+
+def _known_scales(folder: Path) -> list[str]:
+    files = (path for path in folder.glob("*.yaml") if path.is_file())
+    return sorted(path.stem for path in files if not why_no_name(path.stem))
+
+
+def _validated(
+    raw: Mapping[str, Any], files: Mapping[Path, Mapping[str, Any]], faults: list[str]
+) -> Params | None:
+    """Check settings against the schema, and those parts that pass against one another; add the faults.
+
+    Faults of the schema would otherwise hide those between parts, which would come in a second round.
+    """
+    try:
+        return Params.model_validate_json(_as_json(raw), strict=True)
+    except ValidationError as error:
+        faults += _explain(error.errors(), raw, files)
+        if any(e["loc"] for e in error.errors()):
+            parts, broken = _parts_that_pass(raw, error)
+            between = dict.fromkeys(_faults_between(parts, broken))
+            faults += [_with_file(message, raw, files) for message in between]
+    except (TypeError, ValueError) as error:
+        faults.append(f"{' or '.join(map(str, files))}: {in_words(error)}")
+    return None
+
+
+def _as_json(settings: Any) -> str:
+    """Write settings so that strict types meet what YAML can write.
+
+    Lists for tuples, 1 for 1.0, and for text also 2026-01-01, which YAML takes for a date.
+    """
+    return json.dumps(settings, default=str)
+
+
+def _parts_that_pass(raw: Mapping[str, Any], error: ValidationError) -> tuple[Params, Broken]:
+    """Take the settings without what has a fault: an entry of a section, a grid of an experiment."""
+    pruned, broken, grids = deepcopy(dict(raw)), set(), set()
+    for loc in (_without_tags(e["loc"], raw) for e in error.errors()):
+        section, name, *inner = (*loc, "") if len(loc) == 1 else loc
+        broken.add((str(section), str(name)))
+        if section == "experiments" and inner and isinstance(inner[0], int):
+            grids.add((name, inner[0]))
+        elif isinstance(entries := pruned.get(str(section)), Mapping):
+            pruned[str(section)] = {k: v for k, v in entries.items() if str(k) != str(name)}
+    for name, index in sorted(grids, reverse=True, key=str):
+        if name in pruned["experiments"]:
+            pruned["experiments"][name][index] = None
+    for grids_of in pruned.get("experiments", {}).values():
+        if isinstance(grids_of, list):
+            grids_of[:] = [grid for grid in grids_of if grid is not None]
+    parts: dict[str, Any] = {}
+    for section, field in Params.model_fields.items():
+        try:
+            annotation: Any = field.annotation
+            parts[section] = TypeAdapter(annotation).validate_json(
+                _as_json(pruned.get(section)), strict=True
+            )
+        except ValidationError:
+            parts[section] = {}
+            broken.add((section, ""))
+    return Params.model_construct(**parts), broken
 
 
 def _read_scales(path: Path) -> dict[Path, dict[str, Any]]:
@@ -336,7 +437,7 @@ def _read_scales(path: Path) -> dict[Path, dict[str, Any]]:
     files = {path: _read_yaml(path)}
     while (like := files[path].pop("like", None)) is not None:
         read = [p.stem for p in files]
-        others = sorted({p.stem for p in path.parent.glob("*.yaml")} - {*read})
+        others = sorted({*_known_scales(path.parent)} - {*read})
         if like not in others:
             circle = ", which is like this one again" if like in read else ""
             raise UserError(f"{path}: like: {like!r}{circle}; it takes one of {others}")
@@ -346,29 +447,34 @@ def _read_scales(path: Path) -> dict[Path, dict[str, Any]]:
     return files
 
 
-def _resolve_presets(presets: Any, files: Mapping[Path, Mapping[str, Any]]) -> Any:
-    """Fill presets that name a `base` with the switches of that preset."""
+def _resolve_presets(
+    presets: Any, files: Mapping[Path, Mapping[str, Any]], faults: list[str]
+) -> Any:
+    """Fill presets that name a `base` with the switches of that preset; add what is wrong with a base."""
     if not isinstance(presets, Mapping):
         return presets  # the schema says what is wrong
-    full = sorted(p for p, own in presets.items() if isinstance(own, Mapping) and "base" not in own)
+    full = sorted(
+        str(p) for p, own in presets.items() if isinstance(own, Mapping) and "base" not in own
+    )
     resolved = {}
     for name, preset in presets.items():
         base = preset.get("base") if isinstance(preset, Mapping) else None
         compared_with, but, switch = str(name).partition(BUT)
+        file = _file_with(("presets", name, "base"), files)
         if base is None:
             resolved[name] = preset
-        elif base not in full:
-            file = _file_with(("presets", name, "base"), files)
-            raise UserError(f"{file}: presets.{name}.base is {base!r}; it takes one of {full}")
+            continue
+        if base not in full:
+            faults.append(f"{file}: presets.{name}.base is {base!r}; it takes one of {full}")
+            if not full:
+                continue
+            base = full[0]  # any, to look for further faults
         elif but and compared_with != base:
-            file = _file_with(("presets", name, "base"), files)
-            raise UserError(
+            faults.append(
                 f"{file}: presets.{name}.base is {base!r}, but by its name it is compared with"
                 f" {compared_with!r}: call it {base}{but}{switch}"
             )
-        else:
-            own = {key: value for key, value in preset.items() if key != "base"}
-            resolved[name] = {**presets[base], **own}
+        resolved[name] = {**presets[base], **{k: v for k, v in preset.items() if k != "base"}}
     return resolved
 
 
@@ -401,7 +507,9 @@ def _runs_of(grid: Grid, params: Params) -> Iterator[RunSpec]:
         needs = POLICY_SECTION[policy]
         stored = {b: preset.sources.get(s, s) for b, s in dataset.inputs[inputs].items()}
         changes = {"tolerance": tolerance, "window": window} if policy == "guided" else {}
-        balance, variant = _balance(params.balance[grid.dataset], changes)
+        balance, variant = None, ""
+        if needs == "balance":
+            balance, variant = _balance(params.balance[grid.dataset], changes)
         weights = params.pretrained.get(grid.dataset, "").replace("{scale}", params.scale)
         yield RunSpec(
             dataset=grid.dataset,
@@ -424,7 +532,7 @@ def _runs_of(grid: Grid, params: Params) -> Iterator[RunSpec]:
             switches=preset.switches,
             training=params.training[grid.dataset],
             augmentation=params.augmentation[grid.dataset],
-            balance=balance if needs == "balance" else None,
+            balance=balance,
             rubi=params.rubi[grid.dataset] if needs == "rubi" else None,
         )
 
@@ -448,19 +556,49 @@ def _draws(grid: Grid, params: Params) -> list[tuple[float, int]]:
     return [(rate, 1000 * j + i) for j in range(grid.seeds) for i, rate in enumerate(rates)]
 
 
+@lru_cache(maxsize=32)
+def _parsed(text: str) -> Any:
+    """Read YAML, the same text once: that takes most of the time of loading settings."""
+    return YAML(typ="safe").load(text)
+
+
 def _read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        content = YAML(typ="safe").load(path)
-    except FileNotFoundError:
-        raise UserError(f"{path} is missing; run from the folder that holds params.yaml") from None
-    except DuplicateKeyError as error:
-        line = error.problem_mark.line + 1
-        raise UserError(f"{path}, line {line}: {error.problem}; keep one of them") from None
-    except (OSError, ValueError, YAMLError) as error:
-        raise UserError(f"{path} can not be read as YAML: {error}") from None
-    if not isinstance(content, dict):
-        raise UserError(f"{path} holds {type(content).__name__}, expected keys and values")
+    if not path.exists():
+        raise UserError(f"{path} is missing; run from the folder that holds params.yaml")
+    with reading(path, "settings in YAML, keys and values", "mend it, run"):
+        text = read_text(path)
+        if re.search(r"(?m)(^|[{,-])\s*<<\s*:", text):
+            raise ValueError("it merges keys (<<); write them out")
+        try:
+            content = deepcopy(_parsed(text))
+        except DuplicateKeyError as error:
+            line = error.problem_mark.line + 1
+            raise UserError(f"{path}, line {line}: {error.problem}; keep one of them") from None
+        except YAMLError as error:
+            said = " ".join(str(error).split())
+            raise UserError(f"{path} can not be read as YAML: {said}") from None
+        if not isinstance(content, dict):
+            raise UserError(f"{path} holds {type(content).__name__}, expected keys and values")
+        _check_size(content)
     return content
+
+
+def _check_size(tree: Any) -> None:
+    """Raise ValueError if a tree is endless, or as good as that, through aliases of aliases."""
+    level, seen = [tree], 0
+    for _ in range(MOST_LEVELS):
+        if (seen := seen + len(level)) > MOST_VALUES:
+            break
+        level = [
+            inner
+            for value in level
+            if isinstance(value, Mapping | list)
+            for inner in (value.values() if isinstance(value, Mapping) else value)
+        ]
+    if level:
+        raise ValueError(
+            f"it stands for more than {MOST_VALUES:,} values or {MOST_LEVELS} levels: look at its aliases"
+        )
 
 
 def _leaves(tree: Mapping[str, Any], above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
@@ -471,58 +609,63 @@ def _leaves(tree: Mapping[str, Any], above: tuple[str, ...] = ()) -> Iterator[tu
             yield (*above, key)
 
 
-class _ClashError(Exception):
-    """A key holds keys in one file and a value in the other."""
-
-
 def _overlay(
-    below: Mapping[str, Any], above: Mapping[str, Any], where: str = "", replace: bool = False
+    below: Mapping[str, Any],
+    above: Mapping[str, Any],
+    clashes: list[str] | None = None,
+    where: str = "",
 ) -> dict[str, Any]:
-    """The keys of both; of a value that is in both, an error, or the one above if `replace`."""
+    """The keys of both; of a value that is in both, the one above, which is a clash if these are noted."""
     merged = {**below, **above}
     for key in below.keys() & above.keys():
         pair = below[key], above[key]
         if all(isinstance(value, Mapping) for value in pair):
-            merged[key] = _overlay(*pair, f"{where}{key}.", replace)
-        elif not replace:
-            kinds = ["keys" if isinstance(v, Mapping) else repr(v) for v in pair]
-            raise _ClashError(f"{where}{key} holds {kinds[1]}, but it holds {kinds[0]}")
+            merged[key] = _overlay(*pair, clashes, f"{where}{key}.")
+        elif clashes is not None and isinstance(above[key], Mapping):
+            clashes.append(f"{where}{key} holds keys, but it holds {below[key]!r}")
     return merged
 
 
 def _explain(
-    error: ValidationError, raw: Mapping[str, Any], files: Mapping[Path, Mapping[str, Any]]
-) -> str:
-    """One line a fault, with the file that it stands in."""
-    faults = error.errors()
+    faults: Iterable[Any], raw: Mapping[str, Any], files: Mapping[Path, Mapping[str, Any]]
+) -> Iterator[str]:
+    """Yield one line a fault, with the file that it stands in."""
+    faults = list(faults)
     inside = {e["loc"][:i] for e in faults for i in range(len(e["loc"]))}
-    lines = []
     for e in faults:
         if e["type"] == "too_short" and e["loc"] in inside:
             continue  # only for want of the items that have faults of their own
-        loc = _without_tags(e["loc"], raw)
-        message = e["msg"].removeprefix("Value error, ")
-        if e["type"] == "string_pattern_mismatch" and loc[-1] == "[key]":
-            loc, message = loc[:-1], "names are made of letters, digits and _"
+        loc = tuple(key for key in _without_tags(e["loc"], raw) if key != "[key]")
         where = ".".join(map(str, loc))
-        file = _file_with(_named_in(message, loc, raw), files)
+        message = e["msg"].removeprefix("Value error, ")
         if e["type"] == "extra_forbidden":
-            lines.append(f"{file}: unknown key {where}; {_known_keys(e['loc'])}")
+            message = f"unknown key {where}; {_known_keys(e['loc'])}"
         elif e["type"] == "missing":
-            lines.append(f"{file}: {where} is missing")
-        else:
+            message, loc = f"{where} is missing", loc[:-1]
+        elif where:
             given = "" if isinstance(e["input"], dict) else f", given {e['input']!r}"
-            lines.append(": ".join([file, *filter(None, [where]), message]) + given)
-    return "\n".join(lines)
+            message = f"{where}: {message}{given}"
+        if not loc:
+            yield from (_with_file(line, raw, files) for line in message.splitlines())
+        else:
+            named = _named_in(e["msg"].removeprefix("Value error, "), loc, raw)
+            yield f"{_file_with(named, files)}: {message}"
 
 
-def _named_in(message: str, loc: tuple[int | str, ...], raw: Any) -> tuple[int | str, ...]:
+def _with_file(
+    message: str, raw: Mapping[str, Any], files: Mapping[Path, Mapping[str, Any]]
+) -> str:
+    """Put before a message the file in which the value stands that it is about."""
+    return f"{_file_with(_named_in(message, (), raw), files)}: {message}"
+
+
+def _named_in(message: str, loc: Loc, raw: Any) -> Loc:
     """The key that a message about the section `loc` starts with; the section if it is none."""
     key = (*loc, *message.split()[0].rstrip(":").split("."))
     return key if _holds(raw, key) else loc
 
 
-def _file_with(key: tuple[int | str, ...], files: Mapping[Path, Mapping[str, Any]]) -> str:
+def _file_with(key: Loc, files: Mapping[Path, Mapping[str, Any]]) -> str:
     """Name the file that a value is of, or all that hold some of a section's keys; all if none does."""
     holding = {file: _at(tree, key) for file, tree in files.items() if _holds(tree, key)}
     if holding and not isinstance(next(iter(holding.values())), Mapping):
@@ -530,7 +673,7 @@ def _file_with(key: tuple[int | str, ...], files: Mapping[Path, Mapping[str, Any
     return " or ".join(map(str, [*(holding or files)][::-1]))
 
 
-def _without_tags(loc: tuple[int | str, ...], raw: Any) -> tuple[int | str, ...]:
+def _without_tags(loc: Loc, raw: Any) -> Loc:
     """Drop the names of union members, which pydantic puts between the keys of the file."""
     kept = []
     for i, key in enumerate(loc):
@@ -544,11 +687,11 @@ def _without_tags(loc: tuple[int | str, ...], raw: Any) -> tuple[int | str, ...]
     return tuple(kept)
 
 
-def _at(tree: Any, loc: tuple[int | str, ...]) -> Any:
+def _at(tree: Any, loc: Loc) -> Any:
     return reduce(lambda t, key: t[key], loc, tree)
 
 
-def _holds(tree: Any, loc: tuple[int | str, ...]) -> bool:
+def _holds(tree: Any, loc: Loc) -> bool:
     try:
         _at(tree, loc)
     except (KeyError, IndexError, TypeError):
@@ -556,7 +699,7 @@ def _holds(tree: Any, loc: tuple[int | str, ...]) -> bool:
     return bool(loc)
 
 
-def _known_keys(loc: tuple[int | str, ...]) -> str:
+def _known_keys(loc: Loc) -> str:
     """The keys that the section around `loc` takes, read off the schema."""
     schema = Params.model_json_schema()
     node: dict[str, Any] = schema

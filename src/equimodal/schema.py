@@ -1,6 +1,12 @@
 """What all that is read against a schema shares."""
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+
+LONGEST_NAME = 60
+NO_NAMES = ("NA", "NULL", "NaN", "None", "nan", "null")
 
 
 class Section(BaseModel):
@@ -9,7 +15,35 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+def why_no_name(text: object) -> str | None:
+    """Say why a text may not be a folder, a file, a column, a rule and a word of a command line; None if it may."""
+    if not isinstance(text, str) or not re.fullmatch(r"[A-Za-z0-9_]+", text):
+        return "names are made of letters, digits and _"
+    if len(text) > LONGEST_NAME:
+        return f"names have at most {LONGEST_NAME} characters"
+    if text in NO_NAMES:
+        return "in a table this name would be a missing value"
+    return None
+
+
+def _name(text: str) -> str:
+    if why := why_no_name(text):
+        raise ValueError(why)
+    return text
+
+
+def _one_line(text: str) -> str:
+    if not (line := " ".join(text.split())).isprintable():
+        raise ValueError("expected text that can be printed")
+    return line
+
+
+Name = Annotated[str, AfterValidator(_name)]  # whatever settings or a person may call something
+Sentence = Annotated[str, AfterValidator(_one_line)]  # free text for readers
+
+
 def first_reason(error: ValidationError) -> str:
     """Say where the first fault lies, and what it is."""
     first = error.errors()[0]
-    return f"{'.'.join(map(str, first['loc'])) or 'all of it'}: {first['msg']}"
+    message = first["msg"].removeprefix("Value error, ")
+    return f"{'.'.join(map(str, first['loc'])) or 'all of it'}: {message}"

@@ -15,7 +15,7 @@ from pydantic import (
     model_validator,
 )
 
-from equimodal.errors import UserError
+from equimodal.files import read_json, read_text, reading
 from equimodal.schema import Section, first_reason
 
 PolicyName = Literal["vanilla", "rubi", "random", "guided"]
@@ -24,7 +24,8 @@ POLICY_SECTION = {"vanilla": None, "rubi": "rubi", "random": "balance", "guided"
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, le=10**7)]
+Few = Annotated[int, Field(ge=1, le=999)]  # of what is listed one by one: runs, networks, layers
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -244,41 +245,25 @@ def read_spec(folder: Path) -> RunSpec:
     """Read the spec of a run folder.
 
     Raises:
-        UserError: If it is missing or of another version.
+        UserError: If it is missing, damaged or of another version.
     """
-    try:
-        return RunSpec.model_validate_json((folder / "spec.json").read_text(), strict=True)
-    except FileNotFoundError:
-        raise UserError(f"{folder}/spec.json is missing; train the run first") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{folder}/spec.json is damaged ({error}); train the run again") from None
-    except ValidationError as error:
-        raise UserError(
-            f"{folder}/spec.json is damaged or of another version ({first_reason(error)}); train the run"
-            " again"
-        ) from None
+    return read_json(folder / "spec.json", RunSpec, "train the run")
 
 
-def read_specs(path: Path) -> dict[str, RunSpec]:
+def read_specs(path: Path, remedy: str) -> dict[str, RunSpec]:
     """Read the specs that `equimodal collect` wrote, one a line, by name of the run.
 
     Raises:
         UserError: If the file is missing, or a line is damaged or of another version.
     """
+    with reading(path, "the spec of a run in each line, as this version writes it", remedy):
+        lines = read_text(path).splitlines()
+        specs = [_spec_of_line(line, number) for number, line in enumerate(lines, start=1)]
+    return {spec.name: spec for spec in specs}
+
+
+def _spec_of_line(line: str, number: int) -> RunSpec:
     try:
-        lines = path.read_text().splitlines()
-    except FileNotFoundError:
-        raise UserError(f"{path} is missing; collect without --keep") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is damaged ({error}); collect without --keep") from None
-    specs = {}
-    for number, line in enumerate(lines, start=1):
-        try:
-            spec = RunSpec.model_validate_json(line, strict=True)
-        except ValidationError as error:
-            raise UserError(
-                f"{path}, line {number}, is damaged or of another version ({first_reason(error)}); collect"
-                " without --keep"
-            ) from None
-        specs[spec.name] = spec
-    return specs
+        return RunSpec.model_validate_json(line, strict=True)
+    except ValidationError as error:
+        raise ValueError(f"line {number}: {first_reason(error)}") from None

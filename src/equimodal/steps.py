@@ -234,14 +234,13 @@ def evaluation(spec: RunSpec, params: Params) -> Product:
 
 def simulations(params: Params) -> Product:
     """The tables of the second paper's linear networks."""
-    from equimodal.figures import LINEAR_FIGURES
+    from equimodal.figures import LINEAR_TABLES
 
-    tables = {t for figure in LINEAR_FIGURES.values() for t in figure.inputs} - {"linear_mnist"}
     return Product(
         step="linear",
         name="networks",
-        receipt=layout.tables(params.scale) / "linear.json",
-        files=tuple(layout.table(params.scale, table) for table in sorted(tables)),
+        receipt=layout.simulated(params.scale),
+        files=tuple(layout.table(params.scale, table) for table in LINEAR_TABLES),
         remedy=f"run `equimodal linear --scale {params.scale}`",
         asked=asked_of_simulations,
         in_git=True,

@@ -13,13 +13,16 @@ from equimodal.analysis.claims import (
     as_markdown,
     caveats,
     data_name,
+    fingerprint,
     judge_claims,
     limits,
+    networks,
     read_claims,
     tables_of,
 )
-from equimodal.analysis.collect import COLUMNS
+from equimodal.analysis.stored import COLUMNS
 from equimodal.params import load_params
+from tests.conftest import ROOT
 from tests.tables import made_up_tables
 
 AT = {"confidence": 0.95, "scale": "demo"}
@@ -277,16 +280,64 @@ def test_a_claim_without_numbers_is_not_tested_on_demo_data_too():
     assert found.verdict == "not tested"
 
 
-def test_a_scale_with_a_note_and_stand_ins_cannot_speak(project):
-    reasons = limits(project.load())
+def limits_of(scale, paper=None):
+    """Why the data sets of a scale can not speak for the paper's."""
+    return limits(load_params(scale=scale), paper or load_params(scale="paper"), read_claims())
+
+
+OTHER = {  # what a scale like the paper's says -> data sets that it takes the voice
+    "": set(),
+    "note: Any text.": set(),
+    "training: {colored_mnist: {max_epochs: 1}}": {"colored_mnist"},
+    "networks: {modelnet40: {width: 0.5}}": {"modelnet40"},
+    "sweeps: {nvgesture: {high: 0.5}}": {"nvgesture"},
+    "presets: {paper: {gate_scale: 1}}": {"colored_mnist", "modelnet40", "nvgesture"},
+    "presets: {official: {gate_scale: 2}}": set(),  # no claim rests on it
+    "leave_out: [nvgesture/*]": set(),
+    "experiments: {sweep: []}": set(),
+    "datasets: {colored_mnist: {coloring: {variance: 0.03}}}": {"colored_mnist"},
+    "analysis: {margin: 30.0}": {"colored_mnist", "modelnet40", "nvgesture"},
+}
+
+
+@pytest.mark.parametrize("said", OTHER)
+def test_only_networks_of_the_paper_s_protocol_get_verdicts_whatever_a_note_says(project, said):
+    mine = project.folder / "config/scales/mine.yaml"
+    mine.write_text(f"like: paper\n{said}\n")
+    reasons = limits_of("mine")
+    assert reasons.keys() - {"all"} == OTHER[said]
+    assert ("all" in reasons) == bool(OTHER[said])
+    assert all("the mine scale is not the paper's" in reasons[name] for name in OTHER[said])
+
+
+def test_more_seeds_of_the_paper_s_protocol_speak_too(project):
+    grid = "{dataset: modelnet40, inputs: [distinct], policy: [guided], rates: table1, seeds: 9}"
+    mine = project.folder / "config/scales/mine.yaml"
+    mine.write_text(f"like: paper\nexperiments: {{table1: [{grid}]}}\n")
+    assert limits_of("mine") == {}
+
+
+def test_stand_ins_cannot_speak(project):
+    reasons = limits_of("tiny")
     assert reasons["colored_mnist"] == "the tiny scale is not the paper's"
     assert reasons["nvgesture"].startswith("its data are stand-ins; ")
     assert "ModelNet40" in reasons["all"]
 
 
-def test_the_data_of_the_paper_scale_can_speak(project):
-    project.edit("params.yaml", "\nscale: tiny ", "\nscale: paper ")
-    assert limits(project.load()) == {}
+def test_the_fingerprints_are_those_of_the_paper_scale_in_git():
+    """Where the protocol was changed on purpose, these belong into claims.yaml."""
+    ledger = read_claims()
+    asked = networks(load_params(ROOT / "params.yaml", "paper"), ledger)
+    assert {name: fingerprint(specs) for name, specs in asked.items()} == ledger.protocol
+
+
+def test_a_protocol_that_was_changed_for_all_scales_is_not_the_paper_s(project):
+    project.edit("params.yaml", "    tolerance: 0.1 ", "    tolerance: 0.2 ")
+    said = "the settings of the paper scale are no longer the paper's"
+    assert limits_of("paper") == {
+        "colored_mnist": said,
+        "all": "data of Colored-and-gray-MNIST cannot speak for the paper's",
+    }
 
 
 def test_what_the_paper_does_not_tell_is_said_of_all_claims(project):

@@ -1,6 +1,7 @@
 import json
 import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -206,6 +207,16 @@ def test_a_damaged_run_is_no_gap_in_the_tables(tmp_path, specs, file):
         collect_from(specs, {VANILLA: tmp_path / "run", GRAY: tmp_path / "other"}, {})
 
 
+@pytest.mark.parametrize("damage", [Path.mkdir, lambda path: path.symlink_to(path)])
+@pytest.mark.parametrize("file", ["outcome.json", "history.csv", "logits.npz"])
+def test_a_folder_or_a_link_to_nowhere_is_no_gap_either(tmp_path, specs, file, damage):
+    write_run(tmp_path / "run", specs[VANILLA], {"regular": (8, 5)}, speeds=(0.0, 0.0))
+    (tmp_path / "run" / file).unlink()
+    damage(tmp_path / "run" / file)
+    with pytest.raises(UserError, match=rf"run/{file} .*the run again"):
+        collect_from(specs, {VANILLA: tmp_path / "run"}, {})
+
+
 @pytest.mark.parametrize(("part", "step"), [("logits.npz", "evaluate"), (None, "train")])
 def test_what_was_never_made_is_a_row_that_says_so(tmp_path, specs, part, step):
     write_run(tmp_path / "run", specs[VANILLA], {"regular": (8, 5)}, speeds=(0.0, 0.0))
@@ -241,37 +252,61 @@ def edit_history(folder, change):
     change(pd.read_csv(path)).to_csv(path, index=False)
 
 
+def bank_with(name, change):
+    """A damage of the logit bank: an array of it changed, or without it where that is None."""
+
+    def alter(arrays):
+        array = arrays.pop(name)
+        if change is not None:
+            arrays[name] = change(array)
+
+    return lambda run: edit_arrays(run / "logits.npz", alter)
+
+
+def with_value(value):
+    def change(array):
+        array = array.astype(float)
+        array[(3,) * array.ndim] = value
+        return array
+
+    return change
+
+
+REGULAR = "regular/gray"
 READABLE_DAMAGES = {  # what is named -> how the run folder is altered
     "outcome.json is damaged (status": lambda run: edit_outcome(run, status="stopped"),
     "outcome.json is damaged (parameters_below": lambda run: edit_outcome(
-        run, parameters_below=None
+        run, parameters_below={"0.01": float("nan")}
     ),
-    "outcome.json is damaged (all of it": lambda run: (run / "outcome.json").write_text("[1]"),
+    "outcome.json is damaged (best_epoch": lambda run: edit_outcome(run, best_epoch=0),
+    "outcome.json is damaged (all of it": lambda run: (run / "outcome.json").write_text("null"),
     "history.csv is damaged (it has no 7)": lambda run: edit_outcome(run, best_epoch=7),
-    "history.csv is damaged (it has no 'validation_accuracy')": lambda run: edit_history(
+    "lacks the columns ['validation_accuracy']": lambda run: edit_history(
         run, lambda table: table.drop(columns="validation_accuracy")
     ),
-    "history.csv is damaged (no numbers in ['test_accuracy'])": lambda run: edit_history(
-        run, lambda table: table.assign(test_accuracy="x")
-    ),
-    "steps.npz or history.csv is damaged (KeyError('steps'))": lambda run: edit_history(
+    "lacks the columns ['steps']": lambda run: edit_history(
         run, lambda table: table.drop(columns="steps")
     ),
-    "steps.npz or history.csv is damaged (ValueError": lambda run: edit_arrays(
+    "history.csv is damaged (test_accuracy holds 'x', no number)": lambda run: edit_history(
+        run, lambda table: table.assign(test_accuracy="x")
+    ),
+    "steps.npz is damaged ((4,) modes and (2, 2) speeds": lambda run: edit_arrays(
         run / "steps.npz", lambda arrays: arrays.update(speeds=arrays["speeds"][:2])
     ),
-    "steps.npz or history.csv is damaged (IndexError": lambda run: edit_arrays(
+    "steps.npz is damaged (index": lambda run: edit_arrays(
         run / "steps.npz", lambda arrays: arrays.update(modes=arrays["modes"] + 7)
     ),
-    "logits.npz is damaged (KeyError('labels'))": lambda run: edit_arrays(
-        run / "logits.npz", lambda arrays: arrays.pop("labels")
+    "logits.npz is damaged (it has no 'labels')": bank_with("labels", None),
+    "logits.npz is damaged (it has no 'regular/gray')": bank_with(REGULAR, None),
+    "logits.npz is damaged (regular/m0 has shape (10, 10) for 9": bank_with(
+        "labels", lambda labels: labels[:-1]
     ),
-    "logits.npz is damaged (KeyError('regular/gray'))": lambda run: edit_arrays(
-        run / "logits.npz", lambda arrays: arrays.pop("regular/gray")
-    ),
-    "logits.npz is damaged (ValueError": lambda run: edit_arrays(
-        run / "logits.npz", lambda arrays: arrays.update(labels=arrays["labels"][:-1])
-    ),
+    "labels are float64 of shape (10,)": bank_with("labels", lambda labels: labels * 0.5),
+    "labels are int64 of shape (10, 1)": bank_with("labels", lambda labels: labels[:, None]),
+    "labels from 1 to 10 for 10 classes": bank_with("labels", lambda labels: labels + 1),
+    "labels from -1 to 8 for 10 classes": bank_with("labels", lambda labels: labels - 1),
+    "regular/m1 has logits that are not finite": bank_with(REGULAR, with_value(float("nan"))),
+    "has logits that are not finite": bank_with(REGULAR, with_value(float("inf"))),
     "logits.npz is of a run that failed": lambda run: edit_arrays(
         run / "logits.npz", lambda arrays: [arrays.pop(k) for k in list(arrays) if "/" in k]
     ),
@@ -308,7 +343,7 @@ def through_files(tables, folder):
     """Write tables and read them again."""
     for name, table in tables.items():
         write_table(table, folder / f"{name}.csv")
-    return {name: read_table(folder / f"{name}.csv") for name in tables}
+    return {name: read_table(folder / f"{name}.csv", "make it") for name in tables}
 
 
 def test_runs_of_two_machines_collect_to_what_one_would(machines, tmp_path, specs):

@@ -5,11 +5,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from equimodal.analysis import GIVEN, TABLES
+from equimodal.analysis import TABLES
 from equimodal.analysis.published import read_published
 from equimodal.analysis.render import FORMATS, for_readers, notes_on, render
 from equimodal.params import load_params
 from tests.analysis.conftest import SETTINGS
+from tests.built import through_files, whole_study
 from tests.study import study
 
 NAN = float("nan")
@@ -57,28 +58,44 @@ def build(name, **inputs):
 
 @pytest.fixture(scope="module")
 def made_up():
-    return study()
+    return whole_study()
 
 
-def inputs_of(name, tables):
-    """What a table is made of, as the verb reads it from files; others that it needs are made first."""
-    made = {i: build_from(i, tables) for i in TABLES[name].inputs if i in TABLES}
-    given = {n: read_published(n) for n in GIVEN}
-    from_files = {
-        n: pd.read_csv(StringIO(t.to_csv(index=False))) for n, t in (tables | made).items()
-    }
-    return from_files | given
+@pytest.fixture(scope="module")
+def one_seed(made_up):
+    runs = made_up["runs"]
+    keys = ["experiments", "dataset", "start", "inputs", "policy", "l1", "tolerance", "window"]
+    return through_files(study() | {"runs": runs[~runs.duplicated(keys)]})
 
 
-def build_from(name, tables):
-    inputs = inputs_of(name, tables)
-    return build(name, **{i: inputs[i] for i in TABLES[name].inputs})
+@pytest.fixture(scope="module")
+def nothing(made_up):
+    return through_files({n: table.head(0) for n, table in study().items()})
+
+
+@pytest.fixture(scope="module")
+def all_failed():
+    tables = study()
+    runs = tables["runs"]
+    measured = runs.columns[runs.columns.get_loc("steps") :].difference(["m0", "m1", "m2"])
+    runs[[*measured]] = NAN
+    runs["status"], runs["reason"] = "failed", "the loss became nan"
+    tables["evaluations"] = tables["evaluations"].head(0)
+    tables["histories"] = tables["histories"][["run", "epoch"]].head(0)
+    return through_files(tables)
+
+
+@pytest.fixture(scope="module")
+def of_two_presets():
+    tables = study()
+    return through_files(
+        tables | {n: pd.concat([tables[n], other]) for n, other in as_official(tables).items()}
+    )
 
 
 def text_of(name, tables):
-    made = build_from(name, tables)
-    notes = notes_on(name, made, tables["runs"], DATA)
-    return render(name, made, notes, SETTINGS)
+    notes = notes_on(name, tables[name], tables["runs"], DATA)
+    return render(name, tables[name], notes, SETTINGS)
 
 
 @pytest.mark.parametrize("name", TABLES)
@@ -90,7 +107,7 @@ def test_every_table_can_be_made_of_a_whole_study(made_up, name):
 
 
 def test_what_is_said_below_a_table_is_said_in_latex_too(made_up):
-    table = build_from("l1_trends", made_up)
+    table = made_up["l1_trends"]
     text = render("l1_trends", table, ["50 % of a_b failed: ~/x^2."], SETTINGS)[".tex"]
     *_, note, end = text.splitlines()
     assert note == (
@@ -101,43 +118,24 @@ def test_what_is_said_below_a_table_is_said_in_latex_too(made_up):
 
 
 @pytest.mark.parametrize("name", TABLES)
-def test_a_study_without_runs_gives_a_header_and_a_sentence(made_up, name):
-    nothing = {n: t.head(0) for n, t in made_up.items()}
+def test_a_study_without_runs_gives_a_header_and_a_sentence(made_up, nothing, name):
     text = text_of(name, nothing)
-    header = text_of(name, made_up)[".csv"].splitlines()[0]
-    assert text[".csv"] == header + "\n"
+    assert text[".csv"] == text_of(name, made_up)[".csv"].splitlines()[0] + "\n"
     for experiment in TABLES[name].experiments:
         assert f"No run of the experiment {experiment} is here" in text[".md"]
 
 
 @pytest.mark.parametrize("name", TABLES)
-def test_a_study_of_which_all_runs_failed_says_so(made_up, name):
-    runs = made_up["runs"].copy()
-    measured = runs.columns[runs.columns.get_loc("steps") :].difference(["m0", "m1", "m2"])
-    runs[[*measured]] = NAN
-    runs["status"], runs["reason"] = "failed", "the loss became nan"
-    tables = made_up | {"runs": runs, "evaluations": made_up["evaluations"].head(0)}
-    tables["histories"] = made_up["histories"][["run", "epoch"]].head(0)
-    text = text_of(name, tables)
+def test_a_study_of_which_all_runs_failed_says_so(all_failed, name):
+    text = text_of(name, all_failed)
     assert "No run that this table is made of has finished." in text[".md"]
     assert "failed: the loss became nan." in text[".md"]
 
 
-def with_one_seed(tables):
-    runs = tables["runs"]
-    keys = ["experiments", "dataset", "start", "inputs", "policy", "l1", "tolerance", "window"]
-    return tables | {"runs": runs[~runs.duplicated(keys)]}
-
-
 @pytest.mark.parametrize("name", TABLES)
-def test_a_study_with_one_seed_can_be_shown(made_up, name):
-    text = text_of(name, with_one_seed(made_up))
+def test_a_study_with_one_seed_is_shown_as_its_csv_says(one_seed, name):
+    text = text_of(name, one_seed)
     assert text[".md"].startswith(f"# {TABLES[name].title}\n")
-
-
-@pytest.mark.parametrize("name", TABLES)
-def test_a_table_and_its_csv_are_shown_alike(made_up, name):
-    text = text_of(name, with_one_seed(made_up))
     read = pd.read_csv(StringIO(text[".csv"]))
     cells = for_readers(read).drop(columns=[*TABLES[name].sections]).stack().tolist()
     assert [cell for cell in cells if cell not in text[".md"]] == []
@@ -168,17 +166,16 @@ OF_ONE_READING = {"fidelity_study", "calibration", "preregistration"}
 
 
 @pytest.mark.parametrize("name", [n for n in TABLES if n not in OF_ONE_READING])
-def test_runs_of_another_preset_leave_the_rows_of_the_paper_s(made_up, name):
-    both = {n: pd.concat([made_up[n], other]) for n, other in as_official(made_up).items()}
-    rows = build_from(name, made_up | both)
+def test_runs_of_another_preset_leave_the_rows_of_the_paper_s(made_up, of_two_presets, name):
+    rows = of_two_presets[name]
     assert set(rows["fidelity"]) == {"paper", "official"}
     of_paper = rows[rows["fidelity"] == "paper"].reset_index(drop=True)
-    pd.testing.assert_frame_equal(of_paper, build_from(name, made_up), check_dtype=False)
+    pd.testing.assert_frame_equal(of_paper, made_up[name], check_dtype=False)
 
 
 def test_a_data_set_that_lacks_is_named(made_up):
     runs = made_up["runs"]
-    without = made_up | {"runs": runs[runs["dataset"] != "nvgesture"]}
+    without = through_files(study() | {"runs": runs[runs["dataset"] != "nvgesture"]})
     sentence = "is missing: the settings of this scale ask for no run."
     assert f"NVGesture-pretrained {sentence}" in text_of("table1", without)[".md"]
     assert f"NVGesture {sentence}" in text_of("greediness", without)[".md"]

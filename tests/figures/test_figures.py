@@ -8,30 +8,54 @@ import pandas as pd
 import pytest
 
 from equimodal.analysis.names import DATASETS
-from equimodal.figures import FIGURES
+from equimodal.figures import FIGURES, style
 from equimodal.figures.parts import number, of_one_preset, with_interval
-from equimodal.figures.style import save
-from tests.figures.tables import make_examples, make_tables
+from equimodal.figures.style import FORMATS, new_figure, save
+from tests.built import Built, whole_study
 from tests.study import study
 
 MEASURES = ["accuracy", "d_util", "d_speed", "below_0.001"]
 
 
+def make_examples():
+    """A few images of each data set, and what is said of them."""
+    rng = np.random.default_rng(0)
+    shapes = {
+        "colored_mnist": {"color": (10, 8, 8, 3), "gray": (10, 8, 8, 1)},
+        "modelnet40": dict.fromkeys(("view0", "view4", "view6", "view8"), (8, 8, 8, 1)),
+        "nvgesture": {"color": (6, 3, 8, 8, 3), "depth": (6, 3, 8, 8, 1)},
+    }
+    examples = {
+        dataset: {
+            f"{split}.{source}": rng.integers(0, 255, shape, np.uint8)
+            for split in ("train", "test")
+            for source, shape in sources.items()
+        }
+        | {f"{s}.labels": np.arange(next(iter(sources.values()))[0]) for s in ("train", "test")}
+        for dataset, sources in shapes.items()
+    }
+    return {"examples": examples, "labels": dict.fromkeys(("modelnet40", "nvgesture"), "stand-in")}
+
+
 @pytest.fixture
 def inputs():
-    return make_tables() | make_examples()
+    """Every table of the whole study, to be changed, and examples."""
+    for name in (n for about in FIGURES.values() for n in about.inputs):
+        if name not in ("examples", "labels"):
+            whole_study()[name]
+    return Built(whole_study().copy() | make_examples())
 
 
 @pytest.fixture
 def nothing():
     """Tables of a study without a run, and no examples."""
-    tables = make_tables(study()["runs"][:0])
-    empty = {name: tables[name][:0] for name in ("histories", "steps", "evaluations")}
-    return tables | empty | {"examples": {}, "labels": {}}
+    tables = Built({name: table[:0] for name, table in study().items()})
+    tables |= {"examples": {}, "labels": {}}
+    return tables
 
 
 def with_runs(runs):
-    return make_tables(runs) | make_examples()
+    return Built(study() | {"runs": runs} | make_examples())
 
 
 def fail(runs, which):
@@ -123,7 +147,7 @@ def saved(request, tmp_path_factory):
     """A figure's name, and its files without their suffix, saved with a note."""
     figure = request.param
     out = tmp_path_factory.mktemp("figures") / figure
-    save(draw(figure, make_tables() | make_examples()), out, "Tiny scale.")
+    save(draw(figure, with_runs(study()["runs"])), out, "Tiny scale.")
     return figure, out
 
 
@@ -138,11 +162,28 @@ def test_the_note_of_the_scale_is_in_the_figure(saved):
     assert said("Tiny scale.", words_of(saved[1].with_suffix(".svg").read_text()))
 
 
-def test_the_same_input_gives_the_same_bytes(saved, inputs, tmp_path):
+NOTES = [
+    r"$\foo$ and $x",
+    r"50 % of a_b \ ~ <b>&amp;</b> | `code` **bold** # {x}",
+    "é ± λ",
+    r"\$a$ \\$ $",
+]
+
+
+@pytest.mark.parametrize("note", NOTES)
+def test_the_note_of_a_scale_is_text_whatever_it_says(tmp_path, monkeypatch, note):
+    monkeypatch.setattr(style, "FORMATS", {".svg": {}})
+    save(new_figure(3, 1), tmp_path / "figure", note)
+    assert said(note, words_of((tmp_path / "figure.svg").read_text(encoding="utf-8")))
+
+
+def test_the_same_input_gives_the_same_bytes(saved, inputs, tmp_path, monkeypatch):
     figure, out = saved
     again = tmp_path / figure
+    if figure != "figure7":  # one in every format; of the others the first that is drawn
+        monkeypatch.setattr(style, "FORMATS", {".svg": FORMATS[".svg"]})
     save(draw(figure, inputs), again, "Tiny scale.")
-    for suffix in (".svg", ".png", ".pdf"):
+    for suffix in style.FORMATS:
         assert again.with_suffix(suffix).read_bytes() == out.with_suffix(suffix).read_bytes()
 
 
@@ -190,11 +231,11 @@ def test_failed_runs_are_counted_and_their_failing_said(figure):
 
 
 @pytest.mark.parametrize("figure", [f for f in FIGURES if f != "figure6"])
-def test_finished_models_without_any_measure_are_drawn_all_the_same(figure, tmp_path):
+def test_finished_models_without_any_measure_are_drawn_all_the_same(figure):
     """As where a branch is never right: then no utilization rate is defined."""
     runs = study()["runs"].assign(d_util=np.nan, d_speed=np.nan, u_m1_given_m0=np.nan)
     one_rate = runs.groupby(["experiments", "dataset", "inputs", "policy"]).head(1)
-    save(draw(figure, with_runs(one_rate)), tmp_path / figure, None)
+    assert words(figure, with_runs(one_rate))
 
 
 def marks(axes, marker):

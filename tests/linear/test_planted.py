@@ -3,8 +3,8 @@ import pytest
 from scipy.stats import binom
 
 from equimodal.errors import UserError
-from equimodal.linear.planted import Planted
 from equimodal.metrics.utilization import accuracy, utilization_rate
+from tests.linear.planted import Planted
 
 PLANTED = [
     Planted(classes=10, both=0.2, only_a=0.4, only_b=0.1),

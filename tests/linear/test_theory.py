@@ -125,16 +125,6 @@ def test_mis_attribution_is_what_b_shares_with_a_even_with_noise():
     np.testing.assert_allclose(theory.mis_attribution(noisy), shared, atol=1e-10)
 
 
-def test_superficial_preference_lies_between_two_curves():
-    """Scalar, uncorrelated: w_A / w_B in (1 / r^2, 1 / r)."""
-    r = 3.0
-    share = np.array([0.9 / r**2, 1.1 / r**2, 0.9 / r, 1.1 / r])
-    m = toy_moments(0.0, r, w_a=share)
-    assert theory.superficial_preference(m).tolist() == [False, True, True, False]
-    assert theory.a_is_first(m).tolist() == [False, True, True, True]
-    assert theory.superficial_preference(m.swapped()).tolist() == [False, True, True, False]
-
-
 def test_cost_of_stopping_in_the_unimodal_phase_is_that_of_least_squares_on_a():
     """2.11 against 200 samples of 40 examples."""
     rng = np.random.default_rng(0)

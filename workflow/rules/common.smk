@@ -17,9 +17,10 @@ try:
     from equimodal.devices import require_device
     from equimodal.errors import UserError
     from equimodal.figures import ALL_FIGURES as FIGURES
-    from equimodal.figures import LINEAR_FIGURES
+    from equimodal.figures import LINEAR_FIGURES, LINEAR_TABLES
     from equimodal.files import require_writable
-    from equimodal.params import expand_runs, load_params
+    from equimodal.markup import for_rest
+    from equimodal.params import expand_runs, load_params, part_name
 except ModuleNotFoundError as error:
     raise WorkflowError(
         f"{sys.executable} has no {error.name}; `make setup` makes an environment that has all,"
@@ -81,13 +82,16 @@ def of_scale(path, **parts):
     return collect(str(path), scale=SCALE, **parts)
 
 
+# As captions of Snakemake's report say it.
+NOTE, LINEAR_NOTE = (for_rest(note or "") for note in (PARAMS.note, PARAMS.linear.note))
+
 RUNS = expand_runs(PARAMS)
 EXPERIMENTS = {name: expand_runs(PARAMS, name) for name in PARAMS.experiments}
 USED = sorted({spec.dataset for spec in RUNS.values()})  # data sets
 PARTS = {  # of the runs, by name
     **{e: list(runs) for e, runs in EXPERIMENTS.items() if runs},
     **{
-        f"{e}_{d}": of_both
+        part_name(e, d): of_both
         for e, runs in EXPERIMENTS.items()
         for d in USED
         if (of_both := [r for r, spec in runs.items() if spec.dataset == d])
@@ -147,12 +151,6 @@ PRODUCTS = [
         suffix=["svg", "png", "pdf"],
     ),
 ]
-# What `linear` makes: a table for every such figure to draw; naming them here spares each start of
-# Snakemake the packages that compute them.
-LINEAR_TABLES = sorted(
-    {table for figure in LINEAR_FIGURES.values() for table in figure.inputs}
-    - {"linear_mnist"}
-)
 
 
 wildcard_constraints:

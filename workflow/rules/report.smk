@@ -18,7 +18,7 @@ rule collect:
         "results/{scale}/benchmarks/collect.tsv"
     params:
         root=root_of,
-        note=PARAMS.note,
+        note=NOTE,
         experiments=json.dumps({e: list(runs) for e, runs in EXPERIMENTS.items()}),
         code=code_hash("equimodal.analysis.collect"),
     message:
@@ -47,7 +47,7 @@ rule tables:
         "results/{scale}/benchmarks/tables.tsv"
     params:
         root=root_of,
-        note=PARAMS.note,
+        note=NOTE,
         settings=PARAMS.analysis.model_dump_json(),
         published=contents("analysis", "*.csv"),
         code=code_hash(
@@ -93,7 +93,7 @@ rule linear_mnist:
         "results/{scale}/benchmarks/linear_mnist.tsv"
     params:
         root=root_of,
-        note=PARAMS.linear.note,
+        note=LINEAR_NOTE,
         code=code_hash("equimodal.linear.mnist_table", "equimodal.analysis.render"),
     message:
         "Put the networks on noisy MNIST into a table."
@@ -120,9 +120,9 @@ rule draw:
     params:
         root=root_of,
         note=lambda wildcards: (
-            PARAMS.linear if wildcards.figure in LINEAR_FIGURES else PARAMS
-        ).note,
-        caption=lambda wildcards: FIGURES[wildcards.figure].caption,
+            LINEAR_NOTE if wildcards.figure in LINEAR_FIGURES else NOTE
+        ),
+        caption=lambda wildcards: for_rest(FIGURES[wildcards.figure].caption),
         code=lambda wildcards: code_hash(
             f"equimodal.figures.{wildcards.figure}", "equimodal.figures.style"
         ),
@@ -149,9 +149,10 @@ rule claims:
         "results/{scale}/benchmarks/claims.tsv"
     params:
         root=root_of,
-        note=PARAMS.note,
+        note=NOTE,
         settings=PARAMS.analysis.model_dump_json(),
         ledger=contents("analysis", "claims.yaml"),
+        paper=load_params(SETTINGS, "paper").model_dump_json(exclude={"mirror"}),
         code=code_hash("equimodal.analysis.claims"),
     message:
         "Check the paper's claims."

@@ -6,9 +6,17 @@ from typing import Any
 import pandas as pd
 
 from equimodal.analysis.collect import of_experiment, unfinished
-from equimodal.analysis.names import in_order
+from equimodal.analysis.names import by_cell, in_order
 from equimodal.analysis.statistics import over_seeds
-from equimodal.analysis.table1 import CELL, COLUMN, OUTPUT, PAIR, against, with_best_unimodal
+from equimodal.analysis.table1 import (
+    CELL,
+    COLUMN,
+    OUTPUT,
+    PAIR,
+    against,
+    by_output,
+    with_best_unimodal,
+)
 from equimodal.params import Analysis
 
 COLUMNS = [
@@ -29,9 +37,10 @@ def build(
     the weights, and nothing before a cap depends on it: the table holds what a shorter training gives.
     """
     table1 = with_best_unimodal(in_order(of_experiment(runs, "table1"), *COLUMN, "method"))
+    printed = by_output(published)
     rows = []
-    for cell, of_cell in table1.groupby(CELL, sort=False):
-        row = dict(zip(CELL, cell, strict=True)) | {"unfinished": unfinished(of_cell)}
+    for cell, of_cell in by_cell(table1, CELL):
+        row = cell | {"unfinished": unfinished(of_cell)}
         keys = {key: row.get(key) for key in OUTPUT if key != "output"}
         told = published[(published[list(keys)] == list(keys.values())).all(axis=1)]["output"]
         best = best_up_to_caps(of_cell, histories)
@@ -44,7 +53,7 @@ def build(
                     rows.append(
                         row
                         | over_seeds(percent, settings.confidence, "mean")
-                        | against(published, row, percent, settings)
+                        | against(printed, row, percent, settings)
                     )
     return pd.DataFrame(rows, columns=COLUMNS)
 

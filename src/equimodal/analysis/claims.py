@@ -5,6 +5,7 @@ show. Intervals decide, never a bare mean: wholly where the claim says, it holds
 that, it does not; anything else is inconclusive.
 """
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
@@ -17,7 +18,8 @@ from ruamel.yaml import YAML
 
 from equimodal.analysis.names import DATASETS, column_name
 from equimodal.analysis.statistics import difference_of_means, wilson_interval
-from equimodal.params import Params
+from equimodal.markup import for_markdown
+from equimodal.params import Params, expand_runs
 from equimodal.schema import Section
 
 HOLDS, FAILS, INCONCLUSIVE, NOT_TESTED, CANNOT_SAY = VERDICTS = (
@@ -313,6 +315,9 @@ class Ledger(Section):
     """All of claims.yaml."""
 
     fidelity: str
+    protocol: dict[str, str] = Field(
+        default_factory=dict
+    )  # data set -> fingerprint of the paper scale's networks
     claims: tuple[Claim, ...]
 
     @model_validator(mode="after")
@@ -325,7 +330,7 @@ class Ledger(Section):
 
 def read_claims() -> Ledger:
     """Read the claims that come with the package."""
-    text = files("equimodal.analysis").joinpath("claims.yaml").read_text()
+    text = files("equimodal.analysis").joinpath("claims.yaml").read_text(encoding="utf-8")
     return Ledger.model_validate(YAML(typ="safe").load(text))
 
 
@@ -334,21 +339,55 @@ def tables_of(ledger: Ledger) -> list[str]:
     return list(dict.fromkeys(claim.check.table for claim in ledger.claims))
 
 
-def limits(settings: Params) -> dict[str, str]:
+def limits(settings: Params, paper: Params, ledger: Ledger) -> dict[str, str]:
     """Say of each data set that cannot speak for the paper's why; others are not in it.
 
-    A scale with a note speaks for none of its data sets. `all` is there as soon as one data set is.
+    Those speak whose networks are all of the paper's protocol, whatever their seeds: what the claims rest on
+    has the settings that the paper scale has. `all` is there as soon as one data set is.
+
+    Args:
+        settings: Of the scale that is judged.
+        paper: Of the paper scale.
+        ledger: The claims, with the fingerprints of the paper's protocol: params.yaml, which all scales
+            share, may have been changed.
     """
+    ours, theirs = networks(settings, ledger), networks(paper, ledger)
+    judging = [(s.analysis.confidence, s.analysis.margin) for s in (settings, paper)]
     reasons = {}
     for name, dataset in settings.datasets.items():
         parts = ["its data are stand-ins"] if dataset.is_stand_in else []
-        parts += [f"the {settings.scale} scale is not the paper's"] if settings.note else []
+        known = ledger.protocol.get(name) == fingerprint(theirs.get(name, ()))
+        if judging[0] != judging[1] or (
+            name in ours and not (known and ours[name] <= theirs.get(name, set()))
+        ):
+            parts.append(
+                f"the {settings.scale} scale is not the paper's"
+                if settings.scale != paper.scale
+                else "the settings of the paper scale are no longer the paper's"
+            )
         if parts:
             reasons[name] = "; ".join(parts)
     if reasons:
         names = ", ".join(map(data_name, reasons))
         reasons["all"] = f"data of {names} cannot speak for the paper's"
     return reasons
+
+
+def networks(settings: Params, ledger: Ledger) -> dict[str, set[str]]:
+    """Data set -> the settings of the networks that claims rest on, without their seeds, as JSON."""
+    asked = {e for claim in ledger.claims for e in claim.experiments if e in settings.experiments}
+    every = settings.model_copy(update={"leave_out": ()})
+    found: dict[str, set[str]] = {}
+    for spec in (spec for e in asked for spec in expand_runs(every, e).values()):
+        if spec.fidelity == ledger.fidelity:
+            seedless = spec.model_copy(update={"seed": 0}).model_dump_json()
+            found.setdefault(spec.dataset, set()).add(seedless)
+    return found
+
+
+def fingerprint(networks: Iterable[str]) -> str:
+    """Return a hash of the settings of networks, whatever their order."""
+    return hashlib.sha256("\n".join(sorted(networks)).encode()).hexdigest()[:16]
 
 
 def caveats(settings: Params) -> list[str]:
@@ -403,7 +442,7 @@ def judge_claims(
 
 def as_markdown(judged: pd.DataFrame, notes: Iterable[str]) -> str:
     """Render the ledger for readers: a claim a heading, a data set a line."""
-    parts = ["# Claims of the paper", HOW, *notes]
+    parts = ["# Claims of the paper", HOW, *map(for_markdown, notes)]
     for _, rows in judged.groupby("id", sort=False):
         first = rows.iloc[0]
         lines = [_line(row) for row in rows.itertuples()]

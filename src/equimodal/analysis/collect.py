@@ -9,19 +9,21 @@ import sys
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
-from zipfile import BadZipFile
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pandas as pd
-from pydantic import ValidationError
+from pydantic import Field
 
 from equimodal.analysis import COLLECTED
+from equimodal.analysis.stored import COLUMNS
 from equimodal.errors import UserError
+from equimodal.files import is_there, read_arrays, read_json, reading
 from equimodal.metrics.utilization import accuracy, utilization_rate
 from equimodal.receipts import OtherSettingsError, Receipt
-from equimodal.schema import Section, first_reason
-from equimodal.spec import HEADLINE_THRESHOLD, RunSpec
+from equimodal.schema import Section
+from equimodal.spec import HEADLINE_THRESHOLD, Count, RunSpec, Share
+from equimodal.table_files import read_table
 
 SPARSITY = f"below_{HEADLINE_THRESHOLD}"  # share of parameters
 MEASURES = (
@@ -30,21 +32,8 @@ MEASURES = (
     *("u_m1_given_m0", "u_m0_given_m1", "d_util", "s_m1_given_m0", "s_m0_given_m1", "d_speed"),
     *("u_m1_given_m0_by_label", "u_m0_given_m1_by_label", "d_util_by_label"),
 )
-COLUMNS = {  # of tables, that later verbs count on; the others depend on the runs
-    "runs": (
-        *("run", "experiments", "dataset", "inputs", "policy", "fidelity", "start"),
-        *("learning_rate", "l1", "tolerance", "window", "seed", "method", "reported"),
-        *("status", "reason", "accuracy", "accuracy_m0", "accuracy_m1"),
-        *("d_util", "d_util_by_label", "d_speed"),
-    ),
-    "evaluations": ("run", "evaluation", "output", "accuracy"),
-    "histories": ("run", "epoch"),
-    "steps": ("run", "step", "epoch", "mode", "speed_m0", "speed_m1"),
-    "claims": (
-        *("id", "claim", "where", "experiments", "table", "dataset"),
-        *("verdict", "measured", "evidence", "reason", "command"),
-    ),
-}
+TRAIN, EVALUATE = "train the run", "evaluate the run"
+HISTORY = ("epoch", "steps", "validation_accuracy", "test_accuracy")  # columns of history.csv
 NAMED = 3  # runs without results that are named one by one
 SETTINGS = ("dataset", "inputs", "policy", "fidelity", "start", "learning_rate", "l1", "seed")
 
@@ -99,7 +88,7 @@ def collect(
         settings = {"run": name, "experiments": _asked(name, experiments)} | _settings(specs[name])
         kept = _kept(settings, specs[name], earlier)
         run: _Run | None
-        if folder.exists() and banks[name].exists():
+        if is_there(folder) and is_there(banks[name]):
             try:
                 run = _read_run(settings, specs[name], folder, banks[name], check)
             except UserError as error:
@@ -110,7 +99,7 @@ def collect(
                     print(f"{error}. Kept what was collected of it before.", file=sys.stderr)
         else:
             run = kept
-            reason = f"{'evaluate' if folder.exists() else 'train'} the run first"
+            reason = f"{EVALUATE if is_there(folder) else TRAIN} first"
         if run is None:
             runs.append(settings | {"status": "missing", "reason": reason})
         else:
@@ -137,13 +126,13 @@ class _Outcome(Section):
 
     status: Literal["finished", "failed"]
     reason: str | None
-    steps: int
-    epochs: int
+    steps: Annotated[int, Field(ge=0)]
+    epochs: Annotated[int, Field(ge=0)]
     reached_perfect: bool
     trained_on: str | None = None  # processor and torch; older runs do not say
-    best_epoch: int | None
+    best_epoch: Count | None
     left_behind: str | None
-    parameters_below: dict[str, float]
+    parameters_below: dict[str, Share]
 
 
 @dataclass(frozen=True)
@@ -175,23 +164,19 @@ def _read_run(
     check: Callable[[RunSpec], Receipt],
 ) -> _Run:
     receipt = check(wanted)
-    outcome = _read_outcome(folder / "outcome.json")
+    outcome = read_json(folder / "outcome.json", _Outcome, TRAIN)
     names = {m: f"m{i}" for i, m in enumerate(wanted.modalities)}
     outputs = list(names.values())
     history = _read_history(folder / "history.csv")
     history.columns = [_rename(c, names) for c in history.columns]
     found = accuracies(bank, names)
     if outcome.status == "finished" and ("regular", "fused") not in found:
-        raise UserError(f"{bank} is of a run that failed; evaluate the run again")
+        raise UserError(f"{bank} is of a run that failed; {EVALUATE} again")
     if outcome.left_behind:
         mode = _rename(outcome.left_behind, names)
         found |= {("left_behind", o): a for (e, o), a in found.items() if e == mode}
-    try:
+    with reading(folder / "history.csv", f"a row of epoch {outcome.best_epoch}", TRAIN):
         chosen = _at_chosen_epoch(history, outcome.best_epoch, outputs)
-    except KeyError as error:
-        raise UserError(
-            f"{folder}/history.csv is damaged (it has no {error}); train the run again"
-        ) from None
     ended = outcome.model_dump(exclude={"left_behind", "parameters_below"})
     below = {f"below_{t}": share for t, share in outcome.parameters_below.items()}
     name = settings["run"]
@@ -230,20 +215,19 @@ def _from_earlier(settings: Mapping[str, Any], tables: Mapping[str, pd.DataFrame
 
 
 def _steps(run: str, folder: Path, history: pd.DataFrame, outputs: list[str]) -> pd.DataFrame:
-    arrays = _read_arrays(folder / "steps.npz", "train")
     names = np.array([*(f"rebalance_{m}" for m in outputs), "regular"])  # -1 is the last
-    try:
+    path = folder / "steps.npz"
+    with reading(path, "the mode and the learning speeds of each step", TRAIN):
+        arrays = read_arrays(path)
         modes, speeds = names[arrays["modes"]], arrays["speeds"].astype(float)
+        if modes.ndim != 1 or speeds.shape != (len(modes), len(outputs)):
+            raise ValueError(f"{modes.shape} modes and {speeds.shape} speeds of {len(outputs)}")
         step = np.arange(1, len(modes) + 1)
         ends = history["steps"].to_numpy() if len(history) else []  # none: failed at once
         table = pd.DataFrame(
             {"run": run, "step": step, "epoch": np.searchsorted(ends, step) + 1, "mode": modes}
         )
-        return table.assign(**{f"speed_{m}": speeds[:, i].round(5) for i, m in enumerate(outputs)})
-    except (KeyError, ValueError, IndexError) as error:
-        raise UserError(
-            f"{folder}/steps.npz or history.csv is damaged ({error!r}); train the run again"
-        ) from None
+    return table.assign(**{f"speed_{m}": speeds[:, i].round(5) for i, m in enumerate(outputs)})
 
 
 def _with_measures(runs: pd.DataFrame) -> pd.DataFrame:
@@ -272,18 +256,32 @@ def accuracies(path: Path, names: Mapping[str, str]) -> dict[tuple[str, str], fl
     Raises:
         UserError: If the bank is missing or damaged.
     """
-    arrays = _read_arrays(path, "evaluate")
     found = {}
-    try:
+    with reading(path, "the logits of a run and the labels of its test examples", EVALUATE):
+        arrays = read_arrays(path)
         labels = arrays["labels"]
         for evaluation in dict.fromkeys(key.split("/")[0] for key in arrays if "/" in key):
             logits = {o: arrays[f"{evaluation}/{m}"].astype(np.float64) for m, o in names.items()}
+            _check_logits(evaluation, logits, labels)
             logits["fused"] = np.mean(list(logits.values()), axis=0)
             for output, z in logits.items():
                 found[_rename(evaluation, names), output] = accuracy(z, labels)
-    except (KeyError, ValueError) as error:
-        raise UserError(f"{path} is damaged ({error!r}); evaluate the run again") from None
     return found
+
+
+def _check_logits(evaluation: str, logits: Mapping[str, np.ndarray], labels: np.ndarray) -> None:
+    """Raise ValueError if an accuracy of the logits would mean nothing."""
+    if labels.dtype.kind not in "iu" or labels.ndim != 1 or not len(labels):
+        raise ValueError(f"labels are {labels.dtype} of shape {labels.shape}, no class indices")
+    for output, z in logits.items():
+        if z.ndim != 2 or len(z) != len(labels) or z.shape[1] < 2:
+            raise ValueError(f"{evaluation}/{output} has shape {z.shape} for {len(labels)} labels")
+        if not np.isfinite(z).all():
+            raise ValueError(f"{evaluation}/{output} has logits that are not finite")
+        if labels.min() < 0 or labels.max() >= z.shape[1]:
+            raise ValueError(
+                f"labels from {labels.min()} to {labels.max()} for {z.shape[1]} classes"
+            )
 
 
 def _utilization(found: Mapping[tuple[str, str], float], outputs: list[str]) -> dict[str, Any]:
@@ -319,46 +317,11 @@ def _at_chosen_epoch(
     return chosen
 
 
-def _read_outcome(path: Path) -> _Outcome:
-    try:
-        return _Outcome.model_validate_json(path.read_text(), strict=True)
-    except FileNotFoundError:
-        raise UserError(f"{path} is missing; train the run first") from None
-    except ValidationError as error:
-        raise UserError(f"{path} is damaged ({first_reason(error)}); train the run again") from None
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} is damaged ({error}); train the run again") from None
-
-
 def _read_history(path: Path) -> pd.DataFrame:
-    try:
-        history = pd.read_csv(path)
-    except pd.errors.EmptyDataError:
+    history = read_table(path, TRAIN)
+    if not len(history.columns):
         return pd.DataFrame({"epoch": []})  # the run failed in its first epoch
-    except FileNotFoundError:
-        raise UserError(f"{path} is missing; train the run first") from None
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} is damaged ({error}); train the run again") from None
-    numbers = history.drop(columns="next_mode", errors="ignore")
-    if len(history) and (words := list(numbers.select_dtypes(exclude="number"))):
-        raise UserError(f"{path} is damaged (no numbers in {words}); train the run again")
-    return history
-
-
-def _read_arrays(path: Path, verb: str) -> dict[str, np.ndarray]:
-    """Read an .npz file that a verb writes."""
-    try:
-        with path.open("rb") as file, np.load(file) as arrays:
-            return {key: arrays[key] for key in arrays.files}
-    except FileNotFoundError:
-        raise UserError(f"{path} is missing; {verb} the run first") from None
-    except (OSError, ValueError, EOFError, BadZipFile, AttributeError) as error:
-        raise UserError(f"{path} is damaged ({error}); {verb} the run again") from None
-
-
-def lacking_columns(name: str, table: pd.DataFrame) -> list[str]:
-    """Name the columns that every table called `name` has and this one lacks."""
-    return [column for column in COLUMNS.get(name, ()) if column not in table]
+    return read_table(path, TRAIN, HISTORY, filled=HISTORY)
 
 
 def of_experiment(runs: pd.DataFrame, experiment: str) -> pd.DataFrame:

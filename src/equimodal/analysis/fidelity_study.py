@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 
 from equimodal.analysis.collect import of_experiment, unfinished
-from equimodal.analysis.names import in_order
+from equimodal.analysis.names import by_cell, in_order
 from equimodal.analysis.statistics import (
     holm,
     mean_t_interval,
@@ -34,9 +34,9 @@ def build(runs: pd.DataFrame, evaluations: pd.DataFrame, settings: Analysis) -> 
     names = [str(preset).partition(BUT) for preset in study["fidelity"]]
     study = study.assign(base=[n[0] for n in names], switch=[n[2] for n in names])
     rows: list[dict[str, Any]] = []
-    for cell, group in in_order(study, *CELL).groupby(CELL, sort=False):
+    for cell, group in by_cell(in_order(study, *CELL), CELL):
         accuracy, low, high = mean_t_interval(group["reported_accuracy"], settings.confidence)
-        row = dict(zip(CELL, cell, strict=True)) | {"n": len(present(group["reported_accuracy"]))}
+        row = cell | {"n": len(present(group["reported_accuracy"]))}
         row |= {"unfinished": unfinished(group)}
         row |= {"accuracy": accuracy, "sd": sample_sd(group["reported_accuracy"])}
         row |= {"low": low, "high": high}

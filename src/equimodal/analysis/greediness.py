@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 
 from equimodal.analysis.collect import of_experiment
-from equimodal.analysis.names import in_order
+from equimodal.analysis.names import by_cell, in_order
 from equimodal.analysis.statistics import NAN, present, resampled_mean, symmetry_p
 from equimodal.params import Analysis
 
@@ -32,10 +32,7 @@ def build(
     """
     asked = of_experiment(runs, "sweep").index.union(of_experiment(runs, "sweep_balanced").index)
     sweeps = in_order(runs.loc[asked], *CELL)
-    rows = [
-        dict(zip(CELL, cell, strict=True)) | _summarize(of_cell, settings)
-        for cell, of_cell in sweeps.groupby(CELL, sort=False)
-    ]
+    rows = [cell | _summarize(of_cell, settings) for cell, of_cell in by_cell(sweeps, CELL)]
     table = pd.DataFrame(rows, columns=COLUMNS[:-2])
     keys = ["dataset", "inputs", "policy"]
     return table.merge(published_greediness, on=keys, how="left", validate="many_to_one")[COLUMNS]

@@ -1,5 +1,8 @@
 """The names that readers see and the order in which tables list things."""
 
+from collections.abc import Iterator
+from typing import Any
+
 import pandas as pd
 
 COLUMNS_OF_TABLE1 = {
@@ -37,6 +40,12 @@ def in_order(table: pd.DataFrame, *by: str) -> pd.DataFrame:
         return column.map({value: i for i, value in enumerate(known)})
 
     return table.sort_values(list(by), key=rank, kind="stable", ignore_index=True)
+
+
+def by_cell(table: pd.DataFrame, cell: list[str]) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
+    """Yield each combination of the columns of a cell, as the beginning of a row, with its part of a table."""
+    for key, of_cell in table.groupby(cell, sort=False):
+        yield dict(zip(cell, key, strict=True)), of_cell
 
 
 def column_name(dataset: str, start: str) -> str:

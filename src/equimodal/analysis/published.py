@@ -1,8 +1,10 @@
 """The paper's numbers, as they were printed."""
 
-from importlib.resources import files
+from importlib.resources import as_file, files
 
 import pandas as pd
+
+from equimodal.table_files import read_table
 
 
 def read_published(name: str) -> pd.DataFrame:
@@ -17,6 +19,9 @@ def read_published(name: str) -> pd.DataFrame:
     digits, by variance: variance, published_mean (README of feidfoe/learning-not-to-learn).
     `preregistered`: what docs/preregistration.md expects: method, inputs, measure, output, the ends `low`
     and `high` of the region (none: unbounded), first_cap, last_cap, first_seed, last_seed.
+
+    Raises:
+        UserError: If it is missing or damaged.
     """
-    with files("equimodal.analysis").joinpath(f"{name}.csv").open() as file:
-        return pd.read_csv(file)
+    with as_file(files("equimodal.analysis").joinpath(f"{name}.csv")) as path:
+        return read_table(path, "install equimodal")

@@ -15,6 +15,7 @@ from equimodal.analysis import TABLES, Table
 from equimodal.analysis.collect import failures, of_experiment
 from equimodal.analysis.names import COLUMNS_OF_TABLE1, DATASETS, METHODS, column_name
 from equimodal.data.dataset import Dataset
+from equimodal.markup import for_latex, for_markdown
 from equimodal.params import Analysis
 
 HEADINGS = {
@@ -58,11 +59,6 @@ WORDS = {
     ),
     "which_differ": "",
 }
-LATEX = str.maketrans(
-    {c: f"\\{c}" for c in "&%$#_{}"}
-    | {"|": r"\textbar{}", "<": r"\textless{}", ">": r"\textgreater{}"}
-    | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
-)
 
 
 def render(
@@ -92,8 +88,8 @@ def documents(
 
 def _latex(caption: str, label: str, shown: pd.DataFrame, notes: Iterable[str]) -> str:
     """Write a table for LaTeX, with the notes below it."""
-    text = shown.to_latex(index=False, escape=True, caption=caption.translate(LATEX), label=label)
-    below = "".join(f"\\par\\footnotesize {note.translate(LATEX)}\n" for note in notes)
+    text = shown.to_latex(index=False, escape=True, caption=for_latex(caption), label=label)
+    below = "".join(f"\\par\\footnotesize {for_latex(note)}\n" for note in notes)
     body, end, _ = text.rpartition("\\end{table}")
     return f"% \\usepackage{{booktabs}}\n{body}{below}{end}\n"
 
@@ -158,7 +154,7 @@ def _markdown(about: Table, table: pd.DataFrame, shown: pd.DataFrame, notes: Ite
             parts += [f"## {column_name(*section)}", _pipes(inner.loc[rows.index])]
     else:
         parts.append(_pipes(shown))
-    return "\n\n".join([*parts, *notes]) + "\n"
+    return "\n\n".join([*parts, *map(for_markdown, notes)]) + "\n"
 
 
 def _pipes(shown: pd.DataFrame) -> str:

@@ -3,9 +3,9 @@
 import pandas as pd
 
 from equimodal.analysis.collect import of_experiment, unfinished
-from equimodal.analysis.names import in_order
+from equimodal.analysis.names import by_cell, in_order
 from equimodal.analysis.statistics import mean_t_interval, over_seeds
-from equimodal.analysis.table1 import PAIR, against, with_best_unimodal
+from equimodal.analysis.table1 import PAIR, against, by_output, with_best_unimodal
 from equimodal.params import Analysis
 
 CELL = ["dataset", "start", "fidelity", "method"]
@@ -35,20 +35,20 @@ def build(
     this one, as in Table 1.
     """
     chosen = with_best_unimodal(in_order(of_experiment(runs, "table1"), *CELL))
-    at_epochs = _at_epochs(histories)
+    at_epochs, printed = _at_epochs(histories), by_output(published)
     rows = []
-    for key, group in chosen.groupby(CELL, sort=False):
-        cell = dict(zip(CELL, key, strict=True)) | {"unfinished": unfinished(group)}
+    for cell, group in by_cell(chosen, CELL):
         finished = group.loc[group["status"] == "finished", "run"]
         of_cell = at_epochs[at_epochs["run"].isin(finished)]
         optimism = of_cell["test_selected"] - of_cell["validation_selected"]
         stopped = of_cell["until_perfect"]
         rows.append(
             cell
+            | {"unfinished": unfinished(group)}
             | {**of_cell[EPOCHS].mean()}
             | mean_t_interval(optimism, settings.confidence).named("optimism")
             | over_seeds(stopped, settings.confidence, "until_perfect")
-            | against(published, cell | {"output": "fused"}, stopped, settings)
+            | against(printed, cell | {"output": "fused"}, stopped, settings)
         )
     return pd.DataFrame(rows, columns=COLUMNS)
 

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from equimodal.analysis.collect import of_experiment, unfinished
-from equimodal.analysis.names import in_order
+from equimodal.analysis.names import by_cell, in_order
 from equimodal.analysis.statistics import (
     NAN,
     over_seeds,
@@ -20,6 +20,7 @@ COLUMN = ["dataset", "start", "fidelity"]
 CELL = [*COLUMN, "method", "inputs"]
 OUTPUT = ["dataset", "start", "method", "output"]  # of which a number was published
 PAIR = ["published_mean", "published_sd"]
+Published = Mapping[tuple[Any, ...], tuple[float, float]]
 COLUMNS = [
     *(*CELL, "evaluation", "mean", "sd", "low", "high", "n", "unfinished"),
     *(*PAIR, "difference", "difference_low", "difference_high", "verdict"),
@@ -49,8 +50,9 @@ def summarize_cells(
     The columns are those of `table1_evaluations`, and `reported`: the way that the preset reports.
     """
     chosen = with_best_unimodal(in_order(of_experiment(runs, "table1"), *COLUMN, "method"))
+    printed = by_output(published)
     rows = [
-        row | against(published, row, percent, settings)
+        row | against(printed, row, percent, settings)
         for row, percent in _cells(chosen, evaluations, settings)
     ]
     return pd.DataFrame(rows, columns=[*COLUMNS, "output", "reported"])
@@ -60,8 +62,8 @@ def _cells(
     runs: pd.DataFrame, evaluations: pd.DataFrame, settings: Analysis
 ) -> Iterator[tuple[dict[str, Any], pd.Series]]:
     """Yield each row without what was published, and the accuracies in percent that it is made of."""
-    for cell, of_cell in runs.groupby(CELL, sort=False):
-        row = dict(zip(CELL, cell, strict=True)) | {"reported": of_cell["reported"].iloc[0]}
+    for cell, of_cell in by_cell(runs, CELL):
+        row = cell | {"reported": of_cell["reported"].iloc[0]}
         row["unfinished"] = unfinished(of_cell)
         answers = evaluations[evaluations["run"].isin(of_cell["run"])]
         if row["method"] == "unimodal":  # its one branch is its prediction
@@ -80,15 +82,20 @@ def _hole(reported: str) -> dict[Any, pd.Series]:
     return {(reported, "fused"): pd.Series([], dtype=float)}
 
 
+def by_output(published: pd.DataFrame) -> Published:
+    """Return the published mean and SD of each data set, start, method and output."""
+    keys, values = (published[c].itertuples(index=False, name=None) for c in (OUTPUT, PAIR))
+    return dict(zip(keys, values, strict=True))
+
+
 def against(
-    published: pd.DataFrame, row: Mapping[str, Any], percent: pd.Series, settings: Analysis
+    published: Published, row: Mapping[str, Any], percent: pd.Series, settings: Analysis
 ) -> dict[str, Any]:
-    """Compare accuracies in percent with the published ones of a row's method and output.
+    """Compare accuracies in percent with the published ones (`by_output`) of a row's method and output.
 
     The columns are those of Table 1 from `published_mean` on; all are missing where none was published.
     """
-    of_row = (published[OUTPUT] == [row[key] for key in OUTPUT]).all(axis=1)
-    mean, sd = next(published.loc[of_row, PAIR].itertuples(index=False), (NAN, NAN))
+    mean, sd = published.get(tuple(row[key] for key in OUTPUT), (NAN, NAN))
     difference = welch_difference(percent, mean, sd, settings.confidence).named("difference")
     judged = verdict(difference["difference_low"], difference["difference_high"], settings.margin)
     return {"published_mean": mean, "published_sd": sd} | difference | {"verdict": judged}

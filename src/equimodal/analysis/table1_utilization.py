@@ -3,7 +3,7 @@
 import pandas as pd
 
 from equimodal.analysis.collect import of_experiment, unfinished
-from equimodal.analysis.names import in_order
+from equimodal.analysis.names import by_cell, in_order
 from equimodal.analysis.statistics import mean_t_interval, present
 from equimodal.params import Analysis
 
@@ -23,8 +23,8 @@ def build(runs: pd.DataFrame, settings: Analysis) -> pd.DataFrame:
     """
     several = of_experiment(runs, "table1").query("method != 'unimodal'")
     rows = []
-    for cell, of_cell in in_order(several, *CELL).groupby(CELL, sort=False):
-        row = dict(zip(CELL, cell, strict=True)) | {"unfinished": unfinished(of_cell)}
+    for cell, of_cell in by_cell(in_order(several, *CELL), CELL):
+        row = cell | {"unfinished": unfinished(of_cell)}
         row["n"] = len(present(of_cell["d_util"]))
         for measure in MEASURES:
             row |= mean_t_interval(of_cell[measure], settings.confidence).named(measure)

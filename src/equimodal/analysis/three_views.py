@@ -4,7 +4,7 @@ import pandas as pd
 
 from equimodal.analysis.collect import of_experiment, unfinished
 from equimodal.analysis.comparisons import paired_with_vanilla
-from equimodal.analysis.names import in_order
+from equimodal.analysis.names import by_cell, in_order
 from equimodal.analysis.statistics import mean_t_interval, over_seeds
 from equimodal.params import Analysis
 
@@ -26,10 +26,10 @@ def build(runs: pd.DataFrame, settings: Analysis) -> pd.DataFrame:
     study = study.reindex(columns=[*study.columns.union(BRANCHES)])
     pairs = paired_with_vanilla(study)
     rows = []
-    for cell, group in in_order(study, *CELL).groupby(CELL, sort=False):
-        of_cell = pairs[(pairs[CELL] == [*cell]).all(axis=1)]
+    for cell, group in by_cell(in_order(study, *CELL), CELL):
+        of_cell = pairs[(pairs[CELL] == [*cell.values()]).all(axis=1)]
         differences = of_cell["accuracy"] - of_cell["accuracy_vanilla"]
-        row = dict(zip(CELL, cell, strict=True)) | {"unfinished": unfinished(group)}
+        row = cell | {"unfinished": unfinished(group)}
         row |= over_seeds(100 * group["accuracy"], settings.confidence, "accuracy")
         row |= {**100 * group[BRANCHES].mean()}
         rows.append(row | mean_t_interval(differences, settings.confidence).named("difference"))

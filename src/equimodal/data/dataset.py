@@ -14,10 +14,9 @@ from pydantic import Field, model_validator
 from equimodal.data.status import Origin
 from equimodal.errors import UserError
 from equimodal.files import require_writable
-from equimodal.schema import Section
+from equimodal.schema import Name, Section
 from equimodal.spec import Count, Normalization, Positive
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+$")]  # of folders, files and columns
 SplitName = Literal["train", "validation", "test"]
 FETCH = "run `equimodal fetch` with the data set and scale"
 

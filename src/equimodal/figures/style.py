@@ -7,6 +7,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from equimodal.files import write_aside
+from equimodal.markup import for_figure
 
 # Okabe and Ito's palette.
 ORANGE, SKY, GREEN, BLUE, VERMILION, PURPLE = (
@@ -27,6 +28,11 @@ STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "pdf.fonttype": 42,  # text stays text
 }
+FORMATS: dict[str, dict[str, Any]] = {
+    ".svg": {"metadata": {"Date": None}},  # no time of writing: the same bytes each time
+    ".png": {"dpi": 200},
+    ".pdf": {"metadata": {"CreationDate": None}},
+}
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -39,12 +45,8 @@ def save(figure: Figure, out: Path, note: str | None) -> None:
     """Write `<out>.svg`, `.png` and `.pdf`, with the scale's note at the foot of the figure."""
     mpl.rcParams.update(STYLE)
     if note:
-        figure.supxlabel(note, fontsize=7, color=GRAY, x=0.01, ha="left", wrap=True)
-    formats: dict[str, dict[str, Any]] = {
-        ".svg": {"metadata": {"Date": None}},  # no time of writing: the same bytes each time
-        ".png": {"dpi": 200},
-        ".pdf": {"metadata": {"CreationDate": None}},
-    }
-    for suffix, options in formats.items():
+        text = for_figure(note)
+        figure.supxlabel(text, fontsize=7, color=GRAY, x=0.01, ha="left", wrap=True)
+    for suffix, options in FORMATS.items():
         with write_aside(out.with_name(out.name + suffix)) as aside:
             figure.savefig(aside, format=suffix[1:], facecolor="white", **options)

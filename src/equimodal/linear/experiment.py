@@ -7,7 +7,7 @@ paper's figures.
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -36,7 +36,7 @@ from equimodal.linear.moments import (
     toy_moments,
 )
 from equimodal.linear.networks import Architecture, Init, output_rows, stability_limit, start
-from equimodal.linear.settings import Deep, LinearSettings
+from equimodal.linear.settings import Deep, LinearSettings, Random, TwoLayer
 from equimodal.linear.theory import norm
 from equimodal.linear.times import (
     at,
@@ -71,13 +71,7 @@ def curves(settings: LinearSettings) -> pd.DataFrame:
     tables = []
     for name, fusion in FUSIONS.items():
         architecture = Architecture(2, fusion, own.width)
-        trajectory = descend(
-            architecture,
-            moments,
-            start(architecture, moments, "iid", own.scale, settings.seed),
-            step_size=own.step_size,
-            steps=own.curve_steps,
-        )
+        trajectory = _train(architecture, moments, own, settings.seed, steps=own.curve_steps)
         labels = {"fusion": name, "rho": np.array(own.curve_correlations), **predicted}
         tables.append(_curve_table(trajectory, moments, labels))
     return pd.concat(tables, ignore_index=True)
@@ -135,13 +129,7 @@ def superficial(settings: LinearSettings) -> pd.DataFrame:
     moments = toy_moments(0.0, own.ratio, w_b=own.w_b)
     losses = theory.fixed_point_losses(moments)
     architecture = Architecture(2, 2, two.width)
-    trajectory = descend(
-        architecture,
-        moments,
-        start(architecture, moments, "iid", two.scale, settings.seed),
-        step_size=two.step_size,
-        steps=own.steps,
-    )
+    trajectory = _train(architecture, moments, two, settings.seed, steps=own.steps)
     labels = {
         "fusion": "late",
         "rho": np.zeros(1),
@@ -150,6 +138,19 @@ def superficial(settings: LinearSettings) -> pd.DataFrame:
         "w_a_plateau": theory.unimodal_solution(moments)[:, 0],
     }
     return _curve_table(trajectory, moments, labels)
+
+
+def _train(
+    architecture: Architecture,
+    moments: Moments,
+    own: TwoLayer | Deep | Random,
+    seed: int,
+    **options: Any,
+) -> Trajectory:
+    """Train one network a run from a seeded start as a section of the settings says, by `descend`."""
+    init: Init = "frobenius" if isinstance(own, Deep) else "iid"
+    layers = start(architecture, moments, init, own.scale, seed)
+    return descend(architecture, moments, layers, step_size=own.step_size, **options)
 
 
 def _curve_table(
@@ -271,15 +272,8 @@ def random(settings: LinearSettings) -> pd.DataFrame:
     stable = stability_limit(architecture, drawn) > own.step_size
     trained = np.flatnonzero((predicted <= own.largest) & stable)
     moments = drawn[trained]
-    trajectory = descend(
-        architecture,
-        moments,
-        start(architecture, moments, "iid", own.scale, settings.seed),
-        step_size=own.step_size,
-        steps=own.steps,
-        every=own.every,
-        tolerance=own.tolerance,
-    )
+    often = {"steps": own.steps, "every": own.every, "tolerance": own.tolerance}
+    trajectory = _train(architecture, moments, own, settings.seed, **often)
     times = learning_times(trajectory, moments, half_plateaus(moments)).set_index(trained)
     table = pd.DataFrame(
         {
@@ -321,13 +315,7 @@ def generalization(settings: LinearSettings) -> pd.DataFrame:
         predicted = theory.unimodal_generalization_error(population, examples)
         for name, fusion in FUSIONS.items():
             architecture = Architecture(2, fusion, two.width)
-            trajectory = descend(
-                architecture,
-                moments,
-                start(architecture, moments, "iid", two.scale, settings.seed + 1),
-                step_size=two.step_size,
-                steps=own.steps,
-            )
+            trajectory = _train(architecture, moments, two, settings.seed + 1, steps=own.steps)
             error = theory.generalization_error(population, trajectory.w_a, trajectory.w_b)
             b = norm(trajectory.w_b)
             if too_short := int((b.max(0) < half_plateaus(moments).b).sum()):
@@ -385,13 +373,7 @@ def deep_curves(settings: LinearSettings) -> pd.DataFrame:
     tables = []
     for fusion in range(1, own.depth + 1):
         architecture = Architecture(own.depth, fusion, own.width)
-        trajectory = descend(
-            architecture,
-            moments,
-            start(architecture, moments, "frobenius", own.scale, settings.seed),
-            step_size=own.step_size,
-            steps=own.curve_steps,
-        )
+        trajectory = _train(architecture, moments, own, settings.seed, steps=own.curve_steps)
         table = _curve_table(trajectory, moments, {"rho": np.zeros(1)})
         tables.append(table.assign(L_f=fusion))
     return pd.concat(tables, ignore_index=True)

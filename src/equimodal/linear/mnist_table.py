@@ -10,7 +10,9 @@ import pandas as pd
 
 from equimodal.analysis import Table
 from equimodal.errors import UserError
+from equimodal.files import reading
 from equimodal.linear.settings import NoisyMnist
+from equimodal.table_files import read_table
 
 MEASURES = ("accuracy", "accuracy_a", "accuracy_b")  # shares of 1: A and B, A alone, B alone
 COLUMNS = ("L_f", "epoch", "loss", *MEASURES, "examples", "width")
@@ -45,25 +47,19 @@ def linear_mnist(records: Mapping[int, Path], settings: NoisyMnist) -> pd.DataFr
 
 
 def _read(path: Path, fusion: int, settings: NoisyMnist) -> pd.DataFrame:
-    verb = f"`equimodal noisy-mnist {fusion}`"
-    try:
-        table = pd.read_csv(path)
-    except FileNotFoundError:
-        raise UserError(f"{path} is missing; run {verb} at this scale first") from None
-    except ValueError as error:
-        raise UserError(f"{path} is damaged ({error}); run {verb} again") from None
     course = pd.DataFrame(
         {"epoch": range(settings.epochs + 1), "L_f": fusion, "width": settings.width}
     )
-    if list(table) != [*COLUMNS] or not table[list(course)].equals(course):
-        raise UserError(
-            f"{path} has not the columns {list(COLUMNS)}, the epochs 0 to {settings.epochs}, L_f ="
-            f" {fusion} and a width of {settings.width}: other settings or another version wrote it;"
-            f" run {verb} again"
-        )
-    if table.isna().to_numpy().any():
-        raise UserError(f"{path} is damaged (a value is missing); run {verb} again")
-    return table
+    remedy = f"run `equimodal noisy-mnist {fusion}` at this scale"
+    table = read_table(path, remedy, COLUMNS, filled=COLUMNS)
+    with reading(
+        path,
+        f"L_f = {fusion}, the epochs 0 to {settings.epochs}, a width of {settings.width}",
+        remedy,
+    ):
+        if not table[list(course)].equals(course):
+            raise ValueError("other settings wrote it")
+    return table[[*COLUMNS]]
 
 
 def for_readers(table: pd.DataFrame) -> pd.DataFrame:

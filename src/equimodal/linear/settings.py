@@ -4,8 +4,8 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from equimodal.schema import Section
-from equimodal.spec import Count, NotNegative, Positive, Share
+from equimodal.schema import Section, Sentence
+from equimodal.spec import Count, Few, NotNegative, Positive, Share
 
 Correlations = Annotated[tuple[Annotated[float, Field(gt=-1, lt=1)], ...], Field(min_length=1)]
 Ratios = Annotated[tuple[Annotated[float, Field(ge=1)], ...], Field(min_length=1)]
@@ -25,13 +25,13 @@ class TwoLayer(Section):
     tolerance: NotNegative  # a run stops once no |s - W Sigma| is above it
     correlations: Correlations
     ratios: Ratios
-    seeds: Count
+    seeds: Few
 
 
 class Deep(Section):
     """Deep networks, every fusion layer from 1 to the depth, on y = x_A + x_B (F12 to F15)."""
 
-    depth: Annotated[int, Field(ge=3)]
+    depth: Annotated[Few, Field(ge=3)]
     width: Count
     scale: Annotated[float, Field(gt=0, lt=1)]  # u_0, Frobenius norm of a branch's layers
     step_size: Positive
@@ -43,14 +43,14 @@ class Deep(Section):
     correlations: Correlations
     ratios: Ratios
     scales: Annotated[tuple[Annotated[float, Field(gt=0, lt=1)], ...], Field(min_length=1)]
-    seeds: Count
+    seeds: Few
 
 
 class Random(Section):
     """Random data of many inputs (F8)."""
 
-    inputs: Annotated[int, Field(ge=2)]  # of each modality
-    draws: Count
+    inputs: Annotated[Few, Field(ge=2)]  # of each modality
+    draws: Few
     seed: Seed
     width: Count
     scale: Positive
@@ -87,7 +87,7 @@ class Generalization(Section):
     noise: NotNegative  # standard deviation
     examples: Annotated[tuple[Count, ...], Field(min_length=1)]
     steps: Count
-    seeds: Count
+    seeds: Few
 
 
 class Xor(Section):
@@ -97,17 +97,17 @@ class Xor(Section):
     variances: Annotated[
         tuple[Annotated[float, Field(gt=0.5**0.5, allow_inf_nan=False)], ...], Field(min_length=1)
     ]
-    quantiles: Annotated[int, Field(ge=2)]  # that stand for x_A's distribution
+    quantiles: Annotated[Count, Field(ge=2)]  # that stand for x_A's distribution
     width: Count
     steps: Count
-    seeds: Count
+    seeds: Few
 
 
 class NoisyMnist(Section):
     """One digit as two noisy modalities, in ReLU networks fused at each layer (F17)."""
 
     dataset: str  # whose digits, `gray`, are taken
-    depth: Annotated[int, Field(ge=2)]
+    depth: Annotated[Few, Field(ge=2)]
     width: Count
     feed_a: Share  # chance of a digit to be fed to A
     feed_both: Share  # and, drawn by itself, to both; `linear.noisy_mnist.noisy_pairs` says what comes of it
@@ -130,7 +130,7 @@ class Bridge(Section):
 class LinearSettings(Section):
     """All of it."""
 
-    note: str | None  # said wherever a number of the scale is shown
+    note: Sentence | None  # said wherever a number of the scale is shown
     seed: Seed  # of initial weights and examples
     two_layer: TwoLayer
     deep: Deep

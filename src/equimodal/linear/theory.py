@@ -159,22 +159,6 @@ def faster_as_a(moments: Moments) -> Moments:
     )
 
 
-def a_contributes_more(moments: Moments) -> Bool[ndarray, " runs"]:
-    """Say whether A alone explains more than B alone: L(M_A) < L(M_B)."""
-    losses = fixed_point_losses(moments)
-    return losses["M_A"] < losses["M_B"]
-
-
-def superficial_preference(moments: Moments) -> Bool[ndarray, " runs"]:
-    """Say whether the modality that is learned first is the one that explains less.
-
-    |s_A| > |s_B| and s_A Sigma_A^-1 s_A' < s_B Sigma_B^-1 s_B', or the same with A and B exchanged.
-    For L_f >= 2. With scalar uncorrelated modalities, w_A / w_B between 1 / r^2 and 1 / r, with
-    r = sigma_A / sigma_B.
-    """
-    return a_is_first(moments) != a_contributes_more(moments)
-
-
 def mis_attribution(moments: Moments) -> Float64[ndarray, "runs da"]:
     """Return W_A^tot in the unimodal phase less what it is in the end.
 

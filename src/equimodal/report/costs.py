@@ -1,13 +1,14 @@
 """What the runs cost, from the benchmark files that Snakemake writes beside the results."""
 
 from collections.abc import Collection, Iterable, Mapping
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from equimodal.errors import UserError
+from equimodal.files import read_bytes, reading
 
 RUN_RULES = ("train", "evaluate")
 MEASURES = ("wall_seconds", "cpu_seconds", "peak_memory_mb")
@@ -62,15 +63,11 @@ def read_benchmark(path: Path) -> dict[str, float]:
     Raises:
         UserError: If the file is damaged.
     """
-    try:
-        table = pd.read_csv(path, sep="\t", na_values=["-"])
+    with reading(path, "what a job cost", "delete it, run the job"):
+        table = pd.read_csv(BytesIO(read_bytes(path)), sep="\t", na_values=["-"])
         wall, cpu, memory = (
             pd.to_numeric(table[c], errors="coerce") for c in ("s", "cpu_time", "max_rss")
         )
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(
-            f"{path} is damaged ({error!r}); delete it: it only says what a job cost"
-        ) from None
     values = wall.mean(), cpu.mean(), memory.max()
     return dict(zip(MEASURES, map(float, values), strict=True))
 

@@ -97,7 +97,7 @@ def render(report: Report) -> str:
     environment.filters |= {"image": as_image, "slug": _slug, "data_name": data_name}
     return environment.get_template("template.html").render(
         report=report,
-        style=files("equimodal.report").joinpath("style.css").read_text(),
+        style=files("equimodal.report").joinpath("style.css").read_text(encoding="utf-8"),
         claims=list(_claims(report.claims)),
         overview=_columns(report.claims),
         signs=SIGNS,

@@ -10,12 +10,14 @@ import pandas as pd
 
 from equimodal import layout
 from equimodal.analysis.claims import caveats
-from equimodal.analysis.collect import COLUMNS, of_experiment
+from equimodal.analysis.collect import of_experiment
+from equimodal.analysis.stored import read_stored
+from equimodal.errors import UserError
+from equimodal.files import read_bytes, reading
 from equimodal.params import Params, expand_runs
 from equimodal.report import Item
 from equimodal.report.costs import costs
 from equimodal.report.page import Data, Figure, Report, Table
-from equimodal.table_files import read_table
 
 PACKAGES = ("equimodal", "torch", "numpy", "pandas", "scipy", "snakemake")
 NAMED = 3  # missing runs that a sentence names
@@ -35,8 +37,8 @@ def gather(
     """
     asked = {e: list(expand_runs(settings, e)) for e in settings.experiments}
     every = expand_runs(settings)
-    runs, no_runs = _read_table("runs", settings.scale, "equimodal collect", OF_RUNS)
-    claims, no_claims = _read_table("claims", settings.scale, "equimodal claims", COLUMNS["claims"])
+    runs, no_runs = _read_table("runs", settings.scale)
+    claims, no_claims = _read_table("claims", settings.scale)
     shown = [_table(item, settings.scale) for item in (table1, *tables)]
     drawn = [_figure(item, settings.scale) for item in figures]
     missing = [no_runs, no_claims, *(t.missing for t in shown), *(f.missing for f in drawn)]
@@ -82,32 +84,24 @@ def _commit() -> str:
 
 
 def _table(item: Item, scale: str) -> Table:
-    return Table(item, *_read_table(item.name, scale, item.command))
+    return Table(item, *_read_table(item.name, scale))
 
 
-def _read_table(
-    name: str, scale: str, command: str, columns: Collection[str] = ()
-) -> tuple[pd.DataFrame | None, str]:
-    """The table, or None and why there is none; it has to have the columns."""
-    path = layout.table(scale, name)
+def _read_table(name: str, scale: str) -> tuple[pd.DataFrame | None, str]:
+    """The table, or None and why there is none."""
     try:
-        table = read_table(path)
-    except FileNotFoundError:
-        return None, f"{path} is missing; run {command}."
-    except (OSError, ValueError) as error:
-        return None, f"{path} is damaged ({error}); run {command} again."
-    if lacking := [c for c in columns if c not in table]:
-        why = f"{path} lacks the columns {lacking}: another version wrote it; run {command} again."
-        return None, why
-    return table, ""
+        return read_stored(name, scale), ""
+    except UserError as error:
+        return None, f"{error}."
 
 
 def _figure(item: Item, scale: str) -> Figure:
     path = layout.figures(scale) / f"{item.name}.svg"
     try:
-        return Figure(item, path.read_bytes())
-    except OSError:
-        return Figure(item, None, f"{path} is missing; run {item.command}.")
+        with reading(path, "a figure", f"run `{item.command}`"):
+            return Figure(item, read_bytes(path))
+    except UserError as error:
+        return Figure(item, None, f"{error}.")
 
 
 def _data(name: str, settings: Params) -> Data:

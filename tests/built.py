@@ -1,0 +1,41 @@
+"""Tables of the analysis, built of the made-up study when they are asked for."""
+
+from functools import cache
+from importlib import import_module
+from io import StringIO
+
+import pandas as pd
+
+from equimodal.analysis import GIVEN, TABLES
+from equimodal.analysis.published import read_published
+from tests.analysis.conftest import SETTINGS
+from tests.study import study
+
+
+class Built(dict):
+    """What `collect` writes, by name; any other table is built of it once, as the verb `table` does."""
+
+    def __missing__(self, name):
+        if name in GIVEN:
+            self[name] = read_published(name)
+        else:
+            given = {i: self[i] for i in TABLES[name].inputs}
+            self[name] = import_module(f"equimodal.analysis.{name}").build(
+                **given, settings=SETTINGS
+            )
+        return self[name]
+
+    def copy(self):
+        """The same tables, to be changed."""
+        return Built({name: table.copy() for name, table in self.items()})
+
+
+@cache
+def whole_study():
+    """The study as it is read from files: not to be changed."""
+    return through_files(study())
+
+
+def through_files(tables):
+    """Tables as they come back from their files."""
+    return Built({n: pd.read_csv(StringIO(t.to_csv(index=False))) for n, t in tables.items()})
