@@ -322,7 +322,7 @@ def test_numbers_and_words_mean_what_they_look_like(project):
     assert project.load().datasets["colored_mnist"].table1_rate == 0.01
     project.edit("params.yaml", "\npresets:\n", "\npresets:\n  off: {base: paper}\n")
     assert "off" in project.load().presets
-    project.edit(TINY, '"Tiny scale."', "2026-01-01")
+    project.edit(TINY, '"Tiny scale. Its numbers mean nothing."', "2026-01-01")
     assert project.load().note == "2026-01-01"
 
 
