@@ -280,6 +280,9 @@ def _evaluate(spec: RunSpec, settings: Params, device: str) -> None:
 
 @app.command()
 def verify(
+    datasets: Annotated[
+        list[str] | None, typer.Argument(help="Only the prepared arrays of these data sets.")
+    ] = None,
     params: ParamsFile = DEFAULT_PARAMS,
     scale: Scale = None,
     deep: Annotated[
@@ -295,6 +298,11 @@ def verify(
     told apart: its numbers are of that code, and it is made anew when the workflow runs.
     """
     settings = load_params(params, scale)
+    if datasets:
+        for name in datasets:
+            steps.require_prepared(_one_of(name, settings.datasets, "data set"), settings)
+        print(f"{', '.join(datasets)}: all arrays are as they should be")
+        return
     wrong = outdated = never = whole = 0
     for product in steps.products(settings):
         if not product.is_there:

@@ -401,7 +401,8 @@ def test_without_snakemake_s_records_nothing_is_trained_and_a_changed_setting_is
 def test_the_stages_of_a_data_set_can_be_asked_for_by_name(fresh):
     trained = fresh.to_do("trained_nvgesture")
     assert trained == {
-        *("Fetch nvgesture.", "Prepare nvgesture.", f"Train {DONOR}.", f"Train {PRETRAINED}."),
+        *("Fetch nvgesture.", "Prepare nvgesture.", "Check nvgesture."),
+        *(f"Train {DONOR}.", f"Train {PRETRAINED}."),
         "All networks of nvgesture are trained.",
     }
     evaluated = fresh.to_do("evaluated_nvgesture")

@@ -50,7 +50,7 @@ try:
         require_writable(Path(folder))
 except UserError as error:
     raise WorkflowError(str(error))
-SCALE = PARAMS.scale
+SCALE = config["scale"] = PARAMS.scale  # which Snakemake's own report names
 # A job finds in its environment what says nothing of its result: the Python that runs Snakemake, whatever
 # PATH says, where the settings lie, and the device. A network is the same run wherever it was trained.
 os.environ.update(
@@ -167,8 +167,8 @@ def spec_of(wildcards):
     return RUNS[wildcards.run]
 
 
-def receipt_of_data(wildcards):
-    return steps.preparation(spec_of(wildcards).dataset, PARAMS).receipt
+def checked_data(wildcards):
+    return layout.valid(SCALE, "prepare", spec_of(wildcards).dataset)
 
 
 def pretrained(wildcards):

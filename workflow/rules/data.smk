@@ -47,6 +47,26 @@ for dataset in PARAMS.datasets:
         shell:
             verb("prepare {params.dataset} --processes {threads}", SCALE)
 
+    rule:
+        name:
+            f"check_{dataset}"
+        input:
+            receipt=steps.preparation(dataset, PARAMS).receipt,
+            arrays=steps.preparation(dataset, PARAMS).files,
+        output:
+            layout.valid(SCALE, "prepare", dataset),
+        log:
+            f"results/{SCALE}/logs/check/{dataset}.log",
+        benchmark:
+            f"results/{SCALE}/benchmarks/check/{dataset}.tsv"
+        params:
+            root=root_of,
+            dataset=dataset,
+        message:
+            "Check {params.dataset}."
+        shell:
+            verb("verify {params.dataset}", SCALE) + " && cp {input.receipt} {output}"
+
 
 rule fetch_kinetics:
     output:

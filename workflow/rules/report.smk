@@ -3,6 +3,7 @@ rule collect:
     input:
         of_scale(rules.train.output.receipt, run=RUNS),
         of_scale(rules.evaluate.output.receipt, run=RUNS),
+        of_scale(rules.evaluate.output.bank, run=RUNS),
     output:
         report(
             tables(["runs"]),
@@ -152,7 +153,9 @@ rule claims:
         note=NOTE,
         settings=PARAMS.analysis.model_dump_json(),
         ledger=contents("analysis", "claims.yaml"),
-        paper=load_params(SETTINGS, "paper").model_dump_json(exclude={"mirror"}),
+        paper=load_params(SETTINGS, "paper").model_dump_json(
+            exclude={"mirror", "linear"}
+        ),
         code=code_hash("equimodal.analysis.claims"),
     message:
         "Check the paper's claims."

@@ -39,8 +39,8 @@ rule runs:
 
 rule train:
     input:
-        # Receipts alone: they hold the hash of every array, and the verb asks whether those are right.
-        data=receipt_of_data,
+        # That all arrays are whole, checked once and not by every run.
+        data=checked_data,
         pretrained=pretrained,
     output:
         valid=layout.valid("{scale}", "train", "{run}"),
@@ -65,7 +65,7 @@ rule train:
 
 rule evaluate:
     input:
-        data=receipt_of_data,
+        data=checked_data,
         valid=rules.train.output.valid,
         receipt=rules.train.output.receipt,
     output:
@@ -95,7 +95,7 @@ rule trained_noisy_mnist:
 
 rule noisy_mnist:
     input:
-        data=steps.preparation(NOISY_MNIST.dataset, PARAMS).receipt,
+        data=layout.valid(SCALE, "prepare", NOISY_MNIST.dataset),
     output:
         valid=layout.valid("{scale}", "noisy_mnist", "L_f{layer}"),
         receipt=update(layout.noisy_mnist("{scale}", "{layer}").with_suffix(".json")),
