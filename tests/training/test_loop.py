@@ -324,7 +324,8 @@ def test_the_branch_that_rubi_adds_learns(splits):
 def test_a_spec_of_another_version_is_refused_by_name(tmp_path):
     (tmp_path / "spec.json").write_text('{"dataset": "x"}')
     with pytest.raises(
-        UserError, match=r"spec\.json is damaged \(inputs: Field required\), expected the runspec that"
+        UserError,
+        match=r"spec\.json is damaged \(inputs: Field required\), expected the runspec that",
     ):
         read_spec(tmp_path)
 
