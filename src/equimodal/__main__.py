@@ -338,17 +338,21 @@ def collect(
     And the spec of each run that has results into specs.jsonl.
     """
     from equimodal.analysis import collect as analysis
+    from equimodal.analysis import stored
     from equimodal.table_files import write_table
 
     settings = load_params(params, scale)
     specs = expand_runs(settings)
+    written = layout.specs(settings.scale)
     folders = {name: layout.run(settings.scale, name) for name in specs}
     banks = {name: layout.bank(settings.scale, name) for name in specs}
     asked = {e: set(expand_runs(settings, e)) for e in settings.experiments}
     earlier = None
     if keep:
         before = {name: _read_table(name, settings) for name in analysis.COLLECTED}
-        specs_of_before = read_specs(layout.specs(settings.scale), "collect without --keep")
+        without = "collect without --keep"
+        stored.require_unaltered(written, stored.receipt_of("runs", settings.scale), without)
+        specs_of_before = read_specs(written, without)
         earlier = analysis.Earlier(before, specs_of_before)
     check = partial(steps.require_whole, params=settings)
     tables = analysis.collect(specs, folders, banks, check, asked, earlier)
@@ -357,7 +361,8 @@ def collect(
     runs = tables["runs"]
     read = runs.loc[runs["status"] != "missing", "run"]
     lines = [specs[name].model_dump_json() + "\n" for name in read]
-    write_text("".join(lines), layout.specs(settings.scale))
+    write_text("".join(lines), written)
+    stored.sign(settings.scale, *tables, beside=[written])
     for sentence in analysis.failures(runs):
         print(sentence, file=sys.stderr)
 
@@ -373,6 +378,7 @@ def table(
     """Build tables, published numbers beside ours, as CSV, Markdown and LaTeX."""
     from equimodal.analysis import TABLES
     from equimodal.analysis.render import notes_on, render
+    from equimodal.analysis.stored import sign
 
     settings = load_params(params, scale)
     chosen = [_one_of(name, TABLES, "table") for name in names or TABLES]
@@ -386,6 +392,7 @@ def table(
         notes += notes_on(name, made, read("runs"), settings.datasets)
         for suffix, text in render(name, made, notes, settings.analysis).items():
             write_text(text, layout.tables(settings.scale) / f"{name}{suffix}")
+        sign(settings.scale, name)
 
 
 @app.command()
@@ -482,17 +489,22 @@ def _train_noisy_mnist(fusion: int, settings: Params) -> None:
 def linear_mnist(params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> None:
     """Put the networks on noisy MNIST into one table, as CSV, Markdown and LaTeX."""
     from equimodal.analysis.render import documents
+    from equimodal.analysis.stored import require_unaltered, sign
     from equimodal.linear import mnist_table
 
     settings = load_params(params, scale)
     own = settings.linear.noisy_mnist
     records = {f: layout.noisy_mnist(settings.scale, f) for f in range(1, own.depth + 1)}
+    for fusion, record in records.items():
+        product = steps.noisy_mnist(fusion, settings)
+        require_unaltered(record, product.receipt, product.remedy)
     made = mnist_table.linear_mnist(records, own)
     notes = [settings.linear.note] if settings.linear.note else []
     texts = documents("linear_mnist", mnist_table.ABOUT, mnist_table.for_readers(made), notes)
     texts[".csv"] = made.to_csv(index=False, float_format="%.6g", lineterminator="\n")
     for suffix, text in texts.items():
         write_text(text, layout.tables(settings.scale) / f"linear_mnist{suffix}")
+    sign(settings.scale, "linear_mnist")
 
 
 @app.command()
@@ -542,6 +554,7 @@ def claims(
 ) -> None:
     """Judge the paper's claims by our tables: claims.csv and claims.md."""
     from equimodal.analysis import claims as analysis
+    from equimodal.analysis.stored import sign
     from equimodal.table_files import write_table
 
     settings = load_params(params, scale)
@@ -561,6 +574,7 @@ def claims(
         return
     folder = layout.tables(settings.scale)
     write_table(judged, layout.table(settings.scale, "claims"))
+    sign(settings.scale, "claims")
     write_text(analysis.as_markdown(judged, notes), folder / "claims.md")
 
 
@@ -738,11 +752,14 @@ def _report_items(settings: Params) -> tuple[list[Any], list[Any]]:
 
 
 def _tables_there(names: Iterable[str], settings: Params) -> dict[str, Any]:
-    """Read those tables that are there; what is made of them says what is missing."""
+    """Read those tables that were made; what is made of them says what was not."""
+    from equimodal.analysis.stored import receipt_of
+
+    scale = settings.scale
     return {
         name: _read_table(name, settings)
         for name in names
-        if is_there(layout.table(settings.scale, name))
+        if is_there(layout.table(scale, name)) or is_there(receipt_of(name, scale))
     }
 
 

@@ -341,7 +341,7 @@ def load_params(path: Path = Path("params.yaml"), scale: str | None = None) -> P
             and key.
     """
     shared = _read_yaml(path)
-    scale = scale or shared.get("scale")
+    scale = shared.get("scale") if scale is None else scale
     scales = path.parent / "config" / "scales"
     scale_path = scales / f"{scale}.yaml"
     if why_no_name(scale) or not scale_path.is_file():

@@ -180,7 +180,7 @@ def make(
 
 
 def products(params: Params) -> Iterator[Product]:
-    """Yield all that takes long and that a scale asks for."""
+    """Yield all that takes long and that a scale asks for, and the tables that are there."""
     specs = expand_runs(params)
     used = {spec.dataset for spec in specs.values()} | {params.linear.noisy_mnist.dataset}
     for dataset in sorted(used):
@@ -191,6 +191,26 @@ def products(params: Params) -> Iterator[Product]:
     yield simulations(params)
     for layer in range(1, params.linear.noisy_mnist.depth + 1):
         yield noisy_mnist(layer, params)
+    for receipt in sorted(layout.tables(params.scale).glob("*.json")):
+        if receipt != layout.simulated(params.scale):
+            yield tables(receipt, params)
+
+
+def tables(receipt: Path, params: Params) -> Product:
+    """Tables that were made together: what they are made of is for Snakemake to compare."""
+    try:
+        remedy = f"run `{receipts.read(receipt).step} --scale {params.scale}`"
+    except UserError:
+        remedy = f"remove {receipt} and make its tables anew"
+    return Product(
+        step="tables",
+        name=receipt.stem,
+        receipt=receipt,
+        files=(),
+        remedy=remedy,
+        asked=lambda _: {},
+        in_git=True,
+    )
 
 
 def preparation(dataset: str, params: Params) -> Product:

@@ -1,6 +1,8 @@
 """Reading the tables of a scale: which columns each has, and what makes it anew."""
 
+from collections.abc import Iterable
 from importlib import import_module
+from pathlib import Path
 
 import pandas as pd
 
@@ -37,11 +39,42 @@ def read_stored(name: str, scale: str) -> pd.DataFrame:
         UserError: If it is missing, damaged or another version's.
     """
     path, verb = layout.table(scale, name), f"run `{maker(name)} --scale {scale}`"
-    receipt = layout.simulated(scale)
-    if maker(name) == "equimodal linear" and path.exists() and receipt.exists():
-        receipts.require(receipt, f"{verb} again", among=[path.name])
+    require_unaltered(path, receipt_of(name, scale), verb)
     filled, rows = FILLED.get(name, ()), name.startswith("linear_")
     return read_table(path, verb, columns_of(name), filled=filled, rows=rows)
+
+
+def require_unaltered(path: Path, receipt: Path, remedy: str) -> None:
+    """Check a file against the receipt that its verb wrote; git holds tables without one.
+
+    Raises:
+        UserError: If its bytes are others.
+    """
+    if path.is_file() and receipt.exists():
+        receipts.require(receipt, f"{remedy} again", among=[path.name])
+
+
+def receipt_of(name: str, scale: str) -> Path:
+    """Where the hash of a table lies: one file for all tables that are made together."""
+    together = {"equimodal linear": "linear", "equimodal collect": "collected"}
+    return layout.tables(scale) / f"{together.get(maker(name), name)}.json"
+
+
+def sign(scale: str, *names: str, beside: Iterable[Path] = ()) -> None:
+    """Write down the hashes of tables that have just been made together.
+
+    Args:
+        scale: Their scale.
+        names: The tables.
+        beside: Other files that were made with them.
+    """
+    receipts.write(
+        receipt_of(names[0], scale),
+        step=maker(names[0]),
+        settings=None,
+        code="",
+        files=[*(layout.table(scale, name) for name in names), *beside],
+    )
 
 
 def maker(name: str) -> str:
