@@ -21,7 +21,7 @@ redraw: $(INSTALLED)  ## every table and figure, and the report, from logit bank
 	@set -e; for verb in collect linear linear-mnist table claims draw summarize; do equimodal $$verb --scale $(SCALE); done
 	@equimodal report --scale $(SCALE)
 
-rebuild: $(INSTALLED)  ## tables, claims and figures from the collected tables alone, which git holds of some scales (SCALE=demo)
+rebuild: $(INSTALLED)  ## tables, claims and figures from collected tables alone: SCALE=decisive, own_colors, calibration or brief, which git holds
 	@set -e; for verb in table claims 'draw --of-runs' summarize; do equimodal $$verb --scale $(SCALE); done
 
 provenance: $(INSTALLED)  ## which rule made which file, from what, with which settings: provenance.html (SCALE=demo)

@@ -881,7 +881,7 @@ def test_the_reproduction_page_tells_what_was_run_of_the_sweep_at_the_paper_s_sc
     ("scale", "told"),
     [
         ("brief", "after five epochs, have {distinct} and {identical} on average"),
-        ("own_colors", "ours is {distinct} and {identical} on a part"),
+        ("own_colors", "ours is {distinct} and {identical}. That is a part"),
     ],
 )
 def test_the_readme_tells_the_means_of_the_sweep(scale, told):

@@ -1,7 +1,6 @@
 """Where things lie: the one place that knows the folders that verbs read and write.
 
-Paths are relative to the folder that holds params.yaml. The rules of the workflow spell the same
-paths out.
+Paths are relative to the folder that the verbs and the workflow work in.
 """
 
 from pathlib import Path
