@@ -2,7 +2,9 @@ from typer.testing import CliRunner
 
 from equimodal import layout
 from equimodal.__main__ import app
+from equimodal.locks import sole
 from equimodal.params import expand_runs
+from tests.conftest import write_run
 
 GRAY = "colored_mnist/gray/vanilla/paper/lr0.01/seed0"
 TINY = "config/scales/tiny.yaml"
@@ -76,3 +78,34 @@ def test_runs_that_are_left_out_keep_their_results(project):
     lay_out(GRAY)
     project.edit("params.yaml", "leave_out: []", 'leave_out: ["colored_mnist/*"]')
     assert prune("--dry-run") == ["No run is left that the settings do not ask for."]
+
+
+def test_a_damaged_spec_is_no_reason_to_remove_a_run(project):
+    spec = expand_runs(project.load())[GRAY]
+    folder, model = layout.run("tiny", GRAY), layout.model("tiny", GRAY)
+    write_run(folder, spec, {"regular": [5]}, bank=layout.bank("tiny", GRAY), model=model)
+    own = layout.run("tiny", "kept_of_mine") / "spec.json"
+    own.parent.mkdir()
+    own.write_text("{}")
+    (folder / "spec.json").write_text(spec.model_dump_json().replace('"seed":0', '"seed":1'))
+    assert prune() == ["No run is left that the settings do not ask for."]
+    assert model.is_file()
+    assert own.is_file()
+
+
+def test_weights_that_a_run_starts_from_stay(project):
+    weights = layout.model("tiny", OTHER)
+    project.edit(TINY, "nvgesture: results/{scale}/models/", "nvgesture: results/tiny/models/")
+    project.edit(TINY, "nvgesture/color/vanilla/paper/lr0.01/seed0.pt", f"{OTHER}.pt")
+    lay_out(OTHER)
+    assert prune() == [f"Removed {OTHER}"]
+    assert weights.is_file()
+
+
+def test_a_run_that_is_in_training_is_kept(project):
+    lay_out(OTHER)
+    before = everything()
+    with sole("the training", layout.training_lock("tiny", OTHER)):
+        (line,) = prune()
+    assert line.startswith(f"Kept {OTHER}: ")
+    assert set(before) <= set(everything())

@@ -144,3 +144,29 @@ def test_the_same_product_has_the_same_receipt(made):
         inputs={"train.npy": "1"},
     )
     assert made.read_bytes() == before
+
+
+def test_a_receipt_that_does_not_tell_of_a_file_does_not_vouch_for_it(tmp_path):
+    told, untold = tmp_path / "told", tmp_path / "untold"
+    for file in (told, untold):
+        file.write_text("content")
+    path = tmp_path / receipts.NAME
+    receipts.write(path, step="a step", settings=None, code="", files=[told])
+    for asked in ({"files": [told, untold]}, {"among": ["untold"]}):
+        (objection,) = receipts.objections(path, **asked)
+        assert objection.what == "receipt"
+        assert "does not tell of untold" in objection.reason
+
+
+def test_a_pipe_in_the_place_of_a_file_is_an_objection_and_no_hang(tmp_path):
+    file, path = tmp_path / "file", tmp_path / receipts.NAME
+    file.write_text("content")
+    receipts.write(path, step="a step", settings=None, code="", files=[file])
+    file.unlink()
+    os.mkfifo(file)
+    (objection,) = receipts.objections(path)
+    assert "it can not be read (it is no file)" in objection.reason
+    path.unlink()
+    os.mkfifo(path)
+    (objection,) = receipts.objections(path)
+    assert "is damaged (it is no file)" in objection.reason

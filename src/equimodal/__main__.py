@@ -115,9 +115,17 @@ def prune(
     wanted = expand_runs(settings.model_copy(update={"leave_out": ()}))
     others = files_of_other_runs(settings.scale, wanted)
     for name, files in others.items():
-        print(f"{'Would remove' if dry_run else 'Removed'} {name}")
-        if not dry_run:
-            remove(files)
+        if dry_run:
+            print(f"Would remove {name}")
+            continue
+        try:
+            lock = layout.training_lock(settings.scale, name)
+            with sole(f"the training of {name}", lock):
+                remove({*files, lock})
+        except UserError as error:
+            print(f"Kept {name}: {error}")
+        else:
+            print(f"Removed {name}")
     if not others:
         print("No run is left that the settings do not ask for.")
 

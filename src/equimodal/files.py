@@ -100,6 +100,10 @@ def require_writable(folder: Path) -> None:
     Raises:
         UserError: If not.
     """
+    if folder.is_symlink() and not folder.exists():
+        raise UserError(
+            f"{folder} is a link to nothing, expected a folder to write to; mend the link"
+        )
     there = next(p for p in (folder, *folder.absolute().parents) if p.exists())
     if not there.is_dir():
         raise UserError(f"{there} is a file, expected a folder to write to; move it away")

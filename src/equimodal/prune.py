@@ -3,33 +3,44 @@
 Snakemake never looks at files that no rule asks for, and DVC would keep them in its cache.
 """
 
+import re
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
-from equimodal import layout
+from equimodal import layout, receipts
 from equimodal.errors import UserError
 from equimodal.receipts import NAME, SEEN
 from equimodal.spec import RunSpec, read_spec
 
 RECEIPTS = (NAME, f"{NAME}{SEEN}")
+RUN_NAME = re.compile(
+    r"\w+/\w+/\w+/\w+/lr[^/]+/seed\d+"
+)  # whatever else lies there is somebody's own
 
 
 def files_of_other_runs(scale: str, asked: Mapping[str, RunSpec]) -> dict[str, list[Path]]:
     """Find the files of runs that nothing asks for, or not with these settings: name -> files."""
     found: dict[str, list[Path]] = {}
+    starts = {Path(spec.pretrained) for spec in asked.values() if spec.pretrained}
     for name, file in _files_of_runs(scale):
-        found.setdefault(name, []).append(file)
+        if RUN_NAME.fullmatch(name) and file not in starts:
+            found.setdefault(name, []).append(file)
     return {
         name: files
         for name, files in sorted(found.items())
-        if name not in asked or is_of_other_settings(layout.run(scale, name), asked[name])
+        if name not in asked or is_of_other_settings(scale, asked[name])
     }
 
 
-def is_of_other_settings(folder: Path, asked: RunSpec) -> bool:
-    """Whether the spec of a run folder is another one; what can not be read is another verb's care."""
+def is_of_other_settings(scale: str, asked: RunSpec) -> bool:
+    """Whether a run was trained with other settings; what is damaged or exchanged is another verb's care."""
+    receipt = layout.training_receipt(scale, asked.name)
+    if receipt.exists():
+        settings = asked.model_dump(mode="json")
+        found = receipts.objections(receipt, settings=settings, among=["spec.json"])
+        return {objection.what for objection in found} == {"settings"}
     try:
-        return read_spec(folder) != asked
+        return read_spec(layout.run(scale, asked.name)) != asked
     except UserError:
         return False
 

@@ -52,6 +52,8 @@ class OtherSettingsError(UserError):
 
 def sha256(path: Path) -> str:
     """Hash the content of a file; raises OSError if it can not be read."""
+    if path.exists() and not path.is_file():
+        raise OSError("it is no file")  # a pipe, say, which would never end
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while chunk := file.read(CHUNK):
@@ -94,6 +96,8 @@ def read(path: Path) -> Receipt:
         UserError: If it is missing or damaged.
     """
     try:
+        if path.exists() and not path.is_file():
+            raise OSError("it is no file")
         return Receipt.model_validate_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path} is missing") from None
@@ -109,6 +113,7 @@ def objections(
     settings: Any = None,
     code: str | None = None,
     inputs: Mapping[str, str] | None = None,
+    files: Iterable[Path] = (),
     among: Collection[str] | None = None,
     deep: bool = False,
 ) -> Iterator[Objection]:
@@ -119,7 +124,8 @@ def objections(
         settings: What is asked for; None if any will do.
         code: Hash of the code that would make it now; None if any will do.
         inputs: What it would be made of now: file -> SHA-256.
-        among: Names of the files that matter; None if all do.
+        files: That it has to tell of; it may tell of more.
+        among: Names of the files that matter, of which it has to tell; None if all do.
         deep: Hash every file, and not only those whose size or time has changed since.
     """
     try:
@@ -140,12 +146,17 @@ def objections(
         if receipt.inputs.get(name) != digest:
             reason = f"{name} is another one than it was made of"
             yield Objection(what="input", file=path, reason=reason)
+    wanted = {_relative(file, path.parent) for file in files} | set(among or ())
+    for name in sorted(wanted - receipt.files.keys()):
+        yield Objection(what="receipt", file=path, reason=f"{path} does not tell of {name}")
     seen = {} if deep else _seen(path)
     for name, digest in receipt.files.items():
         file = path.parent / name
         if among is not None and name not in among:
             continue
-        if altered := _altered(file, digest, seen.get(name)):
+        if "\0" in name:
+            yield Objection(what="receipt", file=path, reason=f"{path} is damaged")
+        elif altered := _altered(file, digest, seen.get(name)):
             yield Objection(what="bytes", file=file, reason=altered)
 
 
@@ -205,6 +216,8 @@ def _remember(path: Path, receipt: Receipt) -> None:
 def _seen(path: Path) -> dict[str, list[int]]:
     """How the files of a receipt looked when they had their hashes; nothing is known of another receipt."""
     try:
+        if not path.with_name(f"{path.name}{SEEN}").is_file():
+            return {}
         noted = json.loads(path.with_name(f"{path.name}{SEEN}").read_text(encoding="utf-8"))
         return dict(noted["states"]) if noted["of"] == sha256(path) else {}
     except (OSError, ValueError, KeyError, TypeError):

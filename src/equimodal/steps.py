@@ -112,10 +112,13 @@ def inputs_of_training(spec: RunSpec, params: Params, prepared: dict[str, str]) 
 
 def model_of(spec: RunSpec, scale: str, trained: receipts.Receipt) -> dict[str, str]:
     """Return the weights of a run as an input of its bank."""
-    (digest,) = (
-        digest for name, digest in trained.files.items() if name.endswith(layout.MODEL_SUFFIX)
-    )
-    return {layout.model(scale, spec.name).as_posix(): digest}
+    digests = [d for name, d in trained.files.items() if name.endswith(layout.MODEL_SUFFIX)]
+    if len(digests) != 1:
+        raise UserError(
+            f"{layout.training_receipt(scale, spec.name)} is damaged: it tells of no weights; run"
+            f" `equimodal train {spec.name} --scale {scale}`"
+        )
+    return {layout.model(scale, spec.name).as_posix(): digests[0]}
 
 
 @dataclass(frozen=True)
@@ -142,7 +145,7 @@ class Product:
         except UserError as error:  # an input is wrong itself
             yield receipts.Objection(what="input", file=self.receipt, reason=str(error))
             asked = {}
-        yield from receipts.objections(self.receipt, deep=deep, **asked)
+        yield from receipts.objections(self.receipt, files=self.files, deep=deep, **asked)
 
 
 def make(
@@ -163,7 +166,7 @@ def make(
         UserError: If an input is missing, damaged or of other settings. Nothing is removed then.
     """
     asked = product.asked(params)
-    to_do = again or any(receipts.objections(product.receipt, **asked))
+    to_do = again or any(receipts.objections(product.receipt, files=product.files, **asked))
     if to_do:
         made_on = work()
         receipts.write(

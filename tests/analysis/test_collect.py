@@ -217,11 +217,12 @@ def test_a_folder_or_a_link_to_nowhere_is_no_gap_either(tmp_path, specs, file, d
         collect_from(specs, {VANILLA: tmp_path / "run"}, {})
 
 
-@pytest.mark.parametrize(("part", "step"), [("logits.npz", "evaluate"), (None, "train")])
+@pytest.mark.parametrize(("part", "step"), [("logits", "evaluate"), (None, "train")])
 def test_what_was_never_made_is_a_row_that_says_so(tmp_path, specs, part, step):
     write_run(tmp_path / "run", specs[VANILLA], {"regular": (8, 5)}, speeds=(0.0, 0.0))
     if part:
-        (tmp_path / "run" / part).unlink()
+        for suffix in (".npz", ".json"):
+            (tmp_path / f"run/{part}{suffix}").unlink()
     else:
         shutil.rmtree(tmp_path / "run")
     write_run(tmp_path / "other", specs[GRAY], {"regular": (7,)})
@@ -380,12 +381,17 @@ def test_a_run_that_is_here_in_part_is_taken_from_earlier_and_one_that_is_whole_
     whole = collect_from(specs, here | {GUIDED: there[GUIDED]}, {}, earlier)["runs"]
     assert whole["accuracy"][0] == collected["runs"]["accuracy"][0]
     assert capsys.readouterr().err == ""
-    (here[VANILLA] / "logits.npz").unlink()
+    for name in ("logits.npz", "logits.json"):
+        (here[VANILLA] / name).rename(here[VANILLA] / f"aside.{name}")
     part = collect_from(specs, here | {GUIDED: there[GUIDED]}, {}, earlier)["runs"]
     assert part["status"].tolist() == ["finished", "failed", "finished"]
     assert part["accuracy"][0] == 0.125
     told = capsys.readouterr().err
     assert told == ""
+    (here[VANILLA] / "aside.logits.json").rename(here[VANILLA] / "logits.json")
+    lost = collect_from(specs, here | {GUIDED: there[GUIDED]}, {}, earlier)["runs"]
+    assert lost["accuracy"][0] == 0.125
+    assert "logits.npz can not be used: it is missing" in capsys.readouterr().err
     (here[VANILLA] / "logits.npz").write_bytes(b"")
     damaged = collect_from(specs, here | {GUIDED: there[GUIDED]}, {}, earlier)["runs"]
     assert damaged["accuracy"][0] == 0.125

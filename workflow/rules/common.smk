@@ -40,12 +40,13 @@ def here_or_with_the_code(name):
     return Path(name) if Path(name).exists() else with_the_code
 
 
-DEVICE = config.get("device") or os.environ.get("EQUIMODAL_DEVICE") or "cpu"
+DEVICE = str(config.get("device") or "") or os.environ.get("EQUIMODAL_DEVICE") or "cpu"
 if not re.fullmatch(r"[a-z]+(:\d+)?", DEVICE):
     raise WorkflowError(f"device is {DEVICE!r}, expected cpu, cuda, cuda:1 or the like")
-SETTINGS = Path(config.get("params") or here_or_with_the_code("params.yaml"))
+SETTINGS = Path(str(config.get("params") or "") or here_or_with_the_code("params.yaml"))
 try:
     PARAMS = load_params(SETTINGS, scale=config.get("scale"))
+    PAPER = load_params(SETTINGS, "paper")  # that claims are judged against
     for folder in ("data", "results"):
         require_writable(Path(folder))
 except UserError as error:
@@ -55,7 +56,7 @@ SCALE = config["scale"] = PARAMS.scale  # which Snakemake's own report names
 # PATH says, where the settings lie, and the device. A network is the same run wherever it was trained.
 os.environ.update(
     EQUIMODAL_PYTHON=sys.executable,
-    EQUIMODAL_PARAMS=str(SETTINGS.resolve()),
+    EQUIMODAL_PARAMS=str(SETTINGS.absolute()),
     EQUIMODAL_DEVICE=DEVICE,
 )
 
@@ -63,7 +64,7 @@ os.environ.update(
 def verb(call, scale="{wildcards.scale}"):
     """The shell command of a rule. Where its files go is in `params.root`, see `root_of`."""
     call = f"--directory {{params.root:q}} {call} --scale {scale}"
-    return f'"$EQUIMODAL_PYTHON" -m equimodal {call} > {{log}} 2>&1'
+    return f'"$EQUIMODAL_PYTHON" -m equimodal {call} > {{log:q}} 2>&1'
 
 
 def root_of(wildcards, output):

@@ -65,7 +65,8 @@ for dataset in PARAMS.datasets:
         message:
             "Check {params.dataset}."
         shell:
-            verb("verify {params.dataset}", SCALE) + " && cp {input.receipt} {output}"
+            verb("verify {params.dataset}", SCALE)
+            + " && cp {input.receipt:q} {output:q}"
 
 
 rule fetch_kinetics:

@@ -153,9 +153,7 @@ rule claims:
         note=NOTE,
         settings=PARAMS.analysis.model_dump_json(),
         ledger=contents("analysis", "claims.yaml"),
-        paper=load_params(SETTINGS, "paper").model_dump_json(
-            exclude={"mirror", "linear"}
-        ),
+        paper=PAPER.model_dump_json(exclude={"mirror", "linear"}),
         code=code_hash("equimodal.analysis.claims"),
     message:
         "Check the paper's claims."

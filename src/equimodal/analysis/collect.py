@@ -88,7 +88,10 @@ def collect(
         settings = {"run": name, "experiments": _asked(name, experiments)} | _settings(specs[name])
         kept = _kept(settings, specs[name], earlier)
         run: _Run | None
-        if is_there(folder) and is_there(banks[name]):
+        # A bank that is gone while its receipt is there was lost, and is no gap.
+        if is_there(folder) and (
+            is_there(banks[name]) or is_there(banks[name].with_suffix(".json"))
+        ):
             try:
                 run = _read_run(settings, specs[name], folder, banks[name], check)
             except UserError as error:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from equimodal import layout, receipts
-from equimodal.analysis import TABLES
+from equimodal.analysis import COLLECTED, TABLES
 from equimodal.table_files import read_table
 
 COLUMNS = {  # that every such table has; others depend on the runs
@@ -39,7 +39,9 @@ def read_stored(name: str, scale: str) -> pd.DataFrame:
         UserError: If it is missing, damaged or another version's.
     """
     path, verb = layout.table(scale, name), f"run `{maker(name)} --scale {scale}`"
-    require_unaltered(path, receipt_of(name, scale), verb)
+    # Collecting anew loses the runs that are no longer here.
+    kept = "bring it back (`git checkout`, `dvc checkout`), or " if name in COLLECTED else ""
+    require_unaltered(path, receipt_of(name, scale), kept + verb)
     filled, rows = FILLED.get(name, ()), name.startswith("linear_")
     return read_table(path, verb, columns_of(name), filled=filled, rows=rows)
 
