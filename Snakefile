@@ -16,8 +16,8 @@ onstart:
         require_device(DEVICE)
 
 
-# The first rule of all, so that a Snakefile that includes this one makes the same.
 rule all:
+    default_target: True
     input:
         # Some products come with git or DVC. Without these lines a fresh clone would be content with them,
         # whatever they are of.
