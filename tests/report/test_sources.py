@@ -126,7 +126,7 @@ def test_an_experiment_of_which_all_runs_failed_is_a_gap(results):
 def test_claims_and_runs_of_another_version_are_missing_and_the_report_is_written(results):
     for name in ("runs", "claims"):
         (layout.tables("tiny") / f"{name}.csv").write_text("method\nguided\n")
-        (layout.tables("tiny") / f"{name}.json").unlink(missing_ok=True)  # as git holds them
+        (layout.tables("tiny") / f"{name}.json").unlink(missing_ok=True)  # of an earlier version
     done = CliRunner().invoke(app, ["report"])
     assert done.exit_code == 1
     for name, column in (("runs", "status"), ("claims", "verdict")):
