@@ -8,6 +8,7 @@ a wrong result comes out without a word, a traceback. Status 1 if any did.
 import contextlib
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -137,9 +138,9 @@ def run(folder: Path, call: str, scale: str = "tiny") -> Outcome:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """All results of a folder but notes of this machine and of costs."""
+    """All results of a folder but notes of this machine, of costs and of the code's commit."""
     return {
-        path.relative_to(folder).as_posix(): path.read_bytes()
+        path.relative_to(folder).as_posix(): re.sub(rb'"commit": [^\n]*', b"", path.read_bytes())
         for part in ("data", "results")
         for path in sorted((folder / part).rglob("*"))
         if path.is_file()
