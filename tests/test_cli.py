@@ -457,3 +457,15 @@ def test_what_another_process_is_at_is_refused_with_its_name(refused, verb, lock
             assert CliRunner().invoke(app, [before, "colored_mnist"]).exit_code == 0
     with sole(work, lock):
         assert f"{work} is under way already, by process {os.getpid()} on " in refused(*verb)
+
+
+def test_tables_of_runs_with_other_settings_are_refused(project, refused):
+    name = "colored_mnist/gray/vanilla/paper/lr0.01/seed0"
+    spec = expand_runs(project.load())[name]
+    tables = layout.tables("tiny")
+    tables.mkdir(parents=True)
+    study()["runs"].to_csv(tables / "runs.csv", index=False)
+    layout.specs("tiny").write_text(spec.model_dump_json() + "\n")
+    project.edit("config/scales/tiny.yaml", "    max_epochs: 1", "    max_epochs: 2")
+    for verb in ("claims", "table"):
+        assert f"specs.jsonl has {name} with other settings than now; run" in refused(verb)

@@ -868,3 +868,11 @@ def test_examples_are_shown_of_stand_ins_and_of_colored_digits_only(scale, stand
     datasets = load_params(ROOT / "params.yaml", scale).datasets
     assert {name for name, dataset in datasets.items() if dataset.is_stand_in} == stand_ins
     assert {name for name, dataset in datasets.items() if dataset.has_examples} == shown
+
+
+def test_numbers_that_names_do_not_tell_apart_are_refused(project):
+    project.edit(TINY, "l1: [0.001]", "l1: [0.001, 0.0010000001]")
+    with pytest.raises(
+        UserError, match=r"two runs of the tiny scale have the name .*l1_0\.001/seed0"
+    ):
+        expand_runs(project.load())

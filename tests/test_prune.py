@@ -44,9 +44,14 @@ def test_a_run_that_nothing_asks_for_is_removed_whole_and_no_other(project):
 
 def test_a_run_of_other_settings_is_removed(project):
     specs = expand_runs(project.load())
-    lay_out(GRAY, MODELNET)
     for name in (GRAY, MODELNET):
-        (layout.run("tiny", name) / "spec.json").write_text(specs[name].model_dump_json())
+        places = {"bank": layout.bank("tiny", name), "model": layout.model("tiny", name)}
+        write_run(
+            layout.run("tiny", name),
+            specs[name],
+            {"regular": [5] * len(specs[name].modalities)},
+            **places,
+        )
     project.edit(TINY, "    max_epochs: 1", "    max_epochs: 2")
     assert prune("--dry-run") == [f"Would remove {GRAY}"]
 

@@ -357,7 +357,7 @@ def collect(
     asked = {e: set(expand_runs(settings, e)) for e in settings.experiments}
     earlier = None
     if keep:
-        before = {name: _read_table(name, settings) for name in analysis.COLLECTED}
+        before = {name: stored.read_stored(name, settings.scale) for name in analysis.COLLECTED}
         without = "collect without --keep"
         stored.require_unaltered(written, stored.receipt_of("runs", settings.scale), without)
         specs_of_before = read_specs(written, without)
@@ -503,9 +503,10 @@ def linear_mnist(params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> No
     settings = load_params(params, scale)
     own = settings.linear.noisy_mnist
     records = {f: layout.noisy_mnist(settings.scale, f) for f in range(1, own.depth + 1)}
+    asked = steps.settings_and_code_of_noisy_mnist(settings)["settings"]
     for fusion, record in records.items():
         product = steps.noisy_mnist(fusion, settings)
-        require_unaltered(record, product.receipt, product.remedy)
+        require_unaltered(record, product.receipt, product.remedy, asked)
     made = mnist_table.linear_mnist(records, own)
     notes = [settings.linear.note] if settings.linear.note else []
     texts = documents("linear_mnist", mnist_table.ABOUT, mnist_table.for_readers(made), notes)
@@ -566,6 +567,7 @@ def claims(
     from equimodal.table_files import write_table
 
     settings = load_params(params, scale)
+    _require_of_settings(settings)
     ledger = analysis.read_claims()
     tables = _tables_there(analysis.tables_of(ledger), settings)
     judged = analysis.judge_claims(
@@ -722,7 +724,18 @@ def _table_input(name: str, settings: Params) -> Any:
 def _read_table(name: str, settings: Params) -> Any:
     from equimodal.analysis.stored import read_stored
 
+    if name == "runs":
+        _require_of_settings(settings)
     return read_stored(name, settings.scale)
+
+
+def _require_of_settings(settings: Params) -> None:
+    """Check that the collected runs have the settings of now: their names do not tell all of them."""
+    path, remedy = layout.specs(settings.scale), f"run `equimodal collect --scale {settings.scale}`"
+    asked = expand_runs(settings.model_copy(update={"leave_out": ()}))
+    for name, spec in (read_specs(path, remedy) if path.exists() else {}).items():
+        if asked.get(name, spec) != spec:
+            raise UserError(f"{path} has {name} with other settings than now; {remedy} again")
 
 
 def _report_items(settings: Params) -> tuple[list[Any], list[Any]]:

@@ -250,13 +250,6 @@ class ModelNet40(Dataset):
         return modelnet40.origin(self.source, self.classes)
 
     @property
-    def drawn_with(self) -> dict[str, Any] | None:
-        """All that decides the stand-ins."""
-        if self.stand_in is None:
-            return None
-        return {"version": 1, "classes": self.classes, **self.stand_in.model_dump()}
-
-    @property
     def fetched(self) -> tuple[str, ...]:
         """The README of the stand-ins, or the archive of meshes; renderings have to be given."""
         return ("README.txt",) if self.is_stand_in else modelnet40.downloads(self)
@@ -354,13 +347,6 @@ class NVGesture(Dataset):
             drawn = "drawn by equimodal.data.nvgesture_standin: synthetic gestures, not NVGesture"
             return Origin(drawn, MADE_HERE)
         return nvgesture.origin(self.list_version)
-
-    @property
-    def drawn_with(self) -> dict[str, Any] | None:
-        """All that decides the stand-in."""
-        if self.stand_in is None:
-            return None
-        return {"version": 1, "classes": self.classes, **self.stand_in.model_dump()}
 
     @property
     def fetched(self) -> tuple[str, ...]:

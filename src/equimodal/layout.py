@@ -73,7 +73,7 @@ def data_lock(folder: Path) -> Path:
 
 
 def noisy_mnist(scale: str, fusion: int) -> Path:
-    """Course of the network on noisy MNIST fused at a layer: small, in git, and drawn from without data."""
+    """Course of the network on noisy MNIST fused at a layer: small, and drawn from without data."""
     return RESULTS / scale / "noisy_mnist" / f"L_f{fusion}.csv"
 
 

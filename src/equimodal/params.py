@@ -483,13 +483,22 @@ def expand_runs(params: Params, experiment: str | None = None) -> dict[str, RunS
 
     A run that several experiments ask for appears once: its name is made of its settings. Runs
     whose name fits a pattern of `leave_out` are left out.
+
+    Raises:
+        UserError: If two runs that differ have one name.
     """
     grids = (
         [g for gs in params.experiments.values() for g in gs]
         if experiment is None
         else params.experiments[experiment]
     )
-    specs = {spec.name: spec for grid in grids for spec in _runs_of(grid, params)}
+    specs: dict[str, RunSpec] = {}
+    for spec in (spec for grid in grids for spec in _runs_of(grid, params)):
+        if specs.setdefault(spec.name, spec) != spec:
+            raise UserError(
+                f"two runs of the {params.scale} scale have the name {spec.name}, as names hold a few digits"
+                " of a number; give numbers that differ in these"
+            )
     left_out = {n for pattern in params.leave_out for n in fnmatch.filter(specs, pattern)}
     return {name: spec for name, spec in specs.items() if name not in left_out}
 

@@ -8,9 +8,8 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from equimodal import layout, receipts
-from equimodal.errors import UserError
 from equimodal.receipts import NAME, SEEN
-from equimodal.spec import RunSpec, read_spec
+from equimodal.spec import RunSpec
 
 RECEIPTS = (NAME, f"{NAME}{SEEN}")
 RUN_NAME = re.compile(
@@ -34,15 +33,10 @@ def files_of_other_runs(scale: str, asked: Mapping[str, RunSpec]) -> dict[str, l
 
 def is_of_other_settings(scale: str, asked: RunSpec) -> bool:
     """Whether a run was trained with other settings; what is damaged or exchanged is another verb's care."""
+    settings = asked.model_dump(mode="json")
     receipt = layout.training_receipt(scale, asked.name)
-    if receipt.exists():
-        settings = asked.model_dump(mode="json")
-        found = receipts.objections(receipt, settings=settings, among=["spec.json"])
-        return {objection.what for objection in found} == {"settings"}
-    try:
-        return read_spec(layout.run(scale, asked.name)) != asked
-    except UserError:
-        return False
+    found = receipts.objections(receipt, settings=settings, among=["spec.json"])
+    return {objection.what for objection in found} == {"settings"}
 
 
 def remove(files: Collection[Path]) -> None:

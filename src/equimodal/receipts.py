@@ -15,7 +15,7 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from equimodal.errors import UserError
-from equimodal.files import write_aside
+from equimodal.files import read_text, write_aside
 from equimodal.schema import Section, first_reason
 
 NAME = "receipt.json"
@@ -96,9 +96,7 @@ def read(path: Path) -> Receipt:
         UserError: If it is missing or damaged.
     """
     try:
-        if path.exists() and not path.is_file():
-            raise OSError("it is no file")
-        return Receipt.model_validate_json(path.read_text(encoding="utf-8"))
+        return Receipt.model_validate_json(read_text(path))
     except FileNotFoundError:
         raise UserError(f"{path} is missing") from None
     except ValidationError as error:
@@ -216,9 +214,7 @@ def _remember(path: Path, receipt: Receipt) -> None:
 def _seen(path: Path) -> dict[str, list[int]]:
     """How the files of a receipt looked when they had their hashes; nothing is known of another receipt."""
     try:
-        if not path.with_name(f"{path.name}{SEEN}").is_file():
-            return {}
-        noted = json.loads(path.with_name(f"{path.name}{SEEN}").read_text(encoding="utf-8"))
+        noted = json.loads(read_text(path.with_name(f"{path.name}{SEEN}")))
         return dict(noted["states"]) if noted["of"] == sha256(path) else {}
     except (OSError, ValueError, KeyError, TypeError):
         return {}

@@ -131,7 +131,6 @@ class Product:
     files: tuple[Path, ...]
     remedy: str  # the command that makes it anew
     asked: Callable[[Params], dict[str, Any]]  # settings, code and inputs of now
-    in_git: bool = False  # so that its receipt must not change with every commit
 
     @property
     def is_there(self) -> bool:
@@ -174,7 +173,7 @@ def make(
             step=f"{product.step} {product.name}",
             files=product.files,
             made_on=made_on,
-            commit=None if product.in_git else commit(),
+            commit=commit(),
             **{"settings": None} | asked,
         )
     with write_aside(layout.valid(params.scale, product.step, product.name)) as aside:
@@ -212,7 +211,6 @@ def tables(receipt: Path, params: Params) -> Product:
         files=(),
         remedy=remedy,
         asked=lambda _: {},
-        in_git=True,
     )
 
 
@@ -266,7 +264,6 @@ def simulations(params: Params) -> Product:
         files=tuple(layout.table(params.scale, table) for table in LINEAR_TABLES),
         remedy=f"run `equimodal linear --scale {params.scale}`",
         asked=asked_of_simulations,
-        in_git=True,
     )
 
 
@@ -280,7 +277,6 @@ def noisy_mnist(layer: int, params: Params) -> Product:
         files=(record,),
         remedy=f"run `equimodal noisy-mnist {layer} --scale {params.scale}`",
         asked=asked_of_noisy_mnist,
-        in_git=True,
     )
 
 

@@ -6,6 +6,7 @@ from functools import cache
 
 from pydantic import TypeAdapter
 
+from equimodal.data.off import parse_off
 from equimodal.datasets import DatasetSettings
 from equimodal.params import load_params
 from equimodal.receipts import SEEN
@@ -38,3 +39,8 @@ def contents(folder):
         for path in sorted(folder.rglob("*"))
         if path.is_file() and path.suffix != SEEN
     }
+
+
+def read_off(path):
+    """The mesh of an OFF file."""
+    return parse_off(path.read_bytes(), str(path))

@@ -14,11 +14,10 @@ from PIL import Image
 
 from equimodal.data import modelnet40
 from equimodal.data.modelnet40 import Shape, decode
-from equimodal.data.off import read_off
 from equimodal.data.render import Renderer
 from equimodal.errors import UserError
 from equimodal.receipts import NAME, objections
-from tests.data.helpers import changed, contents, dataset
+from tests.data.helpers import changed, contents, dataset, read_off
 
 MIRROR = os.environ.get("EQUIMODAL_MIRROR")  # read here: a fixture hides it from the tests
 CLASSES = ("bed", "chair")

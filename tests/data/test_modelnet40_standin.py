@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from equimodal.data.modelnet40_standin import CLASSES, make, write
-from equimodal.data.off import read_off
 from equimodal.data.render import Renderer
 from equimodal.datasets import StandInObjects
+from tests.data.helpers import read_off
 
 
 def objects(train, seed=0):

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from equimodal.data.off import Mesh, parse_off, read_off, write_off
+from equimodal.data.off import Mesh, parse_off, write_off
 from equimodal.errors import UserError
+from tests.data.helpers import read_off
 
 FUZZ = int(os.environ.get("EQUIMODAL_FUZZ", "500"))  # inputs; read here: a fixture may tidy up
 TETRAHEDRON = b"""OFF
@@ -107,11 +108,6 @@ BAD = {
 def test_a_bad_mesh_is_refused_with_its_name(content, message):
     with pytest.raises(UserError, match=f"^it is not an OFF file, or damaged .*{message}"):
         parse_off(content, "it")
-
-
-def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(UserError, match=r"none\.off"):
-        read_off(tmp_path / "none.off")
 
 
 @st.composite

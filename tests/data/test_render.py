@@ -10,9 +10,10 @@ from PIL import Image
 from equimodal.data import render
 from equimodal.data.archive import read_archive
 from equimodal.data.modelnet40_standin import make
-from equimodal.data.off import Mesh, read_off
+from equimodal.data.off import Mesh
 from equimodal.data.render import Renderer
 from equimodal.errors import UserError
+from tests.data.helpers import read_off
 
 SIZE = 64
 ALL = range(12)

@@ -363,9 +363,9 @@ def of_outcome(text):
         (with_value(math.nan), r"branches\.gray\.head\.2\.weight has values that are NaN or inf"),
         (with_value(math.inf), r"branches\.gray\.head\.2\.weight has values that are NaN or inf"),
         (with_value(3e38), "answers of the trained network are NaN or infinite: it has diverged"),
-        (of_outcome("null"), r"outcome\.json is missing or damaged \(it does not say"),
-        (of_outcome('{"status": 1}'), "it does not say how the run ended"),
-        (of_outcome("{"), r"outcome\.json is missing or damaged \(Expecting"),
+        (of_outcome("null"), r"outcome\.json is damaged \(it does not say"),
+        (of_outcome('{"status": 1}'), "it does not say so"),
+        (of_outcome("{"), r"outcome\.json is damaged \(Expecting"),
     ],
 )
 def test_files_of_a_run_that_are_damaged_are_refused_by_name(gray_run, tmp_path, damage, said):

