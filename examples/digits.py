@@ -15,7 +15,7 @@ from torch import nn
 from equimodal.fusion.base import REGULAR, Flow
 from equimodal.fusion.mmtm import MMTM
 from equimodal.metrics.learning_speed import LearningSpeed
-from equimodal.spec import Balance
+from equimodal.training.balance import Balance
 from equimodal.training.evaluate import conditional_utilization
 from equimodal.training.policies import Guided, Vanilla
 from equimodal.training.step import step_without_held

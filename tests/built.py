@@ -6,10 +6,10 @@ from io import StringIO
 
 import pandas as pd
 
-from equimodal.analysis import GIVEN, TABLES
-from equimodal.analysis.published import read_published
-from tests.analysis.conftest import SETTINGS
-from tests.study import study
+from equimodal.study.analysis import GIVEN, TABLES
+from equimodal.study.analysis.published import read_published
+from tests.made_up import study
+from tests.study.analysis.conftest import SETTINGS
 
 
 class Built(dict):
@@ -20,7 +20,7 @@ class Built(dict):
             self[name] = read_published(name)
         else:
             given = {i: self[i] for i in TABLES[name].inputs}
-            self[name] = import_module(f"equimodal.analysis.{name}").build(
+            self[name] = import_module(f"equimodal.study.analysis.{name}").build(
                 **given, settings=SETTINGS
             )
         return self[name]

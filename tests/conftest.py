@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, settings
 
-from equimodal import layout, receipts
-from equimodal.params import MIRROR_VARIABLE, Params, load_params
+from equimodal.study import layout, receipts
+from equimodal.study.params import MIRROR_VARIABLE, Params, load_params
 
 ROOT = Path(__file__).parents[1]
 

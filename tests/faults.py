@@ -104,7 +104,7 @@ def started(folder: Path, call: str, scale: str = "tiny") -> tuple[int, Path]:
         sys.argv = ["equimodal", *call.split(" "), "--scale", scale]
         status = 70
         try:
-            from equimodal.__main__ import main
+            from equimodal.study.cli import main
 
             main()
             status = 0

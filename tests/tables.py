@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from equimodal.analysis.stored import columns_of
+from equimodal.study.analysis.stored import columns_of
 
 COLUMNS = [
     ("colored_mnist", "scratch"),

@@ -8,16 +8,17 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from equimodal import __version__, layout
-from equimodal.__main__ import app, main
-from equimodal.analysis import COLLECTED
-from equimodal.analysis.stored import maker
-from equimodal.locks import sole
-from equimodal.params import expand_runs
-from equimodal.spec import read_specs
-from equimodal.table_files import write_table
+from equimodal import __version__
+from equimodal.study import layout
+from equimodal.study.analysis import COLLECTED
+from equimodal.study.analysis.stored import maker
+from equimodal.study.cli import app, main
+from equimodal.study.locks import sole
+from equimodal.study.params import expand_runs
+from equimodal.study.spec import read_specs
+from equimodal.study.table_files import write_table
 from tests.conftest import write_run
-from tests.study import study
+from tests.made_up import study
 from tests.tables import made_up_tables
 
 VERBS = {command.callback.__name__: command.callback for command in app.registered_commands}
@@ -66,7 +67,7 @@ def test_a_verb_has_one_thread_unless_another_number_is_asked_for(monkeypatch, a
     if asked:
         monkeypatch.setenv("OMP_NUM_THREADS", asked)
     seen = []
-    monkeypatch.setattr("equimodal.__main__.app", lambda **_: seen.append(os.environ))
+    monkeypatch.setattr("equimodal.study.cli.app", lambda **_: seen.append(os.environ))
     main()
     assert seen[0]["OMP_NUM_THREADS"] == given
 

@@ -5,15 +5,15 @@ import sys
 
 import pytest
 
-from equimodal import code
-from equimodal.code import code_hash, imported_modules
-from equimodal.figures import FIGURES
+from equimodal.study import code
+from equimodal.study.code import code_hash, imported_modules
+from equimodal.study.figures import FIGURES
 from tests.conftest import ROOT
 
 RULES = "".join(path.read_text() for path in (ROOT / "workflow/rules").glob("*.smk"))
 HASHED = re.findall(r'"(equimodal\.[a-z0-9_.]+)"', RULES)
-ENTRIES = sorted({*HASHED, *(f"equimodal.figures.{figure}" for figure in FIGURES)})
-TRAINING = ("equimodal.training.run", "equimodal.training.logit_bank")
+ENTRIES = sorted({*HASHED, *(f"equimodal.study.figures.{figure}" for figure in FIGURES)})
+TRAINING = ("equimodal.study.runs.run", "equimodal.study.runs.logit_bank")
 
 
 @pytest.fixture
@@ -43,16 +43,16 @@ def edit(path, old, new):
     ids=["comment", "docstring of the module", "of a class", "of a method", "format"],
 )
 def test_words_and_format_leave_the_hash(package, old, new):
-    before = code_hash("equimodal.training.run")
-    edit(package / "training/loop.py", old, new)
-    assert code_hash("equimodal.training.run") == before
+    before = code_hash("equimodal.study.runs.run")
+    edit(package / "study/runs/loop.py", old, new)
+    assert code_hash("equimodal.study.runs.run") == before
 
 
 @pytest.mark.parametrize(
     ("entry", "file", "old", "new"),
     [
-        ("training.run", "__init__.py", "__version__ = ", "__version__ = 1 or "),
-        ("data.colored_mnist", "data/download.py", "TIMEOUT = ", "TIMEOUT = 1 + "),
+        ("study.runs.run", "__init__.py", "__version__ = ", "__version__ = 1 or "),
+        ("study.data.colored_mnist", "study/data/download.py", "TIMEOUT = ", "TIMEOUT = 1 + "),
     ],
     ids=["version", "patience of a download"],
 )
@@ -65,40 +65,46 @@ def test_what_shows_in_no_result_leaves_the_hash(package, entry, file, old, new)
 @pytest.mark.parametrize(
     ("file", "old", "new"),
     [
-        ("training/run.py", "checkpoint_seconds: float = 60.0", "checkpoint_seconds: float = 61.0"),
-        ("training/loop.py", "steps: int = 0", "steps: int = 1"),
+        (
+            "study/runs/run.py",
+            "checkpoint_seconds: float = 60.0",
+            "checkpoint_seconds: float = 61.0",
+        ),
+        ("study/runs/loop.py", "steps: int = 0", "steps: int = 1"),
         ("metrics/learning_speed.py", "import torch\n", "import torch\n\nONE = 1\n"),
     ],
     ids=["entry", "imported by it", "imported by an import"],
 )
 def test_a_changed_constant_changes_the_hash(package, file, old, new):
-    before = code_hash("equimodal.training.run")
+    before = code_hash("equimodal.study.runs.run")
     edit(package / file, old, new)
-    assert code_hash("equimodal.training.run") != before
+    assert code_hash("equimodal.study.runs.run") != before
 
 
 def test_a_new_module_counts_once_it_is_imported(package):
-    before = code_hash("equimodal.training.run")
+    before = code_hash("equimodal.study.runs.run")
     (package / "training/tricks.py").write_text("TRICK = 1\n")
-    assert code_hash("equimodal.training.run") == before
+    assert code_hash("equimodal.study.runs.run") == before
     edit(
         package / "training/step.py",
         "import torch\n",
         "import torch\n\nfrom equimodal.training import tricks\n",
     )
-    assert "equimodal.training.tricks" in imported_modules("equimodal.training.run")
-    assert code_hash("equimodal.training.run") != before
+    assert "equimodal.training.tricks" in imported_modules("equimodal.study.runs.run")
+    assert code_hash("equimodal.study.runs.run") != before
 
 
 def test_a_changed_figure_or_table_trains_nothing_again():
     modules = imported_modules(*TRAINING)
-    assert not [m for m in modules if m.startswith(("equimodal.figures", "equimodal.analysis"))]
+    assert not [
+        m for m in modules if m.startswith(("equimodal.study.figures", "equimodal.study.analysis"))
+    ]
 
 
 def test_a_changed_figure_redraws_no_other():
     for figure in FIGURES:
-        others = {f"equimodal.figures.{f}" for f in FIGURES if f != figure}
-        assert not imported_modules(f"equimodal.figures.{figure}") & others
+        others = {f"equimodal.study.figures.{f}" for f in FIGURES if f != figure}
+        assert not imported_modules(f"equimodal.study.figures.{figure}") & others
 
 
 def test_a_name_without_a_module_is_refused():

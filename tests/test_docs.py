@@ -5,18 +5,18 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from equimodal.analysis import TABLES
-from equimodal.analysis.published import read_published
-from equimodal.analysis.statistics import (
+from equimodal.study.analysis import TABLES
+from equimodal.study.analysis.published import read_published
+from equimodal.study.analysis.statistics import (
     mean_t_interval,
     paired_difference,
     verdict,
     welch_difference,
 )
-from equimodal.analysis.sweeps import vanilla_models
-from equimodal.data import kinetics, mnist, modelnet40
-from equimodal.params import expand_runs, load_params
-from equimodal.spec import Fidelity
+from equimodal.study.analysis.sweeps import vanilla_models
+from equimodal.study.data import kinetics, mnist, modelnet40
+from equimodal.study.params import expand_runs, load_params
+from equimodal.study.spec import Fidelity
 
 ROOT = Path(__file__).parents[1]
 

@@ -3,8 +3,8 @@ import json
 import numpy as np
 import pytest
 
-from equimodal import layout
-from equimodal.estimate import (
+from equimodal.study import layout
+from equimodal.study.estimate import (
     Pace,
     Size,
     as_text,
@@ -18,9 +18,9 @@ from equimodal.estimate import (
     run_bytes,
     run_seconds,
 )
-from equimodal.params import expand_runs, load_params
+from equimodal.study.params import expand_runs, load_params
 from tests.conftest import ROOT
-from tests.report.test_costs import benchmark
+from tests.study.report.test_costs import benchmark
 
 RUN = "colored_mnist/distinct/vanilla/paper/lr0.01/seed0"
 PACE = Pace(step=2.0, example=0.5, bank=100.0, cpu=0.5, memory=300.0, basis="a guess")

@@ -4,8 +4,8 @@ import signal
 
 import pytest
 
-from equimodal.errors import UserError
-from equimodal.locks import sole
+from equimodal.study.errors import UserError
+from equimodal.study.locks import sole
 
 WORK = "the training of a run"
 

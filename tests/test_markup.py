@@ -5,9 +5,9 @@ import re
 import pytest
 from docutils.core import publish_parts
 
-from equimodal.analysis import TABLES
-from equimodal.figures import ALL_FIGURES
-from equimodal.markup import for_latex, for_markdown, for_rest
+from equimodal.study.analysis import TABLES
+from equimodal.study.figures import ALL_FIGURES
+from equimodal.study.markup import for_latex, for_markdown, for_rest
 
 TEXTS = [
     *("|E[d_util]| is 0.1", "`code` and *this*, a_b_ and c_", "**", r"$\foo$ \ end\\"),

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import equimodal.analysis
-import equimodal.figures
 import equimodal.linear
-import equimodal.report
-from equimodal import layout
-from equimodal.analysis import TABLES
-from equimodal.params import expand_runs
+import equimodal.study.analysis
+import equimodal.study.figures
+import equimodal.study.report
+from equimodal.study import layout
+from equimodal.study.analysis import TABLES
+from equimodal.study.params import expand_runs
 from tests.conftest import write_run
 from tests.linear.conftest import made_up_courses
 
@@ -29,13 +29,18 @@ class NoTorch:
 sys.meta_path.insert(0, NoTorch)
 """
 LIGHT = [
-    "equimodal.params",
-    "equimodal.code",
-    "equimodal.estimate",
-    "equimodal.__main__",
+    "equimodal.study.params",
+    "equimodal.study.code",
+    "equimodal.study.estimate",
+    "equimodal.study.cli",
     *(
         f"{package.__name__}.{module.name}"
-        for package in (equimodal.analysis, equimodal.figures, equimodal.linear, equimodal.report)
+        for package in (
+            equimodal.study.analysis,
+            equimodal.study.figures,
+            equimodal.linear,
+            equimodal.study.report,
+        )
         for module in pkgutil.iter_modules(package.__path__)
         if module.name != "noisy_mnist"  # the networks that are not linear
     ),
@@ -53,21 +58,23 @@ def test_settings_tables_and_figures_load_without_torch():
     assert run_without_torch(f"import {', '.join(LIGHT)}") == ""
 
 
-@pytest.mark.parametrize("module", [name for name in LIGHT if name != "equimodal.__main__"])
+@pytest.mark.parametrize("module", [name for name in LIGHT if name != "equimodal.study.cli"])
 def test_they_do_not_load_it_later_either(module):
     source = Path(find_spec(module).origin).read_text()
     assert not re.findall(
-        r"^ *(?:import|from) (?:torch|equimodal\.training)\b", source, re.MULTILINE
+        r"^ *(?:import|from) (?:torch|equimodal\.training\.(?!balance)|equimodal\.study\.runs)\b",
+        source,
+        re.MULTILINE,
     )
 
 
-@pytest.mark.parametrize("module", ["training.loop", "linear.noisy_mnist"])
+@pytest.mark.parametrize("module", ["study.runs.loop", "linear.noisy_mnist"])
 def test_training_does_load_torch(module):
     assert "import of torch refused" in run_without_torch(f"import equimodal.{module}")
 
 
 def run_verbs(verbs):
-    code = f"from equimodal.__main__ import app; [app(v, standalone_mode=False) for v in {verbs}]"
+    code = f"from equimodal.study.cli import app; [app(v, standalone_mode=False) for v in {verbs}]"
     return run_without_torch(code)
 
 

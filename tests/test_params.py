@@ -2,8 +2,8 @@ import json
 
 import pytest
 
-from equimodal.errors import UserError
-from equimodal.params import NEEDED, expand_runs, load_params
+from equimodal.study.errors import UserError
+from equimodal.study.params import NEEDED, expand_runs, load_params
 from tests.conftest import ROOT
 
 TINY = "config/scales/tiny.yaml"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from equimodal import progress
+from equimodal.study import progress
 
 
 @pytest.fixture

@@ -1,9 +1,9 @@
 from typer.testing import CliRunner
 
-from equimodal import layout
-from equimodal.__main__ import app
-from equimodal.locks import sole
-from equimodal.params import expand_runs
+from equimodal.study import layout
+from equimodal.study.cli import app
+from equimodal.study.locks import sole
+from equimodal.study.params import expand_runs
 from tests.conftest import write_run
 
 GRAY = "colored_mnist/gray/vanilla/paper/lr0.01/seed0"

@@ -5,8 +5,8 @@ import shutil
 
 import pytest
 
-from equimodal import receipts
-from equimodal.errors import UserError
+from equimodal.study import receipts
+from equimodal.study.errors import UserError
 
 SETTINGS = {"coloring": {"variance": 0.02, "palette": ((1, 2), (3, 4))}, "classes": 10}
 REMEDY = "make it again"

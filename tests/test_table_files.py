@@ -3,9 +3,9 @@ import gzip
 import pandas as pd
 import pytest
 
-from equimodal import layout
-from equimodal.analysis import COLLECTED
-from equimodal.table_files import read_table, write_table
+from equimodal.study import layout
+from equimodal.study.analysis import COLLECTED
+from equimodal.study.table_files import read_table, write_table
 
 TABLE = pd.DataFrame({"run": ["a", "b"], "step": [1, 2], "ratio": [0.1, 1 / 3]})
 

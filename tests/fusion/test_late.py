@@ -8,7 +8,7 @@ from equimodal.fusion.base import Flow, held_parameters
 from equimodal.fusion.late import LateFusion
 from equimodal.metrics.learning_speed import LearningSpeed
 from equimodal.models.network import Network
-from equimodal.spec import Balance
+from equimodal.training.balance import Balance
 from equimodal.training.evaluate import conditional_utilization
 from equimodal.training.policies import Guided
 from equimodal.training.step import train_step

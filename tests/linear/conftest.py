@@ -10,7 +10,7 @@ from equimodal.linear.experiment import TABLES
 from equimodal.linear.moments import Moments, toy_moments
 from equimodal.linear.networks import Architecture, start
 from equimodal.linear.times import half_plateaus, learning_times
-from equimodal.params import MIRROR_VARIABLE, load_params
+from equimodal.study.params import MIRROR_VARIABLE, load_params
 from tests.conftest import make_project
 
 REFERENCE = Path(os.environ.get(MIRROR_VARIABLE, "/nonexistent")) / "linear"

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float64, Int64
 from numpy import ndarray
 
-from equimodal.errors import UserError
+from equimodal.study.errors import UserError
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from equimodal.errors import UserError
 from equimodal.linear.experiment import TABLES, _xor_runs, generalization, random, xor
-from equimodal.params import load_params
+from equimodal.study.errors import UserError
+from equimodal.study.params import load_params
 from tests.conftest import ROOT
 
 

@@ -7,7 +7,8 @@ import pytest
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from equimodal.figures import (
+from equimodal.linear.experiment import TABLES
+from equimodal.study.figures import (
     LINEAR_FIGURES,
     LINEAR_TABLES,
     linear_bridge,
@@ -17,14 +18,13 @@ from equimodal.figures import (
     linear_ratio,
     style,
 )
-from equimodal.figures.linear_parts import how_many
-from equimodal.figures.parts import number
-from equimodal.linear.experiment import TABLES
+from equimodal.study.figures.linear_parts import how_many
+from equimodal.study.figures.parts import number
 
 
 @pytest.mark.parametrize("name", LINEAR_FIGURES)
 def test_a_figure_is_drawn_from_the_tables_that_it_names(name, tables, tmp_path, monkeypatch):
-    draw = importlib.import_module(f"equimodal.figures.{name}").draw
+    draw = importlib.import_module(f"equimodal.study.figures.{name}").draw
     inputs = LINEAR_FIGURES[name].inputs
     assert tuple(inspect.signature(draw).parameters) == inputs
     figure = draw(**{table: tables[table] for table in inputs})

@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 
-from equimodal.errors import UserError
 from equimodal.linear.moments import (
     Moments,
     random_moments,
@@ -9,6 +8,7 @@ from equimodal.linear.moments import (
     sample_moments,
     toy_moments,
 )
+from equimodal.study.errors import UserError
 
 
 def test_toy_moments_are_those_worked_out_by_hand():

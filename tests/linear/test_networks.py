@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 
-from equimodal.errors import UserError
 from equimodal.linear.descent import descend
 from equimodal.linear.moments import Moments, random_moments, toy_moments
 from equimodal.linear.networks import (
@@ -16,6 +15,7 @@ from equimodal.linear.networks import (
     start,
 )
 from equimodal.linear.theory import joint_solution
+from equimodal.study.errors import UserError
 from tests.linear.conftest import LATE, train
 
 SHAPES = [(2, 1), (2, 2), (3, 2), (4, 1), (4, 2), (4, 3), (4, 4)]

@@ -7,13 +7,13 @@ import torch
 from torch import nn
 from typer.testing import CliRunner
 
-from equimodal import layout
-from equimodal.__main__ import app
-from equimodal.errors import UserError
 from equimodal.linear.mnist_table import COLUMNS, for_readers, linear_mnist
 from equimodal.linear.noisy_mnist import FusionNetwork, noisy_pairs, train_noisy_mnist
-from equimodal.params import load_params
-from equimodal.spec import Modality
+from equimodal.study import layout
+from equimodal.study.cli import app
+from equimodal.study.errors import UserError
+from equimodal.study.params import load_params
+from equimodal.study.spec import Modality
 from tests.conftest import ROOT, make_project
 from tests.linear.conftest import made_up_courses
 

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from equimodal.errors import UserError
 from equimodal.metrics.utilization import accuracy, utilization_rate
+from equimodal.study.errors import UserError
 from tests.linear.planted import Planted
 
 PLANTED = [

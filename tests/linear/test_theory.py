@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 
-from equimodal.errors import UserError
 from equimodal.linear import theory
 from equimodal.linear.moments import (
     Moments,
@@ -10,6 +9,7 @@ from equimodal.linear.moments import (
     sample_moments,
     toy_moments,
 )
+from equimodal.study.errors import UserError
 from tests.linear.conftest import RHO, needs_reference, reference
 
 

@@ -5,11 +5,12 @@ import pytest
 import torch
 from torch import nn
 
-from equimodal.errors import UserError
 from equimodal.fusion.base import fusion_parameters
 from equimodal.fusion.mmtm import MMTM
-from equimodal.models.network import Network, build_network, fused, start_from
-from equimodal.params import expand_runs, load_params
+from equimodal.models.network import Network, fused
+from equimodal.study.errors import UserError
+from equimodal.study.params import expand_runs, load_params
+from equimodal.study.runs.build import build_network, start_from
 
 ROOT = Path(__file__).parents[2]
 RUNS = expand_runs(load_params(ROOT / "params.yaml", "demo"))

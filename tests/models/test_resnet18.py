@@ -3,10 +3,10 @@ from pathlib import Path
 
 import torch
 
-from equimodal.models.network import build_network
 from equimodal.models.resnet18 import ResNet18Branch
-from equimodal.params import expand_runs, load_params
-from equimodal.spec import Modality, Normalization, ResNet18
+from equimodal.study.params import expand_runs, load_params
+from equimodal.study.runs.build import build_network
+from equimodal.study.spec import Modality, Normalization, ResNet18
 
 ROOT = Path(__file__).parents[2]
 RUN = "colored_mnist/distinct/vanilla/paper/lr0.01/seed0"

@@ -13,18 +13,18 @@ import pytest
 import torch
 from torch import nn
 
-from equimodal.data.split import Split
 from equimodal.fusion.base import REGULAR, Flow
 from equimodal.fusion.mmtm import MMTM
 from equimodal.fusion.squeezed import RunningMean
 from equimodal.metrics.learning_speed import LearningSpeed
 from equimodal.metrics.utilization import accuracy, utilization_rate
 from equimodal.models.network import Network, fused
-from equimodal.spec import Balance, RubiSettings
-from equimodal.training import evaluate
-from equimodal.training.evaluate import record_mean_squeezes
+from equimodal.study.data.split import Split
+from equimodal.study.runs import switched_off
+from equimodal.study.runs.score import predict, score
+from equimodal.study.runs.switched_off import record_mean_squeezes
+from equimodal.training.balance import Balance
 from equimodal.training.policies import Guided, Random, RUBi, Vanilla
-from equimodal.training.score import predict, score
 from equimodal.training.step import StepRules, train_step
 
 from . import plain
@@ -273,7 +273,9 @@ def build_policy(case, network):
         return Random(network.modalities, warmup_epochs=settings.warmup_epochs, seed=case.seed)
     biased = network.modalities[settings.biased]
     policy = RUBi(
-        RubiSettings(modality=biased, hidden_layers=2, weight=settings.bias_weight),
+        biased,
+        hidden_layers=2,
+        weight=settings.bias_weight,
         features=network.width(biased),
         classes=CLASSES,
         seed=case.seed,
@@ -485,7 +487,7 @@ def test_predictions_are_the_reference_s(modalities, seed):
 def test_mean_squeezes_and_utilization_rates_are_the_reference_s(modalities, seed, monkeypatch):
     network, train_split, test_split, weights = trained(modalities, seed)
     # 13 examples in batches of 5: the last one is smaller, and counts for less.
-    monkeypatch.setattr(evaluate, "slices", lambda split, *_: torch.arange(len(split)).split(5))
+    monkeypatch.setattr(switched_off, "slices", lambda split, *_: torch.arange(len(split)).split(5))
     record_mean_squeezes(network, test_split)
     record_mean_squeezes(network, train_split)  # a second recording starts anew
     h_bar = plain.mean_squeezes(weights, list(every(train_split).inputs.values()))

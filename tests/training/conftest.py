@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from equimodal.data.split import Split
-from equimodal.params import expand_runs, load_params
+from equimodal.study.data.split import Split
+from equimodal.study.params import expand_runs, load_params
 
 ROOT = Path(__file__).parents[2]
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from equimodal.training.loop import Training
+from equimodal.study.runs.loop import Training
 
 from .conftest import small_spec
 

@@ -7,17 +7,17 @@ import numpy as np
 import pytest
 import torch
 
-from equimodal.data.split import draw_views
 from equimodal.fusion.base import Flow
 from equimodal.fusion.mmtm import MMTM
 from equimodal.fusion.squeezed import RunningMean
-from equimodal.models.network import build_network
-from equimodal.params import load_params
-from equimodal.spec import Augmentation, Fidelity
-from equimodal.training.logit_bank import evaluate_run
-from equimodal.training.loop import Training
-from equimodal.training.run import train_run
-from equimodal.training.score import predict, score, with_fused
+from equimodal.study.data.split import draw_views
+from equimodal.study.params import load_params
+from equimodal.study.runs.build import build_network
+from equimodal.study.runs.logit_bank import evaluate_run
+from equimodal.study.runs.loop import Training
+from equimodal.study.runs.run import train_run
+from equimodal.study.runs.score import predict, score, with_fused
+from equimodal.study.spec import Augmentation, Fidelity
 
 from .conftest import random_split, small_spec
 

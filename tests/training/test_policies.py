@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 from scipy.stats import binomtest
 
-from equimodal.spec import Balance, RubiSettings
+from equimodal.training.balance import Balance
 from equimodal.training.policies import Guided, Random, RUBi, Vanilla
 
 
@@ -92,8 +92,7 @@ def test_random_goes_on_with_its_sequence_after_a_restore(as_official):
 
 @pytest.fixture
 def rubi():
-    settings = RubiSettings(modality="color", hidden_layers=1, weight=0.5)
-    return RUBi(settings, features=4, classes=3, seed=0)
+    return RUBi("color", features=4, classes=3, hidden_layers=1, weight=0.5, seed=0)
 
 
 def test_rubi_masks_the_logits_by_the_biased_branch_and_adds_its_own_loss(rubi):

@@ -11,18 +11,15 @@ from equimodal.fusion.base import fusion_parameters
 from equimodal.fusion.mmtm import MMTM
 from equimodal.metrics.learning_speed import LearningSpeed
 from equimodal.models.network import Network
-from equimodal.spec import RubiSettings
+from equimodal.study.runs.loop import Training
 from equimodal.training.evaluate import conditional_utilization
-from equimodal.training.loop import Training
 from equimodal.training.policies import RUBi, Vanilla
 from equimodal.training.step import step_without_held, train_step
 
 from .conftest import small_spec
 
 GUIDED = "colored_mnist/distinct/guided/paper/lr0.01/seed0"
-RUBI = RUBi(
-    RubiSettings(modality="color", hidden_layers=1, weight=1.0), features=8, classes=10, seed=0
-)
+RUBI = RUBi("color", features=8, classes=10, hidden_layers=1, weight=1.0, seed=0)
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ import torch
 from sklearn.metrics import balanced_accuracy_score
 from torch import nn
 
-from equimodal.data.split import Batch
 from equimodal.fusion.base import REGULAR
 from equimodal.fusion.mmtm import MMTM
+from equimodal.training.batch import Batch
 from equimodal.training.evaluate import conditional_utilization, evaluations
 
 INPUTS = {"a": torch.rand(8, 4), "b": torch.rand(8, 4)}

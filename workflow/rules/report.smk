@@ -21,7 +21,7 @@ rule collect:
         root=root_of,
         note=NOTE,
         experiments=json.dumps({e: list(runs) for e, runs in EXPERIMENTS.items()}),
-        code=code_hash("equimodal.analysis.collect"),
+        code=code_hash("equimodal.study.analysis.collect"),
     message:
         "Collect all runs into tables."
     shell:
@@ -52,8 +52,8 @@ rule tables:
         settings=PARAMS.analysis.model_dump_json(),
         published=contents("analysis", "*.csv"),
         code=code_hash(
-            "equimodal.analysis.render",
-            *[f"equimodal.analysis.{table}" for table in TABLES],
+            "equimodal.study.analysis.render",
+            *[f"equimodal.study.analysis.{table}" for table in TABLES],
         ),
     message:
         "Build all tables."
@@ -95,7 +95,7 @@ rule linear_mnist:
     params:
         root=root_of,
         note=LINEAR_NOTE,
-        code=code_hash("equimodal.linear.mnist_table", "equimodal.analysis.render"),
+        code=code_hash("equimodal.linear.mnist_table", "equimodal.study.analysis.render"),
     message:
         "Put the networks on noisy MNIST into a table."
     shell:
@@ -125,7 +125,7 @@ rule draw:
         ),
         caption=lambda wildcards: for_rest(FIGURES[wildcards.figure].caption),
         code=lambda wildcards: code_hash(
-            f"equimodal.figures.{wildcards.figure}", "equimodal.figures.style"
+            f"equimodal.study.figures.{wildcards.figure}", "equimodal.study.figures.style"
         ),
     message:
         "Draw {wildcards.figure}."
@@ -154,7 +154,7 @@ rule claims:
         settings=PARAMS.analysis.model_dump_json(),
         ledger=contents("analysis", "claims.yaml"),
         paper=PAPER.model_dump_json(exclude={"mirror", "linear"}),
-        code=code_hash("equimodal.analysis.claims"),
+        code=code_hash("equimodal.study.analysis.claims"),
     message:
         "Check the paper's claims."
     shell:
@@ -173,7 +173,7 @@ rule summarize:
         "results/{scale}/benchmarks/summarize.tsv"
     params:
         root=root_of,
-        code=code_hash("equimodal.analysis.summary"),
+        code=code_hash("equimodal.study.analysis.summary"),
     message:
         "Summarize for DVC."
     shell:
@@ -193,7 +193,7 @@ rule report:
     params:
         root=root_of,
         settings=PARAMS.model_dump_json(exclude={"mirror"}),
-        code=code_hash("equimodal.report.page", "equimodal.report.sources"),
+        code=code_hash("equimodal.study.report.page", "equimodal.study.report.sources"),
         looks=contents("report", "*.[hc]*"),
     message:
         "Write the report."

@@ -6,7 +6,6 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int64
 from numpy import ndarray
 
-from equimodal.errors import UserError
 from equimodal.linear.moments import Moments
 from equimodal.linear.networks import (
     Architecture,
@@ -17,6 +16,7 @@ from equimodal.linear.networks import (
     pad,
     stability_limit,
 )
+from equimodal.study.errors import UserError
 
 LOOK_EVERY = 100  # steps between two looks at which runs have converged
 

@@ -15,7 +15,6 @@ from numpy import ndarray
 from numpy.typing import ArrayLike
 from scipy.integrate import solve_ivp
 
-from equimodal.errors import UserError
 from equimodal.linear import theory
 from equimodal.linear.bridge import (
     branch_speeds,
@@ -47,6 +46,7 @@ from equimodal.linear.times import (
     permanently_biased,
 )
 from equimodal.linear.xor import plateau_loss, predicted_ratio, share_on_xor_axes, train_xor
+from equimodal.study.errors import UserError
 
 Fusion = Literal["early", "late"]
 FUSIONS: dict[Fusion, int] = {"early": 1, "late": 2}  # L_f of two-layer networks

@@ -9,10 +9,10 @@ import numpy as np
 from jaxtyping import Float64
 from numpy import ndarray
 
-from equimodal.errors import UserError
 from equimodal.linear.descent import LOOK_EVERY, Trajectory, check_step_size
 from equimodal.linear.moments import Moments
 from equimodal.linear.networks import Architecture, Layers, stability_limit
+from equimodal.study.errors import UserError
 
 
 def half_line_moments(

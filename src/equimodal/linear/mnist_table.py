@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from equimodal.analysis import Table
-from equimodal.errors import UserError
-from equimodal.files import reading
 from equimodal.linear.settings import NoisyMnist
-from equimodal.table_files import read_table
+from equimodal.study.analysis import Table
+from equimodal.study.errors import UserError
+from equimodal.study.files import reading
+from equimodal.study.table_files import read_table
 
 MEASURES = ("accuracy", "accuracy_a", "accuracy_b")  # shares of 1: A and B, A alone, B alone
 COLUMNS = ("L_f", "epoch", "loss", *MEASURES, "examples", "width")

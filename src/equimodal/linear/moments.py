@@ -8,7 +8,7 @@ from numpy import ndarray
 from numpy.typing import ArrayLike
 from scipy.stats import invwishart
 
-from equimodal.errors import UserError
+from equimodal.study.errors import UserError
 
 ROUNDING = 1e-9  # by which, relative to the largest, an eigenvalue may be negative
 

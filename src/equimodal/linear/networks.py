@@ -18,9 +18,9 @@ from jaxtyping import Float64, Int64
 from numpy import ndarray
 from numpy.typing import ArrayLike
 
-from equimodal.errors import UserError
 from equimodal.linear.moments import Moments
 from equimodal.linear.theory import check_depth, joint_solution, norm, shortest_solution
+from equimodal.study.errors import UserError
 
 # One array a layer, of shape (runs, branches, outputs, inputs); `branches` is 2 up to the fusion
 # (A, then B) and 1 after it. Inputs of unequal size are padded with inputs that are always 0.

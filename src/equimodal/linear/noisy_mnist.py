@@ -20,12 +20,12 @@ from jaxtyping import Float, Int64
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
-from equimodal.code import code_hash
-from equimodal.data.split import Split, load_split
-from equimodal.errors import UserError, first_line
-from equimodal.files import write_aside
 from equimodal.linear.settings import NoisyMnist
-from equimodal.spec import Modality
+from equimodal.study.code import code_hash
+from equimodal.study.data.split import Split, load_split
+from equimodal.study.errors import UserError, first_line
+from equimodal.study.files import write_aside
+from equimodal.study.spec import Modality
 
 Pixels = Float[Tensor, "n pixels"]
 

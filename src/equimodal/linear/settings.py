@@ -4,8 +4,8 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from equimodal.schema import Section, Sentence
-from equimodal.spec import Count, Few, NotNegative, Positive, Share
+from equimodal.study.schema import Section, Sentence
+from equimodal.study.spec import Count, Few, NotNegative, Positive, Share
 
 Correlations = Annotated[tuple[Annotated[float, Field(gt=-1, lt=1)], ...], Field(min_length=1)]
 Ratios = Annotated[tuple[Annotated[float, Field(ge=1)], ...], Field(min_length=1)]

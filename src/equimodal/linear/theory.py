@@ -17,8 +17,8 @@ from jaxtyping import Bool, Float64
 from numpy import ndarray
 from scipy.integrate import quad_vec
 
-from equimodal.errors import UserError
 from equimodal.linear.moments import Moments
+from equimodal.study.errors import UserError
 
 PerRun = Float64[ndarray, " runs"]
 Form = Literal["finite", "asymptotic"]

@@ -7,11 +7,11 @@ import pandas as pd
 from jaxtyping import Bool, Float64, Int64
 from numpy import ndarray
 
-from equimodal.errors import UserError
 from equimodal.linear import theory
 from equimodal.linear.descent import Trajectory
 from equimodal.linear.moments import Moments
 from equimodal.linear.theory import norm
+from equimodal.study.errors import UserError
 
 FAINT = 1e-10  # weights that are 0 but for rounding
 PerRun = Float64[ndarray, " runs"]

@@ -13,8 +13,8 @@ from jaxtyping import Float64, Int64
 from numpy import ndarray
 from scipy.stats import norm as normal
 
-from equimodal.errors import UserError
 from equimodal.linear.descent import check_step_size
+from equimodal.study.errors import UserError
 
 CORNERS = np.array([[1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [-1.0, -1.0]])
 XOR = -CORNERS.prod(1)

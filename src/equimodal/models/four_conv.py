@@ -1,10 +1,9 @@
 """The branch for Colored-and-gray-MNIST: four convolutions (paper, Sec. 6.1)."""
 
 from itertools import pairwise
+from typing import Literal
 
 from torch import nn
-
-from equimodal.spec import FourConv
 
 STRIDES = (1, 1, 2, 1)
 
@@ -26,7 +25,7 @@ class FourConvBranch(nn.Module):
         kernels: tuple[int, ...] = (3, 3, 3, 3),
         input_norm: bool = False,
         batch_norm: bool = True,
-        he_fan_out: bool = False,
+        convolutions_from: Literal["torch", "he_fan_out"] = "torch",
     ):
         """Build the branch.
 
@@ -37,8 +36,8 @@ class FourConvBranch(nn.Module):
             kernels: Side of each convolution's kernel.
             input_norm: Whether the input passes a batch norm, as in Kim et al.'s network.
             batch_norm: Whether one follows each convolution, which then has no bias.
-            he_fan_out: Whether the convolutions' weights are drawn from N(0, 2 / (kernel^2 c_out)), as
-                in Kim et al.'s code, and not as torch does.
+            convolutions_from: How their weights are drawn: as torch does, or from
+                N(0, 2 / (kernel^2 c_out)), as in Kim et al.'s code.
         """
         super().__init__()
         self.widths = widths
@@ -48,7 +47,7 @@ class FourConvBranch(nn.Module):
                 pairwise((channels, *widths)), kernels, STRIDES, strict=True
             )
         ]
-        if he_fan_out:
+        if convolutions_from == "he_fan_out":
             for convolution in (m for s in stages for m in s if isinstance(m, nn.Conv2d)):
                 nn.init.kaiming_normal_(convolution.weight, mode="fan_out", nonlinearity="relu")
         if input_norm:
@@ -58,19 +57,6 @@ class FourConvBranch(nn.Module):
         self.head = nn.Sequential(
             nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(widths[-1], classes)
         )
-
-
-def build(settings: FourConv, *, channels: int, classes: int) -> FourConvBranch:
-    """Build a branch from its settings."""
-    return FourConvBranch(
-        channels,
-        classes,
-        settings.widths,
-        kernels=settings.kernels,
-        input_norm=settings.input_norm,
-        batch_norm=settings.batch_norm,
-        he_fan_out=settings.convolutions_from == "he_fan_out",
-    )
 
 
 def _convolution(

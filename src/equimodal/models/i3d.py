@@ -5,15 +5,12 @@ Carreira & Zisserman, Quo vadis, action recognition?, CVPR 2017.
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
-
-from equimodal.spec import I3D
 
 Size = tuple[int, int, int]  # time, height, width
 Video = Float[Tensor, "batch _channels _time _height _width"]
@@ -237,21 +234,3 @@ def _stage(
                 layers[name] = Inception(c, widths)
                 c = widths.b0 + widths.b1b + widths.b2b + widths.b3b
     return nn.Sequential(layers), c
-
-
-def build(settings: I3D, *, channels: int, classes: int) -> I3DBranch:
-    """Build a branch from its settings."""
-    return I3DBranch(
-        channels,
-        classes,
-        dropout=settings.dropout,
-        width=settings.width,
-        norm_momentum=settings.norm_momentum,
-    )
-
-
-def load_pretrained(branch: I3DBranch, path: Path) -> None:
-    """Set all but the classifier to weights that were trained on Kinetics; see `load_kinetics`."""
-    from equimodal.models.weights import load_kinetics
-
-    load_kinetics(branch, path)

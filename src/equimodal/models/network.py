@@ -1,23 +1,13 @@
 """Branches joined by fusion modules: the networks of the study."""
 
 from collections.abc import Mapping
-from importlib import import_module
-from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from equimodal.errors import UserError
 from equimodal.fusion.base import REGULAR, Features, Flow, Fusion
-from equimodal.fusion.mmtm import MMTM
-from equimodal.fusion.squeeze_excite import SqueezeExcite
-from equimodal.fusion.squeezed import RunningMean
-from equimodal.pickles import load_weights
-from equimodal.spec import RunSpec
-
-CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}  # by the kernel's dimensions
 
 Inputs = dict[str, Float[Tensor, "batch _channels *_space"]]
 Logits = dict[str, Float[Tensor, "batch classes"]]
@@ -117,92 +107,3 @@ def _check(branches: Mapping[str, nn.Module], fusions: Mapping[int, Fusion]) -> 
 def fused(logits: Logits) -> Float[Tensor, "batch classes"]:
     """Return the network's prediction: the mean of the branches' logits (Eq. 3)."""
     return torch.stack(list(logits.values())).mean(0)
-
-
-def build_network(spec: RunSpec, device: torch.device | str = "cpu") -> Network:
-    """Build the network of a run, in channels-last memory, its weights drawn from the run's seed.
-
-    The branches come from `build` of the module that the network's kind names.
-
-    The same seed gives the same weights whatever the policy, so that policies can be compared in
-    pairs. The random state outside is left as it was.
-    """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(spec.seed)
-        kind = import_module(f"equimodal.models.{spec.network.kind}")
-        branches = {
-            m: kind.build(spec.network, channels=x.channels, classes=spec.classes)
-            for m, x in spec.modalities.items()
-        }
-        fusions = {
-            stage: _build_fusion(spec, {m: b.widths[stage - 1] for m, b in branches.items()})
-            for stage in spec.network.fused_after
-        }
-        network = Network(branches, fusions).to(device)
-    for p in network.parameters():
-        if p.ndim in CHANNELS_LAST:
-            p.data = p.data.contiguous(memory_format=CHANNELS_LAST[p.ndim])
-    return network
-
-
-def start_from(network: Network, kind: str, path: Path) -> None:
-    """Set every branch, but for its classifier, to weights that were trained before.
-
-    Args:
-        network: Changed in place.
-        kind: Of its branches; the module of that name loads files that are not of ours.
-        path: The weights of a run with the same kind of branch, whose first branch is taken for all; or
-            a file that `load_pretrained` of the kind's module reads. What is in it tells which.
-
-    Raises:
-        UserError: If the file is missing, damaged or does not fit.
-    """
-    if weights := _stages_of_run(path):
-        for branch in network.branches.values():
-            stages: Any = branch.stages
-            try:
-                stages.load_state_dict(weights)
-            except RuntimeError as error:
-                reason = " ".join(str(error).split())
-                raise UserError(f"{path} does not fit the network: {reason}") from None
-        return
-    load = getattr(import_module(f"equimodal.models.{kind}"), "load_pretrained", None)
-    if load is None:
-        raise UserError(
-            f"{path} can not be loaded into branches of kind {kind}; give the weights of a run: results/<scale>/models/<run>.pt"
-        )
-    for branch in network.branches.values():
-        load(branch, path)
-
-
-def _stages_of_run(path: Path) -> dict[str, Tensor]:
-    """Weights of the first branch, but for its classifier; empty if the file is no run's."""
-    if path.suffix != ".pt":
-        return {}
-    if not path.exists():
-        raise UserError(f"{path} is missing; if it is that of a run, train that run first")
-    state = load_weights(path)
-    parts = [name.split(".", 3) for name in state if name.startswith("branches.")]
-    first = parts[0][1] if parts else None
-    prefix = f"branches.{first}.stages."
-    return {n.removeprefix(prefix): x for n, x in state.items() if n.startswith(prefix)}
-
-
-def _build_fusion(spec: RunSpec, channels: dict[str, int]) -> Fusion:
-    switches = spec.switches
-    if len(channels) == 1:
-        ((modality, width),) = channels.items()
-        return SqueezeExcite(
-            modality, width, squeeze_ratio=switches.squeeze_ratio, gate_scale=switches.gate_scale
-        )
-    return MMTM(
-        channels,
-        squeeze_ratio=switches.squeeze_ratio,
-        gate_scale=switches.gate_scale,
-        running_mean=RunningMean(
-            of=switches.mean_gate_of,
-            source=switches.mean_gate_source,
-            updates=switches.mean_gate_updates,
-            weights=switches.mean_gate_weights,
-        ),
-    )

@@ -6,8 +6,6 @@ Not torchvision's `resnet18` as a whole: that is of one width and of images in c
 import torch
 from torch import nn
 
-from equimodal.spec import ResNet18
-
 try:
     from torchvision.models.resnet import BasicBlock
 except RuntimeError:
@@ -60,8 +58,3 @@ def _group(inputs: int, width: int, *, stride: int) -> nn.Sequential:
             nn.Conv2d(inputs, width, 1, stride, bias=False), nn.BatchNorm2d(width)
         )
     return nn.Sequential(BasicBlock(inputs, width, stride, change), BasicBlock(width, width))
-
-
-def build(settings: ResNet18, *, channels: int, classes: int) -> ResNet18Branch:
-    """Build a branch from its settings."""
-    return ResNet18Branch(channels, classes, settings.width)

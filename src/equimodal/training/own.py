@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 
-from equimodal.data.split import Batch
+from equimodal.training.batch import Batch
 
 
 def unwrapped(model: nn.Module, *, training: bool = False) -> nn.Module:

@@ -14,8 +14,8 @@ from jaxtyping import Float, Float64, Int64
 from torch import Tensor, nn
 
 from equimodal.fusion.base import Features
-from equimodal.models.network import Logits, Network
-from equimodal.spec import OFFICIAL_SEED, Balance, RubiSettings, RunSpec
+from equimodal.models.network import Logits
+from equimodal.training.balance import Balance
 
 REGULAR_MODE = -1
 
@@ -181,27 +181,31 @@ class RUBi(Policy):
 
     def __init__(
         self,
-        settings: RubiSettings,
+        modality: str,
         *,
         features: int,
         classes: int,
+        hidden_layers: int,
+        weight: float,
         seed: int,
         device: torch.device | str = "cpu",
     ):
         """Build c_1 and c_2.
 
         Args:
-            settings: The biased modality, the hidden layers of c_1 and the weight of its loss.
+            modality: The biased one.
             features: Channels of the biased branch's last features.
             classes: Number of classes.
+            hidden_layers: Of c_1.
+            weight: Of the loss of the bias.
             seed: Of the initial weights; the network's are not touched.
             device: Where the network trains.
         """
-        self.settings = settings
+        self.modality, self.weight = modality, weight
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             layers: list[nn.Module] = []
-            for _ in range(settings.hidden_layers):
+            for _ in range(hidden_layers):
                 layers += [nn.Linear(features, features), nn.ReLU()]
             self._c1 = nn.Sequential(*layers, nn.Linear(features, classes)).to(device)
             self._c2 = nn.Linear(classes, classes).to(device)
@@ -210,10 +214,10 @@ class RUBi(Policy):
         self, logits: Logits, features: Features, labels: Int64[Tensor, " batch"]
     ) -> Float[Tensor, " terms"]:
         """Return the masked cross-entropy of each branch and the weighted one of the bias."""
-        q = features[self.settings.modality].flatten(2).mean(-1).detach()
+        q = features[self.modality].flatten(2).mean(-1).detach()
         bias = self._c1(q)
         masked = {m: z * bias.sigmoid() for m, z in logits.items()}
-        bias_loss = self.settings.weight * F.cross_entropy(self._c2(bias), labels)
+        bias_loss = self.weight * F.cross_entropy(self._c2(bias), labels)
         return torch.cat([modality_losses(masked, labels), bias_loss[None]])
 
     def parameters(self) -> list[nn.Parameter]:
@@ -228,31 +232,3 @@ class RUBi(Policy):
         """Take the weights."""
         for name, tensor in self.state().items():
             tensor.copy_(state[name])
-
-
-def build_policy(spec: RunSpec, network: Network, device: torch.device | str = "cpu") -> Policy:
-    """Build the policy that a run names.
-
-    Raises:
-        ValueError: If no policy has that name.
-    """
-    match spec:
-        case RunSpec(policy="vanilla"):
-            return Vanilla()
-        case RunSpec(policy="guided", balance=Balance() as balance):
-            return Guided(balance, device)
-        case RunSpec(policy="random", balance=Balance() as balance):
-            choices = spec.switches.random_choices
-            return Random(
-                spec.modalities,
-                warmup_epochs=balance.warmup_epochs,
-                seed=spec.seed if choices == "per_run" else OFFICIAL_SEED,
-                as_official=choices == "shared",
-                device=device,
-            )
-        case RunSpec(policy="rubi", rubi=RubiSettings() as rubi):
-            features = network.width(rubi.modality)
-            return RUBi(
-                rubi, features=features, classes=spec.classes, seed=spec.seed, device=device
-            )
-    raise ValueError(f"no policy {spec.policy!r} with the settings of {spec.name}")

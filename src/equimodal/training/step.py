@@ -8,11 +8,11 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor, nn
 
-from equimodal.data.split import Batch
 from equimodal.fusion.base import Flow, held_parameters
 from equimodal.metrics.learning_speed import LearningSpeed
 from equimodal.metrics.sparsity import add_l1_gradient, l1_norm
 from equimodal.models.network import Logits, Network
+from equimodal.training.batch import Batch
 from equimodal.training.own import inputs_and_labels, processes, unwrapped
 from equimodal.training.policies import Mode, Policy
 

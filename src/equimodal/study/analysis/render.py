@@ -1,0 +1,216 @@
+"""How tables are written: CSV for programs, Markdown and LaTeX for readers.
+
+In the tables for readers an estimate stands in one cell with its SD, interval and verdict, and what is
+missing is said in words.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import replace
+from io import StringIO
+from typing import Any
+
+import pandas as pd
+
+from equimodal.study.analysis import TABLES, Table
+from equimodal.study.analysis.collect import failures, of_experiment
+from equimodal.study.analysis.names import COLUMNS_OF_TABLE1, DATASETS, METHODS, column_name
+from equimodal.study.data.dataset import Dataset
+from equimodal.study.markup import for_latex, for_markdown
+from equimodal.study.params import Analysis
+
+HEADINGS = {
+    "fidelity": "preset",
+    "evaluation": "evaluated",
+    "mean": "ours",
+    "published_mean": "published",
+    "n": "runs",
+    "held": "the other held at",
+}
+NAMES = {"dataset": DATASETS, "method": METHODS}
+PERCENT, SIGNED_PERCENT, SIGNED = "{:z.2f}", "{:+z.2f}", "{:+z.3f}"  # z: no minus before 0.00
+FORMATS = {
+    **dict.fromkeys(("mean", "published_mean", "accuracy", "detectable"), PERCENT),
+    **dict.fromkeys(("accuracy_m0", "accuracy_m1", "accuracy_m2"), PERCENT),
+    **dict.fromkeys(("validation_selected", "last", "test_selected", "until_perfect"), PERCENT),
+    **dict.fromkeys(("difference", "optimism"), SIGNED_PERCENT),
+    **dict.fromkeys(("d_util", "d_util_perfect", "d_speed", "spearman"), SIGNED),
+    **dict.fromkeys(("d_util_by_label", "spearman_by_label"), SIGNED),
+    **dict.fromkeys(("variance_0.020", "variance_0.030", "variance_0.050"), PERCENT),
+    "mean_absolute_difference": PERCENT,
+    "expected_from": "{:g}",
+    "expected_to": "{:g}",
+    **dict.fromkeys(("cap", "cells", "equivalent", "inconclusive", "different", "seed"), "{:.0f}"),
+    "published_d_util": "{:+.1f}",
+    "published_abs_d_util": "{:.1f}",
+    **dict.fromkeys(("l1", "value", "held"), "{:g}"),
+    **dict.fromkeys(("n", "n_perfect", "unfinished", "epoch"), "{:.0f}"),
+}
+WORDS = {
+    **dict.fromkeys(
+        ("published_mean", "published_d_util", "published_abs_d_util"), "not published"
+    ),
+    **dict.fromkeys(("p", "p_holm", "symmetry_p"), "not tested"),
+    **dict.fromkeys(("spearman", "detectable"), "not defined"),
+    "difference": "not compared",
+    **dict.fromkeys(("inputs", "switch", "output", "seed", "expected_from", "expected_to"), ""),
+    "mean_absolute_difference": "",
+    **dict.fromkeys(
+        ("d_util_by_label", "spearman_by_label", "sign_agreement_by_label"), "not measured"
+    ),
+    "which_differ": "",
+}
+
+
+def render(
+    name: str, table: pd.DataFrame, notes: Iterable[str], settings: Analysis
+) -> dict[str, str]:
+    """Write a table of `TABLES`: file suffix -> text, for `.csv`, `.md` and `.tex`.
+
+    CSV has all columns, numbers to six digits, and nothing where a value is missing. The others are
+    written from what it says, as the report is, so that all three round the same numbers.
+    """
+    entry = TABLES[name]
+    about = replace(entry, caption=entry.caption.format(**settings.model_dump()))
+    csv = table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
+    return {".csv": csv, **documents(name, about, pd.read_csv(StringIO(csv)), list(notes))}
+
+
+def documents(
+    name: str, about: Table, table: pd.DataFrame, notes: Collection[str]
+) -> dict[str, str]:
+    """Write any table for readers: file suffix -> text, for `.md` and `.tex`."""
+    shown = for_readers(table)
+    return {
+        ".md": _markdown(about, table, shown, notes),
+        ".tex": _latex(f"{about.title.rstrip('?')}. {about.caption}", f"tab:{name}", shown, notes),
+    }
+
+
+def _latex(caption: str, label: str, shown: pd.DataFrame, notes: Iterable[str]) -> str:
+    """Write a table for LaTeX, with the notes below it."""
+    text = shown.to_latex(index=False, escape=True, caption=for_latex(caption), label=label)
+    below = "".join(f"\\par\\footnotesize {for_latex(note)}\n" for note in notes)
+    body, end, _ = text.rpartition("\\end{table}")
+    return f"% \\usepackage{{booktabs}}\n{body}{below}{end}\n"
+
+
+def for_readers(table: pd.DataFrame) -> pd.DataFrame:
+    """Turn a table into text: SD, interval, failures and verdict join the column that they qualify."""
+    shown: dict[str, list[str]] = {}
+    estimate = ""
+    for column in map(str, table):
+        values = table[column].tolist()
+        if column.endswith("high"):
+            continue  # written with `low`
+        if add := _qualifier(column, table, FORMATS.get(estimate, "{:z.3f}")):
+            missing = table[estimate].isna()
+            shown[estimate] = [
+                cell if gone else cell + add(i)
+                for i, (cell, gone) in enumerate(zip(shown[estimate], missing, strict=True))
+            ]
+        else:
+            estimate = column
+            shown[column] = [_cell(column, value) for value in values]
+    return pd.DataFrame({HEADINGS.get(c, c): cells for c, cells in shown.items()}, dtype=object)
+
+
+def _qualifier(column: str, table: pd.DataFrame, form: str) -> Callable[[int], str] | None:
+    """Return what a qualifying column adds to the cell of row i before it; None for other columns."""
+    values = table[column].tolist()
+    if column.endswith("sd"):
+        plain = form.replace("+", "")
+        return lambda i: " (no SD)" if pd.isna(values[i]) else f" ± {plain.format(values[i])}"
+    if column.endswith("low"):
+        highs = table[f"{column.removesuffix('low')}high"].tolist()
+        return lambda i: (
+            " (no interval)"
+            if pd.isna(values[i])
+            else f" [{form.format(values[i])}, {form.format(highs[i])}]"
+        )
+    if column == "unfinished":
+        finished = table["n"].tolist()
+        return lambda i: f" of {finished[i] + values[i]:.0f}" if values[i] else ""
+    if column == "verdict":
+        return lambda i: f": {'no verdict' if pd.isna(values[i]) else values[i]}"
+    return None
+
+
+def _cell(column: str, value: Any) -> str:
+    if pd.isna(value):
+        return WORDS.get(column, "missing")
+    if isinstance(value, str):
+        shown = value.replace("_", " ") if column in ("evaluation", "way") else value
+        return NAMES.get(column, {}).get(value, shown)
+    if column in ("p", "p_holm", "symmetry_p") and value < 0.001:
+        return "below 0.001"
+    return FORMATS.get(column, "{:z.3f}").format(value)
+
+
+def _markdown(about: Table, table: pd.DataFrame, shown: pd.DataFrame, notes: Iterable[str]) -> str:
+    parts = [f"# {about.title}", about.caption]
+    if about.sections and len(table):
+        inner = shown.drop(columns=list(about.sections))
+        for section, rows in table.groupby(list(about.sections), sort=False):
+            parts += [f"## {column_name(*section)}", _pipes(inner.loc[rows.index])]
+    else:
+        parts.append(_pipes(shown))
+    return "\n\n".join([*parts, *map(for_markdown, notes)]) + "\n"
+
+
+def _pipes(shown: pd.DataFrame) -> str:
+    return shown.to_markdown(index=False, disable_numparse=True)
+
+
+def notes_on(
+    name: str, table: pd.DataFrame, runs: pd.DataFrame, datasets: Mapping[str, Dataset]
+) -> list[str]:
+    """Say in sentences what a table lacks and why, and what its numbers suffer from.
+
+    Args:
+        name: Of the table in `TABLES`.
+        table: As it was built.
+        runs: The `runs` table.
+        datasets: The data sets of the settings.
+    """
+    experiments = TABLES[name].experiments
+    asked = {experiment: of_experiment(runs, experiment) for experiment in experiments}
+    notes = [
+        f"No run of the experiment {experiment} is here: the settings of this scale ask for none."
+        for experiment, of_it in asked.items()
+        if of_it.empty
+    ]
+    rests_on = pd.concat(asked.values())
+    rests_on = rests_on[~rests_on.index.duplicated()]
+    if len(rests_on) and (rests_on["status"] != "finished").all():
+        notes.append("No run that this table is made of has finished.")
+    if len(rests_on) and "dataset" in table:
+        notes += _lacking(table, rests_on, "table1" in experiments)
+    used = {d: data for d, data in datasets.items() if d in set(rests_on["dataset"])}
+    if any(source.startswith("published") for source in TABLES[name].inputs):
+        notes += [f"{DATASETS.get(d, d)}: {s.caveat}." for d, s in used.items() if s.caveat]
+    optimistic = [DATASETS.get(d, d) for d, s in used.items() if s.validation == "test"]
+    if "table1" in experiments and optimistic:
+        named = " and ".join(optimistic)
+        notes.append(
+            f"{named}: each network's epoch was chosen by its accuracy on these same test examples, as the"
+            " paper's text suggests; the accuracies are optimistic, by how much can not be seen here (validation_examples in"
+            " params.yaml)."
+        )
+    return notes + failures(rests_on)
+
+
+def _lacking(table: pd.DataFrame, runs: pd.DataFrame, by_start: bool) -> list[str]:
+    """One sentence for each data set of the paper, or column of its Table 1, without a row."""
+    keys = ["dataset", "start"] if by_start else ["dataset"]
+    expected = COLUMNS_OF_TABLE1 if by_start else {(d,): n for d, n in DATASETS.items()}
+    there, asked = (set(t[keys].itertuples(index=False, name=None)) for t in (table, runs))
+    return [
+        f"{title} is missing: "
+        + (
+            "no run of it finished."
+            if key in asked
+            else "the settings of this scale ask for no run."
+        )
+        for key, title in expected.items()
+        if key not in there
+    ]

@@ -1,0 +1,52 @@
+"""Sensitivity of guided training to its tolerance and its window."""
+
+from itertools import product
+from typing import Any
+
+import pandas as pd
+
+from equimodal.study.analysis.collect import of_experiment, unfinished
+from equimodal.study.analysis.statistics import mean_t_interval, over_seeds
+from equimodal.study.params import Analysis
+
+FIXED = {"tolerance": "window", "window": "tolerance"}  # what is held while the other varies
+OF_THE_PAPER = {"tolerance": 0.01, "window": 5}  # on ModelNet40 (Sec. 6.4)
+COLUMNS = [
+    *("fidelity", "setting", "held", "value", "n", "unfinished"),
+    *("accuracy", "sd", "low", "high"),
+    *("d_util", "d_util_low", "d_util_high"),
+]
+
+
+def build(runs: pd.DataFrame, settings: Analysis) -> pd.DataFrame:
+    """Average the guided runs of each preset by the tolerance alpha, and by the window Q (Fig. 9).
+
+    `value`: in log10 units for the tolerance, in steps for the window; `held`: that of the other, which
+    does not vary; `accuracy` ± `sd`: test accuracy of the prediction in percent with its t interval;
+    d_util with its t interval.
+    """
+    study = of_experiment(runs, "sensitivity")
+    guided = study[study["method"] == "guided"]
+    rows: list[dict[str, Any]] = []
+    for (fidelity, of_preset), setting in product(guided.groupby("fidelity"), FIXED):
+        for (held, value), group in _varied(of_preset, setting).groupby([FIXED[setting], setting]):
+            row = {"fidelity": fidelity, "setting": setting, "held": held, "value": value}
+            row |= {"unfinished": unfinished(group)}
+            row |= over_seeds(100 * group["accuracy"], settings.confidence, "accuracy")
+            d_util = mean_t_interval(group["d_util"], settings.confidence)
+            rows.append(row | d_util.named("d_util"))
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _varied(runs: pd.DataFrame, setting: str) -> pd.DataFrame:
+    """Return the runs in which `setting` varies while the other keeps its usual value.
+
+    The usual value is the one under which the setting takes most values; of several such the paper's,
+    if it is among them. If the setting takes one value only, there is no curve, and no run is returned.
+    """
+    other = FIXED[setting]
+    values = runs.groupby(other)[setting].nunique()
+    if values.empty or values.max() < 2:
+        return runs.head(0)
+    most = values.index[values == values.max()]
+    return runs[runs[other] == (OF_THE_PAPER[other] if OF_THE_PAPER[other] in most else most[0])]

@@ -1,0 +1,32 @@
+"""Utilization and learning speeds of Table 1's networks, on both colorings of the held-out digits."""
+
+import pandas as pd
+
+from equimodal.study.analysis.collect import of_experiment, unfinished
+from equimodal.study.analysis.names import by_cell, in_order
+from equimodal.study.analysis.statistics import mean_t_interval, present
+from equimodal.study.params import Analysis
+
+CELL = ["dataset", "start", "fidelity", "method"]
+MEASURES = ("d_util", "d_util_by_label", "d_speed")
+COLUMNS = [
+    *(*CELL, "n", "unfinished"),
+    *(f"{measure}{end}" for measure in MEASURES for end in ("", "_low", "_high")),
+]
+
+
+def build(runs: pd.DataFrame, settings: Analysis) -> pd.DataFrame:
+    """Average d_util and d_speed of Table 1's networks of two branches over seeds, with t intervals.
+
+    `d_util`: on the test set; `d_util_by_label`: on the same examples, biased as those for training are.
+    `n` networks have a d_util.
+    """
+    several = of_experiment(runs, "table1").query("method != 'unimodal'")
+    rows = []
+    for cell, of_cell in by_cell(in_order(several, *CELL), CELL):
+        row = cell | {"unfinished": unfinished(of_cell)}
+        row["n"] = len(present(of_cell["d_util"]))
+        for measure in MEASURES:
+            row |= mean_t_interval(of_cell[measure], settings.confidence).named(measure)
+        rows.append(row)
+    return pd.DataFrame(rows, columns=COLUMNS)

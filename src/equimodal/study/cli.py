@@ -1,0 +1,782 @@
+"""The verbs that the rules of the workflow call, and some for people.
+
+Each verb imports what it needs when it runs, so that drawing a figure does not load torch.
+"""
+
+import csv
+import fnmatch
+import json
+import os
+import sys
+from collections.abc import Iterable
+from functools import cache, partial
+from importlib import import_module
+from io import TextIOWrapper
+from math import ceil
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from equimodal import __version__
+from equimodal.study import layout, receipts, steps
+from equimodal.study.devices import require_device
+from equimodal.study.errors import UserError, in_words
+from equimodal.study.files import is_there, make_folder, read_arrays, read_text, reading, write_text
+from equimodal.study.locks import sole
+from equimodal.study.params import Params, expand_runs, load_params
+from equimodal.study.spec import Modality, RunSpec, read_specs
+
+app = typer.Typer(
+    help="Measure and mend the greedy nature of multi-modal learning.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+ParamsFile = Annotated[
+    Path,
+    typer.Option(
+        envvar="EQUIMODAL_PARAMS", help="The settings; the scales lie beside it in config/."
+    ),
+]
+Scale = Annotated[
+    str | None,
+    typer.Option(
+        help="tiny, demo, paper or another file of config/scales; params.yaml says which if left out."
+    ),
+]
+Dataset = Annotated[str, typer.Argument(help="A data set of params.yaml.")]
+Raw = Annotated[str, typer.Argument(help="A data set of params.yaml, or kinetics.")]
+Runs = Annotated[list[str], typer.Argument(help="Names of runs; `equimodal runs` lists them.")]
+Device = Annotated[
+    str,
+    typer.Option(envvar="EQUIMODAL_DEVICE", help="cpu, cuda, cuda:1, ...; of no run's identity."),
+]
+DEFAULT_PARAMS = Path("params.yaml")
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"equimodal {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    directory: Annotated[
+        Path | None,
+        typer.Option(help="The folder that data/ and results/ lie in; this one if left out."),
+    ] = None,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
+    if directory is not None:
+        make_folder(directory)
+        os.chdir(directory)
+
+
+@app.command()
+def runs(
+    params: ParamsFile = DEFAULT_PARAMS,
+    scale: Scale = None,
+    experiment: Annotated[str | None, typer.Option(help="List the runs of this one only.")] = None,
+) -> None:
+    """List the runs that params.yaml asks for."""
+    settings = load_params(params, scale)
+    if experiment is not None:
+        _one_of(experiment, settings.experiments, "experiment")
+    print(*expand_runs(settings, experiment), sep="\n")
+    every = expand_runs(settings.model_copy(update={"leave_out": ()}))
+    for pattern in settings.leave_out:
+        if not fnmatch.filter(every, pattern):
+            print(
+                f"leave_out: {pattern!r} is the name of no run of this scale; * stands for any text",
+                file=sys.stderr,
+            )
+
+
+@app.command()
+def prune(
+    params: ParamsFile = DEFAULT_PARAMS,
+    scale: Scale = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say which.")] = False,
+) -> None:
+    """Remove results of runs that params.yaml does not ask for, or not with these settings.
+
+    Runs that `leave_out` names keep theirs: they are not made, but wanted.
+    """
+    from equimodal.study.prune import files_of_other_runs, remove
+
+    settings = load_params(params, scale)
+    wanted = expand_runs(settings.model_copy(update={"leave_out": ()}))
+    others = files_of_other_runs(settings.scale, wanted)
+    for name, files in others.items():
+        if dry_run:
+            print(f"Would remove {name}")
+            continue
+        try:
+            lock = layout.training_lock(settings.scale, name)
+            with sole(f"the training of {name}", lock):
+                remove({*files, lock})
+        except UserError as error:
+            print(f"Kept {name}: {error}")
+        else:
+            print(f"Removed {name}")
+    if not others:
+        print("No run is left that the settings do not ask for.")
+
+
+@app.command()
+def fetch(dataset: Raw, params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> None:
+    """Bring the raw files of a data set, or the weights `kinetics`, verified by checksum."""
+    settings = load_params(params, scale)
+    if dataset == "kinetics":
+        from equimodal.study.data import kinetics
+
+        folder = layout.raw(dataset)
+        with sole(f"the download to {folder}", layout.data_lock(folder)):
+            kinetics.fetch(folder, mirror=settings.mirror)
+        return
+    chosen = settings.datasets[_one_of(dataset, settings.datasets, "data set")]
+    folder = layout.raw(chosen.raw)
+    with sole(f"the download to {folder}", layout.data_lock(folder)):
+        chosen.fetch(folder, mirror=settings.mirror)
+
+
+@app.command()
+def data_status(params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> None:
+    """Say for each data set what is there, where it is from, its licence and what to do next."""
+    from equimodal.study.data.status import describe, status_of
+
+    settings = load_params(params, scale)
+    print(f"Data of the {settings.scale} scale; mirror: {settings.mirror or 'none'}\n")
+    for name, dataset in settings.datasets.items():
+        raw, folder = layout.raw(dataset.raw), layout.prepared(settings.scale, name)
+        arrays = [folder / f"{s}.{a}.npy" for s in dataset.splits for a in dataset.arrays(s)]
+        raw_files = dataset.raw_files(raw, mirror=settings.mirror)
+        there = status_of(raw_files), status_of(arrays)
+        found = receipts.objections(folder / receipts.NAME, settings=dataset.preparation)
+        said = next((objection.reason for objection in found), None)
+        print(describe(name, settings.scale, dataset.origin, *there, said), "\n")
+
+
+@app.command()
+def prepare(
+    dataset: Dataset,
+    params: ParamsFile = DEFAULT_PARAMS,
+    scale: Scale = None,
+    processes: Annotated[int, typer.Option(min=1, help="How many share the work.")] = 1,
+) -> None:
+    """Turn the raw files of a data set into arrays; one that was stopped goes on."""
+    settings = load_params(params, scale)
+    chosen = settings.datasets[_one_of(dataset, settings.datasets, "data set")]
+    out = layout.prepared(settings.scale, dataset)
+    raw = layout.raw(chosen.raw)
+    with sole(f"the preparation of {out}", layout.data_lock(out)):
+        chosen.prepare(raw, out, processes=processes)
+
+
+@app.command()
+def train(
+    runs: Runs,
+    again: Annotated[
+        bool, typer.Option("--again", help="Train anew what is trained already.")
+    ] = False,
+    params: ParamsFile = DEFAULT_PARAMS,
+    scale: Scale = None,
+    device: Device = "cpu",
+) -> None:
+    """Train runs, one after the other, each going on from its checkpoint if it has one.
+
+    What is trained already, with these settings, is left as it is.
+    """
+    settings = load_params(params, scale)
+    specs = [_spec(name, settings) for name in runs]
+    for dataset in {spec.dataset for spec in specs}:
+        steps.require_prepared(dataset, settings)
+
+    for spec in specs:
+        with sole(f"the training of {spec.name}", layout.training_lock(settings.scale, spec.name)):
+            work = partial(_train, spec, settings, device)
+            if not steps.make(steps.training(spec, settings), settings, work, again=again):
+                print(f"{spec.name} is trained already; --again trains it anew", file=sys.stderr)
+
+
+def _train(spec: RunSpec, settings: Params, device: str) -> str:
+    """Train one run and print how it ended; return what it was trained on."""
+    require_device(device)
+    from equimodal.study.progress import show_progress
+    from equimodal.study.runs.loop import Training
+    from equimodal.study.runs.run import train_run
+
+    folder = layout.run(settings.scale, spec.name)
+    with show_progress(f"{spec.name}, epochs", spec.training.max_epochs) as advance:
+
+        def report(training: Training) -> None:
+            rows, batch = training.progress.rows, training.progress.batch
+            accuracy = f"test accuracy {100 * rows[-1]['test_accuracy']:.1f} %" if rows else ""
+            batches = ceil(len(training.splits["train"]) / training.spec.training.batch_size)
+            advance(len(rows) + batch / batches, accuracy)
+
+        outcome = train_run(
+            spec,
+            data=layout.prepared(settings.scale, spec.dataset),
+            out=folder,
+            model=layout.model(settings.scale, spec.name),
+            scratch=layout.scratch(settings.scale),
+            device=device,
+            report=report,
+        )
+    print(f"{spec.name}: {_how_it_ended(outcome, folder)}", file=sys.stderr)
+    return str(outcome["trained_on"])
+
+
+def _how_it_ended(outcome: dict[str, Any], folder: Path) -> str:
+    if outcome["status"] == "failed":
+        return f"failed: {outcome['reason']}"
+    with (folder / "history.csv").open(newline="", encoding="utf-8") as file:
+        accuracy = [float(row["test_accuracy"]) for row in csv.DictReader(file)]
+    best = outcome["best_epoch"]
+    return (
+        f"{outcome['epochs']} epochs, {outcome['steps']} steps; in the best epoch, {best}, test accuracy"
+        f" {100 * accuracy[best - 1]:.2f} %"
+    )
+
+
+@app.command()
+def evaluate(
+    runs: Runs, params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None, device: Device = "cpu"
+) -> None:
+    """Write the logit bank of trained runs, and print the accuracies of the network's prediction."""
+    settings = load_params(params, scale)
+    specs = [_spec(name, settings) for name in runs]
+    for spec in specs:
+        steps.require_trained(spec, settings)
+
+    from equimodal.study.analysis.collect import accuracies
+
+    for spec in specs:
+        bank = layout.bank(settings.scale, spec.name)
+        work = partial(_evaluate, spec, settings, device)
+        steps.make(steps.evaluation(spec, settings), settings, work)
+        names = {m: m for m in spec.modalities}
+        fused = {
+            way: a for (way, output), a in accuracies(bank, names).items() if output == "fused"
+        }
+        answers = [f"{way.replace('_', ' ')} {100 * a:.2f} %" for way, a in fused.items()]
+        print(f"{spec.name}: test accuracy {', '.join(answers) or 'of nothing: it failed'}")
+
+
+def _evaluate(spec: RunSpec, settings: Params, device: str) -> None:
+    """Write the logit bank of a run."""
+    require_device(device)
+    from equimodal.study.runs.logit_bank import evaluate_run
+
+    evaluate_run(
+        layout.run(settings.scale, spec.name),
+        model=layout.model(settings.scale, spec.name),
+        data=layout.prepared(settings.scale, spec.dataset),
+        out=layout.bank(settings.scale, spec.name),
+        by_label=settings.datasets[spec.dataset].by_label,
+        device=device,
+    )
+
+
+@app.command()
+def verify(
+    datasets: Annotated[
+        list[str] | None, typer.Argument(help="Only the prepared arrays of these data sets.")
+    ] = None,
+    params: ParamsFile = DEFAULT_PARAMS,
+    scale: Scale = None,
+    deep: Annotated[
+        bool,
+        typer.Option(
+            "--deep", help="Hash every file, also those whose size and time are as they were."
+        ),
+    ] = False,
+) -> None:
+    """Go through prepared data, networks and logit banks: what is not as it should be; status 1 if any.
+
+    What was never made is counted and no fault. A product that differs only in the code that made it is
+    told apart: its numbers are of that code, and it is made anew when the workflow runs.
+    """
+    settings = load_params(params, scale)
+    if datasets:
+        for name in datasets:
+            steps.require_prepared(_one_of(name, settings.datasets, "data set"), settings)
+        print(f"{', '.join(datasets)}: all arrays are as they should be")
+        return
+    wrong = outdated = never = whole = 0
+    for product in steps.products(settings):
+        if not product.is_there:
+            never += 1
+            continue
+        found = list(product.objections(settings, deep=deep))
+        serious = [o for o in found if o.what != "code"]
+        for objection in serious or found:
+            kind = "outdated" if objection.what == "code" else objection.what
+            print(f"{objection.file}: {kind}: {objection.reason}; {product.remedy}")
+        wrong += bool(serious)
+        outdated += bool(found) and not serious
+        whole += not found
+    print(f"{whole} as they should be, {outdated} of other code, {wrong} wrong, {never} never made")
+    if wrong:
+        raise typer.Exit(1)
+
+
+@app.command()
+def collect(
+    keep: Annotated[
+        bool,
+        typer.Option(
+            "--keep",
+            help="Keep what the tables say of runs that are not here, if it is of the same settings.",
+        ),
+    ] = False,
+    params: ParamsFile = DEFAULT_PARAMS,
+    scale: Scale = None,
+) -> None:
+    """Read all runs into tidy tables: runs.csv, evaluations.csv, histories.csv.gz, steps.csv.gz.
+
+    And the spec of each run that has results into specs.jsonl.
+    """
+    from equimodal.study.analysis import collect as analysis
+    from equimodal.study.analysis import stored
+    from equimodal.study.table_files import write_table
+
+    settings = load_params(params, scale)
+    specs = expand_runs(settings)
+    written = layout.specs(settings.scale)
+    folders = {name: layout.run(settings.scale, name) for name in specs}
+    banks = {name: layout.bank(settings.scale, name) for name in specs}
+    asked = {e: set(expand_runs(settings, e)) for e in settings.experiments}
+    earlier = None
+    if keep:
+        before = {name: stored.read_stored(name, settings.scale) for name in analysis.COLLECTED}
+        without = "collect without --keep"
+        stored.require_unaltered(written, stored.receipt_of("runs", settings.scale), without)
+        specs_of_before = read_specs(written, without)
+        earlier = analysis.Earlier(before, specs_of_before)
+    check = partial(steps.require_whole, params=settings)
+    tables = analysis.collect(specs, folders, banks, check, asked, earlier)
+    for name, table in tables.items():
+        write_table(table, layout.table(settings.scale, name))
+    runs = tables["runs"]
+    read = runs.loc[runs["status"] != "missing", "run"]
+    lines = [specs[name].model_dump_json() + "\n" for name in read]
+    write_text("".join(lines), written)
+    stored.sign(settings.scale, *tables, beside=[written])
+    for sentence in analysis.failures(runs):
+        print(sentence, file=sys.stderr)
+
+
+@app.command()
+def table(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(help="Modules of equimodal.study.analysis; all tables if none."),
+    ] = None,
+    params: ParamsFile = DEFAULT_PARAMS,
+    scale: Scale = None,
+) -> None:
+    """Build tables, published numbers beside ours, as CSV, Markdown and LaTeX."""
+    from equimodal.study.analysis import TABLES
+    from equimodal.study.analysis.render import notes_on, render
+    from equimodal.study.analysis.stored import sign
+
+    settings = load_params(params, scale)
+    chosen = [_one_of(name, TABLES, "table") for name in names or TABLES]
+    read = cache(
+        partial(_table_input, settings=settings)
+    )  # a table that others need is made before them
+    for name in chosen:
+        build = import_module(f"equimodal.study.analysis.{name}").build
+        made = build(**{i: read(i) for i in TABLES[name].inputs}, settings=settings.analysis)
+        notes = [settings.note] if settings.note else []
+        notes += notes_on(name, made, read("runs"), settings.datasets)
+        for suffix, text in render(name, made, notes, settings.analysis).items():
+            write_text(text, layout.tables(settings.scale) / f"{name}{suffix}")
+        sign(settings.scale, name)
+
+
+@app.command()
+def draw(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(help="Modules of equimodal.study.figures; all figures if none."),
+    ] = None,
+    of_runs: Annotated[
+        bool, typer.Option("--of-runs", help="Only those that the collected tables decide.")
+    ] = False,
+    params: ParamsFile = DEFAULT_PARAMS,
+    scale: Scale = None,
+) -> None:
+    """Draw figures as SVG, PNG and PDF."""
+    from equimodal.study.analysis import COLLECTED, TABLES
+    from equimodal.study.figures import ALL_FIGURES, LINEAR_FIGURES
+    from equimodal.study.figures.style import save
+
+    settings = load_params(params, scale)
+    chosen = [_one_of(name, ALL_FIGURES, "figure") for name in names or ALL_FIGURES]
+    if of_runs:
+        decided = {*COLLECTED, *TABLES}
+        chosen = [name for name in chosen if set(ALL_FIGURES[name].inputs) <= decided]
+    read = cache(partial(_figure_input, settings=settings))
+    for name in chosen:
+        inputs = {i: read(i) for i in ALL_FIGURES[name].inputs}
+        drawn = import_module(f"equimodal.study.figures.{name}").draw(**inputs)
+        note = settings.linear.note if name in LINEAR_FIGURES else settings.note
+        save(drawn, layout.figures(settings.scale) / name, note)
+
+
+@app.command()
+def linear(params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> None:
+    """Simulate the deep linear networks of the second paper, and put their theory beside them."""
+    settings = load_params(params, scale)
+
+    def simulate() -> None:
+        from equimodal.linear.experiment import TABLES
+        from equimodal.study.table_files import write_table
+
+        for name, build in TABLES.items():
+            write_table(build(settings.linear), layout.table(settings.scale, name), "%.6g")
+
+    steps.make(steps.simulations(settings), settings, simulate)
+
+
+@app.command()
+def noisy_mnist(
+    layers: Annotated[list[int], typer.Argument(help="L_f, 1 to the depth; one network each.")],
+    params: ParamsFile = DEFAULT_PARAMS,
+    scale: Scale = None,
+) -> None:
+    """Train the second paper's networks on noisy MNIST, each going on from its checkpoint if it has one."""
+    from equimodal.linear.theory import check_depth
+
+    settings = load_params(params, scale)
+    own = settings.linear.noisy_mnist
+    for fusion in layers:
+        check_depth(own.depth, fusion)
+    steps.require_prepared(own.dataset, settings)
+    for fusion in layers:
+        steps.make(
+            steps.noisy_mnist(fusion, settings),
+            settings,
+            partial(_train_noisy_mnist, fusion, settings),
+        )
+
+
+def _train_noisy_mnist(fusion: int, settings: Params) -> None:
+    from equimodal.linear.noisy_mnist import train_noisy_mnist
+    from equimodal.study.progress import show_progress
+
+    own = settings.linear.noisy_mnist
+    digits = settings.datasets[own.dataset]
+    with show_progress(f"noisy MNIST, L_f = {fusion}, epochs", own.epochs) as advance:
+
+        def report(row: dict[str, Any]) -> None:
+            advance(row["epoch"], f"B alone {100 * row['accuracy_b']:.1f} %")
+
+        train_noisy_mnist(
+            own,
+            fusion,
+            gray=Modality(source="gray", **dict(digits.sources["gray"])),
+            classes=digits.classes,
+            data=layout.prepared(settings.scale, own.dataset),
+            out=layout.noisy_mnist(settings.scale, fusion),
+            checkpoint=layout.scratch(settings.scale) / "noisy_mnist" / f"L_f{fusion}.pt",
+            report=report,
+        )
+
+
+@app.command()
+def linear_mnist(params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> None:
+    """Put the networks on noisy MNIST into one table, as CSV, Markdown and LaTeX."""
+    from equimodal.linear import mnist_table
+    from equimodal.study.analysis.render import documents
+    from equimodal.study.analysis.stored import require_unaltered, sign
+
+    settings = load_params(params, scale)
+    own = settings.linear.noisy_mnist
+    records = {f: layout.noisy_mnist(settings.scale, f) for f in range(1, own.depth + 1)}
+    asked = steps.settings_and_code_of_noisy_mnist(settings)["settings"]
+    for fusion, record in records.items():
+        product = steps.noisy_mnist(fusion, settings)
+        require_unaltered(record, product.receipt, product.remedy, asked)
+    made = mnist_table.linear_mnist(records, own)
+    notes = [settings.linear.note] if settings.linear.note else []
+    texts = documents("linear_mnist", mnist_table.ABOUT, mnist_table.for_readers(made), notes)
+    texts[".csv"] = made.to_csv(index=False, float_format="%.6g", lineterminator="\n")
+    for suffix, text in texts.items():
+        write_text(text, layout.tables(settings.scale) / f"linear_mnist{suffix}")
+    sign(settings.scale, "linear_mnist")
+
+
+@app.command()
+def estimate(
+    params: ParamsFile = DEFAULT_PARAMS,
+    scale: Scale = None,
+    experiment: Annotated[
+        list[str] | None, typer.Option(help="Only this one; may be given several times.")
+    ] = None,
+    measure: Annotated[
+        bool, typer.Option(help="Time a few training steps of each kind of network, now and here.")
+    ] = False,
+    device: Device = "cpu",
+) -> None:
+    """Say what experiments will cost at most: hours, memory and disk, and how that is known."""
+    from equimodal.study import estimate as analysis
+
+    settings = load_params(params, scale)
+    asked = settings.experiments
+    chosen = [_one_of(name, asked, "experiment") for name in experiment or asked]
+    specs = {name: spec for e in chosen for name, spec in expand_runs(settings, e).items()}
+    if not specs:
+        print(
+            f"The {settings.scale} scale asks for no run of {', '.join(chosen)}: they list none, or leave_out"
+            " names all."
+        )
+        return
+    kinds = {analysis.kind_of(spec, settings): spec for spec in specs.values()}
+    paces = analysis.paces_from_benchmarks(settings)
+    from equimodal.study.runs import measure as measuring
+
+    if measure:
+        require_device(device)
+        paces |= measuring.measure(kinds, settings, device)
+    sizes = {kind: measuring.size_of(spec) for kind, spec in kinds.items()}
+    print(f"\nThe {settings.scale} scale: {len(specs)} runs, {len(kinds)} kinds of network.\n")
+    print(analysis.as_text(analysis.estimate(settings, chosen, paces, sizes)), "\n")
+    print(analysis.HOW, "\n")
+    print(*analysis.explain(settings, chosen, paces), sep="\n")
+
+
+@app.command()
+def claims(
+    params: ParamsFile = DEFAULT_PARAMS,
+    scale: Scale = None,
+    claim: Annotated[str | None, typer.Option(help="Only print what decides on this one.")] = None,
+) -> None:
+    """Judge the paper's claims by our tables: claims.csv and claims.md."""
+    from equimodal.study.analysis import claims as analysis
+    from equimodal.study.analysis.stored import sign
+    from equimodal.study.table_files import write_table
+
+    settings = load_params(params, scale)
+    _require_of_settings(settings)
+    ledger = analysis.read_claims()
+    tables = _tables_there(analysis.tables_of(ledger), settings)
+    judged = analysis.judge_claims(
+        ledger,
+        tables,
+        confidence=settings.analysis.confidence,
+        limits=analysis.limits(settings, load_params(params, "paper"), ledger),
+        scale=settings.scale,
+    )
+    notes = [*([settings.note] if settings.note else []), *analysis.caveats(settings)]
+    if claim is not None:
+        chosen = judged[judged["id"] == _one_of(claim, set(judged["id"]), "claim")]
+        print(analysis.as_markdown(chosen, notes))
+        return
+    folder = layout.tables(settings.scale)
+    write_table(judged, layout.table(settings.scale, "claims"))
+    sign(settings.scale, "claims")
+    write_text(analysis.as_markdown(judged, notes), folder / "claims.md")
+
+
+@app.command()
+def summarize(params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> None:
+    """Write key numbers and learning curves for `dvc metrics` and `dvc plots`."""
+    from equimodal.study.analysis import SUMMARIZED, summary
+    from equimodal.study.table_files import write_table
+
+    settings = load_params(params, scale)
+    tables = {name: _read_table(name, settings) for name in SUMMARIZED}
+    numbers = summary.key_numbers(tables["table1"], tables["greediness"], tables["prediction"])
+    write_text(json.dumps(numbers, indent=2) + "\n", layout.metrics(settings.scale))
+    curves = summary.learning_curves(tables["runs"], tables["histories"])
+    for dataset, curve in curves.items():
+        write_table(curve, layout.curves(settings.scale, dataset))
+
+
+@app.command()
+def report(params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> None:
+    """Write the reading page: claims, tables, figures, costs. Status 1 if anything is missing."""
+    from equimodal.study.report.page import render
+    from equimodal.study.report.sources import gather
+
+    settings = load_params(params, scale)
+    tables, figures = _report_items(settings)
+    content = gather(settings, table1=tables[0], tables=tables[1:], figures=figures)
+    write_text(render(content), layout.report(settings.scale))
+    for sentence in content.missing:
+        print(f"equimodal: {sentence}", file=sys.stderr)
+    if content.missing:
+        raise typer.Exit(1)
+
+
+@app.command()
+def show(params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> None:
+    """Print Table 1 if the scale has one, the claims' verdicts, where all is; status 1 if results are missing."""
+    from equimodal.study.analysis.collect import failures
+    from equimodal.study.report.sources import gaps
+
+    settings = load_params(params, scale)
+    folder = layout.tables(settings.scale)
+    path = folder / "table1.md"
+    if settings.experiments.get("table1") and expand_runs(settings, "table1"):
+        with reading(path, "Table 1", f"run `make reproduce SCALE={settings.scale}`"):
+            table1 = f"Table 1, {settings.scale} scale\n\n{read_text(path)}"
+    else:
+        table1 = f"The {settings.scale} scale asks for no run of Table 1.\n"
+    verdicts = _read_table("claims", settings)["verdict"].value_counts()
+    print(f"\n{table1}")
+    print("Claims:  ", ", ".join(f"{count} {verdict}" for verdict, count in verdicts.items()))
+    print("Report:  ", layout.report(settings.scale))
+    print("Tables:  ", folder)
+    print("Figures: ", layout.figures(settings.scale))
+    runs = _read_table("runs", settings)
+    asked = {e: list(expand_runs(settings, e)) for e in settings.experiments}
+    missing = list(gaps(asked, runs))
+    for sentence in (*failures(runs), *missing):
+        print(sentence, file=sys.stderr)
+    if missing:
+        raise typer.Exit(1)
+
+
+def main() -> None:
+    """Run the verb that the command line names; what a user or the machine did wrong is one message, status 2.
+
+    On one thread, as the workflow does: networks as small as these train several times slower with more
+    beside one another, and to other last digits. Who sets OMP_NUM_THREADS has that many.
+    """
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # before a verb imports what reads it
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(encoding="utf-8")  # whatever the locale
+    try:
+        app(prog_name="equimodal")
+    except UserError as error:
+        sys.exit(_said(str(error)))
+    except (OSError, MemoryError, RecursionError, UnicodeError) as error:
+        file = getattr(error, "filename", None) or "a file or a setting"
+        sys.exit(
+            _said(f"{file} can not be used: {in_words(error)}; see that it is what it should be")
+        )
+
+
+def _said(sentence: str) -> int:
+    print(f"equimodal: {sentence}", file=sys.stderr)
+    return 2
+
+
+def _spec(name: str, settings: Params) -> RunSpec:
+    specs = expand_runs(settings)
+    if name not in specs:
+        raise UserError(
+            f"there is no run {name!r} at scale {settings.scale}; `equimodal runs --scale"
+            f" {settings.scale}` lists the {len(specs)} runs"
+        )
+    return specs[name]
+
+
+def _one_of(name: str, known: Any, what: str) -> str:
+    if name not in known:
+        raise UserError(f"there is no {what} {name!r}; there are {sorted(known)}")
+    return name
+
+
+def _figure_input(name: str, settings: Params) -> Any:
+    if name == "examples":
+        return _examples(settings)
+    if name == "labels":
+        return dict.fromkeys(_stand_ins(settings), "stand-in")
+    return _read_table(name, settings)
+
+
+def _stand_ins(settings: Params) -> set[str]:
+    return {d for d, s in settings.datasets.items() if s.is_stand_in}
+
+
+def _examples(settings: Params) -> dict[str, Any]:
+    """Images of the data sets that runs use and that may be shown: data set -> arrays."""
+    examples = {}
+    used = {spec.dataset for spec in expand_runs(settings).values()}
+    for dataset in sorted(d for d in used if settings.datasets[d].has_examples):
+        path = layout.prepared(settings.scale, dataset) / "examples.npz"
+        remedy = f"run `equimodal prepare {dataset} --scale {settings.scale}`"
+        with reading(path, "examples of a data set", remedy):
+            examples[dataset] = read_arrays(path)
+    return examples
+
+
+def _table_input(name: str, settings: Params) -> Any:
+    from equimodal.study.analysis import GIVEN
+    from equimodal.study.analysis.published import read_published
+
+    return read_published(name) if name in GIVEN else _read_table(name, settings)
+
+
+def _read_table(name: str, settings: Params) -> Any:
+    from equimodal.study.analysis.stored import read_stored
+
+    if name == "runs":
+        _require_of_settings(settings)
+    return read_stored(name, settings.scale)
+
+
+def _require_of_settings(settings: Params) -> None:
+    """Check that the collected runs have the settings of now: their names do not tell all of them."""
+    path, remedy = layout.specs(settings.scale), f"run `equimodal collect --scale {settings.scale}`"
+    asked = expand_runs(settings.model_copy(update={"leave_out": ()}))
+    for name, spec in (read_specs(path, remedy) if path.exists() else {}).items():
+        if asked.get(name, spec) != spec:
+            raise UserError(f"{path} has {name} with other settings than now; {remedy} again")
+
+
+def _report_items(settings: Params) -> tuple[list[Any], list[Any]]:
+    """Tables, Table 1 first, and figures of the report."""
+    from equimodal.study.analysis import TABLES
+    from equimodal.study.figures import FIGURES, LINEAR_FIGURES
+    from equimodal.study.report import Item
+
+    scale = settings.scale
+    tables = [
+        Item(
+            name,
+            table.title,
+            table.caption.format(**settings.analysis.model_dump()),
+            f"equimodal table {name} --scale {scale}",
+            table.sections,
+        )
+        for name, table in TABLES.items()
+    ]
+    figures = [
+        Item(
+            name,
+            f"{paper}{figure.published}. {figure.title}" if figure.published else figure.title,
+            figure.caption,
+            f"equimodal draw {name} --scale {scale}",
+        )
+        for paper, of_paper in (("", FIGURES), ("Zhang et al. (2024), ", LINEAR_FIGURES))
+        for name, figure in of_paper.items()
+    ]
+    return tables, figures
+
+
+def _tables_there(names: Iterable[str], settings: Params) -> dict[str, Any]:
+    """Read those tables that were made; what is made of them says what was not."""
+    from equimodal.study.analysis.stored import receipt_of
+
+    scale = settings.scale
+    return {
+        name: _read_table(name, settings)
+        for name in names
+        if is_there(layout.table(scale, name)) or is_there(receipt_of(name, scale))
+    }

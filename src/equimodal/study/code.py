@@ -1,0 +1,105 @@
+"""What a rule depends on of the code.
+
+A trained network costs hours, so it should be made again when the code that made it changes, and
+not when a comment, a docstring or the formatting does. `code_hash` reads the modules that an entry
+module imports, directly or not, and hashes their syntax trees without all that.
+"""
+
+import ast
+import hashlib
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+PACKAGE = "equimodal"
+ROOT = Path(__file__).parents[1]
+# What these do shows in no result: they hold the version, hash code, bring files of known checksums,
+# name and write files, word messages, say what a data set is asked, share work out.
+COMPUTE_NOTHING = {PACKAGE, f"{PACKAGE}.linear", f"{PACKAGE}.study", f"{PACKAGE}.study.data"} | {
+    f"{PACKAGE}.study.{name}"
+    for name in (
+        *("code", "devices", "errors", "files", "layout", "locks", "pickles", "progress"),
+        *("receipts", "schema", "steps"),
+        *(f"data.{name}" for name in ("dataset", "download", "prepared", "status", "workers")),
+    )
+}
+
+
+def code_hash(*entries: str) -> str:
+    """Hash the meaning of the modules `entries` and of all modules of ours that they import.
+
+    Args:
+        entries: Dotted names, such as `equimodal.study.runs.run`.
+
+    Raises:
+        ModuleNotFoundError: If there is no such module.
+    """
+    modules = sorted(imported_modules(*entries) - COMPUTE_NOTHING)
+    digest = hashlib.sha256()
+    for module in modules:
+        _, meaning = _read(_file(module).read_text(encoding="utf-8"))
+        digest.update(f"{module}\n{meaning}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def imported_modules(*entries: str) -> set[str]:
+    """Names of `entries` and of all modules of ours that running them imports.
+
+    Imports inside functions count as well. The module `equimodal.study.errors`, say, is found through
+    `from equimodal.study.errors import UserError`, and `equimodal` through any of its modules.
+    """
+    found: set[str] = set()
+    waiting = list(entries)
+    while waiting:
+        module = waiting.pop()
+        if module not in found:
+            found.add(module)
+            waiting += [module.rpartition(".")[0]] if "." in module else []
+            names, _ = _read(_file(module).read_text(encoding="utf-8"))
+            waiting += [name for name in names if _is_module(name)]
+    return found
+
+
+def _file(module: str) -> Path:
+    stem = ROOT.joinpath(*module.split(".")[1:])
+    for path in (stem.with_suffix(".py") if stem != ROOT else stem, stem / "__init__.py"):
+        if path.is_file():
+            return path
+    raise ModuleNotFoundError(f"no module {module} below {ROOT}")
+
+
+def _is_module(name: str) -> bool:
+    try:
+        return bool(_file(name))
+    except ModuleNotFoundError:
+        return False
+
+
+@cache  # the workflow asks for some forty hashes of mostly the same modules
+def _read(source: str) -> tuple[list[str], str]:
+    """What a module may import of ours, and its meaning.
+
+    The meaning is its code without docstrings; comments and formatting are not in a syntax tree to
+    begin with.
+    """
+    tree = ast.parse(source)
+    names = []
+    for node in _run(tree):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        elif isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            node.body = node.body[1 if ast.get_docstring(node) is not None else 0 :]
+    return [name for name in names if name.split(".")[0] == PACKAGE], ast.unparse(tree)
+
+
+def _run(tree: ast.AST) -> Iterator[ast.AST]:
+    """Walk through what is run of a syntax tree: not what only a type checker reads."""
+    yield tree
+    typing_only = (
+        tree.body if isinstance(tree, ast.If) and ast.unparse(tree.test) == "TYPE_CHECKING" else []
+    )
+    for node in ast.iter_child_nodes(tree):
+        if node not in typing_only:
+            yield from _run(node)

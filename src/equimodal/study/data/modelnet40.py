@@ -1,0 +1,485 @@
+"""ModelNet40: views of 12,311 CAD models in 40 categories (paper, App. A).
+
+Three sources, one prepared form. `new_12x` are the renderings that the paper uses, `v1` the older
+ones of a third of the models, `meshes` the meshes themselves, of which we draw the views of `new_12x`.
+Only the views that are asked for are decoded or drawn.
+"""
+
+import hashlib
+import re
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from jaxtyping import UInt8
+from numpy import ndarray
+
+from equimodal.study.data import jobs, prepared
+from equimodal.study.data.archive import SUFFIXES, Archive, open_archive, read_archive, read_file
+from equimodal.study.data.download import Published, download, link, mirror_folder
+from equimodal.study.data.status import Origin
+from equimodal.study.data.unfinished import UnfinishedArrays, stamp
+from equimodal.study.errors import UserError
+from equimodal.study.files import save_arrays, write_aside
+
+if TYPE_CHECKING:
+    from equimodal.study.data.render import Renderer
+    from equimodal.study.datasets import ModelNet40
+
+VERSION = 2  # of what stands in the arrays: raise it when the same raw files give other bytes
+# Kinds of pixels that Pillow converts to RGB as they look: all of 1 or 8 bits a channel.
+MODES = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "HSV")
+CHUNK = 32  # jobs that a process is given at once
+
+SplitName = Literal["train", "test"]
+SourceName = Literal["new_12x", "v1", "meshes"]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where raw files come from and what they are called."""
+
+    folder: str  # top folder, also within an archive
+    archives: tuple[str, ...]  # names of archives, as patterns without suffix
+    file: re.Pattern[str]  # groups `name` and, of a rendering, `view`
+    get: str
+    default: str  # name of the archive as it comes
+
+
+SOURCES: dict[SourceName, Source] = {
+    "new_12x": Source(
+        "modelnet40_images_new_12x",
+        ("modelnet40_images_new_12x*", "shaded_images*"),
+        re.compile(r"(?P<name>.+)\.obj\.shaded_v(?P<view>\d{3})\.png"),
+        "the paper's renderings: http://supermoe.cs.umass.edu/shape_recog/shaded_images.tar.gz"
+        " (1.6 GB; reported dead, a mirror that people name is"
+        " https://cloud.tsinghua.edu.cn/f/dd9ef45fb00e427eae23/?dl=1), as shaded_images.tar.gz or"
+        " unpacked to modelnet40_images_new_12x/",
+        "shaded_images.tar.gz",
+    ),
+    "v1": Source(
+        "modelnet40v1",
+        ("modelnet40v1*",),
+        re.compile(r"(?P<name>.+)_(?P<view>\d{3})\.jpg"),
+        "older renderings of 3,983 models: http://maxwell.cs.umass.edu/mvcnn-data/modelnet40v1.tar"
+        " (204 MB), as modelnet40v1.tar or unpacked to modelnet40v1/",
+        "modelnet40v1.tar",
+    ),
+    "meshes": Source(
+        "ModelNet40",
+        ("ModelNet40*",),
+        re.compile(r"(?P<name>.+)\.off"),
+        "the meshes, which are rendered here: http://modelnet.cs.princeton.edu/ModelNet40.zip"
+        " (2.0 GB), as ModelNet40.zip or unpacked to ModelNet40/",
+        "ModelNet40.zip",
+    ),
+}
+
+ADDRESS = "http://modelnet.cs.princeton.edu"
+SHA256 = {"ModelNet40.zip": "42dc3e656932e387f554e25a4eb2cc0e1a1bd3ab54606e2a9eae444c60e536ac"}
+SIZES = {"ModelNet40.zip": 2_039_180_837}  # bytes
+LICENCE = "for academic research only; meshes and renderings may not be passed on"
+
+
+@dataclass(frozen=True)
+class Shape:
+    """One CAD model."""
+
+    name: str
+    label: int
+    files: dict[int, str]  # view asked for -> its rendering; of a mesh, one file for all views
+
+
+@dataclass(frozen=True)
+class Job:
+    """One raw file and the rows that it fills."""
+
+    file: str
+    views: tuple[int, ...]
+    split: str
+    row: int
+
+
+class _ColorError(Exception):
+    """A rendering that is not gray where all were thought to be."""
+
+
+# Raw files
+
+
+def origin(name: SourceName, classes: int) -> Origin:
+    """Where the objects come from, and what has to be done by hand."""
+    source = SOURCES[name]
+    if name == "meshes" and classes == 40:
+        return Origin(source.get, LICENCE)
+    others = "".join(f"\n  {other}: {s.get}" for other, s in SOURCES.items())
+    by_hand = (
+        f"put {_default(name, classes)} into data/raw/modelnet40, unpacked or not, or a link to it; or take another"
+        f" source (datasets.modelnet40.source in config/scales/<scale>.yaml, now {name} with"
+        f" {classes} classes); meshes of 40 classes are downloaded:{others}"
+    )
+    return Origin(source.get, LICENCE, by_hand)
+
+
+def downloads(settings: "ModelNet40") -> tuple[str, ...]:
+    """Names of the archives that `fetch` downloads."""
+    return tuple(SHA256) if settings.source == "meshes" and settings.classes == 40 else ()
+
+
+def place(folder: Path, settings: "ModelNet40", mirror: str | None) -> Path:
+    """Folder or archive of the source, as it lies in a folder or `fetch` will bring it there."""
+    if found := _candidates(folder, settings):
+        return found[0]
+    given = _mirrored(mirror, settings)
+    return folder / (given[0].name if given else _default(settings.source, settings.classes))
+
+
+def fetch(folder: Path, settings: "ModelNet40", *, mirror: str | None) -> None:
+    """Make the stand-ins, or bring the source.
+
+    Meshes are downloaded. Renderings have no published checksum, so that they have to be given: in
+    `folder`, or in a mirror that is a folder.
+
+    Raises:
+        UserError: If the source can not be had; says where to get it.
+    """
+    if settings.stand_in is not None:
+        from equimodal.study.data import modelnet40_standin, standin
+
+        assert settings.drawn_with is not None
+        draw = partial(modelnet40_standin.write, classes=settings.classes, of=settings.stand_in)
+        standin.renew(folder, settings.drawn_with, draw)
+    elif found := _candidates(folder, settings):
+        open_archive(found[0])
+    elif names := downloads(settings):
+        files = {name: Published(SHA256[name], SIZES[name]) for name in names}
+        download(folder, name="modelnet40", files=files, addresses=[ADDRESS], mirror=mirror)
+    elif given := _mirrored(mirror, settings):
+        link(folder, given[0])
+    else:
+        settings.require_raw(folder)
+
+
+def _default(name: SourceName, classes: int) -> str:
+    """Name of a source's archive as it is published."""
+    return "ModelNet10.zip" if name == "meshes" and classes == 10 else SOURCES[name].default
+
+
+def _names(settings: "ModelNet40") -> list[str]:
+    """What the source's folder may be called, best first."""
+    folder = SOURCES[settings.source].folder
+    small = settings.source == "meshes" and settings.classes == 10
+    return ["ModelNet10", folder] if small else [folder]
+
+
+def _candidates(folder: Path, settings: "ModelNet40") -> list[Path]:
+    """Folders and archives of the source in a folder, or one deeper."""
+    if not folder.is_dir():
+        return []
+    names = _names(settings)
+    of_archives = [f"{n}*" for n in names[:-1]] + [*SOURCES[settings.source].archives]
+    patterns = [*names, *(a + suffix for a in of_archives for suffix in SUFFIXES)]
+    for depth in ("", "[!.]*/"):
+        found = [p for pattern in patterns for p in sorted(folder.glob(depth + pattern))]
+        if found := [p for p in found if p.suffix or p.is_dir()]:
+            return found
+    file = SOURCES[settings.source].file
+    return [
+        place
+        for place in (folder, *sorted(folder.glob("[!.]*")))  # by another name
+        if any(file.fullmatch(path.name) for path in place.glob("[!.]*/train/*"))
+    ]
+
+
+def _mirrored(mirror: str | None, settings: "ModelNet40") -> list[Path]:
+    """The same in a mirror that is a folder, if `fetch` takes it as it is."""
+    given = mirror_folder(mirror)
+    return (
+        [] if given is None or downloads(settings) else _candidates(given / "modelnet40", settings)
+    )
+
+
+# Preparation
+
+
+def prepare(raw: Path, out: Path, settings: "ModelNet40", *, processes: int = 1) -> None:
+    """Write `view<v>` uint8 (n, size, size, 1) of each split, or 3 channels if a rendering is not gray.
+
+    And `<split>.names.txt`, and `classes.txt`, whose lines the labels count. The rest is as
+    `Dataset.prepare` says.
+
+    Raises:
+        UserError: If raw files are missing or bad, or the disk is full.
+    """
+    archive = open_archive(place(raw, settings, None))
+    classes, objects = _list_objects(archive, settings)
+    splits = _split(objects, settings)
+    if settings.source == "meshes":
+        from equimodal.study.data.render import say_if_slow
+
+        say_if_slow()
+    arrays = _fill(archive, out, settings, _jobs(splits), processes)
+    prepared.begin(out, settings.preparation)
+    for split, shapes in splits.items():
+        labels = np.array([s.label for s in shapes.values()], np.uint8)
+        ids = np.array(list(shapes), np.int32)
+        prepared.save(out, {f"{split}.labels": labels, f"{split}.ids": ids})
+        _write_lines(out / f"{split}.names.txt", [s.name for s in shapes.values()])
+    _write_lines(out / "classes.txt", classes)
+    arrays.finish()
+    if settings.is_stand_in:
+        save_arrays(out / prepared.EXAMPLES, _examples(out, splits, settings.views))
+    prepared.end(out, settings.preparation, by=__name__)
+
+
+Prefix = tuple[str, ...]  # folders of an archive above those of the classes
+
+
+def _list_objects(
+    archive: Archive, settings: "ModelNet40"
+) -> tuple[list[str], dict[SplitName, list[Shape]]]:
+    """Classes in the order of their names, and objects in the order of class and name.
+
+    They lie in <class>/<train or test>, below whatever folders.
+
+    ASSUME: the validation objects are drawn from this order; the official code lists a folder for
+    each class, too, but leaves the order within it to the file system.
+
+    Raises:
+        UserError: Names all that is missing.
+    """
+    wanted, views = SOURCES[settings.source], settings.views
+    kind = "meshes" if settings.source == "meshes" else "images"
+    found: dict[Prefix, dict[tuple[str, str], dict[str, dict[int, str]]]] = {}
+    listed = [parts for path in archive.files if (parts := _visible(path))]
+    for parts in listed:
+        match = wanted.file.fullmatch(parts[-1])
+        if match and len(parts) > 2 and parts[-2] in ("train", "test"):
+            *above, name, split, _ = parts
+            of = [v for v in views if settings.source == "meshes" or v + 1 == int(match["view"])]
+            of_class = found.setdefault(tuple(above), {}).setdefault((name, split), {})
+            of_class.setdefault(match["name"], {}).update(dict.fromkeys(of, "/".join(parts)))
+    if not found:
+        raise UserError(
+            f"{archive.path} has no {kind} in folders <class>/train and <class>/test; the source"
+            f" {settings.source} is {wanted.get}"
+        )
+    if len(found) > 1:
+        tops = " and ".join(sorted("/".join(p) or "its top" for p in found))
+        raise UserError(f"{archive.path} has {kind} in {tops}; leave those of one data set there")
+    ((top, files),) = found.items()
+    depth = len(top)
+    folders = [parts for path in archive.folders if (parts := _visible(path))]
+    of_classes = [p for p in listed if len(p) == depth + 3 and p[-2] in ("train", "test")]
+    names = sorted(
+        {p[depth] for p in [*folders, *of_classes] if len(p) > depth and tuple(p[:depth]) == top}
+    )
+    pairs = [(name, split) for split in ("train", "test") for name in names]
+    wrong = [f"no {kind} in {name}/{split}" for name, split in pairs if (name, split) not in files]
+    wrong += [
+        f"{name}/{split}/{shape} lacks view {v + 1:03d}"
+        for (name, split), shapes in sorted(files.items())
+        for shape, there in sorted(shapes.items())
+        for v in views
+        if v not in there
+    ]
+    texts = {*names, *(shape for shapes in files.values() for shape in shapes)}
+    wrong += [f"{text!a}, which is no name" for text in sorted(texts) if not text.isprintable()]
+    if len(names) != settings.classes:
+        wrong.append(f"{len(names)} classes, expected {settings.classes} (classes in params.yaml)")
+    if wrong:
+        raise UserError(
+            f"{archive.path} has\n{jobs.some(wrong)}\nIt is incomplete, or another data set."
+        )
+    objects: dict[SplitName, list[Shape]] = {"train": [], "test": []}
+    for split, shapes in objects.items():
+        for label, name in enumerate(names):
+            shapes += [Shape(n, label, views) for n, views in sorted(files[name, split].items())]
+    return names, objects
+
+
+def _visible(path: str) -> list[str]:
+    """Parts of a path; none of what systems leave behind, such as ._x."""
+    parts = path.split("/")
+    return [] if any(part.startswith((".", "__MACOSX")) for part in parts) else parts
+
+
+def _split(
+    objects: dict[SplitName, list[Shape]], settings: "ModelNet40"
+) -> dict[str, dict[int, Shape]]:
+    """Name of the split -> its objects by their place in the list of training or test objects.
+
+    Validation is the first floor(share * n) of the shuffled training objects, not stratified, as in
+    the official code; within a split, objects stand in the order of their list.
+    """
+    train, share = objects["train"], settings.validation_share
+    kept, held_out = jobs.hold_out(len(train), int(share * len(train)), settings.validation_seed)
+    splits = {"train": {i: train[i] for i in kept}}
+    if settings.holds_out:
+        splits["validation"] = {i: train[i] for i in held_out}
+    splits["test"] = dict(enumerate(objects["test"]))
+    if empty := [name for name, shapes in splits.items() if not shapes]:
+        raise UserError(
+            f"validation_share {share} of {len(train)} training objects leaves {empty} empty"
+        )
+    return splits
+
+
+def _jobs(splits: dict[str, dict[int, Shape]]) -> list[Job]:
+    made = []
+    for split, shapes in splits.items():
+        for row, shape in enumerate(shapes.values()):
+            of_file: dict[str, list[int]] = {}
+            for view, file in shape.files.items():
+                of_file.setdefault(file, []).append(view)
+            made += [Job(file, tuple(views), split, row) for file, views in of_file.items()]
+    return made
+
+
+def _fill(
+    archive: Archive, out: Path, settings: "ModelNet40", todo: Sequence[Job], processes: int
+) -> UnfinishedArrays:
+    """Do all jobs that an earlier run left, in gray if all renderings are."""
+    stat = archive.path.stat()
+    in_folder, size = archive.path.is_dir(), settings.size
+    key = {
+        "version": VERSION,
+        "settings": {n: settings.preparation[n] for n in ("source", "views", "size", "stand_in")},
+        "archive": None if in_folder else [stat.st_size, stat.st_mtime_ns],
+        "jobs": hashlib.sha256(repr(todo).encode(errors="surrogateescape")).hexdigest(),
+    }
+    # An archive changes as a whole, which the key tells; of a folder, what is replaced is read again, alone.
+    stamps = [stamp(archive.path / job.file) if in_folder else 1 for job in todo]
+    rows = {job.split: job.row + 1 for job in todo}  # the last row of a split comes last
+
+    def fill(channels: int) -> UnfinishedArrays:
+        shapes = {
+            f"{split}.view{view}": (n, size, size, channels)
+            for split, n in rows.items()
+            for view in settings.views
+        }
+        arrays = UnfinishedArrays(out, shapes, stamps)
+        jobs.fill(
+            arrays,
+            {**key, "channels": channels},
+            todo,
+            _Reader(archive.path, settings.source, size, channels),
+            label="modelnet40",
+            processes=processes,
+            at_once=CHUNK,
+            contents=None if in_folder else partial(_contents, archive.path),
+        )
+        return arrays
+
+    in_color = UnfinishedArrays.earlier_key(out) == {**key, "channels": 3}
+    try:
+        return fill(channels=3 if in_color else 1)
+    except _ColorError:
+        return fill(channels=3)
+
+
+def _contents(path: Path, left: Mapping[int, Job]) -> Iterable[tuple[int, Job, bytes]]:
+    of_file = {job.file: number for number, job in left.items()}
+    for file, content in read_archive(path, of_file.keys()) if left else ():
+        yield of_file[file], left[of_file[file]], content
+
+
+@dataclass
+class _Reader:
+    """Decodes renderings and draws meshes."""
+
+    path: Path  # of the folder or the archive
+    source: SourceName
+    size: int
+    channels: int
+
+    def rows(self, job: Job, content: bytes | None, /) -> dict[str, UInt8[ndarray, "..."]]:
+        """Return the views of an object that are in a file."""
+        content = read_file(self.path / job.file) if content is None else content
+        images = self._images(content, f"{self.path}: {job.file}", job.views)
+        return {f"{job.split}.view{v}": i for v, i in zip(job.views, images, strict=True)}
+
+    def _images(
+        self, content: bytes, where: str, views: Sequence[int]
+    ) -> UInt8[ndarray, "views size size channels"]:
+        if self.source == "meshes":
+            from equimodal.study.data.off import parse_off
+
+            mesh = parse_off(content, where)
+            try:
+                return self._renderer.draw(mesh, views)[..., None]
+            except UserError as error:
+                raise UserError(f"{where}: {error}") from None
+        image = decode(content, where, self.size)
+        if image.shape[-1] > self.channels:
+            raise _ColorError
+        return np.broadcast_to(image, (len(views), self.size, self.size, self.channels))
+
+    @cached_property
+    def _renderer(self) -> "Renderer":
+        from equimodal.study.data.render import Renderer
+
+        return Renderer("new_12x", self.size)
+
+
+def decode(content: bytes, where: str, size: int) -> UInt8[ndarray, "size size channels"]:
+    """Decode a square image and, if it has another size, average it over the pixels asked for.
+
+    Gray values of 16 bits are scaled to 8. Transparency does not count, as in the official code.
+
+    Returns:
+        One channel if it is gray (R = G = B everywhere), else three.
+
+    Raises:
+        UserError: If it is empty, damaged, not square, of absurd size, or of values without a known
+            white; says `where` it lies.
+    """
+    from PIL import Image
+
+    if not content:
+        raise UserError(f"{where} is empty")
+    try:
+        with warnings.catch_warnings(action="error", category=Image.DecompressionBombWarning):
+            image: Image.Image = Image.open(BytesIO(content))
+            image.load()
+    except Exception as error:  # noqa: BLE001  Pillow raises nearly anything on damaged bytes
+        raise UserError(f"{where} is not an image or damaged ({error})") from None
+    if image.width != image.height:
+        raise UserError(f"{where} is {image.width} x {image.height}, expected a square")
+    if image.mode.startswith("I;16"):
+        values = np.asarray(image).astype(np.uint32)
+        image = Image.fromarray(((values * 255 + 32_767) // 65_535).astype(np.uint8))
+    elif image.mode not in MODES:
+        raise UserError(
+            f"{where} has pixels of the kind {image.mode!r}, whose white is not known; expected 8 or 16"
+            " bits a channel"
+        )
+    image = image.convert("RGB")
+    pixels = np.asarray(image)
+    if (pixels == pixels[..., :1]).all():
+        image = image.getchannel(0)
+    if image.width != size:
+        image = image.resize((size, size), Image.Resampling.BOX)
+    return np.asarray(image).reshape(size, size, -1)
+
+
+def _write_lines(path: Path, lines: Iterable[str]) -> None:
+    with write_aside(path) as aside:
+        aside.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+
+
+def _examples(out: Path, splits: Iterable[str], views: Iterable[int]) -> dict[str, ndarray]:
+    """The first object of each class and split."""
+    examples: dict[str, ndarray] = {}
+    for split in splits:
+        labels = np.load(out / f"{split}.labels.npy")
+        first = np.unique(labels, return_index=True)[1]
+        for array in (*(f"view{v}" for v in views), "labels", "ids"):
+            stored = np.load(out / f"{split}.{array}.npy", mmap_mode="r")
+            examples[f"{split}.{array}"] = stored[first]
+    return examples

@@ -1,0 +1,367 @@
+"""NVGesture: clips of 25 hand gestures in color and depth (Molchanov et al., 2016; paper, App. A).
+
+Access to the data set has to be asked for: `fetch` unpacks and checks what was put into its folder.
+The stand-in, which has its files and folders, is drawn by code.
+"""
+
+import hashlib
+import os
+import shutil
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import UInt8
+from numpy import ndarray
+
+from equimodal.study.data import jobs, prepared
+from equimodal.study.data.download import link, mirror_address, mirror_folder, read_small
+from equimodal.study.data.nvgesture_list import SENSORS, Clip, mismatched, parse_list, read_list
+from equimodal.study.data.status import Origin
+from equimodal.study.data.unfinished import UnfinishedArrays, stamp
+from equimodal.study.errors import UserError
+from equimodal.study.files import save_arrays, write_aside
+
+if TYPE_CHECKING:
+    from equimodal.study.datasets import NVGesture
+
+VERSION = 2  # of what stands in the arrays: raise it when the same raw files give other bytes
+CHANNELS = {"color": 3, "depth": 1}  # that are stored
+VIDEOS = "Video_data"
+LISTS = {
+    "v1": "nvgesture_{part}_correct_cvpr2016.lst",
+    "v2": "nvgesture_{part}_correct_cvpr2016_v2.lst",
+}
+UNPACKING = ".unpacking"
+PACKED = ("sk_color.avi", "sk_depth.avi", "*.lst")  # what is unpacked of the archive
+
+PAGE = (
+    "https://research.nvidia.com/publication/"
+    "2016-06_online-detection-and-classification-dynamic-hand-gestures-recurrent-3d"
+)
+BY_HAND = """\
+ask for access at
+    {page}
+  and put into data/raw/nvgesture either its archive,
+    nvGesture_v1.7z.001, .002 and on (about 30 GB), or nvGesture_v1.1.7z (41 GB)
+  or what was unpacked from it,
+    {videos}/
+    {train}
+    {test}
+  `equimodal fetch` unpacks it if need be, and checks that every video is there.
+  The two versions of the lists (list_version) differ in a few labels"""
+
+
+# Raw files
+
+
+def origin(version: str) -> Origin:
+    """Where the clips come from, and what has to be done by hand."""
+    names = {part: LISTS[version].format(part=part) for part in ("train", "test")}
+    return Origin(
+        PAGE,
+        "research use, to be asked for; it shows faces: do not pass it on or show frames of it",
+        BY_HAND.format(page=PAGE, videos=VIDEOS, **names),
+    )
+
+
+def places(folder: Path, version: str) -> list[Path]:
+    """The lists of a version and the folder of videos, as they lie in a folder, or one deeper."""
+    return [*_lists(folder, version).values(), _root(folder) / VIDEOS]
+
+
+def _root(folder: Path) -> Path:
+    """The folder that holds the videos: a folder itself, or one in it."""
+    below = sorted(folder.glob(f"[!.]*/{VIDEOS}"))
+    whole = [p.parent for p in (folder / VIDEOS, *below) if next(p.glob("class_*"), None)]
+    return whole[0] if whole else folder
+
+
+def _lists(folder: Path, version: str) -> dict[str, Path]:
+    """Part -> its list, beside the videos or above them."""
+    root = _root(folder)
+    names = {part: LISTS[version].format(part=part) for part in ("train", "test")}
+    return {
+        part: folder / name if (folder / name).is_file() else root / name
+        for part, name in names.items()
+    }
+
+
+def fetch(folder: Path, settings: "NVGesture", *, mirror: str | None) -> None:
+    """Draw the stand-in; or unpack the data set, if need be, and check that it is whole.
+
+    What is missing is looked for in the mirror, below `nvgesture`; only lists may come from a URL.
+
+    Raises:
+        UserError: If the data set, a part of its archive or a video is missing or damaged; says
+            what to do.
+    """
+    if settings.stand_in is not None:
+        from equimodal.study.data import nvgesture_standin, standin
+
+        assert settings.drawn_with is not None
+        draw = partial(nvgesture_standin.write, gestures=settings.classes, of=settings.stand_in)
+        standin.renew(folder, settings.drawn_with, draw)
+        return
+    if not (_root(folder) / VIDEOS).is_dir():
+        _bring_videos(folder, mirror_folder(mirror))
+    _bring_lists(folder, settings.list_version, mirror)
+    settings.require_raw(folder)
+    clips, size = _read_lists(folder, settings)
+    both = [clip for chosen in clips.values() for clip in chosen]
+    print(
+        f"nvgesture: {len(both)} clips, {len(mismatched(both))} of them with other windows in"
+        f" depth than in color; {size:,} bytes of videos"
+    )
+
+
+def _bring_videos(folder: Path, mirror: Path | None) -> None:
+    """Unpack the archive in the folder, or link or unpack what a mirror holds, if there is any."""
+    given = mirror and mirror / "nvgesture"
+    if parts := _parts(folder):
+        _unpack(parts, folder)
+    elif given and ((videos := _root(given)) / VIDEOS).is_dir():
+        link(folder, videos / VIDEOS)
+    elif given and (parts := _parts(given)):
+        _unpack(parts, folder)
+
+
+def _parts(folder: Path) -> list[Path]:
+    """The parts of the archive in a folder, or in one folder below it."""
+    from equimodal.study.data.seven_zip import find_parts
+
+    below = [p for p in sorted(folder.glob("[!.]*")) if p.is_dir() and p.name != VIDEOS]
+    found = [parts for place in (folder, *below) if (parts := find_parts(place))]
+    if len(found) > 1:
+        raise UserError(f"{found[0][0]} and {found[1][0]} are two archives; move one away")
+    return found[0] if found else []
+
+
+def _unpack(parts: Sequence[Path], folder: Path) -> None:
+    """Unpack color, depth and lists beside their places; Video_data comes last, and whole."""
+    from equimodal.study.data import seven_zip
+
+    aside = folder / UNPACKING
+    try:
+        if aside.exists():
+            shutil.rmtree(aside)
+        seven_zip.unpack(parts, aside, PACKED)
+        if not (found := [path for path in aside.rglob(VIDEOS) if path.is_dir()]):
+            raise UserError(f"{parts[0]} holds no {VIDEOS}: it is not the archive of NVGesture")
+        for path in aside.rglob("*.lst"):
+            if not (folder / path.name).exists():
+                os.replace(path, folder / path.name)
+        os.replace(found[0], folder / VIDEOS)
+    except OSError as error:
+        raise UserError(
+            f"{folder} can not be written: {error.strerror or error}; check its permissions and run"
+            " again"
+        ) from error
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _bring_lists(folder: Path, version: str, mirror: str | None) -> None:
+    """Copy lists that are missing from the mirror, if it has them."""
+    for path in _lists(folder, version).values():
+        if mirror and not path.exists():
+            address = f"{mirror_address(mirror, 'nvgesture')}/{path.name}"
+            if (content := read_small(address, path.parent)) is not None:
+                parse_list(content, address)
+                with write_aside(path) as aside:
+                    aside.write_bytes(content)
+
+
+def _read_lists(folder: Path, settings: "NVGesture") -> tuple[dict[str, list[Clip]], int]:
+    """Read the lists and check that all videos are there, before hours of work begin.
+
+    Returns:
+        Part -> its clips, and the bytes of the videos.
+
+    Raises:
+        UserError: Names all that is wrong or missing.
+    """
+    root, size, count = _root(folder), 0, 0
+    clips: dict[str, list[Clip]] = {}
+    wrong: list[str] = []
+    bad: list[str] = []
+    for part, source in _lists(folder, settings.list_version).items():
+        try:
+            clips[part] = read_list(source)
+        except UserError as error:
+            wrong.append(str(error))
+            continue
+        if (last := max(clip.label for clip in clips[part]) + 1) > settings.classes:
+            wrong.append(f"{source} has labels up to {last}, but classes is {settings.classes}")
+        for clip in clips[part]:
+            for path in _videos(root, clip).values():
+                there = path.stat().st_size if path.is_file() else None
+                size, count = size + (there or 0), count + 1
+                if not there:
+                    what = "missing" if there is None else "empty"
+                    bad.append(f"{source}, line {clip.line}: {path} is {what}")
+    if bad:
+        wrong.append(
+            f"{len(bad)} of {count} videos that the lists name are missing or empty:\n{jobs.some(bad)}\n"
+            "Unpack the archive again so that they lie there."
+        )
+    if wrong:
+        raise UserError("\n".join(wrong))
+    return clips, size
+
+
+def _videos(root: Path, clip: Clip) -> dict[str, Path]:
+    return {sensor: root / clip.folder / f"{clip.windows[sensor].stem}.avi" for sensor in SENSORS}
+
+
+# Preparation
+
+
+@dataclass(frozen=True)
+class Job:
+    """One clip to decode, and where it goes."""
+
+    source: Path  # the list that names the clip
+    clip: Clip
+    split: str
+    row: int
+
+
+def prepare(raw: Path, out: Path, settings: "NVGesture", *, processes: int = 1) -> None:
+    """Write `color` uint8 (n, frames, size, size, 3) and `depth`, of one channel, of each split.
+
+    And `lengths` int32 (n), the frames of each clip. A clip shorter than `frames` has black frames on
+    both sides, in equal number or one more after it (paper, App. A): it begins at
+    (frames - length) // 2. Of a longer one the first frames are stored. `ids` are lines of the list
+    from 0. The rest is as `Dataset.prepare` says.
+
+    Raises:
+        UserError: If a list or a video is missing, damaged or wrong, or the disk is full.
+    """
+    lists = _lists(raw, settings.list_version)
+    clips, _ = _read_lists(raw, settings)
+    _report_mismatched(clips)
+    splits = _split(clips["train"], settings, lists["train"]) | {"test": clips["test"]}
+    frames, size = settings.frames, settings.size
+    shapes = {
+        f"{split}.{sensor}": (len(chosen), frames, size, size, CHANNELS[sensor])
+        for split, chosen in splits.items()
+        for sensor in SENSORS
+    }
+    todo = [
+        Job(lists["test" if split == "test" else "train"], clip, split, row)
+        for split, chosen in splits.items()
+        for row, clip in enumerate(chosen)
+    ]
+    root = _root(raw)
+    stamps = [stamp(*_videos(root, job.clip).values()) for job in todo]
+    arrays = UnfinishedArrays(out, shapes, stamps)
+    key = {  # all that the arrays depend on, but for the videos, of which `stamp` tells
+        "version": VERSION,
+        "settings": settings.preparation,
+        "lists": [hashlib.sha256(path.read_bytes()).hexdigest() for path in lists.values()],
+    }
+    reader = _Reader(root, frames, size)
+    jobs.fill(arrays, key, todo, reader, label="nvgesture", processes=processes, at_once=1)
+    prepared.begin(out, settings.preparation)
+    for split, chosen in splits.items():
+        small: dict[str, ndarray] = {
+            "labels": np.array([clip.label for clip in chosen], np.uint8),
+            "ids": np.array([clip.line - 1 for clip in chosen], np.int32),
+            "lengths": np.array([_length(clip, frames) for clip in chosen], np.int32),
+        }
+        prepared.save(out, {f"{split}.{name}": array for name, array in small.items()})
+    arrays.finish()
+    if settings.is_stand_in:
+        save_arrays(out / prepared.EXAMPLES, _examples(out, splits))
+    prepared.end(out, settings.preparation, by=__name__)
+
+
+def _report_mismatched(clips: dict[str, list[Clip]]) -> None:
+    for part, listed in clips.items():
+        if odd := mismatched(listed):
+            print(
+                f"nvgesture: color and depth windows differ in {len(odd)} of {len(listed)} {part}"
+                " clips; the color window is used for both",
+                file=sys.stderr,
+            )
+
+
+def _split(clips: list[Clip], settings: "NVGesture", source: Path) -> dict[str, list[Clip]]:
+    """Part the training clips in `train` and `validation`; all train if none are held out."""
+    subjects, count = settings.validation_subjects, settings.validation_examples
+    if subjects is not None:
+        known = sorted({clip.subject for clip in clips})
+        if unknown := sorted(set(subjects) - set(known)):
+            raise UserError(f"validation_subjects has {unknown}; {source} has {known}")
+        held_out = [row for row, clip in enumerate(clips) if clip.subject in subjects]
+        kept = [row for row, clip in enumerate(clips) if clip.subject not in subjects]
+    else:
+        # ASSUME: how the paper drew its 20 % is not known. This is how its ModelNet40 code does.
+        kept, held_out = jobs.hold_out(len(clips), count, settings.validation_seed)
+    if not kept:
+        raise UserError(f"all {len(clips)} clips of {source} are held out for validation")
+    splits = {"train": [clips[row] for row in kept]}
+    return splits | ({"validation": [clips[row] for row in held_out]} if held_out else {})
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """Decodes clips."""
+
+    root: Path
+    frames: int
+    size: int
+
+    def rows(self, job: Job, content: bytes | None, /) -> dict[str, UInt8[ndarray, "..."]]:
+        """Return a clip in color and in depth."""
+        try:
+            return {f"{job.split}.{sensor}": self._decode(job.clip, sensor) for sensor in SENSORS}
+        except UserError as error:
+            raise UserError(f"{job.source}, line {job.clip.line}: {error}") from None
+
+    def _decode(self, clip: Clip, sensor: str) -> UInt8[ndarray, "frames size size channels"]:
+        from equimodal.study.data.video import read_frames
+
+        start, end = clip.span("color")
+        length = _length(clip, self.frames)
+        begin = (self.frames - length) // 2
+        stored = np.zeros((self.frames, self.size, self.size, CHANNELS[sensor]), np.uint8)
+        stored[begin : begin + length] = read_frames(
+            _videos(self.root, clip)[sensor],
+            start,
+            start + length,
+            size=self.size,
+            gray=CHANNELS[sensor] == 1,
+            # Where the windows differ, the color window may end a frame after the depth video.
+            # ASSUME: its last frame then counts twice. The paper says whose window counts, no more.
+            lacking=int(sensor == "depth" and clip.span("depth")[1] < end),
+        )
+        return stored
+
+
+def _length(clip: Clip, frames: int) -> int:
+    start, end = clip.span("color")
+    return min(end - start, frames)
+
+
+def _examples(out: Path, splits: Iterable[str]) -> dict[str, ndarray]:
+    """Three frames of the first clip of each class, early, middle and late, for each split."""
+    examples = {}
+    for split in splits:
+        labels, ids, lengths = (
+            np.load(out / f"{split}.{name}.npy") for name in ("labels", "ids", "lengths")
+        )
+        first = np.unique(labels, return_index=True)[1]
+        length = lengths[first, None].astype(int)
+        for sensor in SENSORS:
+            stored = np.load(out / f"{split}.{sensor}.npy", mmap_mode="r")
+            begin = (stored.shape[1] - length) // 2
+            shown = begin + length * np.array([1, 2, 3]) // 4
+            examples[f"{split}.{sensor}"] = stored[first[:, None], shown]
+        examples |= {f"{split}.labels": labels[first], f"{split}.ids": ids[first]}
+    return examples

@@ -1,0 +1,54 @@
+"""Stand-ins: raw files made by code, in the layout of data that may not be passed on."""
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from equimodal.study import receipts
+from equimodal.study.errors import UserError
+
+
+def renew(folder: Path, drawn_with: dict[str, Any], draw: Callable[[Path], None]) -> None:
+    """Put a stand-in in place of an earlier one, unless the same is there and whole.
+
+    It is drawn beside its place, gets the receipt of all its files, and is renamed: half of one is never there.
+
+    Args:
+        folder: The whole of it is the stand-in's.
+        drawn_with: All that decides the files.
+        draw: Writes them into a folder.
+
+    Raises:
+        UserError: If the folder holds anything else, or can not be written.
+    """
+    receipt = folder / receipts.NAME
+    if not any(receipts.objections(receipt, settings=drawn_with)):
+        return
+    if not receipt.is_file() and folder.is_dir() and any(folder.glob("[!.]*")):
+        raise UserError(
+            f"{folder} holds files that are no stand-in of this program; move it away, for one would"
+            " replace it"
+        )
+    aside = folder.with_name(f".{folder.name}.part")
+    try:
+        _remove(aside)
+        aside.mkdir(parents=True)
+        draw(aside)
+        files = [path for path in aside.rglob("*") if path.is_file()]
+        step = f"fetch {folder.name}"
+        receipts.write(aside / receipts.NAME, step=step, settings=drawn_with, code="", files=files)
+        _remove(folder)
+        os.replace(aside, folder)
+    except OSError as error:
+        raise UserError(
+            f"{folder} can not be written anew: {error.strerror or error}; delete it and run again"
+        ) from error
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _remove(folder: Path) -> None:
+    if folder.exists():
+        shutil.rmtree(folder)

@@ -1,0 +1,77 @@
+"""Work that is shared between processes, and lost by none of them."""
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Generator, Iterable
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any, Protocol, TypeVar
+
+from equimodal.study.errors import UserError
+
+Item_contra = TypeVar("Item_contra", contravariant=True)
+Done_co = TypeVar("Done_co", covariant=True)
+
+
+class Worker(Protocol[Item_contra, Done_co]):
+    """Does the work. A copy is sent to each process once."""
+
+    def work(self, item: Item_contra, /) -> Done_co:
+        """Do one item of it."""
+
+
+def share_out(
+    worker: Worker[Item_contra, Done_co], items: Iterable[Item_contra], processes: int
+) -> Generator[Done_co]:
+    """Do all items, in any order; yield what the worker returns for each.
+
+    Items are taken from their iterator only as fast as they are done.
+
+    Raises:
+        UserError: If a process is killed. Also whatever the worker raises.
+    """
+    if processes == 1:
+        yield from map(worker.work, items)
+        return
+    # Not forked: a process that has loaded torch has threads.
+    spawn = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(processes, spawn, initializer=_start, initargs=(worker,))
+    waiting: set[Future[Done_co]] = set()
+    try:
+        for item in items:
+            waiting.add(pool.submit(_work, item))
+            if len(waiting) > 2 * processes:
+                done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                yield from (future.result() for future in done)
+        yield from (future.result() for future in waiting)
+    except BrokenProcessPool:
+        raise UserError(
+            "a process was ended from outside, perhaps for want of memory; run again, with fewer"
+            " processes: what is done is kept"
+        ) from None
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+_worker: Any  # of this process
+
+
+def _start(worker: Any) -> None:
+    global _worker
+    _worker = worker
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent tells what is to be told
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A pool's process would wait for ever for the work of a parent that was killed."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
+
+
+def _work(item: Any) -> Any:
+    return _worker.work(item)

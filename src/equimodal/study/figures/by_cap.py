@@ -1,0 +1,79 @@
+"""Table 1 of Colored-and-gray-MNIST by the cap of training; no figure of the paper."""
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from equimodal.study.analysis.names import DATASETS, METHODS
+from equimodal.study.figures.parts import legend_above, saying
+from equimodal.study.figures.style import (
+    BLUE,
+    GRAY,
+    GREEN,
+    ORANGE,
+    PURPLE,
+    VERMILION,
+    Look,
+    new_figure,
+)
+
+DATASET = "colored_mnist"
+LINES: dict[tuple[str, str], tuple[str, str]] = {  # method and output -> label and color
+    ("guided", "m1"): (f"{METHODS['guided']}, gray branch", PURPLE),
+    ("guided", "fused"): (METHODS["guided"], BLUE),
+    ("random", "fused"): (METHODS["random"], GREEN),
+    ("rubi", "fused"): (METHODS["rubi"], ORANGE),
+    ("vanilla", "fused"): (METHODS["vanilla"], VERMILION),
+}
+REGULAR: Look = {"ls": ":", "lw": 1.2}
+REBALANCED = ("random", "guided")  # the other methods take regular steps only
+READING = (18, 32)  # caps of docs/preregistration.md
+
+
+def draw(by_cap: pd.DataFrame) -> Figure:
+    """Show the accuracy at the best epoch up to each cap, beside what was published; a panel a preset.
+
+    Args:
+        by_cap: The table of that name, in percent. A row stands until the cap of the next.
+    """
+    table = by_cap[(by_cap["dataset"] == DATASET) & by_cap["mean"].notna()]
+    if table.empty:
+        return saying(f"Nothing to show: no run of table1 on {DATASETS[DATASET]} has finished.")
+    presets = list(dict.fromkeys(table["fidelity"]))
+    figure = new_figure(max(5.4, 4.2 * len(presets)), 4.2)
+    panels = figure.subplots(1, len(presets), sharey=True, squeeze=False)[0]
+    for letter, axes, preset in zip("abcdefgh", panels, presets, strict=False):
+        axes.set_title(f"({letter}) preset {preset}")
+        _draw_preset(axes, table[table["fidelity"] == preset], int(table["cap"].max()))
+    panels[0].set_ylabel("test accuracy (%), best epoch up to the cap")
+    legend_above(figure, panels, ncols=2)
+    return figure
+
+
+def _draw_preset(axes: Axes, table: pd.DataFrame, last: int) -> None:
+    left_behind = (table["evaluation"] == "left_behind").any()
+    reported = "left_behind" if left_behind else "regular"
+    axes.axvspan(*READING, color="#EEEEEE", lw=0, zorder=0, label="caps of the prediction")
+    for (method, output), (label, color) in LINES.items():
+        of_line = table[(table["method"] == method) & (table["output"] == output)]
+        if of_line.empty:
+            continue
+        mean, sd = of_line[["published_mean", "published_sd"]].iloc[0]
+        axes.axhspan(mean - 2 * sd, mean + 2 * sd, color=color, alpha=0.2, lw=0, zorder=1)
+        shown = _by_cap(of_line, reported, last)
+        axes.fill_between(shown.index, shown["low"], shown["high"], color=color, alpha=0.2, lw=0)
+        counted = f"{label}, n = {shown['n'].iloc[-1]:.0f}"
+        axes.plot(shown.index, shown["mean"], color=color, lw=1.6, label=counted)
+        if left_behind and method in REBALANCED:
+            shown = _by_cap(of_line, "regular", last)
+            axes.plot(shown.index, shown["mean"], color=color, **REGULAR)
+    if left_behind:
+        axes.plot([], [], color=GRAY, label="epochs alone that ended in a regular step", **REGULAR)
+    axes.fill_between([], [], [], color=GRAY, alpha=0.3, lw=0, label="published mean ± 2 SD")
+    axes.set(xlabel="cap: the last epoch that may be chosen", xlim=(1, last), ylim=(20, 101))
+
+
+def _by_cap(of_line: pd.DataFrame, evaluation: str, last: int) -> pd.DataFrame:
+    """The rows of a way of evaluating, one for every cap."""
+    rows = of_line[of_line["evaluation"] == evaluation].set_index("cap").sort_index()
+    return rows.reindex(range(int(rows.index[0]), last + 1), method="ffill") if len(rows) else rows

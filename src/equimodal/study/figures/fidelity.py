@@ -1,0 +1,67 @@
+"""What one switch between the paper's reading and its official code changes; no figure of the paper."""
+
+from itertools import chain
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from equimodal.study.analysis.names import METHODS
+from equimodal.study.figures.parts import legend_above, say, saying
+from equimodal.study.figures.style import GRAY, GREEN, VERMILION, Look, new_figure
+
+LOOKS: dict[str, Look] = {
+    "vanilla": {"color": GRAY, "marker": "o", "ls": "", "ms": 5},
+    "random": {"color": GREEN, "marker": "^", "ls": "", "ms": 5},
+    "guided": {"color": VERMILION, "marker": "s", "ls": "", "ms": 5},
+}
+
+
+def draw(fidelity_study: pd.DataFrame) -> Figure:
+    """Show, for each base preset, how far each switch moves each method's accuracy.
+
+    Args:
+        fidelity_study: The `fidelity_study` table: accuracies in percent, differences with intervals.
+    """
+    thrown = fidelity_study[fidelity_study["switch"].notna() & (fidelity_study["switch"] != "")]
+    if thrown.empty:
+        return saying("Nothing to show: the experiment fidelity asks for no run at this scale.")
+    bases = list(dict.fromkeys(thrown["base"]))
+    of_methods = [rows["switch"] for _, rows in thrown.groupby("method", sort=False)]
+    # In the order of the study, which the method with most of them has.
+    switches = list(dict.fromkeys(chain(*sorted(of_methods, key=len, reverse=True))))
+    figure = new_figure(8, 1.6 + 0.45 * len(switches))
+    panels = figure.subplots(1, len(bases), sharex=True, sharey=True, squeeze=False)[0]
+    for letter, axes, base in zip("abcdefgh", panels, bases, strict=False):
+        axes.set_title(f"({letter}) from the preset {base}")
+        _draw_base(axes, thrown[thrown["base"] == base], switches)
+    panels[0].set_yticks(range(len(switches)), switches)
+    panels[0].set_ylim(len(switches) - 0.5, -0.5)
+    legend_above(figure, panels, ncols=len(LOOKS) + 1)
+    return figure
+
+
+def _draw_base(axes: Axes, rows: pd.DataFrame, switches: list[str]) -> None:
+    axes.set_xlabel("difference in test accuracy (points)")
+    if rows["difference"].isna().all():
+        say(axes, "No run of a switch has ended beside one of its base.")
+        return
+    axes.axvline(0, color=GRAY, lw=0.8, zorder=0)
+    note: Look = {"transform": axes.get_yaxis_transform(), "color": GRAY, "va": "center"}
+    for place, switch in enumerate(switches):
+        if switch not in set(rows["switch"]):
+            axes.text(0.02, place, "not varied here", fontsize=8, **note)
+    methods = [m for m in LOOKS if m in set(rows["method"])]
+    for i, method in enumerate(methods):
+        look = LOOKS[method]
+        for row in rows[rows["method"] == method].itertuples():
+            at = switches.index(row.switch) + 0.2 * (i - (len(methods) - 1) / 2)
+            if pd.isna(row.difference):
+                axes.text(0.02, at, f"{METHODS[method]}: missing", fontsize=6, **note)
+                continue
+            axes.hlines(at, row.difference_low, row.difference_high, color=look["color"], lw=1)
+            axes.plot(row.difference, at, **look | ({"mfc": "white"} if row.unfinished else {}))
+        axes.plot([], [], label=METHODS[method], **look)
+    if rows["unfinished"].any():
+        label = "hollow: fewer seeds than asked for"
+        axes.plot([], [], "o", color="black", mfc="white", ms=5, label=label)

@@ -1,0 +1,59 @@
+"""Figure 4 (Sec. 6.3): L1 regularization, sparsity and greediness on ModelNet40."""
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from equimodal.study.analysis.collect import SPARSITY
+from equimodal.study.figures.l1 import draw_against, handles
+from equimodal.study.figures.parts import (
+    finished,
+    models_of,
+    of_one_preset,
+    saying,
+    why_empty,
+    with_interval,
+)
+from equimodal.study.figures.style import new_figure
+
+
+def draw(runs: pd.DataFrame, l1_study: pd.DataFrame, l1_trends: pd.DataFrame) -> Figure:
+    """Show sparsity, d_util and d_speed against λ, and the latter two against sparsity.
+
+    Args:
+        runs: The `runs` table; its runs of the L1 study are drawn.
+        l1_study: The `l1_study` table: means of the models of one λ, with intervals.
+        l1_trends: The `l1_trends` table: Spearman's rank correlations over models.
+    """
+    models = models_of(runs, "l1", "modelnet40", "vanilla")
+    if finished(models).empty:
+        return saying(why_empty(models, "l1", "modelnet40"))
+    l1_study, l1_trends = of_one_preset(l1_study), of_one_preset(l1_trends)
+    figure = new_figure(9, 5.4)
+    panels = figure.subplots(2, 3, sharey="col")
+    for axes, y in zip(panels[0], (SPARSITY, "d_util", "d_speed"), strict=True):
+        draw_against(axes, models, l1_study, "l1", y)
+    for axes, y in zip(panels[1, 1:], ("d_util", "d_speed"), strict=True):
+        draw_against(axes, models, l1_study, SPARSITY, y)
+    panels[0, 0].set_title(f"(a) {_trend(l1_trends, 'l1', 'sparsity')}")
+    panels[0, 1].set_title("(b)")
+    panels[0, 2].set_title("(c)")
+    panels[1, 1].set_title(f"(d) {_trend(l1_trends, 'sparsity', 'd_util')}")
+    panels[1, 2].set_title(f"(e) {_trend(l1_trends, 'sparsity', 'd_speed')}")
+    panels[1, 0].set_axis_off()
+    panels[1, 0].legend(
+        handles=handles(models),
+        loc="center",
+        fontsize=8,
+        title="ρ: Spearman's rank correlation over models",
+        title_fontsize=8,
+    )
+    return figure
+
+
+def _trend(trends: pd.DataFrame, x: str, y: str) -> str:
+    """Word Spearman's ρ of two columns."""
+    rows = trends[(trends["x"] == x) & (trends["y"] == y)]
+    if rows.empty or pd.isna(rows.iloc[0]["spearman"]):
+        return "ρ missing"
+    row = rows.iloc[0]
+    return f"ρ = {with_interval(row['spearman'], row['low'], row['high'])}"

@@ -1,0 +1,51 @@
+"""Figure 5 (Sec. 6.4): greediness of each training algorithm."""
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from equimodal.study.analysis.names import DATASETS
+from equimodal.study.figures.greediness_sweep import draw_rows, legend_handles, summary
+from equimodal.study.figures.parts import finished, models_of, say, saying, why_empty
+from equimodal.study.figures.style import BLUE, GREEN, VERMILION, new_figure
+
+POLICIES = {"vanilla": (BLUE, "o"), "random": (GREEN, "^"), "guided": (VERMILION, "s")}
+EXPERIMENTS = {"vanilla": "sweep", "random": "sweep_balanced", "guided": "sweep_balanced"}
+
+
+def draw(runs: pd.DataFrame, greediness: pd.DataFrame) -> Figure:
+    """Show d_util of every model with distinct modalities, by the algorithm that trained it.
+
+    Args:
+        runs: The `runs` table; its runs of the sweeps on ModelNet40 and NVGesture are drawn.
+        greediness: The `greediness` table, for the means, their intervals and the published means.
+    """
+    swept = {
+        dataset: {policy: _distinct(runs, dataset, policy) for policy in POLICIES}
+        for dataset in ("modelnet40", "nvgesture")
+    }
+    empty = {dataset: _why_empty(rows, dataset) for dataset, rows in swept.items()}
+    if all(empty.values()):
+        return saying(" ".join(empty.values()))
+    figure = new_figure(8, 3.8)
+    for axes, (dataset, rows) in zip(figure.subplots(1, 2), swept.items(), strict=True):
+        axes.set_title(DATASETS[dataset])
+        if empty[dataset]:
+            say(axes, empty[dataset])
+            continue
+        means = {policy: summary(greediness, dataset, "distinct", policy) for policy in POLICIES}
+        draw_rows(axes, rows, means, "d_util", POLICIES)
+    figure.legend(handles=legend_handles(), loc="outside upper center", ncols=3, fontsize=8)
+    return figure
+
+
+def _why_empty(rows: dict[str, pd.DataFrame], dataset: str) -> str:
+    """Say why no model of any algorithm is there; nothing if one is."""
+    models = pd.concat(rows.values())
+    if len(finished(models)):
+        return ""
+    return why_empty(models, "sweep and sweep_balanced", dataset)
+
+
+def _distinct(runs: pd.DataFrame, dataset: str, policy: str) -> pd.DataFrame:
+    models = models_of(runs, EXPERIMENTS[policy], dataset, policy)
+    return models[models["inputs"] == "distinct"]

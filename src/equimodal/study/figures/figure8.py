@@ -1,0 +1,65 @@
+"""Figure 8 (App. B): sparsity by threshold, and d_util of the sparser models."""
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from equimodal.study.analysis.collect import SPARSITY
+from equimodal.study.figures.l1 import LABELS, LAMBDA, draw_against, handles, scale_by_penalty
+from equimodal.study.figures.parts import (
+    finished,
+    legend_below,
+    models_of,
+    of_one_preset,
+    saying,
+    why_empty,
+)
+from equimodal.study.figures.style import (
+    BLUE,
+    GREEN,
+    ORANGE,
+    PURPLE,
+    SKY,
+    VERMILION,
+    Look,
+    new_figure,
+)
+
+LINES = [
+    *((BLUE, "o", "-"), (VERMILION, "s", "--"), (GREEN, "^", "-.")),
+    *((PURPLE, "D", ":"), (ORANGE, "v", "-"), (SKY, "P", "--")),
+]  # color, marker and line style, one a threshold
+
+
+def draw(runs: pd.DataFrame, l1_study: pd.DataFrame) -> Figure:
+    """Show sparsity at every threshold against λ, and d_util of the sparser half of the models.
+
+    Args:
+        runs: The `runs` table; its runs of the L1 study are drawn.
+        l1_study: The `l1_study` table: means of the models of one λ.
+    """
+    models = models_of(runs, "l1", "modelnet40", "vanilla")
+    if finished(models).empty:
+        return saying(why_empty(models, "l1", "modelnet40"))
+    l1_study = of_one_preset(l1_study)
+    figure = new_figure(8, 4)
+    left, right = figure.subplots(1, 2)
+    thresholds = sorted(
+        (c for c in l1_study if c.startswith("below_")), key=lambda c: -float(c.split("_")[1])
+    )
+    for column, (color, marker, style) in zip(thresholds, LINES, strict=False):
+        look: Look = {"color": color, "marker": marker, "ls": style, "ms": 4, "lw": 1.2}
+        left.plot(l1_study["l1"], l1_study[column], label=column.split("_")[1], **look)
+    left.set(xlabel=LAMBDA, ylabel="share of parameters below the threshold")
+    scale_by_penalty(left, l1_study["l1"])
+    left.set_ylim(bottom=0)
+    left.set_title("(a) sparsity at every threshold")
+    legend_below(left, title="threshold", ncols=3)
+
+    border = finished(models)[SPARSITY].median()
+    sparser = finished(models)[finished(models)[SPARSITY] >= border]
+    means = l1_study[l1_study[SPARSITY] >= border]
+    draw_against(right, sparser, means, SPARSITY, "d_util")
+    right.set_xlabel(LABELS[SPARSITY].replace("\n", " "))
+    legend_below(right, handles=handles(models))
+    right.set_title(f"(b) the sparser half: {len(sparser)} of {len(finished(models))} models")
+    return figure

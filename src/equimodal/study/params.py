@@ -1,0 +1,731 @@
+"""From params.yaml and a scale file to the runs that they ask for.
+
+`Params` mirrors the two files, laid over each other, section by section; `expand_runs` turns the
+experiments into named `RunSpec`s. Snakemake, the command line and the tests all go through here.
+"""
+
+import fnmatch
+import json
+import math
+import os
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from copy import deepcopy
+from dataclasses import replace
+from functools import lru_cache, reduce
+from itertools import product
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+import numpy as np
+from pydantic import Field, TypeAdapter, ValidationError, model_validator
+from ruamel.yaml import YAML
+from ruamel.yaml.constructor import DuplicateKeyError
+from ruamel.yaml.error import YAMLError
+
+from equimodal.linear.settings import LinearSettings
+from equimodal.study.datasets import ColoredMnist, DatasetSettings, NVGesture
+from equimodal.study.errors import UserError, in_words
+from equimodal.study.files import read_text, reading
+from equimodal.study.schema import Name, Section, Sentence, why_no_name
+from equimodal.study.spec import (
+    POLICY_SECTION,
+    Augmentation,
+    Count,
+    Few,
+    Fidelity,
+    Modality,
+    NetworkSettings,
+    NotNegative,
+    PolicyName,
+    Positive,
+    RubiSettings,
+    RunSpec,
+    Training,
+)
+from equimodal.training.balance import Balance
+
+MIRROR_VARIABLE = "EQUIMODAL_MIRROR"
+# Of a settings file, aliases written out; ours have about 500.
+MOST_VALUES, MOST_LEVELS = 100_000, 40
+BUT = "_but_"  # between the names of a preset's base and of the switch that is flipped
+
+
+class Sweep(Section):
+    """The learning rates of a greediness sweep."""
+
+    low: Positive
+    high: Positive
+    spacing: Literal["random", "even"]
+    count: Few  # the rate is in the last three digits of a seed
+    seed: Annotated[int, Field(ge=0)]
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.low > self.high:
+            raise ValueError(f"low is {self.low} but high is {self.high}")
+        return self
+
+    def rates(self) -> list[float]:
+        """Rates between `low` and `high` on a logarithmic scale, to four digits.
+
+        Drawn at random they are the first `count` of one seeded sequence, so that a larger count
+        keeps the rates of a smaller one.
+        """
+        low, high = math.log(self.low), math.log(self.high)
+        if self.spacing == "random":
+            logs = np.random.default_rng(self.seed).uniform(low, high, self.count)
+        else:
+            logs = np.linspace(low, high, self.count)
+        return [float(f"{math.exp(x):.4g}") for x in logs]
+
+
+T = TypeVar("T")
+Loc = tuple[int | str, ...]  # of a value in a tree: its keys
+Axis = Annotated[tuple[T, ...], Field(min_length=1)]
+
+
+class Grid(Section):
+    """All combinations of the settings listed, as runs of an experiment."""
+
+    dataset: str
+    inputs: Axis[str]
+    policy: Axis[PolicyName]
+    fidelity: tuple[str, ...] | None = None  # the preset of params.yaml if left out
+    rates: Literal["table1", "sweep"]
+    seeds: Annotated[int, Field(ge=1, le=999)]
+    start: Axis[Literal["scratch", "pretrained"]] = ("scratch",)
+    l1: Axis[NotNegative] = (0.0,)
+    tolerance: Axis[NotNegative] | None = None  # of `balance`, in place of the data set's
+    window: Axis[Count] | None = None
+
+
+class Preset(Fidelity):
+    """A reading of the paper or its code: every switch and, for the fidelity study, another network or data."""
+
+    network: dict[str, Any] = Field(default_factory=dict)  # laid over the data set's
+    sources: dict[str, str] = Field(default_factory=dict)  # stored array -> what stands in for it
+
+    @property
+    def switches(self) -> Fidelity:
+        """The switches alone."""
+        return Fidelity.model_validate(self.model_dump(exclude={"network", "sources"}))
+
+    def network_of(self, usual: NetworkSettings) -> NetworkSettings:
+        """A data set's network with the preset's settings in place of the usual ones.
+
+        Raises:
+            ValidationError: If the data set's kind of network has no such setting or value.
+        """
+        changed = json.dumps(usual.model_dump() | self.network)
+        return type(usual).model_validate_json(changed, strict=True)
+
+
+class Analysis(Section):
+    """How tables judge what was measured (equimodal.study.analysis.statistics)."""
+
+    confidence: Annotated[float, Field(gt=0, lt=1)]  # of every interval
+    resamples: Annotated[int, Field(ge=100)]  # of every bootstrap and permutation test
+    seed: Annotated[int, Field(ge=0)]  # of the same
+    margin: Positive  # percentage points within which two accuracies count as equivalent
+    power: Annotated[float, Field(gt=0, lt=1)]  # with which an effect counts as detectable
+
+
+class Params(Section):
+    """All of params.yaml, with the scale file laid over it."""
+
+    scale: str
+    note: Sentence | None  # said wherever a number of the scale is shown
+    mirror: str | None
+    datasets: dict[Name, DatasetSettings]
+    networks: dict[str, NetworkSettings]
+    fidelity: str
+    presets: dict[Name, Preset]
+    training: dict[str, Training]
+    augmentation: dict[str, Augmentation]
+    balance: dict[str, Balance]
+    rubi: dict[str, RubiSettings]
+    sweeps: dict[str, Sweep]
+    analysis: Analysis
+    # Data set -> file of the weights that `start: pretrained` means; {scale} in it is the scale's name.
+    pretrained: dict[str, str]
+    experiments: dict[Name, tuple[Grid, ...]]
+    leave_out: tuple[str, ...]  # patterns of names of runs
+    linear: LinearSettings  # the second paper
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if faults := list(dict.fromkeys(_faults_between(self, ()))):
+            raise ValueError("\n".join(faults))
+        return self
+
+
+# Sections with an entry for each data set, and whether a grid needs one.
+NEEDED = {
+    "networks": lambda grid: True,
+    "training": lambda grid: True,
+    "augmentation": lambda grid: True,
+    "balance": lambda grid: {"random", "guided"} & {*grid.policy},
+    "rubi": lambda grid: "rubi" in grid.policy,
+    "sweeps": lambda grid: grid.rates == "sweep",
+}
+# Section and name of what has a fault of its own and so is not there; no name where it is all of a section.
+Broken = Collection[tuple[str, str]]
+
+
+def _faults_between(params: Params, broken: Broken) -> Iterator[str]:
+    """Say what of the settings does not fit together, a line each; nothing more of what is broken."""
+
+    def known(section: str) -> set[str]:
+        return {*getattr(params, section), *(n for s, n in broken if s == section)}
+
+    names = known("datasets")
+    grids = [(name, grid) for name, grids in params.experiments.items() for grid in grids]
+    for section in NEEDED:
+        if unknown := sorted({*getattr(params, section)} - names):
+            yield f"{section} has {unknown}, but datasets has {sorted(names)}"
+    for name in sorted(names):
+        lacking = [
+            section
+            for section, is_needed in NEEDED.items()
+            if not known(section) & {name, ""}
+            and any(grid.dataset == name and is_needed(grid) for _, grid in grids)
+        ]
+        if lacking:
+            yield f"datasets.{name} has nothing in {lacking}, which its experiments need"
+    for name in params.rubi.keys() & params.datasets.keys():
+        branches = {b for inputs in params.datasets[name].inputs.values() for b in inputs}
+        if params.rubi[name].modality not in branches:
+            yield (
+                f"rubi.{name}.modality is {params.rubi[name].modality!r}; inputs of {name} have the"
+                f" branches {sorted(branches)}"
+            )
+    for name in params.augmentation.keys() & params.datasets.keys():
+        yield from _faults_of_augmentation(name, params.augmentation[name], params.datasets[name])
+    if params.fidelity not in known("presets") and ("fidelity", "") not in broken:
+        yield f"fidelity is {params.fidelity!r}; the presets are {sorted(known('presets'))}"
+    digits = "" if ("linear", "") in broken else params.linear.noisy_mnist.dataset
+    with_digits = sorted(n for n, d in params.datasets.items() if isinstance(d, ColoredMnist))
+    if digits and digits not in with_digits and ("datasets", digits) not in broken:
+        yield f"linear.noisy_mnist.dataset is {digits!r}; there are gray digits in {with_digits}"
+    if not grids and not any(section == "experiments" for section, _ in broken):
+        yield "experiments ask for no run"
+    yield from _names_twice(params, sorted(names))
+    for name, grid in grids:
+        if grid.dataset in params.datasets:
+            yield from _faults_of_grid(
+                f"experiments.{name}", grid, params, known("presets"), broken
+            )
+        elif grid.dataset not in names:
+            yield f"experiments.{name} asks for dataset {grid.dataset!r}; there are {sorted(names)}"
+
+
+def part_name(experiment: str, dataset: str) -> str:
+    """By which the runs of an experiment on a data set are asked for, as `trained_<name>`."""
+    return f"{experiment}_{dataset}"
+
+
+def _names_twice(params: Params, datasets: Iterable[str]) -> Iterator[str]:
+    """Say which names of networks, as the workflow takes them, would mean two things."""
+    meant = {"noisy_mnist": "the networks on noisy MNIST", "kinetics": "weights that are fetched"}
+    uses = [
+        *(("datasets", name, f"the data set {name}") for name in datasets),
+        *(("experiments", name, f"the experiment {name}") for name in params.experiments),
+        *(
+            ("experiments", part_name(name, dataset), f"the runs of {name} on {dataset}")
+            for name, grids in params.experiments.items()
+            for dataset in sorted({grid.dataset for grid in grids})
+        ),
+    ]
+    for section, name, meaning in uses:
+        if meant.setdefault(name, meaning) != meaning:
+            yield (
+                f"{section} gives the name {name!r} two meanings, {meant[name]} and {meaning}; choose"
+                " another name"
+            )
+
+
+def _faults_of_grid(
+    where: str, grid: Grid, params: Params, presets: Collection[str], broken: Broken
+) -> Iterator[str]:
+    """Say what a grid asks for that the settings do not have."""
+    if unknown := sorted({*(grid.fidelity or ())} - {*presets}):
+        yield f"{where} asks for fidelity {unknown}; the presets are {sorted(presets)}"
+    known = params.datasets[grid.dataset].inputs
+    if unknown := sorted({*grid.inputs} - {*known}):
+        yield f"{where} asks for inputs {unknown}; {grid.dataset} has {sorted(known)}"
+    several = [i for i in grid.inputs if len(known.get(i, ())) > 1]
+    single = [i for i in grid.inputs if len(known.get(i, ())) == 1]
+    for preset in grid.fidelity or (params.fidelity,):
+        if preset in params.presets:
+            yield from _faults_of_preset(where, preset, grid.dataset, several, params)
+    if "rubi" in grid.policy and grid.dataset in params.rubi:
+        biased = params.rubi[grid.dataset].modality
+        if lacking := [i for i in grid.inputs if i in known and biased not in known[i]]:
+            yield (
+                f"{where} asks for rubi on {lacking}, which have no branch {biased!r}"
+                f" (rubi.{grid.dataset}.modality)"
+            )
+    weights = {*params.pretrained, *(name for section, name in broken if section == "pretrained")}
+    if "pretrained" in grid.start and not weights & {grid.dataset, ""}:
+        yield (
+            f"{where} asks for pretrained {grid.dataset}; pretrained names weights for"
+            f" {sorted(params.pretrained)}"
+        )
+    if (grid.tolerance or grid.window) and {*grid.policy} != {"guided"}:
+        yield (
+            f"{where} sets tolerance or window for policy {list(grid.policy)}; only guided has them"
+        )
+    if single and {*grid.policy} != {"vanilla"}:
+        yield (
+            f"{where} asks for policy {list(grid.policy)} on the uni-modal inputs {single}; they take"
+            " [vanilla]: there is nothing to balance"
+        )
+
+
+def _faults_of_preset(
+    where: str, name: str, dataset: str, several: list[str], params: Params
+) -> Iterator[str]:
+    """Say what of a preset a data set that it is asked for can not have."""
+    preset, sources = params.presets[name], params.datasets[dataset].sources
+    if usual := params.networks.get(dataset):
+        try:
+            network = preset.network_of(usual)
+        except ValidationError as error:
+            first = error.errors()[0]
+            yield (
+                f"presets.{name}.network.{'.'.join(map(str, first['loc']))}: {first['msg']}"
+                f" ({usual.kind}, the network of {dataset}, takes {sorted(usual.model_dump())})"
+            )
+        else:
+            if several and not network.fused_after:
+                yield (
+                    f"networks.{dataset}.fused_after names no place, but {where} asks for {several},"
+                    " whose branches have to be joined"
+                )
+    for pair in preset.sources.items():
+        if unknown := [source for source in pair if source not in sources]:
+            yield (
+                f"presets.{name}.sources names {unknown[0]!r}; {params.datasets[dataset].kind} stores"
+                f" {sorted(sources)}"
+            )
+        elif sources[pair[0]].channels != sources[pair[1]].channels:
+            yield f"presets.{name}.sources puts {pair[1]} for {pair[0]}, which has other channels"
+
+
+def _faults_of_augmentation(
+    name: str, seen: Augmentation, dataset: DatasetSettings
+) -> Iterator[str]:
+    """Say what is to be seen of a data set's examples that is not in them."""
+    where = f"augmentation.{name}"
+    if not isinstance(dataset, NVGesture):
+        if seen.clip is not None:
+            yield f"{where}.clip is for clips; {name} has images"
+        return
+    if seen.clip is None:
+        yield f"{where}.clip is missing: which frames and square of a clip are seen"
+    elif seen.clip.frames > dataset.frames or seen.clip.crop > dataset.size:
+        yield (
+            f"{where}.clip sees {seen.clip.frames} frames of {seen.clip.crop} pixels; datasets.{name}"
+            f" stores {dataset.frames} of {dataset.size}"
+        )
+    if unknown := [label for pair in seen.flip_swaps for label in pair if label >= dataset.classes]:
+        yield f"{where}.flip_swaps has {unknown}; labels go to {dataset.classes - 1}"
+
+
+def load_params(path: Path = Path("params.yaml"), scale: str | None = None) -> Params:
+    """Read params.yaml and the scale file that it (or `scale`) names, and check both.
+
+    Raises:
+        UserError: If a file is missing or not YAML, a key is unknown, missing, of a wrong value, or
+            in params.yaml as well as in a scale file that is like no other. The message names file
+            and key.
+    """
+    shared = _read_yaml(path)
+    scale = shared.get("scale") if scale is None else scale
+    scales = path.parent / "config" / "scales"
+    scale_path = scales / f"{scale}.yaml"
+    if why_no_name(scale) or not scale_path.is_file():
+        raise UserError(f"{path}: unknown scale {scale!r}; {scales} has {_known_scales(scales)}")
+    files = _read_scales(scale_path)
+    *likenesses, (whole_path, whole) = files.items()
+    faults: list[str] = []
+    in_both = set(_leaves(shared)) & set(_leaves(whole))
+    if twice := sorted(".".join(map(str, leaf)) for leaf in in_both):
+        faults.append(f"{whole_path}: {twice} stand in {path} as well; keep each in one place")
+    clashes: list[str] = []
+    raw = _overlay(shared, whole, clashes)
+    for _, own in reversed(likenesses):
+        raw = _overlay(raw, own)
+    faults += [f"{whole_path}: {clash} in {path}" for clash in clashes]
+    files[path] = shared
+    raw |= {"scale": scale, "presets": _resolve_presets(raw.get("presets"), files, faults)}
+    params = _validated(raw, files, faults)
+    if faults or params is None:
+        raise UserError("\n".join(dict.fromkeys(faults)))
+    mirror = os.environ.get(MIRROR_VARIABLE) or params.mirror
+    return params.model_copy(update={"mirror": mirror})
+
+
+def _known_scales(folder: Path) -> list[str]:
+    files = (path for path in folder.glob("*.yaml") if path.is_file())
+    return sorted(path.stem for path in files if not why_no_name(path.stem))
+
+
+def _validated(
+    raw: Mapping[str, Any], files: Mapping[Path, Mapping[str, Any]], faults: list[str]
+) -> Params | None:
+    """Check settings against the schema, and those parts that pass against one another; add the faults.
+
+    Faults of the schema would otherwise hide those between parts, which would come in a second round.
+    """
+    try:
+        return Params.model_validate_json(_as_json(raw), strict=True)
+    except ValidationError as error:
+        faults += _explain(error.errors(), raw, files)
+        if any(e["loc"] for e in error.errors()):
+            parts, broken = _parts_that_pass(raw, error)
+            between = dict.fromkeys(_faults_between(parts, broken))
+            faults += [_with_file(message, raw, files) for message in between]
+    except (TypeError, ValueError) as error:
+        faults.append(f"{' or '.join(map(str, files))}: {in_words(error)}")
+    return None
+
+
+def _as_json(settings: Any) -> str:
+    """Write settings so that strict types meet what YAML can write.
+
+    Lists for tuples, 1 for 1.0, and for text also 2026-01-01, which YAML takes for a date.
+    """
+    return json.dumps(settings, default=str)
+
+
+def _parts_that_pass(raw: Mapping[str, Any], error: ValidationError) -> tuple[Params, Broken]:
+    """Take the settings without what has a fault: an entry of a section, a grid of an experiment."""
+    pruned, broken, grids = deepcopy(dict(raw)), set(), set()
+    for loc in (_without_tags(e["loc"], raw) for e in error.errors()):
+        section, name, *inner = (*loc, "") if len(loc) == 1 else loc
+        broken.add((str(section), str(name)))
+        if section == "experiments" and inner and isinstance(inner[0], int):
+            grids.add((name, inner[0]))
+        elif isinstance(entries := pruned.get(str(section)), Mapping):
+            pruned[str(section)] = {k: v for k, v in entries.items() if str(k) != str(name)}
+    for name, index in sorted(grids, reverse=True, key=str):
+        if name in pruned["experiments"]:
+            pruned["experiments"][name][index] = None
+    for grids_of in pruned.get("experiments", {}).values():
+        if isinstance(grids_of, list):
+            grids_of[:] = [grid for grid in grids_of if grid is not None]
+    parts: dict[str, Any] = {}
+    for section, field in Params.model_fields.items():
+        try:
+            annotation: Any = field.annotation
+            parts[section] = TypeAdapter(annotation).validate_json(
+                _as_json(pruned.get(section)), strict=True
+            )
+        except ValidationError:
+            parts[section] = {}
+            broken.add((section, ""))
+    return Params.model_construct(**parts), broken
+
+
+def _read_scales(path: Path) -> dict[Path, dict[str, Any]]:
+    """Read a scale file, the one that it is `like`, and so on: file -> its keys but `like`.
+
+    Raises:
+        UserError: If a file is like one that is not there, or in the end like itself.
+    """
+    files = {path: _read_yaml(path)}
+    while (like := files[path].pop("like", None)) is not None:
+        read = [p.stem for p in files]
+        others = sorted({*_known_scales(path.parent)} - {*read})
+        if like not in others:
+            circle = ", which is like this one again" if like in read else ""
+            raise UserError(f"{path}: like: {like!r}{circle}; it takes one of {others}")
+        other = path.with_name(f"{like}.yaml")
+        files[other] = _read_yaml(other)
+        path = other
+    return files
+
+
+def _resolve_presets(
+    presets: Any, files: Mapping[Path, Mapping[str, Any]], faults: list[str]
+) -> Any:
+    """Fill presets that name a `base` with the switches of that preset; add what is wrong with a base."""
+    if not isinstance(presets, Mapping):
+        return presets  # the schema says what is wrong
+    full = sorted(
+        str(p) for p, own in presets.items() if isinstance(own, Mapping) and "base" not in own
+    )
+    resolved = {}
+    for name, preset in presets.items():
+        base = preset.get("base") if isinstance(preset, Mapping) else None
+        compared_with, but, switch = str(name).partition(BUT)
+        file = _file_with(("presets", name, "base"), files)
+        if base is None:
+            resolved[name] = preset
+            continue
+        if base not in full:
+            faults.append(f"{file}: presets.{name}.base is {base!r}; it takes one of {full}")
+            if not full:
+                continue
+            base = full[0]  # any, to look for further faults
+        elif but and compared_with != base:
+            faults.append(
+                f"{file}: presets.{name}.base is {base!r}, but by its name it is compared with"
+                f" {compared_with!r}: call it {base}{but}{switch}"
+            )
+        resolved[name] = {**presets[base], **{k: v for k, v in preset.items() if k != "base"}}
+    return resolved
+
+
+def expand_runs(params: Params, experiment: str | None = None) -> dict[str, RunSpec]:
+    """List the runs that an experiment asks for (all experiments if None), by name.
+
+    A run that several experiments ask for appears once: its name is made of its settings. Runs
+    whose name fits a pattern of `leave_out` are left out.
+
+    Raises:
+        UserError: If two runs that differ have one name.
+    """
+    grids = (
+        [g for gs in params.experiments.values() for g in gs]
+        if experiment is None
+        else params.experiments[experiment]
+    )
+    specs: dict[str, RunSpec] = {}
+    for spec in (spec for grid in grids for spec in _runs_of(grid, params)):
+        if specs.setdefault(spec.name, spec) != spec:
+            raise UserError(
+                f"two runs of the {params.scale} scale have the name {spec.name}, as names hold a few digits"
+                " of a number; give numbers that differ in these"
+            )
+    left_out = {n for pattern in params.leave_out for n in fnmatch.filter(specs, pattern)}
+    return {name: spec for name, spec in specs.items() if name not in left_out}
+
+
+def _runs_of(grid: Grid, params: Params) -> Iterator[RunSpec]:
+    dataset = params.datasets[grid.dataset]
+    presets = grid.fidelity or (params.fidelity,)
+    choices = product(
+        *(grid.start, grid.inputs, grid.policy, presets, grid.l1),
+        *(grid.tolerance or (None,), grid.window or (None,)),
+        _draws(grid, params),
+    )
+    for start, inputs, policy, fidelity, l1, tolerance, window, (rate, seed) in choices:
+        preset = params.presets[fidelity]
+        needs = POLICY_SECTION[policy]
+        stored = {b: preset.sources.get(s, s) for b, s in dataset.inputs[inputs].items()}
+        changes = {"tolerance": tolerance, "window": window} if policy == "guided" else {}
+        balance, variant = None, ""
+        if needs == "balance":
+            balance, variant = _balance(params.balance[grid.dataset], changes)
+        weights = params.pretrained.get(grid.dataset, "").replace("{scale}", params.scale)
+        yield RunSpec(
+            dataset=grid.dataset,
+            inputs=inputs,
+            modalities={
+                branch: Modality(source=source, **dict(dataset.sources[source]))
+                for branch, source in stored.items()
+            },
+            data=dataset.preparation_of(stored.values()),
+            classes=dataset.classes,
+            validation=dataset.validation,
+            policy=policy,
+            fidelity=fidelity,
+            pretrained=weights if start == "pretrained" else None,
+            variant=variant,
+            learning_rate=rate,
+            l1=l1,
+            seed=seed,
+            network=preset.network_of(params.networks[grid.dataset]),
+            switches=preset.switches,
+            training=params.training[grid.dataset],
+            augmentation=params.augmentation[grid.dataset],
+            balance=balance,
+            rubi=params.rubi[grid.dataset] if needs == "rubi" else None,
+        )
+
+
+def _balance(balance: Balance, changes: Mapping[str, Any]) -> tuple[Balance, str]:
+    """The balance with some settings changed, and a name for those that differ from before."""
+    differing = {k: v for k, v in changes.items() if v not in (None, getattr(balance, k))}
+    variant = "-".join(f"{k}_{v:g}" for k, v in differing.items())
+    return replace(balance, **differing), variant
+
+
+def _draws(grid: Grid, params: Params) -> list[tuple[float, int]]:
+    """Pairs of learning rate and seed.
+
+    In a sweep no two models share a seed. Seeds count the initialization in thousands and the rate
+    in ones, so that one more of either leaves the other runs as they are.
+    """
+    if grid.rates == "table1":
+        return [(params.datasets[grid.dataset].table1_rate, seed) for seed in range(grid.seeds)]
+    rates = params.sweeps[grid.dataset].rates()
+    return [(rate, 1000 * j + i) for j in range(grid.seeds) for i, rate in enumerate(rates)]
+
+
+@lru_cache(maxsize=32)
+def _parsed(text: str) -> Any:
+    """Read YAML, the same text once: that takes most of the time of loading settings."""
+    return YAML(typ="safe").load(text)
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        raise UserError(f"{path} is missing; run from the folder that holds params.yaml")
+    with reading(path, "settings in YAML, keys and values", "mend it, run"):
+        text = read_text(path)
+        if re.search(r"(?m)(^|[{,-])\s*<<\s*:", text):
+            raise ValueError("it merges keys (<<); write them out")
+        try:
+            content = deepcopy(_parsed(text))
+        except DuplicateKeyError as error:
+            line = error.problem_mark.line + 1
+            raise UserError(f"{path}, line {line}: {error.problem}; keep one of them") from None
+        except YAMLError as error:
+            said = " ".join(str(error).split())
+            raise UserError(f"{path} can not be read as YAML: {said}") from None
+        if not isinstance(content, dict):
+            raise UserError(f"{path} holds {type(content).__name__}, expected keys and values")
+        _check_size(content)
+    return content
+
+
+def _check_size(tree: Any) -> None:
+    """Raise ValueError if a tree is endless, or as good as that, through aliases of aliases."""
+    level, seen = [tree], 0
+    for _ in range(MOST_LEVELS):
+        if (seen := seen + len(level)) > MOST_VALUES:
+            break
+        level = [
+            inner
+            for value in level
+            if isinstance(value, Mapping | list)
+            for inner in (value.values() if isinstance(value, Mapping) else value)
+        ]
+    if level:
+        raise ValueError(
+            f"it stands for more than {MOST_VALUES:,} values or {MOST_LEVELS} levels: look at its aliases"
+        )
+
+
+def _leaves(tree: Mapping[str, Any], above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    for key, value in tree.items():
+        if isinstance(value, Mapping) and value:
+            yield from _leaves(value, (*above, key))
+        else:
+            yield (*above, key)
+
+
+def _overlay(
+    below: Mapping[str, Any],
+    above: Mapping[str, Any],
+    clashes: list[str] | None = None,
+    where: str = "",
+) -> dict[str, Any]:
+    """The keys of both; of a value that is in both, the one above, which is a clash if these are noted."""
+    merged = {**below, **above}
+    for key in below.keys() & above.keys():
+        pair = below[key], above[key]
+        if all(isinstance(value, Mapping) for value in pair):
+            merged[key] = _overlay(*pair, clashes, f"{where}{key}.")
+        elif clashes is not None and isinstance(above[key], Mapping):
+            clashes.append(f"{where}{key} holds keys, but it holds {below[key]!r}")
+    return merged
+
+
+def _explain(
+    faults: Iterable[Any], raw: Mapping[str, Any], files: Mapping[Path, Mapping[str, Any]]
+) -> Iterator[str]:
+    """Yield one line a fault, with the file that it stands in."""
+    faults = list(faults)
+    inside = {e["loc"][:i] for e in faults for i in range(len(e["loc"]))}
+    for e in faults:
+        if e["type"] == "too_short" and e["loc"] in inside:
+            continue  # only for want of the items that have faults of their own
+        loc = tuple(key for key in _without_tags(e["loc"], raw) if key != "[key]")
+        where = ".".join(map(str, loc))
+        message = e["msg"].removeprefix("Value error, ")
+        if e["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+            message = f"unknown key {where}; {_known_keys(e['loc'])}"
+        elif e["type"] == "missing":
+            message, loc = f"{where} is missing", loc[:-1]
+        elif where:
+            given = "" if isinstance(e["input"], dict) else f", given {e['input']!r}"
+            message = f"{where}: {message}{given}"
+        if not loc:
+            yield from (_with_file(line, raw, files) for line in message.splitlines())
+        else:
+            named = _named_in(e["msg"].removeprefix("Value error, "), loc, raw)
+            yield f"{_file_with(named, files)}: {message}"
+
+
+def _with_file(
+    message: str, raw: Mapping[str, Any], files: Mapping[Path, Mapping[str, Any]]
+) -> str:
+    """Put before a message the file in which the value stands that it is about."""
+    return f"{_file_with(_named_in(message, (), raw), files)}: {message}"
+
+
+def _named_in(message: str, loc: Loc, raw: Any) -> Loc:
+    """The key that a message about the section `loc` starts with; the section if it is none."""
+    key = (*loc, *message.split()[0].rstrip(":").split("."))
+    return key if _holds(raw, key) else loc
+
+
+def _file_with(key: Loc, files: Mapping[Path, Mapping[str, Any]]) -> str:
+    """Name the file that a value is of, or all that hold some of a section's keys; all if none does."""
+    holding = {file: _at(tree, key) for file, tree in files.items() if _holds(tree, key)}
+    if holding and not isinstance(next(iter(holding.values())), Mapping):
+        return str(next(iter(holding)))
+    return " or ".join(map(str, [*(holding or files)][::-1]))
+
+
+def _without_tags(loc: Loc, raw: Any) -> Loc:
+    """Drop the names of union members, which pydantic puts between the keys of the file."""
+    kept = []
+    for i, key in enumerate(loc):
+        if isinstance(raw, Mapping | list) and (
+            key in raw if isinstance(raw, Mapping) else isinstance(key, int)
+        ):
+            raw = raw[key]  # type: ignore[index]
+            kept.append(key)
+        elif i == len(loc) - 1 and not (isinstance(raw, Mapping) and raw.get("kind") == key):
+            kept.append(key)  # the missing key itself
+    return tuple(kept)
+
+
+def _at(tree: Any, loc: Loc) -> Any:
+    return reduce(lambda t, key: t[key], loc, tree)
+
+
+def _holds(tree: Any, loc: Loc) -> bool:
+    try:
+        _at(tree, loc)
+    except (KeyError, IndexError, TypeError):
+        return False
+    return bool(loc)
+
+
+def _known_keys(loc: Loc) -> str:
+    """The keys that the section around `loc` takes, read off the schema."""
+    schema = Params.model_json_schema()
+    node: dict[str, Any] = schema
+    for key in loc[:-1]:
+        if "discriminator" in node:  # the name of a union's member, between the keys of the file
+            node = {"$ref": node["discriminator"]["mapping"][key]}
+        elif isinstance(key, int):
+            node = node.get("items", {})
+        else:
+            named = node.get("patternProperties", {})  # of names that the file chooses
+            others = next(iter(named.values()), None) or node.get("additionalProperties", {})
+            node = node.get("properties", {}).get(key) or others
+        options = [o for o in node.get("anyOf", []) if "$ref" in o]
+        node = options[0] if options else node
+        if "$ref" in node:
+            node = schema["$defs"][node["$ref"].rsplit("/", 1)[-1]]
+    # `_resolve_presets` takes what the schema does not know.
+    more = ["base"] if loc[0] == "presets" and len(loc) == 3 else []
+    return f"it takes {sorted([*node.get('properties', {}), *more])}"

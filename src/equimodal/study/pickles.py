@@ -1,0 +1,188 @@
+"""Files of pickled arrays and tensors, read without the risk that a pickle is.
+
+A pickle can run any code while it is read. Here only the few functions that put numpy arrays
+together are let in, by name; all else is refused.
+"""
+
+import pickle
+import re
+import zipfile
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Num
+from numpy import ndarray
+
+from equimodal.study.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+# What a pickle of arrays calls, in numpy 1 and 2. The two functions are private there, but arrays
+# tell them to whoever pickles.
+_ALLOWED: dict[tuple[str, str], Any] = {
+    ("numpy", "ndarray"): np.ndarray,
+    ("numpy", "dtype"): np.dtype,
+    **dict.fromkeys(
+        [("numpy.core.multiarray", "_reconstruct"), ("numpy._core.multiarray", "_reconstruct")],
+        np.empty(0).__reduce__()[0],
+    ),
+    **dict.fromkeys(
+        [("numpy.core.numeric", "_frombuffer"), ("numpy._core.numeric", "_frombuffer")],
+        np.empty(0).__reduce_ex__(5)[0],
+    ),
+}
+
+
+def load_allowed_pickle(source: Path | IO[bytes], *, name: str | None = None) -> Any:
+    """Unpickle numbers, strings, dicts, lists, tuples, sets and numpy arrays, from any Python.
+
+    Args:
+        source: A path, or a file open at the pickle.
+        name: Of an open file, for messages.
+
+    Raises:
+        UserError: If the file is missing or damaged, or the pickle holds any other type.
+    """
+    if isinstance(source, Path):
+        with open_binary(source) as file:
+            return load_allowed_pickle(file, name=str(source))
+    name = name or "the pickle"
+    try:
+        return _ArraysOnly(source, name).load()
+    except UserError:
+        raise
+    except Exception as error:  # a damaged pickle can fail anywhere, with anything
+        raise damaged(name, error) from error
+
+
+def load_pickled_npy(path: Path) -> dict[str, Num[ndarray, "..."]]:
+    """Read a .npy file that holds one pickled dict of arrays.
+
+    Raises:
+        UserError: If the file is missing, damaged or of another kind, or holds other types.
+    """
+    with open_binary(path) as file:
+        try:
+            version = np.lib.format.read_magic(file)
+            read_header = {
+                (1, 0): np.lib.format.read_array_header_1_0,
+                (2, 0): np.lib.format.read_array_header_2_0,
+            }[version]
+            shape, _, dtype = read_header(file)
+        except Exception as error:  # numpy raises nearly anything on a damaged header
+            raise damaged(path, error) from error
+        if shape != () or not dtype.hasobject:
+            raise UserError(
+                f"{path} holds an array of shape {shape} and type {dtype}, expected one pickled"
+                " dict of arrays; give the file as it was published"
+            )
+        content = load_allowed_pickle(file, name=str(path))
+    arrays = content.item() if isinstance(content, ndarray) and content.shape == () else content
+    if not isinstance(arrays, dict):
+        raise UserError(
+            f"{path} holds a pickled {type(arrays).__name__}, expected a dict of arrays"
+        )
+    for key, array in arrays.items():
+        if not isinstance(array, ndarray) or array.dtype.kind not in "iuf":
+            raise UserError(f"{path}: {key!r} is {describe(array)}, expected an array of numbers")
+    return arrays
+
+
+def load_torch(path: Path, device: str = "cpu") -> Any:
+    """Read what torch saved, if it is tensors, plain values, dicts and lists.
+
+    Raises:
+        UserError: If the file is missing or damaged, which torch itself does not look for, or holds
+            any other type.
+    """
+    import torch  # seconds to load, and not needed by the data sets
+
+    with open_binary(path) as file:
+        try:
+            if zipfile.is_zipfile(file):  # not that of an early torch
+                with zipfile.ZipFile(file) as members:
+                    if wrong := members.testzip():
+                        raise damaged(path, f"{wrong} in it is not what was saved")
+            file.seek(0)
+            return torch.load(file, map_location=device, weights_only=True)
+        except UserError:
+            raise
+        except Exception as error:  # torch has no exception of its own for a damaged file
+            if found := re.search(r"GLOBAL (\S+)", str(error)):
+                raise refused(path, found[1]) from None
+            raise damaged(path, "torch can not read it") from error
+
+
+def load_weights(path: Path, device: str = "cpu") -> "dict[str, Tensor]":
+    """Read a state dict.
+
+    Raises:
+        UserError: As `load_torch`; if it holds anything but named tensors; if a value is not finite.
+    """
+    from torch import Tensor
+
+    state = load_torch(path, device)
+    if not isinstance(state, dict) or not state:
+        raise UserError(f"{path} holds {describe(state)}, expected named tensors; give weights")
+    for name, x in state.items():
+        if not isinstance(x, Tensor):
+            raise UserError(f"{path}: {name} is {describe(x)}, expected a tensor; give weights")
+        require_finite(path, name, x)
+    return state
+
+
+def require_finite(path: Path, name: str, x: "Tensor") -> None:
+    """Check that a tensor of a file has no NaN and no infinity.
+
+    Raises:
+        UserError: If it has.
+    """
+    if not x.isfinite().all():
+        raise UserError(
+            f"{path}: {name} has values that are NaN or infinite, as of a network that has diverged; give"
+            " other weights, or make them again"
+        )
+
+
+class _ArraysOnly(pickle.Unpickler):
+    """Refuses whatever is not in the allow-list; nothing is imported."""
+
+    def __init__(self, file: IO[bytes], name: str):
+        super().__init__(file, encoding="latin1")  # how arrays that Python 2 pickled are read
+        self.name = name
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Return an allowed type or function."""
+        if (module, name) not in _ALLOWED:
+            raise refused(self.name, f"{module}.{name}")
+        return _ALLOWED[module, name]
+
+
+def open_binary(path: Path) -> IO[bytes]:
+    """Open a file to read; a UserError names it if that fails."""
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise UserError(f"{path} can not be read: {error.strerror}; check the path") from None
+
+
+def describe(value: Any) -> str:
+    """Say what a value is, for messages."""
+    if isinstance(value, ndarray):
+        return f"an array of {value.dtype}"
+    return f"a {type(value).__name__}"
+
+
+def damaged(name: Path | str, why: Exception | str) -> UserError:
+    """Return the error for a file that is not whole."""
+    return UserError(f"{name} is damaged ({why}); delete it, and fetch or make it again")
+
+
+def refused(name: Path | str, type_name: str) -> UserError:
+    """Return the error for a pickle of foreign types."""
+    return UserError(
+        f"{name} holds the type {type_name}, expected nothing but arrays; it was not read, for a"
+        " pickle of other types can run any code"
+    )

@@ -1,0 +1,80 @@
+"""What the runs cost, from the benchmark files that Snakemake writes beside the results."""
+
+from collections.abc import Collection, Iterable, Mapping
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from equimodal.study.files import read_bytes, reading
+
+RUN_RULES = ("train", "evaluate")
+MEASURES = ("wall_seconds", "cpu_seconds", "peak_memory_mb")
+COLUMNS = ("what", "runs", "measured", *MEASURES)
+
+
+def costs(folder: Path, experiments: Mapping[str, Collection[str]]) -> pd.DataFrame:
+    """Sum what training and evaluating cost, for each experiment and for all else.
+
+    Args:
+        folder: Of the benchmark files.
+        experiments: Experiment -> names of its runs.
+
+    Returns:
+        A row for each experiment, for `all runs` (a run that several experiments ask for counts
+        once), for `noisy MNIST` (the second paper's networks), for `data` (fetch and prepare) and for
+        `products` (tables, figures, reports): number of `runs`, how many of them were `measured`, sums of wall-clock and CPU seconds of one process
+        after the other, and the largest memory of a process in MB (resident set).
+    """
+    every = sorted({run for runs in experiments.values() for run in runs})
+    measured = {run: found for run in every if (found := cost_of_run(folder, run)) is not None}
+    rows = [
+        {"what": what, "runs": len(runs), **_total([measured[r] for r in runs if r in measured])}
+        for what, runs in {**experiments, "all runs": every}.items()
+    ]
+    files = sorted(folder.rglob("*.tsv"))
+    parts = {"noisy MNIST": {"noisy_mnist"}, "data": {"fetch", "prepare"}}
+    named = {*RUN_RULES}.union(*parts.values())
+    chosen = {
+        what: [f for f in files if f.relative_to(folder).parts[0] in folders]
+        for what, folders in parts.items()
+    }
+    chosen["products"] = [f for f in files if f.relative_to(folder).parts[0] not in named]
+    rows += [
+        {"what": what, **_total([read_benchmark(f) for f in jobs])} for what, jobs in chosen.items()
+    ]
+    return pd.DataFrame(rows, columns=[*COLUMNS]).astype({"runs": "Int64", "measured": "Int64"})
+
+
+def cost_of_run(folder: Path, run: str) -> dict[str, float] | None:
+    """What training and evaluating one run cost; None if a file is not there."""
+    files = [folder / rule / f"{run}.tsv" for rule in RUN_RULES]
+    if not all(f.is_file() for f in files):
+        return None
+    total = _total([read_benchmark(f) for f in files])
+    return {m: total[m] for m in MEASURES}
+
+
+def read_benchmark(path: Path) -> dict[str, float]:
+    """Wall-clock and CPU seconds and peak memory (MB) of one job; NaN where it was too short.
+
+    Raises:
+        UserError: If the file is damaged.
+    """
+    with reading(path, "what a job cost", "delete it, run the job"):
+        table = pd.read_csv(BytesIO(read_bytes(path)), sep="\t", na_values=["-"])
+        wall, cpu, memory = (
+            pd.to_numeric(table[c], errors="coerce") for c in ("s", "cpu_time", "max_rss")
+        )
+    values = wall.mean(), cpu.mean(), memory.max()
+    return dict(zip(MEASURES, map(float, values), strict=True))
+
+
+def _total(jobs: Iterable[Mapping[str, float]]) -> dict[str, Any]:
+    table = pd.DataFrame(list(jobs), columns=list(MEASURES), dtype=float)
+    if table.empty:
+        return {"measured": 0, **dict.fromkeys(MEASURES, np.nan)}
+    seconds = table[["wall_seconds", "cpu_seconds"]].sum()
+    return {"measured": len(table), **seconds, "peak_memory_mb": table["peak_memory_mb"].max()}

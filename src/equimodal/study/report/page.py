@@ -1,0 +1,192 @@
+"""One self-contained HTML page from what the other verbs left: nothing in it comes from outside."""
+
+import base64
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from itertools import groupby
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from equimodal.study.analysis.claims import VERDICTS, data_name
+from equimodal.study.analysis.names import column_name
+from equimodal.study.analysis.render import for_readers
+from equimodal.study.report import Item
+
+MOST_ROWS = 200  # of a table in the page
+OPEN_ROWS = 40  # a longer one is folded
+SIGNS = dict(zip(VERDICTS, "✓✗?–◦", strict=True))  # so that color is not all that tells
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of the page; None with the reason where there is none."""
+
+    item: Item
+    content: pd.DataFrame | None
+    missing: str = ""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure of the page, as the bytes of an SVG; None with the reason where there is none."""
+
+    item: Item
+    svg: bytes | None
+    missing: str = ""
+
+
+@dataclass(frozen=True)
+class Data:
+    """A data set, as the page speaks of it."""
+
+    name: str
+    source: str
+    licence: str
+    stand_in: bool
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that the page tells."""
+
+    scale: str
+    note: str | None
+    caveats: Sequence[str]  # of all numbers
+    presets: Sequence[str]
+    data: Sequence[Data]
+    claims: pd.DataFrame | None  # of claims.csv
+    table1: Table
+    tables: Sequence[Table]
+    figures: Sequence[Figure]
+    runs: int  # that the experiments ask for
+    failed: (
+        pd.DataFrame | None
+    )  # run, experiments, status and reason of every run that did not finish
+    missing: Sequence[str]  # a sentence for each thing that should be there and is not
+    costs: pd.DataFrame  # of `equimodal.study.report.costs.costs`
+    versions: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table as text: groups of rows, each with a heading or none."""
+
+    header: Sequence[str]
+    numeric: Sequence[bool]
+    groups: Sequence[tuple[str, Sequence[Sequence[str]]]]
+
+    @property
+    def rows(self) -> int:
+        """How many rows there are."""
+        return sum(len(rows) for _, rows in self.groups)
+
+
+def render(report: Report) -> str:
+    """Write the page. The same report gives the same bytes."""
+    environment = Environment(
+        loader=PackageLoader("equimodal.study.report", "."),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+    )
+    environment.filters |= {"image": as_image, "slug": _slug, "data_name": data_name}
+    return environment.get_template("template.html").render(
+        report=report,
+        style=files("equimodal.study.report").joinpath("style.css").read_text(encoding="utf-8"),
+        claims=list(_claims(report.claims)),
+        overview=_columns(report.claims),
+        signs=SIGNS,
+        table1=_shown(report.table1),
+        tables=[_shown(table) for table in report.tables],
+        failed=None if report.failed is None else as_grid(report.failed),
+        costs=_cost_rows(report.costs),
+        open_rows=OPEN_ROWS,
+    )
+
+
+def as_image(svg: bytes) -> str:
+    """Return an SVG as the address of an image: its identifiers meet no other figure's."""
+    return f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}"
+
+
+def as_grid(table: pd.DataFrame, sections: Sequence[str] = ()) -> Grid:
+    """Write a table for readers, in groups of rows that agree in the columns `sections`.
+
+    An estimate stands in one cell with its interval and verdict, as in the Markdown files, but in
+    lines below it: tables are wide.
+    """
+    head = table.head(MOST_ROWS)
+    sections = sections if set(sections) <= set(table) else ()  # a table of another version
+    shown = for_readers(head).set_index(head.index).drop(columns=list(sections))
+    shown = shown.map(lambda cell: cell.replace(" [", "\n[").replace("]: ", "]\n"))
+    numeric = [any(re.match(r"[+-]?\d", cell) for cell in shown[c]) for c in shown]
+    groups: list[tuple[str, list[list[str]]]] = [("", shown.to_numpy().tolist())]
+    if sections and len(head):
+        by = head.groupby(list(sections), sort=False)
+        groups = [(column_name(*s), shown.loc[g.index].to_numpy().tolist()) for s, g in by]
+    return Grid(list(map(str, shown)), numeric, groups)
+
+
+def _shown(table: Table) -> dict[str, Any]:
+    grid = None if table.content is None else as_grid(table.content, table.item.sections)
+    total = 0 if table.content is None else len(table.content)
+    return {"item": table.item, "grid": grid, "total": total, "missing": table.missing}
+
+
+def _claims(judged: pd.DataFrame | None) -> Iterator[dict[str, Any]]:
+    """Each claim with its judgments, a data set each."""
+    if judged is None:
+        return
+    rows = _records(judged)
+    for _, group in groupby(rows, key=lambda row: row["id"]):
+        judgments = list(group)
+        by_column = {_column(j["dataset"]): j for j in judgments}
+        yield {**judgments[0], "judgments": judgments, "by_column": by_column}
+
+
+def _records(judged: pd.DataFrame) -> list[dict[str, Any]]:
+    return [dict(row) for row in judged.fillna("").to_dict("records")]
+
+
+def _columns(judged: pd.DataFrame | None) -> list[str]:
+    """Data that claims are judged on, as columns of the overview; all of them together come last."""
+    found = [] if judged is None else dict.fromkeys(map(_column, judged["dataset"]))
+    return sorted(found, key=lambda data: data == "all")
+
+
+def _column(data: str) -> str:
+    """Column of the overview that a judgment stands in: training from scratch is the usual start."""
+    return data.removesuffix(" scratch")
+
+
+def _cost_rows(costs: pd.DataFrame) -> list[dict[str, str]]:
+    return [
+        {
+            "what": row.what,
+            "runs": "–" if pd.isna(row.runs) else f"{row.runs}",
+            "measured": f"{row.measured}",
+            "cpu": duration(row.cpu_seconds),
+            "wall": duration(row.wall_seconds),
+            "memory": "–" if pd.isna(row.peak_memory_mb) else f"{row.peak_memory_mb:,.0f} MB",
+        }
+        for row in costs.itertuples()
+    ]
+
+
+def duration(seconds: float) -> str:
+    """Write seconds in the unit that suits them."""
+    if pd.isna(seconds):
+        return "–"
+    for unit, size in (("h", 3600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:,.1f} {unit}"
+    return f"{seconds:.1f} s"
+
+
+def _slug(text: str) -> str:
+    return text.replace(" ", "-").replace("/", "-")

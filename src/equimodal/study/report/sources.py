@@ -1,0 +1,129 @@
+"""What the page tells, read from the files that the other verbs left; what is not there is said."""
+
+import os
+import platform
+import subprocess
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+
+import pandas as pd
+
+from equimodal.study import layout
+from equimodal.study.analysis.claims import caveats
+from equimodal.study.analysis.collect import of_experiment
+from equimodal.study.analysis.stored import read_stored
+from equimodal.study.errors import UserError
+from equimodal.study.files import read_bytes, reading
+from equimodal.study.params import Params, expand_runs
+from equimodal.study.report import Item
+from equimodal.study.report.costs import costs
+from equimodal.study.report.page import Data, Figure, Report, Table
+
+PACKAGES = ("equimodal", "torch", "numpy", "pandas", "scipy", "snakemake")
+NAMED = 3  # missing runs that a sentence names
+OF_RUNS = ("run", "experiments", "status", "reason")  # columns of runs.csv that are read here
+
+
+def gather(
+    settings: Params, *, table1: Item, tables: Sequence[Item], figures: Sequence[Item]
+) -> Report:
+    """Read all that the report of a scale shows.
+
+    Args:
+        settings: Of the scale.
+        table1: The table that stands first.
+        tables: All other tables.
+        figures: The figures.
+    """
+    asked = {e: list(expand_runs(settings, e)) for e in settings.experiments}
+    every = expand_runs(settings)
+    runs, no_runs = _read_table("runs", settings.scale)
+    claims, no_claims = _read_table("claims", settings.scale)
+    shown = [_table(item, settings.scale) for item in (table1, *tables)]
+    drawn = [_figure(item, settings.scale) for item in figures]
+    missing = [no_runs, no_claims, *(t.missing for t in shown), *(f.missing for f in drawn)]
+    missing += [*gaps(asked, runs)] if runs is not None else []
+    return Report(
+        scale=settings.scale,
+        note=settings.note,
+        caveats=caveats(settings),
+        presets=list(dict.fromkeys(spec.fidelity for spec in every.values())),
+        data=[_data(name, settings) for name in settings.datasets],
+        claims=claims,
+        table1=shown[0],
+        tables=shown[1:],
+        figures=drawn,
+        runs=len(every),
+        failed=None if runs is None else _failed(runs),
+        missing=[sentence for sentence in missing if sentence],
+        costs=costs(layout.benchmarks(settings.scale), asked),
+        versions=versions(),
+    )
+
+
+def versions() -> dict[str, str]:
+    """Versions of what ran, without loading it, and the machine that wrote the report."""
+    found = {"Python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    found["git commit"] = _commit()
+    found["machine"] = f"{platform.system()}, {platform.machine()}, {os.cpu_count()} cores"
+    return found
+
+
+def _commit() -> str:
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+    except (OSError, subprocess.CalledProcessError):
+        return "not in a git repository"
+    return done.stdout.strip()
+
+
+def _table(item: Item, scale: str) -> Table:
+    return Table(item, *_read_table(item.name, scale))
+
+
+def _read_table(name: str, scale: str) -> tuple[pd.DataFrame | None, str]:
+    """The table, or None and why there is none."""
+    try:
+        return read_stored(name, scale), ""
+    except UserError as error:
+        return None, f"{error}."
+
+
+def _figure(item: Item, scale: str) -> Figure:
+    path = layout.figures(scale) / f"{item.name}.svg"
+    try:
+        with reading(path, "a figure", f"run `{item.command}`"):
+            return Figure(item, read_bytes(path))
+    except UserError as error:
+        return Figure(item, None, f"{error}.")
+
+
+def _data(name: str, settings: Params) -> Data:
+    dataset = settings.datasets[name]
+    origin = dataset.origin
+    return Data(name, origin.source, origin.licence, dataset.is_stand_in)
+
+
+def _failed(runs: pd.DataFrame) -> pd.DataFrame:
+    return runs.loc[runs["status"] != "finished", [*OF_RUNS]]
+
+
+def gaps(asked: Mapping[str, Collection[str]], runs: pd.DataFrame) -> Iterator[str]:
+    """Say of each experiment which runs have no results, and if all of them failed."""
+    there = set(runs.loc[runs["status"] != "missing", "run"])
+    for experiment, names in asked.items():
+        if lacking := [name for name in names if name not in there]:
+            more = f" and {len(lacking) - NAMED} more" if len(lacking) > NAMED else ""
+            yield (
+                f"{len(lacking)} of {len(names)} runs of {experiment} have no results:"
+                f" {', '.join(lacking[:NAMED])}{more}."
+            )
+        states = of_experiment(runs, experiment)["status"]
+        if len(states) and (states == "failed").all():
+            yield f"All {len(states)} runs of {experiment} failed; see the failed runs for reasons."

@@ -1,0 +1,1 @@
+"""Runs of the study: networks trained and evaluated as their specs say."""

@@ -1,0 +1,143 @@
+"""Networks and policies as the spec of a run asks for them."""
+
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from equimodal.fusion.base import Fusion
+from equimodal.fusion.mmtm import MMTM
+from equimodal.fusion.squeeze_excite import SqueezeExcite
+from equimodal.fusion.squeezed import RunningMean
+from equimodal.models.network import Network
+from equimodal.study.errors import UserError
+from equimodal.study.pickles import load_weights
+from equimodal.study.spec import OFFICIAL_SEED, RubiSettings, RunSpec
+from equimodal.training.balance import Balance
+from equimodal.training.policies import Guided, Policy, Random, RUBi, Vanilla
+
+BRANCHES = {"four_conv": "FourConvBranch", "resnet18": "ResNet18Branch", "i3d": "I3DBranch"}
+CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}  # by the kernel's dimensions
+
+
+def build_network(spec: RunSpec, device: torch.device | str = "cpu") -> Network:
+    """Build the network of a run, in channels-last memory, its weights drawn from the run's seed.
+
+    The same seed gives the same weights whatever the policy, so that policies can be compared in
+    pairs. The random state outside is left as it was.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(spec.seed)
+        kind = spec.network.kind
+        # By name, so that the code of a run is that of its own kind of branch (`steps.training_code`).
+        branch = getattr(import_module(f"equimodal.models.{kind}"), BRANCHES[kind])
+        settings = spec.network.model_dump(exclude={"kind", "fused_after"})
+        branches = {
+            m: branch(x.channels, spec.classes, **settings) for m, x in spec.modalities.items()
+        }
+        fusions = {
+            stage: _build_fusion(spec, {m: b.widths[stage - 1] for m, b in branches.items()})
+            for stage in spec.network.fused_after
+        }
+        network = Network(branches, fusions).to(device)
+    for p in network.parameters():
+        if p.ndim in CHANNELS_LAST:
+            p.data = p.data.contiguous(memory_format=CHANNELS_LAST[p.ndim])
+    return network
+
+
+def start_from(network: Network, kind: str, path: Path) -> None:
+    """Set every branch, but for its classifier, to weights that were trained before.
+
+    Args:
+        network: Changed in place.
+        kind: Of its branches; only I3D has weights that are not of ours.
+        path: The weights of a run with the same kind of branch, whose first branch is taken for all; or
+            of I3D, a file of Kinetics. What is in it tells which.
+
+    Raises:
+        UserError: If the file is missing, damaged or does not fit.
+    """
+    if weights := _stages_of_run(path):
+        for branch in network.branches.values():
+            stages: Any = branch.stages
+            try:
+                stages.load_state_dict(weights)
+            except RuntimeError as error:
+                reason = " ".join(str(error).split())
+                raise UserError(f"{path} does not fit the network: {reason}") from None
+        return
+    if kind != "i3d":
+        raise UserError(
+            f"{path} can not be loaded into branches of kind {kind}; give the weights of a run: results/<scale>/models/<run>.pt"
+        )
+    # By name too: only runs that start from weights depend on this code.
+    weights_of_others = import_module("equimodal.study.runs.weights")
+    for branch in network.branches.values():
+        weights_of_others.load_kinetics(branch, path)
+
+
+def _stages_of_run(path: Path) -> dict[str, Tensor]:
+    """Weights of the first branch, but for its classifier; empty if the file is no run's."""
+    if path.suffix != ".pt":
+        return {}
+    if not path.exists():
+        raise UserError(f"{path} is missing; if it is that of a run, train that run first")
+    state = load_weights(path)
+    parts = [name.split(".", 3) for name in state if name.startswith("branches.")]
+    first = parts[0][1] if parts else None
+    prefix = f"branches.{first}.stages."
+    return {n.removeprefix(prefix): x for n, x in state.items() if n.startswith(prefix)}
+
+
+def _build_fusion(spec: RunSpec, channels: dict[str, int]) -> Fusion:
+    switches = spec.switches
+    if len(channels) == 1:
+        ((modality, width),) = channels.items()
+        return SqueezeExcite(
+            modality, width, squeeze_ratio=switches.squeeze_ratio, gate_scale=switches.gate_scale
+        )
+    return MMTM(
+        channels,
+        squeeze_ratio=switches.squeeze_ratio,
+        gate_scale=switches.gate_scale,
+        running_mean=RunningMean(
+            of=switches.mean_gate_of,
+            source=switches.mean_gate_source,
+            updates=switches.mean_gate_updates,
+            weights=switches.mean_gate_weights,
+        ),
+    )
+
+
+def build_policy(spec: RunSpec, network: Network, device: torch.device | str = "cpu") -> Policy:
+    """Build the policy that a run names.
+
+    Raises:
+        ValueError: If no policy has that name.
+    """
+    match spec:
+        case RunSpec(policy="vanilla"):
+            return Vanilla()
+        case RunSpec(policy="guided", balance=Balance() as balance):
+            return Guided(balance, device)
+        case RunSpec(policy="random", balance=Balance() as balance):
+            choices = spec.switches.random_choices
+            return Random(
+                spec.modalities,
+                warmup_epochs=balance.warmup_epochs,
+                seed=spec.seed if choices == "per_run" else OFFICIAL_SEED,
+                as_official=choices == "shared",
+                device=device,
+            )
+        case RunSpec(policy="rubi", rubi=RubiSettings() as rubi):
+            return RUBi(
+                **rubi.model_dump(),
+                features=network.width(rubi.modality),
+                classes=spec.classes,
+                seed=spec.seed,
+                device=device,
+            )
+    raise ValueError(f"no policy {spec.policy!r} with the settings of {spec.name}")

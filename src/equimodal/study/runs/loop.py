@@ -1,0 +1,296 @@
+"""Train one network from the spec of its run."""
+
+import copy
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+
+from equimodal.fusion.base import REGULAR, Flow
+from equimodal.metrics.learning_speed import LearningSpeed
+from equimodal.models.network import Network
+from equimodal.study.data.split import Split, draw_views
+from equimodal.study.runs.build import build_network, build_policy, start_from
+from equimodal.study.runs.score import BATCH, Score, score, with_fused
+from equimodal.study.spec import OFFICIAL_SEED, RunSpec
+from equimodal.training.policies import REGULAR_MODE
+from equimodal.training.step import StepRecord, StepRules, train_step
+
+CHECK_EVERY = 50  # steps between looks at the loss where looking waits for the device
+
+Row = dict[str, Any]  # column -> number or text
+
+
+@dataclass
+class Progress:
+    """All that a training remembers beside its network and optimizer."""
+
+    epoch: int = 1  # counted from 1
+    batch: int = 0  # batches of the epoch that are done
+    steps: int = 0
+    perfect_epochs: int = 0
+    best_accuracy: float = -1.0
+    best_epoch: int = 0
+    failure: str | None = None
+    finished: bool = False
+    rows: list[Row] = field(default_factory=list)
+
+
+class Training:
+    """One network on its way: `run` it to the end, or save it with `state` at any step.
+
+    Everything that the future depends on is in the state, and the order of an epoch's batches
+    depends on seed and epoch only. So a training that is restored from its state goes on to the
+    same bytes as one that was never stopped (on the same machine, on the CPU).
+    """
+
+    def __init__(self, spec: RunSpec, splits: dict[str, Split], device: torch.device | str = "cpu"):
+        """Build network, optimizer, schedule, policy and meter from the spec.
+
+        Args:
+            spec: What to train.
+            splits: `train`, `test`, and `validation` if the spec selects on it; on `device`.
+            device: Where to train.
+        """
+        self.spec = spec
+        self.splits = splits
+        self.device = torch.device(device)
+        self.network: Network = build_network(spec, self.device)
+        if spec.pretrained is not None:
+            start_from(self.network, spec.network.kind, Path(spec.pretrained))
+        self.policy = build_policy(spec, self.network, self.device)
+        self.rules = StepRules(
+            l1=spec.l1,
+            l1_in_speed=spec.switches.l1_in_speed,
+            speed_sums=spec.switches.speed_sums,
+            held_parameters=spec.switches.held_parameters,
+        )
+        self.optimizer = torch.optim.SGD(
+            [*self.network.parameters(), *self.policy.parameters()],
+            lr=spec.learning_rate,
+            momentum=spec.training.momentum,
+            weight_decay=spec.training.weight_decay,
+        )
+        self.schedule = None
+        if spec.switches.schedule:
+            lower = spec.training.schedule.model_dump()
+            min_lr = lower.pop("min_rate")
+            self.schedule = ReduceLROnPlateau(self.optimizer, min_lr=min_lr, **lower)
+        self.speeds = None
+        if len(spec.modalities) > 1:
+            self.speeds = LearningSpeed(
+                branch={m: self.network.branch_parameters(m) for m in spec.modalities},
+                fusion=self.network,
+                log_base=spec.switches.log_base,
+                norm=spec.switches.speed_norm,
+            )
+        self.progress = Progress()
+        self._failed_at = torch.tensor(-1, device=self.device)  # first step of a loss not finite
+        self.best_weights = copy.deepcopy(self.network.state_dict())
+        self._reset_epoch()
+        self._regular = torch.tensor(REGULAR_MODE, dtype=torch.int8, device=self.device)
+        self._modes: list[Tensor] = []  # of every step
+        self._speeds: list[Tensor] = []  # after every step
+
+    def run(self, after_step: Callable[["Training"], None] = lambda training: None) -> None:
+        """Train until the stop rule holds, the cap is reached or the loss is not finite.
+
+        The stop rule: `perfect_epochs` epochs, not necessarily in a row, in which every training
+        example was classified correctly when its turn came.
+
+        Args:
+            after_step: Called after every step; may save the state.
+        """
+        devices = [self.device] if self.device.type == "cuda" else []
+        with torch.random.fork_rng(devices):
+            while not self.progress.finished:
+                for index in self._batches_left():
+                    self._step(index)
+                    if self.progress.failure:
+                        return
+                    after_step(self)
+                self._check_finite()
+                if self.progress.failure:
+                    return
+                self._end_epoch()
+
+    def _batches_left(self) -> Iterator[Tensor]:
+        train = self.splits["train"]
+        order = np.random.default_rng(self._seed("order")).permutation(len(train))
+        self._views = draw_views(train, self.spec.augmentation, self._seed("flips"))
+        batches = torch.from_numpy(order).to(self.device).split(self.spec.training.batch_size)
+        yield from batches[self.progress.batch :]
+
+    def _seed(self, use: str) -> list[int]:
+        """Seed of what the epoch draws for a use; nothing else draws from it."""
+        shared = self.spec.switches.data_order == "shared"
+        uses = ("order", "flips", "validation flips", "dropout")
+        return [OFFICIAL_SEED if shared else self.spec.seed, self.progress.epoch, uses.index(use)]
+
+    def _step(self, index: Tensor) -> None:
+        batch = self.splits["train"].batch(index, self._views)
+        self.network.train()
+        dropout = np.random.SeedSequence([*self._seed("dropout"), self.progress.batch])
+        torch.manual_seed(int(dropout.generate_state(1)[0]))
+        record = train_step(
+            self.network,
+            batch,
+            self.optimizer,
+            self.policy,
+            self.speeds,
+            epoch=self.progress.epoch,
+            rules=self.rules,
+        )
+        self.progress.batch += 1
+        self.progress.steps += 1
+        hits = torch.stack(
+            [(z.argmax(-1) == batch.labels).sum() for z in with_fused(record.logits).values()]
+        )
+        self._hits += hits
+        self._loss += record.loss.double() * len(batch)
+        self._remember(record)
+        self._failed_at = torch.where(
+            (self._failed_at < 0) & ~record.loss.isfinite(), self.progress.steps, self._failed_at
+        )
+        # Asking waits for the device; on the CPU there is nothing to wait for.
+        every = 1 if self.device.type == "cpu" else CHECK_EVERY
+        if self.progress.steps % every == 0:
+            self._check_finite()
+
+    def _remember(self, record: StepRecord) -> None:
+        self._modes.append(self._regular if record.mode is None else record.mode.to(torch.int8))
+        if record.speeds is not None:
+            self._speeds.append(record.speeds.float())
+
+    def _check_finite(self) -> None:
+        step = int(self._failed_at)
+        if step >= 0:
+            self.progress.failure = (
+                f"the loss became infinite or NaN at step {step} (epoch {self.progress.epoch}) at"
+                f" learning rate {self.spec.learning_rate:g}"
+            )
+            self.progress.finished = True
+
+    def _end_epoch(self) -> None:
+        progress, train = self.progress, self.splits["train"]
+        progress.perfect_epochs += int(self._hits[-1]) == len(train)  # the last is `fused`
+        row = self._row(len(train))
+        progress.rows.append(row)
+        accuracy = row["validation_accuracy"]
+        if accuracy > progress.best_accuracy:
+            progress.best_accuracy, progress.best_epoch = accuracy, progress.epoch
+            self.best_weights = copy.deepcopy(self.network.state_dict())
+        if self.schedule is not None:
+            self.schedule.step(row["train_loss"])
+        progress.finished = (
+            progress.perfect_epochs >= self.spec.switches.perfect_epochs
+            or progress.epoch >= self.spec.training.max_epochs
+        )
+        progress.epoch += 1
+        progress.batch = 0
+        self._reset_epoch()
+
+    def _row(self, examples: int) -> Row:
+        """The epoch as a row of history.csv."""
+        names = [*self.network.modalities, "fused"]
+        row: Row = {
+            "epoch": self.progress.epoch,
+            "steps": self.progress.steps,
+            "learning_rate": self.optimizer.param_groups[0]["lr"],
+            "train_loss": float(self._loss) / examples,
+        }
+        row |= _accuracies("train", dict(zip(names, (self._hits / examples).tolist(), strict=True)))
+        scores = {s: self._score(s) for s in self.splits if s != "train"}
+        scores["validation"] = scores[self.spec.validation]
+        for split in ("validation", "test"):
+            row[f"{split}_loss"] = scores[split].loss
+            row |= _accuracies(split, scores[split].accuracy)
+        if self.speeds is not None:
+            values = self.speeds.values.tolist()
+            row |= {f"speed_{m}": v for m, v in zip(self.network.modalities, values, strict=True)}
+            modes = torch.stack(self._modes[-self.progress.batch :])
+            row["regular_steps"] = int((modes == REGULAR_MODE).sum())
+            for b, m in enumerate(self.network.modalities):
+                row[f"rebalance_{m}_steps"] = int((modes == b).sum())
+            row["next_mode"] = self._mode_name()
+        return row
+
+    def _score(self, split: str) -> Score:
+        """Evaluate as the run's fidelity asks for: its mode, and its view of the validation set."""
+        left_behind = self.spec.switches.evaluation_mode == "left_behind"
+        flow = Flow(rebalance=self.policy.mode) if left_behind else REGULAR
+        views = None
+        if self.spec.switches.validation_flips and split == "validation":
+            seed = self._seed("validation flips")
+            views = draw_views(self.splits[split], self.spec.augmentation, seed)
+        # Where evaluation passes move the running means, their number matters: batches as in training.
+        every_pass = self.spec.switches.mean_gate_updates == "every_pass"
+        batch_size = self.spec.training.batch_size if every_pass else BATCH
+        return score(self.network, self.splits[split], flow, views, batch_size=batch_size)
+
+    def _mode_name(self) -> str:
+        mode = REGULAR_MODE if self.policy.mode is None else int(self.policy.mode)
+        return "regular" if mode == REGULAR_MODE else f"rebalance_{self.network.modalities[mode]}"
+
+    def _reset_epoch(self) -> None:
+        branches = len(self.network.modalities)
+        self._hits = torch.zeros(branches + 1, dtype=torch.int64, device=self.device)
+        self._loss = torch.zeros((), dtype=torch.float64, device=self.device)
+
+    def steps(self) -> dict[str, np.ndarray]:
+        """Return the mode (int8) of every step and the speeds (float32, a column a branch) after it."""
+        branches = len(self.network.modalities)
+        return {
+            "modes": _stacked(self._modes, (0,), torch.int8),
+            "speeds": _stacked(self._speeds, (0, branches), torch.float32),
+        }
+
+    def state(self) -> dict[str, Any]:
+        """Everything that the rest of the training depends on."""
+        return {
+            "progress": copy.deepcopy(vars(self.progress)),
+            "network": self.network.state_dict(),
+            "best_weights": self.best_weights,
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": None if self.schedule is None else self.schedule.state_dict(),
+            "speeds": None if self.speeds is None else self.speeds.state(),
+            "policy": self.policy.state(),
+            "hits": self._hits,
+            "loss": self._loss,
+            "failed_at": self._failed_at,
+            "steps": {k: torch.from_numpy(v) for k, v in self.steps().items()},
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a state that `state` gave for the same spec and data."""
+        self.progress = Progress(**state["progress"])
+        self.network.load_state_dict(state["network"])
+        self.best_weights = state["best_weights"]
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.schedule is not None:
+            self.schedule.load_state_dict(state["schedule"])
+        if self.speeds is not None:
+            self.speeds.restore(state["speeds"])
+        self.policy.restore(state["policy"])
+        self._hits.copy_(state["hits"])
+        self._loss.copy_(state["loss"])
+        self._failed_at.copy_(state["failed_at"])
+        self._modes = list(state["steps"]["modes"].to(self.device))
+        self._speeds = list(state["steps"]["speeds"].to(self.device))
+
+
+def _accuracies(split: str, accuracy: dict[str, float]) -> Row:
+    """Columns such as `test_accuracy` and `test_accuracy_gray`."""
+    return {
+        f"{split}_accuracy" if m == "fused" else f"{split}_accuracy_{m}": float(x)
+        for m, x in accuracy.items()
+    }
+
+
+def _stacked(tensors: list[Tensor], empty: tuple[int, ...], dtype: torch.dtype) -> np.ndarray:
+    return (torch.stack(tensors) if tensors else torch.zeros(empty, dtype=dtype)).cpu().numpy()

@@ -1,0 +1,133 @@
+"""Times a few real training steps on random data, so that an estimate has something to go by."""
+
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Mapping
+from concurrent.futures import ProcessPoolExecutor
+from itertools import pairwise
+from multiprocessing import get_context
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import torch
+
+from equimodal.study.data.split import LENGTHS, Split, load_split
+from equimodal.study.estimate import Pace, Size, label_of
+from equimodal.study.params import Params
+from equimodal.study.runs.build import build_network
+from equimodal.study.runs.loop import Training
+from equimodal.study.runs.score import predict
+from equimodal.study.spec import RunSpec
+from equimodal.training.evaluate import evaluations
+
+STEPS = 4  # of an epoch, of which the first, slower than the others, is not counted
+SECONDS = 4.0  # at least, of training a kind of network
+
+
+def size_of(spec: RunSpec) -> Size:
+    """Build the network without memory for its weights and see what its files take."""
+    with torch.device("meta"):
+        network = build_network(spec, "meta")
+        ways = len(evaluations(network))
+    weights = sum(x.numel() * x.element_size() for x in network.state_dict().values())
+    more = ("permuted", "class_mean") if len(spec.modalities) > 1 else ()
+    return Size(weights, ways + len(more))
+
+
+def measure(kinds: Mapping[str, RunSpec], settings: Params, device: str) -> dict[str, Pace]:
+    """Measure the pace of a run of each kind, each in a process of its own."""
+    context = get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=context, max_tasks_per_child=1) as pool:
+        found = {}
+        for kind, spec in kinds.items():
+            print(f"Measuring {label_of(kind)} ...", file=sys.stderr, flush=True)
+            found[kind] = pool.submit(measure_run, spec, settings, device).result()
+            print(f"  {found[kind].step:.3g} s a step", file=sys.stderr, flush=True)
+    return found
+
+
+def measure_run(spec: RunSpec, settings: Params, device: str) -> Pace:
+    """Measure the pace of a run by short epochs of training, and by evaluating what they saw.
+
+    As in the workflow, a process computes with one thread. The pace is the median over steps.
+    """
+    torch.set_num_threads(1)
+    dataset = settings.datasets[spec.dataset]
+    shapes = {m.source: dataset.shape(m.source) for m in spec.modalities.values()}
+    one_epoch = spec.training.model_copy(update={"max_epochs": 1})
+    short = spec.model_copy(update={"training": one_epoch, "pretrained": None})
+    with TemporaryDirectory() as folder:
+        split = _random_split(Path(folder), short, shapes, device)
+        splits = {"train": split, "test": split, spec.validation: split}
+        steps: list[float] = []
+        started, cpu = _now(device), time.process_time()
+        while _now(device) - started < SECONDS:
+            training = Training(short, splits, device)
+            steps += _seconds_of_steps(training)
+        cpu = (time.process_time() - cpu) / (_now(device) - started)
+        before = _now(device)
+        predict(training.network, split)
+        example = (_now(device) - before) / len(split)
+    sizes, branches = dataset.sizes, len(spec.modalities)
+    # The bank: passes over the training set for means, of all classes and, with several branches, of
+    # each; one over the test set for each way, and the permuted way takes one for each branch.
+    passes = min(branches, 2) * sizes["train"] + (size_of(spec).ways + branches - 1) * sizes["test"]
+    return Pace(
+        step=statistics.median(steps),
+        example=example,
+        bank=passes * example,
+        cpu=cpu if torch.device(device).type == "cpu" else float("nan"),
+        memory=_peak_memory(device),
+        basis=(
+            f"measured now on this machine's {device}, median of {len(steps)} steps on random data,"
+            " without the start of a process"
+        ),
+    )
+
+
+def _seconds_of_steps(training: Training) -> list[float]:
+    """Train to the end; return how long each step but the first took."""
+    times: list[float] = []
+    training.run(lambda training: times.append(_now(str(training.device))))
+    return [b - a for a, b in pairwise(times)]
+
+
+def _random_split(
+    folder: Path, spec: RunSpec, shapes: Mapping[str, list[int]], device: str
+) -> Split:
+    """Store random examples for `STEPS` batches as `prepare` would, and load them as `train` does."""
+    generator = np.random.default_rng(0)
+    n = STEPS * spec.training.batch_size
+    for source, shape in shapes.items():
+        values = generator.integers(0, 256, (n, *shape), np.uint8)
+        np.save(folder / f"train.{source}.npy", values)
+    np.save(folder / "train.labels.npy", generator.integers(0, spec.classes, n, np.uint8))
+    np.save(folder / "train.ids.npy", np.arange(n, dtype=np.int32))
+    first = next(iter(shapes.values()))
+    np.save(folder / f"train.{LENGTHS}.npy", np.full(n, first[0], np.int32))
+    return load_split(
+        folder,
+        "train",
+        modalities=spec.modalities,
+        classes=spec.classes,
+        clip=spec.augmentation.clip,
+        device=device,
+    )
+
+
+def _now(device: str) -> float:
+    """Seconds, once the device has done all it was given."""
+    if torch.device(device).type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
+
+
+def _peak_memory(device: str) -> float:
+    """MB that this process has taken at its peak, on the device where there is one."""
+    if torch.device(device).type == "cuda":
+        return torch.cuda.max_memory_reserved(device) / 1e6
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, kibibytes elsewhere
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6

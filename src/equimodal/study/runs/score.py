@@ -1,0 +1,78 @@
+"""What a network answers on a whole split, and how well."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Int64
+from torch import Tensor
+
+from equimodal.fusion.base import REGULAR, Flow
+from equimodal.models.network import Logits, Network, fused
+from equimodal.study.data.split import Split, Views
+from equimodal.training.policies import modality_losses
+
+# Examples at a time, and values of them: clips are large. The size changes no result unless passes
+# move running means.
+BATCH = 500
+VALUES = 2**24
+
+
+@torch.no_grad()
+def predict(
+    network: Network,
+    split: Split,
+    flow: Flow = REGULAR,
+    views: Views | None = None,
+    *,
+    index: Int64[Tensor, " n"] | None = None,
+    batch_size: int = BATCH,
+) -> Logits:
+    """Return the logits of each branch for all examples, or those of an index.
+
+    Leaves the network in evaluation mode.
+    """
+    network.eval()
+    parts = [
+        network(split.batch(part, views).inputs, flow) for part in slices(split, index, batch_size)
+    ]
+    return {m: torch.cat([part[m] for part in parts]) for m in network.modalities}
+
+
+@dataclass(frozen=True)
+class Score:
+    """Accuracy (share of 1) and loss of a network on a split."""
+
+    accuracy: dict[str, float]  # of each branch, and of their mean as `fused`
+    loss: float  # sum of the branches' mean cross-entropies
+
+
+def score(
+    network: Network,
+    split: Split,
+    flow: Flow = REGULAR,
+    views: Views | None = None,
+    *,
+    batch_size: int = BATCH,
+) -> Score:
+    """Evaluate the network on a split; what is mirrored in `views` may have another label."""
+    logits = predict(network, split, flow, views, batch_size=batch_size)
+    labels = split.labels if views is None or views.labels is None else views.labels
+    loss = modality_losses(logits, labels).sum()
+    hits = {m: (z.argmax(-1) == labels).float().mean() for m, z in with_fused(logits).items()}
+    return Score({m: float(x) for m, x in hits.items()}, float(loss))
+
+
+def with_fused(logits: Logits) -> Logits:
+    """Add the network's prediction to the branches' as `fused`."""
+    return {**logits, "fused": fused(logits)}
+
+
+def slices(
+    split: Split, index: Int64[Tensor, " n"] | None = None, batch_size: int = BATCH
+) -> list[Int64[Tensor, " batch"]]:
+    """Cut an index, or all examples, into batches that fit into memory."""
+    values = sum(x[0].numel() for x in split.arrays.values())
+    size = min(batch_size, max(1, VALUES // values))
+    if index is None:
+        index = torch.arange(len(split), device=split.labels.device)
+    return list(index.split(size))

@@ -1,0 +1,370 @@
+"""What each step depends on of the settings and of the code: for the rules, the receipts and `verify`.
+
+A step's receipt lies beside what it made (`equimodal.study.receipts`).
+"""
+
+import subprocess
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+from equimodal.study import layout, receipts
+from equimodal.study.code import code_hash
+from equimodal.study.errors import UserError
+from equimodal.study.files import write_aside
+from equimodal.study.params import Params, expand_runs
+from equimodal.study.spec import RunSpec
+
+OTHER_ARRAYS = ("labels", "ids", "lengths")  # what is read of a split beside the sources
+
+code_hash = cache(code_hash)
+
+
+def preparation_code(kind: str) -> str:
+    """Hash of the code that prepares a kind of data set."""
+    return code_hash(f"equimodal.study.data.{kind}")
+
+
+def training_code(spec: RunSpec) -> str:
+    """Hash of the code that trains a run: of the networks, only its own kind's."""
+    weights = ["equimodal.study.runs.weights"] if spec.pretrained is not None else []
+    return code_hash("equimodal.study.runs.run", f"equimodal.models.{spec.network.kind}", *weights)
+
+
+def evaluation_code(spec: RunSpec) -> str:
+    """Hash of the code that evaluates a run."""
+    return code_hash("equimodal.study.runs.logit_bank", f"equimodal.models.{spec.network.kind}")
+
+
+def training_arrays(spec: RunSpec, params: Params) -> list[str]:
+    """Names of the prepared arrays that a run is trained on."""
+    dataset = params.datasets[spec.dataset]
+    wanted = {*OTHER_ARRAYS, *(m.source for m in spec.modalities.values())}
+    return [
+        f"{split}.{array}.npy"
+        for split in dataset.splits
+        for array in dataset.arrays(split)
+        if array in wanted
+    ]
+
+
+def evaluation_arrays(spec: RunSpec, params: Params) -> list[str]:
+    """Names of the prepared arrays that a run is evaluated on, those biased as in training included."""
+    by_label = params.datasets[spec.dataset].by_label
+    biased = [by_label[m.source] for m in spec.modalities.values() if m.source in by_label]
+    return [*training_arrays(spec, params), *(f"test.{array}.npy" for array in biased)]
+
+
+def require_prepared(dataset: str, params: Params) -> dict[str, str]:
+    """Return the prepared files of a data set, name -> SHA-256.
+
+    Raises:
+        UserError: If they are missing, damaged, or of other settings than now.
+    """
+    product = preparation(dataset, params)
+    settings = params.datasets[dataset].preparation
+    return receipts.require(product.receipt, product.remedy, settings=settings).files
+
+
+def require_trained(
+    spec: RunSpec, params: Params, among: Collection[str] | None = None
+) -> receipts.Receipt:
+    """Return the receipt of a run's training, of whatever code.
+
+    Args:
+        spec: Of the run.
+        params: Of the scale.
+        among: Names of the files that matter; None if all do, the weights too.
+
+    Raises:
+        UserError: If it is missing, damaged, or of other settings than now.
+    """
+    product, settings = training(spec, params), spec.model_dump(mode="json")
+    return receipts.require(product.receipt, product.remedy, settings=settings, among=among)
+
+
+def require_whole(spec: RunSpec, params: Params) -> receipts.Receipt:
+    """Return the receipt of a run's training if its folder and its bank are whole and of one another.
+
+    The weights themselves need not be there: their hash tells.
+
+    Raises:
+        UserError: If a file is missing or damaged, or of other settings or weights.
+    """
+    trained = require_trained(spec, params, layout.RUN_FILES)
+    bank, of_weights = evaluation(spec, params), model_of(spec, params.scale, trained)
+    receipts.require(bank.receipt, bank.remedy, inputs=of_weights)
+    return trained
+
+
+def inputs_of_training(spec: RunSpec, params: Params, prepared: dict[str, str]) -> dict[str, str]:
+    """Return what a run is trained on: file -> SHA-256.
+
+    Raises:
+        UserError: If the weights that it starts from are missing.
+    """
+    inputs = _of(prepared, training_arrays(spec, params), spec, params)
+    if spec.pretrained is not None:
+        inputs[spec.pretrained] = _hash(Path(spec.pretrained))
+    return inputs
+
+
+def model_of(spec: RunSpec, scale: str, trained: receipts.Receipt) -> dict[str, str]:
+    """Return the weights of a run as an input of its bank."""
+    digests = [d for name, d in trained.files.items() if name.endswith(layout.MODEL_SUFFIX)]
+    if len(digests) != 1:
+        raise UserError(
+            f"{layout.training_receipt(scale, spec.name)} is damaged: it tells of no weights; run"
+            f" `equimodal train {spec.name} --scale {scale}`"
+        )
+    return {layout.model(scale, spec.name).as_posix(): digests[0]}
+
+
+@dataclass(frozen=True)
+class Product:
+    """What one step of a scale makes, and how to tell whether it is as it should be."""
+
+    step: str  # of the workflow
+    name: str
+    receipt: Path
+    files: tuple[Path, ...]
+    remedy: str  # the command that makes it anew
+    asked: Callable[[Params], dict[str, Any]]  # settings, code and inputs of now
+
+    @property
+    def is_there(self) -> bool:
+        """Whether it was ever made."""
+        return any(path.exists() for path in (self.receipt, *self.files))
+
+    def objections(self, params: Params, *, deep: bool = False) -> Iterator[receipts.Objection]:
+        """Say why it is not what the settings, the code and its inputs ask for."""
+        try:
+            asked = self.asked(params)
+        except UserError as error:  # an input is wrong itself
+            yield receipts.Objection(what="input", file=self.receipt, reason=str(error))
+            asked = {}
+        yield from receipts.objections(self.receipt, files=self.files, deep=deep, **asked)
+
+
+def make(
+    product: Product, params: Params, work: Callable[[], str | None], *, again: bool = False
+) -> bool:
+    """Make a product, unless it is there: of these settings, this code and these inputs.
+
+    Args:
+        product: Which.
+        params: Of the scale.
+        work: Makes its files; returns what it ran on where that decides the last digits.
+        again: Make it in any case.
+
+    Returns:
+        Whether it was made.
+
+    Raises:
+        UserError: If an input is missing, damaged or of other settings. Nothing is removed then.
+    """
+    asked = product.asked(params)
+    to_do = again or any(receipts.objections(product.receipt, files=product.files, **asked))
+    if to_do:
+        made_on = work()
+        receipts.write(
+            product.receipt,
+            step=f"{product.step} {product.name}",
+            files=product.files,
+            made_on=made_on,
+            commit=commit(),
+            **{"settings": None} | asked,
+        )
+    with write_aside(layout.valid(params.scale, product.step, product.name)) as aside:
+        aside.write_text(f"{receipts.sha256(product.receipt)}\n", encoding="utf-8")
+    return to_do
+
+
+def products(params: Params) -> Iterator[Product]:
+    """Yield all that takes long and that a scale asks for, and the tables that are there."""
+    specs = expand_runs(params)
+    used = {spec.dataset for spec in specs.values()} | {params.linear.noisy_mnist.dataset}
+    for dataset in sorted(used):
+        yield preparation(dataset, params)
+    for spec in specs.values():
+        yield training(spec, params)
+        yield evaluation(spec, params)
+    yield simulations(params)
+    for layer in range(1, params.linear.noisy_mnist.depth + 1):
+        yield noisy_mnist(layer, params)
+    for receipt in sorted(layout.tables(params.scale).glob("*.json")):
+        if receipt != layout.simulated(params.scale):
+            yield tables(receipt, params)
+
+
+def tables(receipt: Path, params: Params) -> Product:
+    """Tables that were made together: what they are made of is for Snakemake to compare."""
+    try:
+        remedy = f"run `{receipts.read(receipt).step} --scale {params.scale}`"
+    except UserError:
+        remedy = f"remove {receipt} and make its tables anew"
+    return Product(
+        step="tables",
+        name=receipt.stem,
+        receipt=receipt,
+        files=(),
+        remedy=remedy,
+        asked=lambda _: {},
+    )
+
+
+def preparation(dataset: str, params: Params) -> Product:
+    """The arrays of a data set. Its module writes their receipt."""
+    folder, settings = layout.prepared(params.scale, dataset), params.datasets[dataset]
+    arrays = [f"{s}.{a}.npy" for s in settings.splits for a in settings.arrays(s)]
+    return Product(
+        step="prepare",
+        name=dataset,
+        receipt=folder / receipts.NAME,
+        files=tuple(folder / name for name in arrays),
+        remedy=f"run `equimodal prepare {dataset} --scale {params.scale}`",
+        asked=partial(asked_of_preparation, dataset),
+    )
+
+
+def training(spec: RunSpec, params: Params) -> Product:
+    """The network of a run, and its folder."""
+    folder = layout.run(params.scale, spec.name)
+    return Product(
+        step="train",
+        name=spec.name,
+        receipt=layout.training_receipt(params.scale, spec.name),
+        files=(*(folder / f for f in layout.RUN_FILES), layout.model(params.scale, spec.name)),
+        remedy=f"run `equimodal train {spec.name} --scale {params.scale}`",
+        asked=partial(asked_of_training, spec),
+    )
+
+
+def evaluation(spec: RunSpec, params: Params) -> Product:
+    """The logit bank of a run."""
+    return Product(
+        step="evaluate",
+        name=spec.name,
+        receipt=layout.bank_receipt(params.scale, spec.name),
+        files=(layout.bank(params.scale, spec.name),),
+        remedy=f"run `equimodal evaluate {spec.name} --scale {params.scale}`",
+        asked=partial(asked_of_evaluation, spec),
+    )
+
+
+def simulations(params: Params) -> Product:
+    """The tables of the second paper's linear networks."""
+    from equimodal.study.figures import LINEAR_TABLES
+
+    return Product(
+        step="linear",
+        name="networks",
+        receipt=layout.simulated(params.scale),
+        files=tuple(layout.table(params.scale, table) for table in LINEAR_TABLES),
+        remedy=f"run `equimodal linear --scale {params.scale}`",
+        asked=asked_of_simulations,
+    )
+
+
+def noisy_mnist(layer: int, params: Params) -> Product:
+    """The course of the second paper's network on noisy MNIST that is fused at a layer."""
+    record = layout.noisy_mnist(params.scale, layer)
+    return Product(
+        step="noisy_mnist",
+        name=f"L_f{layer}",
+        receipt=record.with_suffix(".json"),
+        files=(record,),
+        remedy=f"run `equimodal noisy-mnist {layer} --scale {params.scale}`",
+        asked=asked_of_noisy_mnist,
+    )
+
+
+def asked_of_simulations(params: Params) -> dict[str, Any]:
+    """Settings and code that the linear networks are simulated with now."""
+    return {
+        "settings": params.linear.model_dump(mode="json", exclude={"note", "noisy_mnist"}),
+        "code": code_hash("equimodal.linear.experiment"),
+    }
+
+
+def noisy_mnist_arrays() -> list[str]:
+    """Names of the prepared arrays that the networks on noisy MNIST are trained on."""
+    return [f"{s}.{a}.npy" for s in ("train", "test") for a in ("gray", "labels", "ids")]
+
+
+def settings_and_code_of_noisy_mnist(params: Params) -> dict[str, Any]:
+    """What the networks on noisy MNIST are trained with now, beside the digits."""
+    own = params.linear.noisy_mnist
+    gray = params.datasets[own.dataset].sources["gray"]
+    settings = own.model_dump(mode="json") | {"gray": gray.model_dump(mode="json")}
+    return {"settings": settings, "code": code_hash("equimodal.linear.noisy_mnist")}
+
+
+def asked_of_noisy_mnist(params: Params) -> dict[str, Any]:
+    """The same with the digits; raises as `require_prepared`."""
+    prepared = require_prepared(params.linear.noisy_mnist.dataset, params)
+    inputs = {name: prepared[name] for name in noisy_mnist_arrays()}
+    return settings_and_code_of_noisy_mnist(params) | {"inputs": inputs}
+
+
+def asked_of_preparation(dataset: str, params: Params) -> dict[str, Any]:
+    """Settings and code that a data set is prepared with now."""
+    settings = params.datasets[dataset]
+    return {"settings": settings.preparation, "code": preparation_code(settings.kind)}
+
+
+def asked_of_training(spec: RunSpec, params: Params) -> dict[str, Any]:
+    """Settings, code and inputs that a network is trained with now; raises as `require_prepared`."""
+    return {
+        "settings": spec.model_dump(mode="json"),
+        "code": training_code(spec),
+        "inputs": inputs_of_training(spec, params, require_prepared(spec.dataset, params)),
+    }
+
+
+def asked_of_evaluation(spec: RunSpec, params: Params) -> dict[str, Any]:
+    """Code and inputs that a bank is made with now; raises as `require_prepared` and `require_trained`."""
+    prepared, trained = require_prepared(spec.dataset, params), require_trained(spec, params)
+    arrays = _of(prepared, evaluation_arrays(spec, params), spec, params)
+    return {
+        "code": evaluation_code(spec),
+        "inputs": arrays | model_of(spec, params.scale, trained),
+    }
+
+
+@cache
+def commit() -> str | None:
+    """Return the commit of the code that runs; None if it is in none, or was changed since."""
+    here = Path(__file__).parent
+
+    def git(*arguments: str) -> str:
+        done = subprocess.run(
+            ["git", "-C", str(here), *arguments], check=True, capture_output=True, text=True
+        )
+        return done.stdout.strip()
+
+    try:
+        return None if git("status", "--porcelain", "--", str(here)) else git("rev-parse", "HEAD")
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def _of(
+    prepared: dict[str, str], names: list[str], spec: RunSpec, params: Params
+) -> dict[str, str]:
+    """Pick files of a prepared data set, which an earlier version may not have made."""
+    if lacking := [name for name in names if name not in prepared]:
+        raise UserError(
+            f"{layout.prepared(params.scale, spec.dataset)} lacks {lacking}, as another version made it; run"
+            f" `equimodal prepare {spec.dataset} --scale {params.scale}`"
+        )
+    return {name: prepared[name] for name in names}
+
+
+def _hash(path: Path) -> str:
+    try:
+        return receipts.sha256(path)
+    except OSError as error:
+        raise UserError(f"{path} can not be read: {error.strerror or error}") from None

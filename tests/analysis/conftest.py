@@ -1,3 +1,0 @@
-from equimodal.params import Analysis
-
-SETTINGS = Analysis(confidence=0.95, resamples=200, seed=0, margin=1.0, power=0.8)

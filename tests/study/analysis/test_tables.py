@@ -1,0 +1,493 @@
+from importlib import import_module
+from io import StringIO
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from equimodal.study.analysis import TABLES
+from equimodal.study.analysis.published import read_published
+from equimodal.study.analysis.render import FORMATS, for_readers, notes_on, render
+from equimodal.study.params import load_params
+from tests.built import through_files, whole_study
+from tests.made_up import study
+from tests.study.analysis.conftest import SETTINGS
+
+NAN = float("nan")
+DATA = load_params(Path(__file__).parents[3] / "params.yaml", "paper").datasets
+SETTINGS_OF_RUN = {
+    "experiments": "table1",
+    "dataset": "modelnet40",
+    "start": "scratch",
+    "inputs": "distinct",
+    "policy": "vanilla",
+    "fidelity": "paper",
+    "learning_rate": 0.1,
+    "l1": 0.0,
+    "tolerance": NAN,
+    "window": NAN,
+    "seed": 0,
+    "reported": "regular",
+    "status": "finished",
+    "reason": None,
+    "reached_perfect": True,
+}
+MEASURES = (
+    *("accuracy", "accuracy_m0", "accuracy_m1", "d_util", "d_util_by_label", "d_speed"),
+    "below_0.001",
+)
+
+
+def table_of(*runs):
+    """The `runs` table of a few runs, each given by what is not as in `SETTINGS_OF_RUN`."""
+    rows = [
+        SETTINGS_OF_RUN | dict.fromkeys(MEASURES, NAN) | {"run": f"run{i}"} | run
+        for i, run in enumerate(runs)
+    ]
+    table = pd.DataFrame(rows)
+    return table.assign(method=table.get("method", table["policy"]))
+
+
+def failed(**settings):
+    return settings | {"status": "failed", "reason": "the loss became nan"}
+
+
+def build(name, **inputs):
+    return import_module(f"equimodal.study.analysis.{name}").build(**inputs, settings=SETTINGS)
+
+
+@pytest.fixture(scope="module")
+def made_up():
+    return whole_study()
+
+
+@pytest.fixture(scope="module")
+def one_seed(made_up):
+    runs = made_up["runs"]
+    keys = ["experiments", "dataset", "start", "inputs", "policy", "l1", "tolerance", "window"]
+    return through_files(study() | {"runs": runs[~runs.duplicated(keys)]})
+
+
+@pytest.fixture(scope="module")
+def nothing(made_up):
+    return through_files({n: table.head(0) for n, table in study().items()})
+
+
+@pytest.fixture(scope="module")
+def all_failed():
+    tables = study()
+    runs = tables["runs"]
+    measured = runs.columns[runs.columns.get_loc("steps") :].difference(["m0", "m1", "m2"])
+    runs[[*measured]] = NAN
+    runs["status"], runs["reason"] = "failed", "the loss became nan"
+    tables["evaluations"] = tables["evaluations"].head(0)
+    tables["histories"] = tables["histories"][["run", "epoch"]].head(0)
+    return through_files(tables)
+
+
+@pytest.fixture(scope="module")
+def of_two_presets():
+    tables = study()
+    return through_files(
+        tables | {n: pd.concat([tables[n], other]) for n, other in as_official(tables).items()}
+    )
+
+
+def text_of(name, tables):
+    notes = notes_on(name, tables[name], tables["runs"], DATA)
+    return render(name, tables[name], notes, SETTINGS)
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_every_table_can_be_made_of_a_whole_study(made_up, name):
+    text = text_of(name, made_up)
+    assert set(text) == {".csv", ".md", ".tex"}
+    assert len(pd.read_csv(StringIO(text[".csv"]))) == text[".tex"].count(r" \\") - 1
+    assert "nan" not in text[".md"]
+
+
+def test_what_is_said_below_a_table_is_said_in_latex_too(made_up):
+    table = made_up["l1_trends"]
+    text = render("l1_trends", table, ["50 % of a_b failed: ~/x^2."], SETTINGS)[".tex"]
+    *_, note, end = text.splitlines()
+    assert note == (
+        r"\par\footnotesize 50 \% of a\_b failed: \textasciitilde{}/x\textasciicircum{}2."
+    )
+    assert end == r"\end{table}"
+    assert text.startswith("% \\usepackage{booktabs}\n\\begin{table}\n")
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_study_without_runs_gives_a_header_and_a_sentence(made_up, nothing, name):
+    text = text_of(name, nothing)
+    assert text[".csv"] == text_of(name, made_up)[".csv"].splitlines()[0] + "\n"
+    for experiment in TABLES[name].experiments:
+        assert f"No run of the experiment {experiment} is here" in text[".md"]
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_study_of_which_all_runs_failed_says_so(all_failed, name):
+    text = text_of(name, all_failed)
+    assert "No run that this table is made of has finished." in text[".md"]
+    assert "failed: the loss became nan." in text[".md"]
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_study_with_one_seed_is_shown_as_its_csv_says(one_seed, name):
+    text = text_of(name, one_seed)
+    assert text[".md"].startswith(f"# {TABLES[name].title}\n")
+    read = pd.read_csv(StringIO(text[".csv"]))
+    cells = for_readers(read).drop(columns=[*TABLES[name].sections]).stack().tolist()
+    assert [cell for cell in cells if cell not in text[".md"]] == []
+
+
+def test_a_number_is_rounded_once_more_from_the_digits_of_the_csv():
+    text = render("l1_study", pd.DataFrame({"accuracy": [80.1250004]}), [], SETTINGS)
+    assert text[".csv"] == "accuracy\n80.125\n"
+    assert "80.12 " in text[".md"]
+
+
+def as_official(tables):
+    """The same runs with the preset `official`, and with other numbers."""
+    runs, answers, epochs = (tables[n] for n in ("runs", "evaluations", "histories"))
+    runs = runs[runs["fidelity"] == "paper"]
+    answers, epochs = (t[t["run"].isin(runs["run"])] for t in (answers, epochs))
+    measured = [c for c in runs if c.startswith(("accuracy", "below_", "d_"))]
+    other = {
+        "runs": runs.assign(fidelity="official", **runs[measured].rsub(1)),
+        "evaluations": answers.assign(accuracy=answers["accuracy"].rpow(2)),
+        "histories": epochs.assign(speed_m0=-epochs["speed_m0"]),
+    }
+    return {name: table.assign(run=table["run"] + "/official") for name, table in other.items()}
+
+
+# Each of these is of one preset, or compares them.
+OF_ONE_READING = {"fidelity_study", "calibration", "preregistration"}
+
+
+@pytest.mark.parametrize("name", [n for n in TABLES if n not in OF_ONE_READING])
+def test_runs_of_another_preset_leave_the_rows_of_the_paper_s(made_up, of_two_presets, name):
+    rows = of_two_presets[name]
+    assert set(rows["fidelity"]) == {"paper", "official"}
+    of_paper = rows[rows["fidelity"] == "paper"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(of_paper, made_up[name], check_dtype=False)
+
+
+def test_a_data_set_that_lacks_is_named(made_up):
+    runs = made_up["runs"]
+    without = through_files(study() | {"runs": runs[runs["dataset"] != "nvgesture"]})
+    sentence = "is missing: the settings of this scale ask for no run."
+    assert f"NVGesture-pretrained {sentence}" in text_of("table1", without)[".md"]
+    assert f"NVGesture {sentence}" in text_of("greediness", without)[".md"]
+
+
+def test_a_data_set_whose_epochs_are_chosen_on_the_test_set_is_named(made_up):
+    assert "Colored-and-gray-MNIST: each network's epoch" in text_of("selection", made_up)[".md"]
+    assert "each network's epoch was chosen" not in text_of("l1_study", made_up)[".md"]
+
+
+def test_latex_is_escaped(made_up):
+    text = text_of("comparisons", made_up)[".tex"]
+    assert r"\toprule" in text
+    assert r"p\_holm" in text
+    assert r"95\% t interval" in text
+
+
+def test_a_method_is_compared_with_vanilla_at_its_seed():
+    vanilla = [{"seed": s, "accuracy": a} for s, a in enumerate((0.5, 0.6, 0.7))]
+    guided = [
+        {"policy": "guided", "seed": s, "accuracy": a} for s, a in enumerate((0.71, 0.62, 0.53))
+    ]
+    # Reversed, so that rows do not meet by place: 71 - 50, 62 - 60, 53 - 70.
+    table = build("comparisons", runs=table_of(*vanilla, *reversed(guided)))
+    row = table.set_index("output").loc["fused"]
+    assert (row["method"], row["n"]) == ("guided", 3)
+    assert row["difference"] == pytest.approx((21 + 2 - 17) / 3)
+    assert row["p"] == row["p_holm"]
+
+
+def test_holm_s_correction_is_over_the_columns_of_table_1_within_a_method():
+    runs = []
+    for dataset in ("modelnet40", "nvgesture"):
+        for seed in range(3):
+            at = {"dataset": dataset, "seed": seed}
+            runs += [at | {"accuracy": 0.5}]
+            runs += [at | {"policy": "random", "accuracy": 0.5 + 0.01 * seed}]
+            runs += [at | {"policy": "guided", "accuracy": 0.6 + 0.01 * seed}]
+    table = build("comparisons", runs=table_of(*runs))
+    fused = table[table["output"] == "fused"]
+    assert fused["p_holm"].tolist() == pytest.approx((2 * fused["p"]).clip(upper=1).tolist())
+
+
+def test_a_failed_run_is_compared_with_nothing():
+    runs = table_of({"accuracy": 0.5}, failed(policy="guided"))
+    row = build("comparisons", runs=runs).iloc[0]
+    assert row["n"] == 0
+    assert pd.isna(row["difference"])
+
+
+def sweep(*measures, **settings):
+    return [
+        {"experiments": "sweep", "d_util": u, "d_speed": s, "seed": i} | settings
+        for i, (u, s) in enumerate(measures)
+    ]
+
+
+def greediness(runs):
+    return build(
+        "greediness", runs=runs, published_greediness=read_published("published_greediness")
+    ).iloc
+
+
+def test_greediness_of_what_was_trained_to_the_end_stands_beside_it():
+    ended, not_ended = sweep((1, 0), (3, 0)), sweep((9, 0))
+    row = greediness(table_of(*ended, not_ended[0] | {"reached_perfect": False}))[0]
+    assert row["d_util"] == pytest.approx(13 / 3)
+    assert (row["n_perfect"], row["d_util_perfect"]) == (2, 2)
+
+
+def test_what_is_ours_is_said_beside_published_numbers(made_up):
+    """The paper's colored digits are not at hand, and its intervals of learning rates were lost."""
+    colors = "Colored-and-gray-MNIST: its colors have Kim et al.'s means, drawn anew,"
+    for name, about in TABLES.items():
+        beside = any(i.startswith("published") for i in about.inputs)
+        assert (colors in text_of(name, made_up)[".md"]) == beside
+    for name in ("greediness", "prediction", "prediction_by_epoch", "switching_off"):
+        assert "these are ours" in TABLES[name].caption
+
+
+def test_greediness_is_the_absolute_value_of_the_mean():
+    runs = table_of(*sweep((-0.3, 1), (0.1, 2), (-0.1, 3)), failed(experiments="sweep"))
+    row = greediness(runs)[0]
+    assert (row["n"], row["unfinished"]) == (3, 1)
+    assert row[["d_util", "abs_d_util", "d_speed"]].tolist() == pytest.approx([-0.1, 0.1, 2])
+    half = 4.302653 * 0.2 / 3**0.5  # Student's: few models are not resampled
+    assert row[["d_util_low", "d_util_high"]].tolist() == pytest.approx([-0.1 - half, -0.1 + half])
+    assert (row["published_d_util"], row["published_abs_d_util"]) == (-0.1, 0.1)
+
+
+def test_symmetry_is_tested_for_the_identical_pair_only():
+    measures = [(0.1 * i, 0) for i in range(1, 6)]
+    distinct, identical = (
+        greediness(table_of(*sweep(*measures, inputs=i)))[0] for i in ("distinct", "identical")
+    )
+    assert pd.isna(distinct["symmetry_p"])
+    assert identical["symmetry_p"] == pytest.approx(2 / 2**5)
+
+
+def test_the_sign_of_the_first_column_s_greediness_is_not_published():
+    row = greediness(table_of(*sweep((0.1, 1), dataset="colored_mnist")))[0]
+    assert pd.isna(row["published_d_util"])
+    assert row["published_abs_d_util"] == 0.3
+
+
+def test_speed_is_ranked_against_utilization_for_one_pair_and_for_both():
+    distinct = sweep((1, 1), (2, 2), (-3, 3))
+    identical = sweep((4, 4), inputs="identical")
+    balanced = sweep((-9, 9), policy="guided")
+    table = build("prediction", runs=table_of(*distinct, *identical, *balanced))
+    table = table.set_index(["inputs", "dataset"])
+    assert table["n"].to_dict() == {
+        ("distinct", "modelnet40"): 3, ("distinct", "all"): 3,
+        ("both", "modelnet40"): 4, ("both", "all"): 4,
+    }  # fmt: skip
+    assert table.loc[("distinct", "all"), "spearman"] == pytest.approx(-0.5)
+    assert table.loc[("distinct", "all"), "sign_agreement"] == pytest.approx(2 / 3)
+    assert table.loc[("both", "all"), "spearman"] == pytest.approx(0.4)
+
+
+def test_the_sign_of_the_speed_is_compared_epoch_by_epoch():
+    runs = table_of(*sweep((1, 0), (-1, 0)))
+    histories = pd.DataFrame(
+        [
+            ("run0", 1, 0.1, 0.2),
+            ("run0", 2, 0.1, 0.2),
+            ("run0", 3, 0.3, 0.2),
+            ("run1", 1, 0.1, 0.2),
+        ],
+        columns=["run", "epoch", "speed_m0", "speed_m1"],
+    )
+    table = build("prediction_by_epoch", runs=runs, histories=histories)
+    assert table[["epoch", "n"]].to_numpy().tolist() == [[1, 2], [2, 2], [3, 2]]
+    assert table["sign_agreement"].tolist() == [0.5, 0.5, 1]  # run1 has stopped and keeps its sign
+
+
+def test_the_l1_study_is_averaged_by_factor_and_its_trends_ranked():
+    runs = [
+        {"experiments": "l1", "l1": l1, "accuracy": a, "d_util": u, "d_speed": -u, "below_0.001": b}
+        for l1, a, u, b in ((1e-5, 0.8, 0.1, 0.2), (1e-5, 0.6, 0.3, 0.4), (1e-4, 0.5, 0.4, 0.9))
+    ]
+    study = build("l1_study", runs=table_of(*runs, failed(experiments="l1", l1=1e-4)))
+    assert study["l1"].tolist() == [1e-5, 1e-4]
+    assert study["n"].tolist() == [2, 1]
+    assert study["unfinished"].tolist() == [0, 1]
+    assert study["below_0.001"].tolist() == pytest.approx([0.3, 0.9])
+    assert study["accuracy"].tolist() == pytest.approx([70, 50])
+    assert study["d_util"].tolist() == pytest.approx([0.2, 0.4])
+    trends = build("l1_trends", runs=table_of(*runs)).set_index(["x", "y"])["spearman"]
+    assert trends["sparsity", "d_util"] == pytest.approx(1)
+    assert trends["sparsity", "d_speed"] == pytest.approx(-1)
+
+
+def guided(tolerance, window, accuracy):
+    settings = {"experiments": "sensitivity", "policy": "guided", "d_util": 0.1}
+    return settings | {"tolerance": tolerance, "window": window, "accuracy": accuracy}
+
+
+def test_each_setting_varies_while_the_other_is_held():
+    runs = [guided(0.1, 5, 0.5), guided(0.01, 5, 0.6), guided(0.01, 1, 0.7), guided(0.01, 20, 0.8)]
+    table = build("sensitivity", runs=table_of(*runs))
+    assert table[["setting", "value"]].to_numpy().tolist() == [
+        ["tolerance", 0.01], ["tolerance", 0.1], ["window", 1], ["window", 5], ["window", 20],
+    ]  # fmt: skip
+    assert table["accuracy"].tolist() == pytest.approx([60, 50, 70, 60, 80])
+
+
+def test_where_every_pair_of_settings_was_run_the_other_is_held_at_the_paper_s_value():
+    """Tolerance 0.003 with Q = 1 is bad, and of no account at the paper's Q = 5 and alpha = 0.01."""
+    pairs = [(a, q) for a in (0.003, 0.01, 0.03) for q in (1, 5, 20)]
+    runs = [guided(a, q, 0.1 if (a, q) == (0.003, 1) else 0.9) for a, q in pairs]
+    table = build("sensitivity", runs=table_of(*runs))
+    assert table["accuracy"].tolist() == pytest.approx([90] * 6)
+    assert table["held"].tolist() == 3 * [5] + 3 * [0.01]
+
+
+def test_a_setting_with_one_value_makes_no_curve():
+    table = build("sensitivity", runs=table_of(guided(0.1, 5, 0.5), guided(0.1, 1, 0.6)))
+    assert table["setting"].tolist() == ["window", "window"]
+
+
+def of_preset(fidelity, seed, **accuracies):
+    """A run of the fidelity study, and its accuracy under each way of evaluating."""
+    name = f"{fidelity}/seed{seed}"
+    reported = "left_behind" if "left_behind" in accuracies else "regular"
+    run = {"run": name, "experiments": "fidelity", "dataset": "colored_mnist", "policy": "guided"}
+    answers = [(name, way, "fused", value) for way, value in accuracies.items()]
+    return run | {"fidelity": fidelity, "seed": seed, "reported": reported}, answers
+
+
+def fidelity_study(*presets):
+    runs, answers = zip(*presets, strict=True)
+    columns = ["run", "evaluation", "output", "accuracy"]
+    evaluations = pd.DataFrame([row for rows in answers for row in rows], columns=columns)
+    return build("fidelity_study", runs=table_of(*runs), evaluations=evaluations)
+
+
+def test_a_switch_is_compared_with_its_own_base_at_the_same_seed():
+    table = fidelity_study(
+        of_preset("paper", 0, regular=0.5),
+        of_preset("paper", 1, regular=0.6),
+        of_preset("official", 0, regular=0.9),
+        of_preset("paper_but_gate_scale", 1, regular=0.65),
+        of_preset("paper_but_gate_scale", 0, regular=0.53),
+        of_preset("paper_but_schedule", 1, regular=0.5),
+    ).set_index(["base", "switch"])
+    assert table["accuracy"].to_dict() == pytest.approx(
+        {("paper", ""): 55, ("paper", "gate_scale"): 59, ("paper", "schedule"): 50}
+        | {("official", ""): 90}
+    )
+    assert table["difference"].dropna().to_dict() == pytest.approx(
+        {("paper", "gate_scale"): 4, ("paper", "schedule"): -10}
+    )
+    assert table.loc[("paper", "gate_scale"), "n"] == 2
+
+
+def test_a_preset_counts_as_it_reports_itself():
+    table = fidelity_study(
+        of_preset("paper", 0, regular=0.5),
+        of_preset("paper_but_evaluation_mode", 0, regular=0.5, left_behind=0.8),
+    ).set_index("switch")
+    assert table.loc["evaluation_mode", "difference"] == pytest.approx(30)
+
+
+def test_a_switch_without_its_base_is_not_compared():
+    table = fidelity_study(of_preset("official_but_gate_scale", 0, regular=0.5))
+    assert table["accuracy"].tolist() == [50]
+    assert table["difference"].isna().all()
+
+
+def test_three_views_are_compared_with_vanilla_at_their_seed():
+    settings = {"experiments": "three_views", "inputs": "three", "accuracy_m2": 0.4}
+    runs = [
+        settings | {"policy": policy, "seed": seed, "accuracy": a}
+        for policy, seed, a in (("vanilla", 0, 0.5), ("vanilla", 1, 0.6), ("guided", 1, 0.7))
+    ]
+    table = build("three_views", runs=table_of(*runs)).set_index("method")
+    assert table.loc["vanilla", ["n", "accuracy", "accuracy_m2"]].tolist() == pytest.approx(
+        [2, 55, 40]
+    )
+    assert table.loc["guided", ["n", "difference"]].tolist() == pytest.approx([1, 10])
+    assert pd.isna(table.loc["vanilla", "difference"])
+
+
+def selection(runs, histories):
+    return build("selection", runs=runs, histories=histories, published=read_published("published"))
+
+
+def test_the_paper_s_stop_rule_chooses_among_the_epochs_until_the_first_perfect_one():
+    """The second epoch of run0; of run1, which has no perfect epoch, the best of all."""
+    runs = table_of(*({"dataset": "colored_mnist", "seed": seed} for seed in (0, 1)))
+    histories = pd.DataFrame(
+        {
+            "run": 4 * ["run0"] + 2 * ["run1"],
+            "epoch": [1, 2, 3, 4, 1, 2],
+            "train_accuracy": [0.9, 1.0, 0.99, 1.0, 0.8, 0.9],
+            "validation_accuracy": [0.5, 0.6, 0.9, 0.9, 0.8, 0.9],
+            "test_accuracy": [0.7, 0.44, 0.8, 0.9, 0.3, 0.46],
+        }
+    )
+    (row,) = selection(runs, histories).to_dict("records")
+    assert row["validation_selected"] == pytest.approx(63)  # 80 and 46
+    assert row["until_perfect"] == pytest.approx(45)  # 44 and 46
+    assert row["sd"] == pytest.approx(2**0.5)
+    assert row["published_mean"] == 45.26
+    assert row["difference"] == pytest.approx(-0.26)
+    assert row["verdict"] == "inconclusive"
+
+
+def test_runs_that_failed_are_counted_where_the_epoch_is_chosen():
+    runs = table_of({"seed": 0}, failed(seed=1), failed(seed=0, fidelity="official"))
+    history = {"run": ["run0"], "epoch": [1], "train_accuracy": [1.0]}
+    history |= {"validation_accuracy": [0.5], "test_accuracy": [0.7]}
+    table = selection(runs, pd.DataFrame(history))
+    counts = table[["fidelity", "n", "unfinished"]].to_numpy().tolist()
+    assert sorted(counts) == [["official", 0, 1], ["paper", 1, 1]]
+    assert table["last"].isna().sum() == 1
+
+
+def test_the_optimism_is_what_choosing_on_the_test_set_adds():
+    runs = table_of({"seed": 0}, {"seed": 1}, failed(seed=2))
+    histories = pd.DataFrame(
+        {
+            "run": 3 * ["run0"] + 2 * ["run1"],
+            "epoch": [1, 2, 3, 1, 2],
+            "train_accuracy": 0.9,
+            "validation_accuracy": [0.5, 0.6, 0.6, 0.9, 0.8],
+            "test_accuracy": [0.7, 0.5, 0.6, 0.8, 0.7],
+        }
+    )
+    (row,) = selection(runs, histories).to_dict("records")
+    assert row["n"] == 2
+    assert row["validation_selected"] == pytest.approx(65)  # 50 of the first of equals, and 80
+    assert row["last"] == pytest.approx(65)
+    assert row["test_selected"] == pytest.approx(75)
+    assert row["optimism"] == pytest.approx(10)  # 20 and 0
+
+
+def test_ways_of_switching_off_are_ranked_against_the_paper_s():
+    runs = table_of(*sweep((0, 0), (0, 0), (0, 0)))
+    rows = []
+    for run, isolated, zeroed in (("run0", 0.4, 0.1), ("run1", 0.3, 0.2), ("run2", 0.2, 0.3)):
+        for way, m0 in (("regular", 0.5), ("isolated", isolated), ("zeroed", zeroed)):
+            rows += [(run, way, "m0", m0), (run, way, "m1", 0.5)]
+    evaluations = pd.DataFrame(rows, columns=["run", "evaluation", "output", "accuracy"])
+    table = build("switching_off", runs=runs, evaluations=evaluations).set_index("way")
+    assert table["n"].to_dict() == {"isolated": 3, "zeroed": 3, "permuted": 0, "class_mean": 0}
+    assert table.loc["isolated", "d_util"] == pytest.approx(0.4)  # mean of 0.2, 0.4 and 0.6
+    assert table.loc["zeroed", "d_util"] == pytest.approx(0.6)
+    assert table.loc["zeroed", "spearman"] == pytest.approx(-1)
+    assert pd.isna(table.loc["isolated", "spearman"])
+
+
+def test_a_number_that_rounds_to_zero_has_no_minus():
+    assert [FORMATS["d_util"].format(x) for x in (-0.0002, -0.0006)] == ["+0.000", "-0.001"]

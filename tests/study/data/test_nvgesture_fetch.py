@@ -1,0 +1,395 @@
+import shutil
+from pathlib import Path
+
+import py7zr
+import pytest
+
+from equimodal.study.data import nvgesture, nvgesture_standin, seven_zip
+from equimodal.study.data.nvgesture_list import read_list
+from equimodal.study.data.prepared import EXAMPLES
+from equimodal.study.errors import UserError
+from tests.study.data.helpers import changed, contents, dataset
+
+STAND_IN = {
+    "train_per_class": 4,
+    "test_per_class": 2,
+    "width": 32,
+    "height": 32,
+    "recorded": 14,
+    "window": 8,
+    "short": 3,
+    "seed": 1,
+}
+REAL = dataset("nvgesture", classes=2, size=16, frames=8, validation_examples=2, stand_in=None)
+DRAWN = changed(REAL, stand_in=STAND_IN)
+LISTS = [f"nvgesture_{part}_correct_cvpr2016_v2.lst" for part in ("train", "test")]
+
+
+def change(name, value):
+    return changed(REAL, stand_in=STAND_IN | {name: value})
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory):
+    """A stand-in; not to be changed."""
+    folder = tmp_path_factory.mktemp("drawn") / "raw"
+    DRAWN.fetch(folder, mirror=None)
+    return folder
+
+
+@pytest.fixture
+def raw(drawn, tmp_path):
+    """What lies where the real data set was unpacked, to change."""
+    folder = tmp_path / "raw"
+    shutil.copytree(drawn / "Video_data", folder / "Video_data")
+    for path in drawn.glob("*.lst"):
+        shutil.copy(path, folder)
+    return folder
+
+
+@pytest.fixture
+def packed(raw):
+    """A folder with an archive in parts, and what it should be unpacked to."""
+    for name in ("sk_wrapped.avi", "duo_left.avi", "nucleus.txt"):
+        (next(raw.rglob("subject*")) / name).write_text("not needed")
+    folder = raw.parent / "packed"
+    folder.mkdir()
+    archive = folder / "nvGesture_v1.7z"
+    with py7zr.SevenZipFile(archive, "w") as file:
+        file.writeall(raw, "nvGesture_v1")
+    content = archive.read_bytes()
+    archive.unlink()
+    size = len(content) // 4 + 1
+    for number in range(4):
+        part = content[number * size : (number + 1) * size]
+        archive.with_name(f"{archive.name}.{number + 1:03}").write_bytes(part)
+    return folder
+
+
+# The stand-in
+
+
+def test_the_stand_in_is_brought_by_fetch_alone():
+    assert DRAWN.fetched == ("README.txt",)
+    assert DRAWN.raw_files(Path("raw"), mirror=None) == [Path("raw/README.txt")]
+    assert DRAWN.origin.by_hand is None
+    assert "not NVGesture" in DRAWN.origin.source
+
+
+def test_a_stand_in_is_drawn_as_asked_and_can_be_prepared(drawn, tmp_path):
+    assert len(read_list(drawn / LISTS[0])) == 8
+    assert len(list(drawn.rglob("sk_*.avi"))) == 2 * 12
+    DRAWN.prepare(drawn, tmp_path)
+    assert (tmp_path / EXAMPLES).is_file()
+
+
+@pytest.mark.parametrize("other", [None, ("seed", 2), ("train_per_class", 3), ("short", 4)])
+def test_a_stand_in_that_is_not_drawn_yet_is_fetched_and_no_other_taken(drawn, tmp_path, other):
+    """The scales share its folder."""
+    asked, raw = (DRAWN, tmp_path / "raw") if other is None else (change(*other), drawn)
+    with pytest.raises(UserError, match=r"receipt.json .*run `equimodal fetch` with the data set"):
+        asked.prepare(raw, tmp_path / "out")
+
+
+def test_nobody_of_the_test_trains(drawn):
+    train, test = ({clip.subject for clip in read_list(drawn / name)} for name in LISTS)
+    assert len(train) > 1
+    assert not train & test
+
+
+def test_a_stand_in_that_is_there_is_kept(drawn, monkeypatch):
+    monkeypatch.setattr(nvgesture_standin, "write", lambda *_, **__: 1 / 0)
+    DRAWN.fetch(drawn, mirror=None)
+
+
+@pytest.mark.parametrize(("name", "value"), [("seed", 2), ("train_per_class", 3), ("short", 4)])
+def test_other_settings_draw_it_again_and_nothing_old_is_left(drawn, tmp_path, name, value):
+    new, old = tmp_path / "new/raw", tmp_path / "old/raw"
+    shutil.copytree(drawn, old)
+    for folder in (new, old):
+        change(name, value).fetch(folder, mirror=None)
+    assert contents(old) == contents(new) != contents(drawn)
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+@pytest.mark.parametrize("spoil", [Path.unlink, cut], ids=["removed", "cut"])
+@pytest.mark.parametrize("pattern", ["*/subject1_r0/sk_depth.avi", "*test*_v2.lst", "README.txt"])
+def test_a_stand_in_that_is_not_whole_is_refused_and_drawn_again(drawn, tmp_path, spoil, pattern):
+    raw = shutil.copytree(drawn, tmp_path / "raw")
+    spoil(next(raw.rglob(pattern)))
+    with pytest.raises(UserError, match=r"can not be used: .*run `equimodal fetch`"):
+        DRAWN.prepare(raw, tmp_path / "out")
+    DRAWN.fetch(raw, mirror=None)
+    assert contents(raw) == contents(drawn)
+
+
+@pytest.mark.parametrize("written", [0, 3, 28])
+def test_an_end_while_it_is_drawn_leaves_what_was_there(drawn, tmp_path, monkeypatch, written):
+    write, done = nvgesture_standin.write_aside, []
+
+    def end(path):
+        if len(done) == written:
+            raise KeyboardInterrupt
+        done.append(path)
+        return write(path)
+
+    raw = shutil.copytree(drawn, tmp_path / "raw")
+    with monkeypatch.context() as patch:
+        patch.setattr(nvgesture_standin, "write_aside", end)
+        with pytest.raises(KeyboardInterrupt):
+            change("seed", 2).fetch(raw, mirror=None)
+    assert contents(raw) == contents(drawn)
+    half = tmp_path / ".raw.part/Video_data"  # of a process that was killed
+    half.mkdir(parents=True)
+    (tmp_path / "raw/README.txt").unlink()
+    DRAWN.fetch(raw, mirror=None)
+    assert contents(tmp_path) == {f"raw/{name}": digest for name, digest in contents(drawn).items()}
+
+
+def test_a_stand_in_never_replaces_anything_else(raw):
+    before = contents(raw)
+    with pytest.raises(
+        UserError, match="holds files that are no stand-in of this program; move it"
+    ):
+        DRAWN.fetch(raw, mirror=None)
+    assert contents(raw) == before
+
+
+# The data set, unpacked
+
+
+def test_the_real_data_set_is_brought_by_hand(tmp_path):
+    assert REAL.fetched == ()
+    files = [tmp_path / name for name in (*LISTS, "Video_data")]
+    assert REAL.raw_files(tmp_path, mirror=None) == files
+    told = REAL.origin.by_hand
+    for needed in ("research.nvidia.com", "data/raw/nvgesture", "v1.7z.001", "v1.1.7z", *LISTS):
+        assert needed in told
+    assert "equimodal fetch" in told
+    assert len(told.splitlines()) < 20
+    assert LISTS[0].replace("_v2", "") in changed(REAL, list_version="v1").origin.by_hand
+
+
+def test_what_is_whole_is_summed_up_in_a_line(raw, capsys):
+    size = sum(path.stat().st_size for path in raw.rglob("*.avi"))
+    REAL.fetch(raw, mirror=None)
+    assert capsys.readouterr().out == (
+        "nvgesture: 12 clips, 1 of them with other windows in depth than in color;"
+        f" {size:,} bytes of videos\n"
+    )
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_where_nothing_is_what_to_do_is_said(tmp_path, there):
+    if there:
+        (tmp_path / "raw").mkdir()
+    with pytest.raises(
+        UserError, match=r"train_.* and .*test_.* and .*Video_data are missing: ask"
+    ) as caught:
+        REAL.fetch(tmp_path / "raw", mirror=None)
+    assert REAL.origin.by_hand in str(caught.value)
+
+
+def test_missing_and_empty_videos_are_counted_and_ten_are_named(raw):
+    videos = sorted(raw.rglob("*.avi"))
+    for path in videos[:7]:
+        path.unlink()
+    for path in videos[7:12]:
+        path.write_bytes(b"")
+    with pytest.raises(UserError, match=r"12 of 24 videos .* are missing or empty") as caught:
+        REAL.fetch(raw, mirror=None)
+    lines = str(caught.value).splitlines()
+    assert sum("_v2.lst, line " in line for line in lines) == 10
+    assert lines[-2:] == ["  ... and 2 more", "Unpack the archive again so that they lie there."]
+
+
+def test_all_that_is_wrong_is_said_at_once(raw):
+    path = raw / LISTS[1]
+    path.write_text(path.read_text().replace("label:", "lable:"))
+    (next(raw.rglob("subject1_r0")) / "sk_color.avi").unlink()
+    with pytest.raises(UserError) as caught:
+        REAL.fetch(raw, mirror=None)
+    lines = str(caught.value).splitlines()
+    assert [f"{LISTS[1]}, line {n}: ['label'] missing" in s for n, s in enumerate(lines, 1)] == [
+        *[True] * 4,
+        *[False] * 3,
+    ]
+    assert lines[4] == "1 of 16 videos that the lists name are missing or empty:"
+
+
+# Elsewhere than expected
+
+
+def into(raw, place, *names):
+    (raw / place).mkdir(parents=True)
+    for name in names:
+        (raw / name).rename(raw / place / name)
+
+
+PLACES = {
+    "all one deeper": ("nvGesture_v1", ("Video_data", *LISTS)),
+    "videos one deeper": ("nvGesture_v1", ("Video_data",)),
+    "in a folder of the same name": ("new", ("Video_data",)),
+}
+
+
+@pytest.mark.parametrize(("place", "names"), PLACES.values(), ids=PLACES)
+def test_the_data_set_is_found_where_it_was_unpacked(raw, tmp_path, capsys, place, names):
+    REAL.prepare(raw, tmp_path / "usual")
+    into(raw, place, *names)
+    if place == "new":
+        (raw / "new").rename(raw / "Video_data")
+    REAL.fetch(raw, mirror=None)
+    assert "nvgesture: 12 clips" in capsys.readouterr().out
+    assert all(path.exists() for path in REAL.raw_files(raw, mirror=None))
+    REAL.prepare(raw, tmp_path / "moved")
+    assert contents(tmp_path / "moved") == contents(tmp_path / "usual")
+
+
+def test_parts_of_the_archive_may_lie_one_deeper(packed, capsys):
+    into(packed, "nvgesture_arch", *(path.name for path in packed.iterdir()))
+    REAL.fetch(packed, mirror=None)
+    assert "nvgesture: 12 clips" in capsys.readouterr().out
+    (packed / "nvGesture_v1.7z").touch()
+    shutil.rmtree(packed / "Video_data")
+    with pytest.raises(UserError, match=r"v1.7z and .*arch/nvGesture_v1.7z.001 are two archives"):
+        REAL.fetch(packed, mirror=None)
+
+
+# Lists of a mirror
+
+
+def take_lists(raw, mirror):
+    (mirror / "nvgesture").mkdir(parents=True)
+    for name in LISTS:
+        (raw / name).rename(mirror / "nvgesture" / name)
+
+
+@pytest.mark.parametrize("form", [str, Path.as_uri])
+def test_lists_that_are_missing_are_taken_from_the_mirror(raw, tmp_path, form):
+    before = contents(raw)
+    mirror = tmp_path / "a mirror"
+    take_lists(raw, mirror)
+    REAL.fetch(raw, mirror=form(mirror))
+    assert contents(raw) == before
+
+
+def test_a_mirror_without_the_lists_changes_nothing(raw, tmp_path):
+    take_lists(raw, tmp_path / "elsewhere")
+    for mirror in (None, str(tmp_path)):
+        with pytest.raises(UserError, match=f"{LISTS[0]} and .*{LISTS[1]} are missing: ask"):
+            REAL.fetch(raw, mirror=mirror)
+
+
+def test_a_bad_list_of_a_mirror_is_named_and_not_kept(raw, tmp_path):
+    take_lists(raw, tmp_path)
+    (tmp_path / "nvgesture" / LISTS[1]).write_text("<html>")
+    with pytest.raises(UserError, match=rf"nvgesture/{LISTS[1]}, line 1: "):
+        REAL.fetch(raw, mirror=str(tmp_path))
+    assert (raw / LISTS[0]).exists()
+    assert not (raw / LISTS[1]).exists()
+
+
+def test_an_endless_list_is_not_read_to_its_end(raw, tmp_path, monkeypatch):
+    monkeypatch.setattr("equimodal.study.data.download.SMALL", 10)
+    take_lists(raw, tmp_path)
+    with pytest.raises(
+        UserError,
+        match=r"can not be read .it has [\d,]+ bytes or more, expected 10: it is another file",
+    ):
+        REAL.fetch(raw, mirror=str(tmp_path))
+
+
+def test_a_mirror_that_does_not_answer_is_named(raw):
+    (raw / LISTS[0]).unlink()
+    address = "http://127.0.0.1:9"
+    with pytest.raises(
+        UserError, match=rf"{address}/nvgesture/{LISTS[0]} can not be read .*refused"
+    ):
+        REAL.fetch(raw, mirror=address)
+
+
+# Videos of a mirror that is a folder
+
+
+def test_videos_that_a_mirror_has_unpacked_are_linked(raw, tmp_path, capsys):
+    mirror, folder = tmp_path / "mirror", tmp_path / "new/raw"
+    mirror.mkdir()
+    raw.rename(mirror / "nvgesture")
+    REAL.fetch(folder, mirror=str(mirror))
+    assert (folder / "Video_data").resolve() == mirror / "nvgesture/Video_data"
+    assert "nvgesture: 12 clips" in capsys.readouterr().out
+
+
+def test_an_archive_of_a_mirror_is_unpacked_from_there(packed, tmp_path, capsys):
+    mirror, folder = tmp_path / "mirror", tmp_path / "new/raw"
+    mirror.mkdir()
+    parts = contents(packed.rename(mirror / "nvgesture"))
+    REAL.fetch(folder, mirror=str(mirror))
+    assert "nvgesture: 12 clips" in capsys.readouterr().out
+    assert contents(mirror / "nvgesture") == parts
+    assert {path.name for path in folder.iterdir()} >= {"Video_data", *LISTS}
+
+
+# The data set, packed
+
+
+def test_an_archive_in_parts_is_unpacked_and_checked(packed, raw, capsys):
+    parts = contents(packed)
+    REAL.fetch(packed, mirror=None)
+    assert "nvgesture: 12 clips" in capsys.readouterr().out
+    assert contents(packed) == parts | {
+        name: digest
+        for name, digest in contents(raw).items()
+        if name.endswith((".lst", "sk_color.avi", "sk_depth.avi"))
+    }
+
+
+def test_lists_that_are_there_are_kept(packed, raw):
+    text = (raw / LISTS[0]).read_text().rsplit("\n", 1)[0]
+    (packed / LISTS[0]).write_text(text)
+    REAL.fetch(packed, mirror=None)
+    assert (packed / LISTS[0]).read_text() == text
+
+
+def test_an_archive_is_left_alone_once_it_is_unpacked(packed, monkeypatch):
+    REAL.fetch(packed, mirror=None)
+    monkeypatch.setattr(seven_zip, "unpack", None)
+    REAL.fetch(packed, mirror=None)
+
+
+def test_a_missing_part_is_named(packed):
+    (packed / "nvGesture_v1.7z.002").unlink()
+    with pytest.raises(UserError, match=r"lacks nvGesture_v1.7z.002: parts"):
+        REAL.fetch(packed, mirror=None)
+
+
+def test_a_damaged_archive_leaves_nothing_that_would_be_taken_for_whole(packed):
+    with (packed / "nvGesture_v1.7z.003").open("r+b") as file:
+        file.seek(10)
+        file.write(bytes(50))
+    before = contents(packed)
+    with pytest.raises(UserError, match=r"nvGesture_v1.7z.00\d is damaged, here or shortly before"):
+        REAL.fetch(packed, mirror=None)
+    assert contents(packed) == before
+
+
+def test_what_a_killed_run_unpacked_is_not_taken_for_whole(packed, drawn):
+    half = packed / nvgesture.UNPACKING / "nvGesture_v1/Video_data/class_01"
+    half.mkdir(parents=True)
+    (half / "sk_color.avi").write_text("half")
+    REAL.fetch(packed, mirror=None)
+    assert not (packed / nvgesture.UNPACKING).exists()
+    videos = {name: d for name, d in contents(drawn).items() if name.endswith(".avi")}
+    assert {name: d for name, d in contents(packed).items() if name.endswith(".avi")} == videos
+
+
+def test_another_archive_is_refused(tmp_path):
+    with py7zr.SevenZipFile(tmp_path / "nvGesture_v1.1.7z", "w") as file:
+        file.writestr("x", "somewhere/x.lst")
+    with pytest.raises(UserError, match=r"v1.1.7z holds no Video_data: it is not the archive"):
+        REAL.fetch(tmp_path, mirror=None)
+    assert [path.name for path in tmp_path.iterdir()] == ["nvGesture_v1.1.7z"]

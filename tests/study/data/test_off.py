@@ -1,0 +1,193 @@
+import os
+import random
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from equimodal.study.data.off import Mesh, parse_off, write_off
+from equimodal.study.errors import UserError
+from tests.study.data.helpers import read_off
+
+FUZZ = int(os.environ.get("EQUIMODAL_FUZZ", "500"))  # inputs; read here: a fixture may tidy up
+TETRAHEDRON = b"""OFF
+4 4 6
+0 0 0
+1 0 0
+0 1 0
+0 0 1.5
+3 0 2 1
+3 0 1 3
+3 0 3 2
+3 1 2 3
+"""
+CORNERS = [[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1.5]]
+FACES = [[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]]
+
+
+def assert_tetrahedron(mesh):
+    assert mesh.vertices.dtype == np.float64
+    assert mesh.vertices.tolist() == CORNERS
+    assert mesh.triangles.tolist() == FACES
+
+
+SAME = {
+    "as it should be": TETRAHEDRON,
+    "counts on the line of OFF": TETRAHEDRON.replace(b"OFF\n", b"OFF"),
+    "counts on the line of OFF, with a space": TETRAHEDRON.replace(b"OFF\n", b"OFF "),
+    "no count of edges": TETRAHEDRON.replace(b"4 4 6", b"4 4"),
+    "line ends of Windows": TETRAHEDRON.replace(b"\n", b"\r\n"),
+    "line ends of old Macs": TETRAHEDRON.replace(b"\n", b"\r"),
+    "no last line end": TETRAHEDRON[:-1],
+    "blank lines": TETRAHEDRON.replace(b"\n", b"\n\n \t\n"),
+    "comments": b"# made by hand\n"
+    + TETRAHEDRON.replace(b"1.5", b"1.5 # top").replace(b"6\n", b"6#\n"),
+    "colors of faces": TETRAHEDRON.replace(b"3 0 2 1", b"3 0 2 1 255 0 10"),
+    "colors as fractions": TETRAHEDRON.replace(b"3 0 2 1", b"3 0 2 1 0.25 0 1e-3"),
+    "spaces around": TETRAHEDRON.replace(b" ", b"\t  ").replace(b"\n", b" \n  "),
+    "more lines than promised": TETRAHEDRON + b"3 0 1 2\n",
+    "an edge among the faces": TETRAHEDRON.replace(b"4 4 6", b"4 5 6") + b"2 0 1\n",
+}
+
+
+@pytest.mark.parametrize("content", SAME.values(), ids=SAME)
+def test_all_ways_to_write_a_mesh_read_the_same(content):
+    assert_tetrahedron(parse_off(content, "it"))
+
+
+def test_a_polygon_becomes_a_fan_around_its_first_corner():
+    content = b"OFF\n5 2 0\n" + b"0 0 0\n" * 5 + b"5 4 3 2 1 0\n3 0 1 2\n"
+    assert parse_off(content, "it").triangles.tolist() == [
+        [4, 3, 2],
+        [4, 2, 1],
+        [4, 1, 0],
+        [0, 1, 2],
+    ]
+
+
+def test_faces_keep_their_order_whatever_their_corners():
+    content = b"OFF\n4 3 0\n" + b"0 0 0\n" * 4 + b"4 0 1 2 3\n3 1 2 3\n4 3 2 1 0\n"
+    expected = [[0, 1, 2], [0, 2, 3], [1, 2, 3], [3, 2, 1], [3, 1, 0]]
+    assert parse_off(content, "it").triangles.tolist() == expected
+
+
+BAD = {
+    "empty": (b"", "it is empty"),
+    "blank": (b"\n \n", "it is empty"),
+    "another format": (b"ply\n1 2 3\n", "does not begin with `OFF`"),
+    "no counts": (b"OFF\n", "no counts"),
+    "one count": (b"OFF\n4\n", "no counts"),
+    "counts that are no numbers": (b"OFF\nfour 4 6\n", "no counts"),
+    "a negative count": (b"OFF-4 4 6\n", "no counts"),
+    "no vertices": (b"OFF\n0 0 0\n", "no face of three"),
+    "absurd counts": (b"OFF\n4 999999999999 6\n0 0 0\n", "ends before its 4 vertices and 9{12}"),
+    "truncated": (TETRAHEDRON[:-8], "ends before its 4 vertices and 4 faces"),
+    "cut within a line": (TETRAHEDRON[:-4], "a face of 3 corners has 1"),
+    "a word among coordinates": (TETRAHEDRON.replace(b"1.5", b"x"), "'x'"),
+    "two coordinates": (TETRAHEDRON.replace(b"0 1 0\n", b"0 1\n"), "three coordinates"),
+    "four coordinates": (TETRAHEDRON.replace(b"1.5", b"1 .5"), "three coordinates"),
+    "not finite": (TETRAHEDRON.replace(b"1.5", b"nan"), "not finite"),
+    "a word among corners": (TETRAHEDRON.replace(b"3 0 1 3", b"3 0 b 3"), "'b'"),
+    "a fraction among corners": (TETRAHEDRON.replace(b"3 0 1 3", b"3 0 1.5 3"), "'1.5'"),
+    "a vertex that is not there": (TETRAHEDRON.replace(b"3 0 1 3", b"3 0 1 4"), "outside"),
+    "a negative vertex": (TETRAHEDRON.replace(b"3 0 1 3", b"3 0 -1 3"), "outside"),
+    "a vertex of many digits": (TETRAHEDRON.replace(b"3 0 1 3", b"3 0 1 " + b"9" * 30), "outside"),
+    "the same beside a polygon": (
+        TETRAHEDRON.replace(b"3 0 1 3", b"4 0 1 2 " + b"9" * 30),
+        "large",
+    ),
+    "too few corners": (TETRAHEDRON.replace(b"3 0 1 3", b"4 0 1 3"), "a face of 4 corners has 3"),
+    "no corners": (TETRAHEDRON.replace(b"3 0 1 3", b"0 0 1 3"), "a face of 0 corners"),
+    "no face with a surface": (b"OFF\n2 1 0\n0 0 0\n1 1 1\n2 0 1\n", "no face of three"),
+    "bytes": (b"OFF\n4 4 6\n\xff\x00 0 0\n", "ends before"),
+}
+
+
+@pytest.mark.parametrize(("content", "message"), BAD.values(), ids=BAD)
+def test_a_bad_mesh_is_refused_with_its_name(content, message):
+    with pytest.raises(UserError, match=f"^it is not an OFF file, or damaged .*{message}"):
+        parse_off(content, "it")
+
+
+@st.composite
+def meshes(draw):
+    finite = st.floats(allow_nan=False, allow_infinity=False)
+    vertices = draw(st.lists(st.tuples(finite, finite, finite), min_size=1, max_size=8))
+    place = st.integers(0, len(vertices) - 1)
+    triangles = draw(st.lists(st.tuples(place, place, place), min_size=1, max_size=8))
+    return Mesh(np.array(vertices), np.array(triangles))
+
+
+@settings(database=None, max_examples=100)
+@given(mesh=meshes(), counts_apart=st.booleans())
+def test_what_is_written_is_read_back_exactly(tmp_path_factory, mesh, counts_apart):
+    path = tmp_path_factory.mktemp("off") / "it.off"
+    write_off(path, mesh, counts_apart=counts_apart)
+    again = read_off(path)
+    assert again.vertices.tolist() == mesh.vertices.tolist()
+    assert again.triangles.tolist() == mesh.triangles.tolist()
+
+
+def read_or_refuse(content):
+    try:
+        mesh = parse_off(content, "it")
+    except UserError:
+        return
+    assert np.isfinite(mesh.vertices).all()
+    assert mesh.triangles.min() >= 0
+    assert mesh.triangles.max() < len(mesh.vertices)
+
+
+@settings(database=None, max_examples=100)
+@given(st.binary(max_size=200))
+def test_any_bytes_are_read_or_refused(content):
+    read_or_refuse(content)
+    read_or_refuse(b"OFF" + content)
+
+
+@settings(database=None, max_examples=100)
+@given(st.text(st.sampled_from("0123456789.-+einfa# \n\rOF_x\v"), max_size=80))
+def test_any_text_is_read_or_refused(text):
+    read_or_refuse(("OFF 2 1\n" + text).encode())
+
+
+PIECES = [
+    b"\n",
+    b" ",
+    b"#",
+    b"OFF",
+    b"-1",
+    b"3",
+    b"1e999",
+    b"nan",
+    b"99999999999999999999",
+    b"4 4",
+    b"",
+]
+
+
+def damaged(chance):
+    """The tetrahedron after one to four cuts, repeats, and replaced bytes and words."""
+    content = bytearray(chance.choice(list(SAME.values())))
+    for _ in range(chance.randint(1, 4)):
+        i, j = sorted(chance.randrange(len(content) + 1) for _ in range(2))
+        match chance.randrange(5):
+            case 0:
+                content[i : i + 1] = bytes([chance.randrange(256)])
+            case 1:
+                content[i : i + chance.randint(0, 3)] = chance.choice(PIECES)
+            case 2:
+                del content[i : min(j, i + 20)]
+            case 3:
+                content[i:i] = content[i:j]
+            case 4:
+                del content[j:]
+        content = content[:2000]
+    return bytes(content)
+
+
+def test_any_damage_is_read_or_refused():
+    chance = random.Random(0)
+    for _ in range(FUZZ):
+        read_or_refuse(damaged(chance))

@@ -1,0 +1,259 @@
+import os
+import random
+
+import av
+import numpy as np
+import pytest
+
+from equimodal.study.data import video
+from equimodal.study.data.video import SCALING, read_frames
+from equimodal.study.errors import UserError
+
+FUZZ = int(os.environ.get("EQUIMODAL_FUZZ", "200"))
+HEIGHT, WIDTH, FRAMES = 48, 64, 60
+
+ENCODINGS = {
+    "h264_b_frames": ("libx264", {"g": "12", "bf": "3", "sc_threshold": "0"}),
+    "h264_one_keyframe": ("libx264", {"g": "250", "bf": "3"}),
+    "h264_open_gop": (
+        "libx264",
+        {"g": "12", "bf": "3", "sc_threshold": "0", "x264-params": "open-gop=1"},
+    ),
+    "h264_scene_cuts": ("libx264", {"g": "250", "bf": "2", "sc_threshold": "40"}),
+    "mjpeg": ("mjpeg", {"qmin": "2", "qmax": "3"}),
+    "mpeg4_b_frames": ("mpeg4", {"g": "12", "bf": "2"}),
+}
+
+
+def film(count=FRAMES):
+    """Frames that say their number: eight columns, bright or dark as the bits of it."""
+    frames = np.random.default_rng(0).integers(90, 160, (count, HEIGHT, WIDTH, 3), np.uint8)
+    bits = (np.arange(count)[:, None] >> np.arange(8)) & 1
+    frames[:, : HEIGHT // 2] = np.repeat(40 + 170 * bits, WIDTH // 8, axis=1)[:, None, :, None]
+    return frames
+
+
+def number(frame):
+    """The number that a frame of `film`, resized to 32, says."""
+    columns = frame[2:14].mean((0, 2)).reshape(8, 4)[:, 1:3].mean(1)
+    return int(((columns > 125) << np.arange(8)).sum())
+
+
+def encode(path, frames, codec, options, pixels=None):
+    with av.open(path, "w") as container:
+        stream = container.add_stream(codec, rate=30, options={**options, "threads": "1"})
+        stream.height, stream.width = frames.shape[1:3]
+        stream.pix_fmt = pixels or ("yuvj420p" if codec == "mjpeg" else "yuv420p")
+        for frame in frames:
+            plain = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
+            container.mux(stream.encode(plain))
+        container.mux(stream.encode())
+    return path
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    made = tmp_path_factory.mktemp("videos")
+    for name, (codec, options) in ENCODINGS.items():
+        encode(made / f"{name}.avi", film(), codec, options)
+    return made
+
+
+def decode_all(path, *, size, form):
+    """Every frame of a video, decoded one after the other from the first."""
+    with av.open(path) as container:
+        frames = [
+            f.reformat(size, size, form, interpolation=SCALING) for f in container.decode(video=0)
+        ]
+    return np.stack([f.to_ndarray().reshape(size, size, -1) for f in frames])
+
+
+@pytest.mark.parametrize("name", ENCODINGS)
+def test_a_window_has_the_frames_that_decoding_all_of_them_gives(folder, name):
+    path = folder / f"{name}.avi"
+    for gray, form in ((False, "rgb24"), (True, "gray")):
+        every = decode_all(path, size=32, form=form)
+        assert len(every) == FRAMES
+        for start in range(0, FRAMES - 5, 1 if gray else 7):
+            window = read_frames(path, start, start + 5, size=32, gray=gray)
+            np.testing.assert_array_equal(window, every[start : start + 5])
+
+
+@pytest.mark.parametrize("name", ENCODINGS)
+def test_every_frame_says_its_own_number(folder, name):
+    frames = read_frames(folder / f"{name}.avi", 0, FRAMES, size=32, gray=False)
+    assert [number(f) for f in frames] == list(range(FRAMES))
+
+
+@pytest.mark.parametrize(
+    ("name", "begin"),
+    [("h264_b_frames", 24), ("h264_one_keyframe", 0), ("h264_open_gop", 0), ("mjpeg", 31)],
+)
+def test_decoding_begins_where_nothing_before_is_needed(folder, name, begin):
+    with av.open(folder / f"{name}.avi") as container:
+        assert next(video._numbered(container, 31))[0] == begin
+
+
+def test_a_frame_is_squeezed_to_a_square(tmp_path):
+    frames = np.zeros((2, HEIGHT, WIDTH, 3), np.uint8)
+    frames[:, HEIGHT // 2 :, WIDTH // 2 :] = 255
+    small = read_frames(
+        encode(tmp_path / "a.avi", frames, "mjpeg", {"qmin": "1", "qmax": "1"}),
+        *(0, 2),
+        size=16,
+        gray=True,
+    )
+    assert small.shape == (2, 16, 16, 1)
+    assert small[:, :7].max() < 10
+    assert small[:, :, :7].max() < 10
+    assert small[:, 9:, 9:].min() > 245
+
+
+PIXELS = {  # codec, how it stores pixels, kind of file
+    "usual": ("libx264", "yuv420p", "avi"),
+    "full range": ("mjpeg", "yuvj420p", "avi"),
+    "gray": ("libx264", "gray", "avi"),
+    "gray of 16 bits": ("ffv1", "gray16le", "mkv"),
+    "10 bits": ("libx264", "yuv420p10le", "mkv"),
+    "red, green, blue": ("ffv1", "bgr0", "mkv"),
+    "the same of 16 bits": ("ffv1", "gbrp16le", "mkv"),
+}
+
+
+@pytest.mark.parametrize(("codec", "pixels", "kind"), PIXELS.values(), ids=PIXELS)
+def test_black_is_0_and_white_is_255_in_gray_and_in_color(tmp_path, codec, pixels, kind):
+    levels = np.array([0, 128, 255], np.uint8)
+    frames = np.broadcast_to(levels[:, None, None, None], (3, HEIGHT, WIDTH, 3))
+    path = encode(tmp_path / f"a.{kind}", frames, codec, {}, pixels)
+    for gray in (True, False):
+        seen = read_frames(path, 0, 3, size=16, gray=gray).mean((1, 2, 3))
+        assert seen == pytest.approx(levels, abs=3)
+
+
+def test_frames_of_absurd_size_are_refused(folder, monkeypatch):
+    monkeypatch.setattr(video, "LARGEST", WIDTH * HEIGHT - 1)
+    with pytest.raises(
+        UserError, match=f"mjpeg.avi can not be decoded .frames of {WIDTH} x {HEIGHT}"
+    ):
+        read_frames(folder / "mjpeg.avi", 0, 2, size=16, gray=True)
+
+
+def test_red_comes_first_in_color(tmp_path):
+    frames = np.zeros((1, HEIGHT, WIDTH, 3), np.uint8)
+    frames[..., 0] = 255
+    (frame,) = read_frames(
+        encode(tmp_path / "a.avi", frames, "mjpeg", {}), 0, 1, size=16, gray=False
+    )
+    assert frame[..., 0].min() > 240
+    assert frame[..., 1:].max() < 15
+
+
+def test_a_window_past_the_end_names_the_file_and_both_counts(folder):
+    path = folder / "h264_b_frames.avi"
+    with pytest.raises(UserError, match=r"h264_b_frames.avi ends too early: frames 55 to 60 .* 60"):
+        read_frames(path, 55, 61, size=16, gray=True)
+    with pytest.raises(UserError, match="frames 900 to 909 are wanted, it has 60"):
+        read_frames(path, 900, 910, size=16, gray=True)
+
+
+def test_the_last_frame_stands_in_for_those_that_may_be_lacking(folder):
+    path = folder / "mjpeg.avi"
+    window = read_frames(path, 56, 61, size=16, gray=True, lacking=1)
+    np.testing.assert_array_equal(window[:4], read_frames(path, 56, 60, size=16, gray=True))
+    np.testing.assert_array_equal(window[4], window[3])
+    with pytest.raises(UserError, match="ends too early"):
+        read_frames(path, 56, 62, size=16, gray=True, lacking=1)
+    with pytest.raises(UserError, match="ends too early"):
+        read_frames(path, 60, 61, size=16, gray=True, lacking=1)
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (None, "is missing"),
+        (b"", "can not be decoded"),
+        (b"not a video" * 100, "can not be decoded"),
+        (b"RIFF\x00\x00\x00\x00AVI ", "can not be decoded"),
+    ],
+)
+def test_a_file_that_is_no_video_is_refused_by_name(tmp_path, content, problem):
+    path = tmp_path / "sk_color.avi"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(UserError, match=f"sk_color.avi {problem}"):
+        read_frames(path, 0, 2, size=16, gray=True)
+
+
+def test_a_folder_in_place_of_a_video_is_refused(tmp_path):
+    with pytest.raises(UserError, match="is missing"):
+        read_frames(tmp_path, 0, 2, size=16, gray=True)
+
+
+def test_a_file_with_sound_alone_is_refused(tmp_path):
+    path = tmp_path / "sound.avi"
+    with av.open(path, "w") as container:
+        stream = container.add_stream("pcm_s16le", rate=8000)
+        silence = av.AudioFrame.from_ndarray(np.zeros((1, 800), np.int16), layout="mono")
+        silence.sample_rate = 8000
+        container.mux(stream.encode(silence))
+    with pytest.raises(UserError, match="no video in it"):
+        read_frames(path, 0, 2, size=16, gray=True)
+
+
+@pytest.mark.parametrize("name", ["h264_b_frames", "mjpeg"])
+def test_a_cut_file_gives_the_frames_before_the_cut_and_no_others(folder, tmp_path, name):
+    content = (folder / f"{name}.avi").read_bytes()
+    path = tmp_path / "cut.avi"
+    path.write_bytes(content[: len(content) // 2])
+    whole = read_frames(folder / f"{name}.avi", 0, 5, size=16, gray=True)
+    np.testing.assert_array_equal(read_frames(path, 0, 5, size=16, gray=True), whole)
+    with pytest.raises(UserError, match=r"cut.avi .*restore it"):
+        read_frames(path, 50, 55, size=16, gray=True)
+
+
+def test_a_frame_overwritten_with_zeros_is_refused(folder, tmp_path):
+    path = tmp_path / "zeros.avi"
+    content = bytearray((folder / "h264_one_keyframe.avi").read_bytes())
+    with av.open(folder / "h264_one_keyframe.avi") as container:
+        packets = [(p.pos, p.size) for p in container.demux(video=0) if p.size]
+    position, size = packets[20]
+    content[position + 8 : position + 8 + size] = bytes(size)
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"zeros.avi .*restore it"):
+        read_frames(path, 0, FRAMES, size=16, gray=True)
+
+
+def damage(content, generator):
+    """Change a file as bad disks and broken downloads do, the header more often than the rest."""
+    content = bytearray(content)
+    for _ in range(generator.choice([1, 2, 5, 30])):
+        end = len(content) if generator.random() < 0.7 else min(len(content), 600)
+        place = generator.randrange(max(1, end))
+        match generator.randrange(5):
+            case 0:
+                content[place : place + 1] = generator.randbytes(1)
+            case 1:
+                del content[place:]
+            case 2:
+                del content[place : place + generator.randrange(50)]
+            case 3:
+                content[place : place + 4] = generator.randbytes(4)
+            case _:
+                content[place:place] = generator.randbytes(generator.randrange(20))
+    return bytes(content)
+
+
+def test_a_damaged_file_gives_frames_or_our_error_and_nothing_else(folder, tmp_path):
+    generator = random.Random(0)
+    originals = [(folder / f"{name}.avi").read_bytes() for name in ("h264_b_frames", "mjpeg")]
+    path = tmp_path / "damaged.avi"
+    refused = 0
+    for _ in range(FUZZ):
+        path.write_bytes(damage(generator.choice(originals), generator))
+        try:
+            frames = read_frames(path, 10, 14, size=16, gray=True)
+        except UserError:
+            refused += 1
+        else:
+            assert frames.shape == (4, 16, 16, 1)
+    assert 0 < refused < FUZZ

@@ -1,0 +1,520 @@
+import re
+from html import unescape
+from importlib import import_module
+from io import StringIO
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from equimodal.study.analysis.names import DATASETS
+from equimodal.study.figures import FIGURES, style
+from equimodal.study.figures.parts import number, of_one_preset, with_interval
+from equimodal.study.figures.style import FORMATS, new_figure, save
+from tests.built import Built, whole_study
+from tests.made_up import study
+
+MEASURES = ["accuracy", "d_util", "d_speed", "below_0.001"]
+
+
+def make_examples():
+    """A few images of each data set, and what is said of them."""
+    rng = np.random.default_rng(0)
+    shapes = {
+        "colored_mnist": {"color": (10, 8, 8, 3), "gray": (10, 8, 8, 1)},
+        "modelnet40": dict.fromkeys(("view0", "view4", "view6", "view8"), (8, 8, 8, 1)),
+        "nvgesture": {"color": (6, 3, 8, 8, 3), "depth": (6, 3, 8, 8, 1)},
+    }
+    examples = {
+        dataset: {
+            f"{split}.{source}": rng.integers(0, 255, shape, np.uint8)
+            for split in ("train", "test")
+            for source, shape in sources.items()
+        }
+        | {f"{s}.labels": np.arange(next(iter(sources.values()))[0]) for s in ("train", "test")}
+        for dataset, sources in shapes.items()
+    }
+    return {"examples": examples, "labels": dict.fromkeys(("modelnet40", "nvgesture"), "stand-in")}
+
+
+@pytest.fixture
+def inputs():
+    """Every table of the whole study, to be changed, and examples."""
+    for name in (n for about in FIGURES.values() for n in about.inputs):
+        if name not in ("examples", "labels"):
+            whole_study()[name]
+    return Built(whole_study().copy() | make_examples())
+
+
+@pytest.fixture
+def nothing():
+    """Tables of a study without a run, and no examples."""
+    tables = Built({name: table[:0] for name, table in study().items()})
+    tables |= {"examples": {}, "labels": {}}
+    return tables
+
+
+def with_runs(runs):
+    return Built(study() | {"runs": runs} | make_examples())
+
+
+def fail(runs, which):
+    """Return the runs, some of them failed."""
+    runs = runs.copy()
+    runs.loc[which, "status"] = "failed"
+    runs.loc[which, MEASURES] = np.nan
+    return runs
+
+
+def draw(figure, inputs):
+    module = import_module(f"equimodal.study.figures.{figure}")
+    return module.draw(**{name: inputs[name] for name in FIGURES[figure].inputs})
+
+
+def words(figure, inputs):
+    """All text of a figure's SVG, without spaces: formulas have each letter on its own."""
+    file = StringIO()
+    draw(figure, inputs).savefig(file, format="svg")
+    return words_of(file.getvalue())
+
+
+def words_of(svg):
+    text = re.sub(r"<[^>]+>", "", re.sub(r"(?s)<!--.*?-->|<metadata>.*</metadata>", "", svg))
+    return "".join(unescape(text).split())
+
+
+def said(phrase, text):
+    return phrase.replace(" ", "") in text
+
+
+SAID = {
+    "figure2": [
+        "(a) ModelNet40: utilization",
+        "(b) NVGesture: utilization",
+        "learning speed",
+        *("distinct", "identical", "6 models"),
+        *("published −0.1", "published 0.4", "published 0.0"),
+        "our mean, with interval",
+        "units)",
+    ],
+    "figure4": ["a model (10 models)", "weight of the L1 penalty, λ", "sparsity", "ρ =", "units)"],
+    "figure5": [
+        *("ModelNet40", "NVGesture", "vanilla", "random", "guided", "6 models"),
+        *("published −0.1", "published −0.0", "published 0.4", "published 0.3", "published 0.1"),
+    ],
+    "figure6": [
+        "Colored-and-gray-MNIST, training: the color follows the label",
+        "Colored-and-gray-MNIST, test: the color is drawn at random",
+        *("ModelNet40 (stand-in)", "NVGesture (stand-in)"),
+        *("front", "rear", "depth", "class 0"),
+    ],
+    "figure7": [
+        "Colored-and-gray-MNIST: utilization",
+        *("distinct", "identical", "6 models", "published ±0.3, sign lost", "published 0.0"),
+    ],
+    "figure8": ["threshold", "0.0001", "the sparser half: 6 of 10 models", "sparsity"],
+    "figure9": [
+        *("against tolerance", "against window", "n = 2", "test accuracy (%)"),
+        *("the paper's choice", "(steps)", "units)"),
+    ],
+    "evaluations": [
+        *("(a) preset paper", "+ guided, gray branch", "regular flow", "no flow between branches"),
+        *("published mean ± 2 SD", "test accuracy (%)"),
+    ],
+    "fidelity": [
+        *("from the preset official", "gate_scale", "schedule", "+ guided"),
+        "difference in test accuracy (points)",
+    ],
+    "by_cap": [
+        *("preset paper", "+ guided, gray branch", "caps of the prediction"),
+        *("published mean ± 2 SD", "test accuracy (%)", "cap: the last epoch"),
+    ],
+    "steps": [
+        "Colored-and-gray-MNIST, guided, preset paper, seed 0",
+        *("all 40 steps of 4 epochs", "regular step", "end of an epoch", "±α = ±0.1"),
+        *("(color)", "(gray)", "training step", "units)"),
+    ],
+    "prediction": [*DATASETS.values(), "ρ =", "n = 12", "n = 36", "chance", "models (%)", "epoch"],
+    "learning_curves": [
+        *("vanilla (3 seeds)", "guided (3 seeds)", "epoch", "test accuracy (%)", "units)"),
+        *("branch color", "branch gray", "s(gray | color)", "s(color | gray)"),
+    ],
+}
+
+
+@pytest.fixture(scope="module", params=FIGURES)
+def saved(request, tmp_path_factory):
+    """A figure's name, and its files without their suffix, saved with a note."""
+    figure = request.param
+    out = tmp_path_factory.mktemp("figures") / figure
+    save(draw(figure, with_runs(study()["runs"])), out, "Tiny scale.")
+    return figure, out
+
+
+def test_a_figure_says_what_it_shows_and_in_which_units(saved):
+    figure, out = saved
+    text = words_of(out.with_suffix(".svg").read_text())
+    assert SAID[figure]
+    assert [phrase for phrase in SAID[figure] if not said(phrase, text)] == []
+
+
+def test_the_note_of_the_scale_is_in_the_figure(saved):
+    assert said("Tiny scale.", words_of(saved[1].with_suffix(".svg").read_text()))
+
+
+NOTES = [
+    r"$\foo$ and $x",
+    r"50 % of a_b \ ~ <b>&amp;</b> | `code` **bold** # {x}",
+    "é ± λ",
+    r"\$a$ \\$ $",
+]
+
+
+@pytest.mark.parametrize("note", NOTES)
+def test_the_note_of_a_scale_is_text_whatever_it_says(tmp_path, monkeypatch, note):
+    monkeypatch.setattr(style, "FORMATS", {".svg": {}})
+    save(new_figure(3, 1), tmp_path / "figure", note)
+    assert said(note, words_of((tmp_path / "figure.svg").read_text(encoding="utf-8")))
+
+
+def test_the_same_input_gives_the_same_bytes(saved, inputs, tmp_path, monkeypatch):
+    figure, out = saved
+    again = tmp_path / figure
+    if figure != "figure7":  # one in every format; of the others the first that is drawn
+        monkeypatch.setattr(style, "FORMATS", {".svg": FORMATS[".svg"]})
+    save(draw(figure, inputs), again, "Tiny scale.")
+    for suffix in style.FORMATS:
+        assert again.with_suffix(suffix).read_bytes() == out.with_suffix(suffix).read_bytes()
+
+
+@pytest.mark.parametrize("figure", FIGURES)
+def test_drawing_changes_no_input(figure, inputs):
+    tables = {k: v for k, v in inputs.items() if isinstance(v, pd.DataFrame)}
+    before = {k: v.copy() for k, v in tables.items()}
+    draw(figure, inputs)
+    for name, table in before.items():
+        pd.testing.assert_frame_equal(inputs[name], table)
+
+
+@pytest.mark.parametrize("figure", FIGURES)
+def test_a_caption_says_what_is_shown_and_what_the_paper_says(figure):
+    about = FIGURES[figure]
+    assert about.published in (None, f"Figure {figure.removeprefix('figure')}")
+    for sentence in (about.title + ".", about.shows, about.expect):
+        assert sentence.strip().endswith(".")
+    assert about.shows in about.caption
+
+
+@pytest.mark.parametrize("figure", FIGURES)
+def test_a_figure_of_nothing_says_so(figure, nothing):
+    assert said("Nothing to show", words(figure, nothing))
+
+
+@pytest.mark.parametrize("figure", FIGURES)
+def test_a_figure_of_one_model_a_group_is_drawn(figure):
+    runs = study()["runs"]
+    groups = ["experiments", "dataset", "start", "inputs", "policy", "l1", "tolerance", "window"]
+    one = runs.groupby(groups, dropna=False).head(1)
+    text = words(figure, with_runs(one))
+    assert said("no interval", text) or figure not in ("figure2", "figure5", "figure7")
+
+
+@pytest.mark.parametrize("figure", ["figure2", "figure4", "figure5", "figure7", "figure8"])
+def test_failed_runs_are_counted_and_their_failing_said(figure):
+    runs = study()["runs"]
+    of_sweep = runs["experiments"].isin(["sweep", "sweep_balanced", "l1"])
+    some = of_sweep & (runs.groupby(["experiments", "dataset", "inputs", "policy"]).cumcount() < 2)
+    text = words(figure, with_runs(fail(runs, some)))
+    counted = re.findall(r"(\d+)of(\d+)models", text)
+    assert 2 in {int(n) - int(done) for done, n in counted}
+    assert said("has finished.", words(figure, with_runs(fail(runs, of_sweep))))
+
+
+@pytest.mark.parametrize("figure", [f for f in FIGURES if f != "figure6"])
+def test_finished_models_without_any_measure_are_drawn_all_the_same(figure):
+    """As where a branch is never right: then no utilization rate is defined."""
+    runs = study()["runs"].assign(d_util=np.nan, d_speed=np.nan, u_m1_given_m0=np.nan)
+    one_rate = runs.groupby(["experiments", "dataset", "inputs", "policy"]).head(1)
+    assert words(figure, with_runs(one_rate))
+
+
+def marks(axes, marker):
+    """Places (x, y) of the marks of a kind, line by line."""
+    lines = [line for line in axes.lines if line.get_marker() == marker]
+    return [np.column_stack([line.get_xdata(), line.get_ydata()]) for line in lines]
+
+
+def of_sweep(runs, dataset, pair):
+    asked = (runs["experiments"] == "sweep") & (runs["dataset"] == dataset)
+    return runs[asked & (runs["inputs"] == pair)]
+
+
+def test_figure_7_has_a_mark_a_model_of_the_sweep_and_a_diamond_at_their_mean(inputs):
+    measures = ("d_util", "d_util_by_label", "d_speed")
+    for axes, measure in zip(draw("figure7", inputs).axes, measures, strict=True):
+        pairs = {p: of_sweep(inputs["runs"], "colored_mnist", p) for p in ("distinct", "identical")}
+        for marker, models in zip("os", pairs.values(), strict=True):
+            (dots,) = marks(axes, marker)
+            assert sorted(x for x, _ in dots) == pytest.approx(sorted(models[measure]))
+        means = [x for line in marks(axes, "D") for x, _ in line]
+        assert means == pytest.approx([models[measure].mean() for models in pairs.values()])
+
+
+def test_a_published_mean_of_unknown_sign_is_marked_on_both_sides(inputs):
+    *utilization, speed = draw("figure7", inputs).axes
+    for axes in utilization:
+        assert [x for line in marks(axes, "*") for x, _ in line] == [-0.3, 0.3, 0.0]
+    assert marks(speed, "*") == []
+
+
+def test_figure_5_has_the_published_mean_of_each_algorithm_in_its_row(inputs):
+    modelnet40, nvgesture = draw("figure5", inputs).axes
+    assert [x for line in marks(modelnet40, "*") for x, _ in line] == [-0.1, 0.0, 0.0]
+    assert [x for line in marks(nvgesture, "*") for x, _ in line] == [0.4, 0.1, 0.3]
+
+
+def test_figure_7_leaves_failed_models_out():
+    runs = study()["runs"]
+    first = of_sweep(runs, "colored_mnist", "distinct").index[:4]
+    left, *_ = draw("figure7", with_runs(fail(runs, first))).axes
+    assert len(marks(left, "o")[0]) == 2
+
+
+def test_a_model_without_d_util_is_counted():
+    runs = study()["runs"]
+    runs.loc[of_sweep(runs, "colored_mnist", "distinct").index[0], "d_util"] = np.nan
+    assert said("1 without d_util", words("figure7", with_runs(runs)))
+
+
+def test_a_higher_learning_rate_raises_a_dot(inputs):
+    models = of_sweep(inputs["runs"], "colored_mnist", "distinct")
+    (dots,) = marks(draw("figure7", inputs).axes[0], "o")
+    by_rate = [d for _, d in sorted(zip(models["learning_rate"], models["d_util"], strict=True))]
+    assert [x for x, _ in sorted(dots, key=lambda dot: -dot[1])] == by_rate
+
+
+def test_figure_4_has_a_dot_a_model_and_a_square_a_lambda(inputs):
+    figure = draw("figure4", inputs)
+    drawn = [axes for axes in figure.axes if axes.lines]
+    assert len(drawn) == 5
+    for axes in drawn:
+        assert len(marks(axes, "o")[0]) == 10
+        assert len(marks(axes, "s")[0]) == 5
+    against_lambda = drawn[1]
+    wanted = inputs["l1_study"][["l1", "d_util"]].to_numpy()
+    assert marks(against_lambda, "s")[0] == pytest.approx(wanted)
+
+
+@pytest.mark.parametrize(("figure", "panel"), [("figure4", 1), ("figure8", 0)])
+def test_networks_without_a_penalty_have_a_place_on_the_axis(inputs, figure, panel):
+    least = inputs["l1_study"]["l1"].min()
+    inputs["l1_study"] = inputs["l1_study"].replace({"l1": {least: 0.0}})
+    inputs["runs"].loc[inputs["runs"]["l1"] == least, "l1"] = 0.0
+    axes = [axes for axes in draw(figure, inputs).axes if axes.lines][panel]
+    left, right = axes.get_xlim()
+    drawn = np.concatenate([line.get_xdata() for line in axes.lines if len(line.get_xdata()) > 2])
+    assert left < 0 == drawn.min() < drawn.max() < right
+
+
+def test_figure_4_is_drawn_where_no_model_has_d_util(inputs):
+    of_study = inputs["runs"]["experiments"] == "l1"
+    inputs["runs"].loc[of_study, "d_util"] = np.nan  # a branch that is never right has no rate
+    inputs["l1_study"] = inputs["l1_study"].assign(d_util=np.nan)
+    assert said("a model (10 models)", words("figure4", inputs))
+
+
+def test_figure_8_shows_every_threshold_and_the_sparser_half(inputs):
+    left, right = draw("figure8", inputs).axes
+    assert [text.get_text() for text in left.get_legend().get_texts()] == [
+        *("0.01", "0.001", "0.0001", "1e-05", "1e-06")
+    ]
+    runs = inputs["runs"].query("experiments == 'l1'")
+    assert min(x for x, _ in marks(right, "o")[0]) >= runs["below_0.001"].median()
+
+
+@pytest.mark.parametrize("name", ["figure4", "figure8", "figure9", "prediction"])
+def test_rows_of_another_preset_are_not_drawn(inputs, name):
+    tables = ("l1_study", "l1_trends", "sensitivity", "prediction", "prediction_by_epoch")
+    other = {t: pd.concat([inputs[t].assign(fidelity="official"), inputs[t]]) for t in tables}
+    one, both = (
+        [line.get_xydata().tolist() for axes in draw(name, given).axes for line in axes.lines]
+        for given in (inputs, inputs | other)
+    )
+    assert repr(both) == repr(one)
+
+
+@pytest.mark.parametrize("presets", [["b", "a"], ["a", "b"]])
+def test_without_the_usual_preset_every_table_shows_the_same_one(presets):
+    for there, shown in ((presets, "a"), ([*presets, "paper"], "paper")):
+        assert list(of_one_preset(pd.DataFrame({"fidelity": there}))["fidelity"]) == [shown]
+
+
+def test_figure_9_marks_the_means_and_the_paper_s_choice(inputs):
+    top, _, bottom, _ = draw("figure9", inputs).axes
+    rows = inputs["sensitivity"].query("setting == 'tolerance'")
+    assert marks(top, "o")[0] == pytest.approx(rows[["value", "accuracy"]].to_numpy())
+    assert marks(bottom, "s")[0] == pytest.approx(rows[["value", "d_util"]].to_numpy())
+    dashed = [line.get_xdata()[0] for line in top.lines if line.get_linestyle() == "--"]
+    assert dashed == [0.01]
+
+
+def test_one_value_of_figure_9_may_have_no_interval_and_another_no_model(inputs):
+    ends = ["low", "high", "d_util_low", "d_util_high"]
+    inputs["sensitivity"].loc[0, [*ends, "n"]] = [*[np.nan] * 4, 1]
+    lost = ["accuracy", "d_util", *ends]
+    inputs["sensitivity"].loc[1, [*lost, "n", "unfinished"]] = [*[np.nan] * 6, 0, 2]
+    text = words("figure9", inputs)
+    assert said("n = 1", text)
+    assert said("n = 0 of 2", text)
+
+
+def ribbons(axes):
+    """Share of steps of each part and mode, stacked: mode -> heights."""
+    data = [patch.get_data() for patch in axes.patches]
+    names = ("rebalance_m0", "regular", "rebalance_m1")
+    return {n: d.values - d.baseline for n, d in zip(names, data, strict=True)}
+
+
+def test_the_step_diagram_shows_the_mode_of_every_step(inputs):
+    whole, close = draw("steps", inputs).axes[:2]
+    run = inputs["runs"].query("policy == 'guided'")["run"].iloc[0]
+    modes = inputs["steps"].loc[inputs["steps"]["run"] == run, "mode"].to_numpy()
+    for mode, heights in ribbons(whole).items():
+        assert heights.tolist() == (modes == mode).astype(float).tolist()
+    first = np.flatnonzero(modes != "regular")[0]
+    assert ribbons(close)["rebalance_m1"].tolist()[:11] == [0.0] * 10 + [1.0]
+    assert close.get_xlim()[0] == first - 10
+
+
+def test_a_long_training_is_shown_by_shares_of_its_steps(inputs):
+    run = inputs["runs"].query("policy == 'guided'")["run"].iloc[0]
+    count = 3000
+    step = np.arange(count)
+    inputs["steps"] = pd.DataFrame(
+        {
+            "run": run,
+            "step": step + 1,
+            "epoch": 1 + step // 300,
+            "mode": np.where(step % 3 == 0, "regular", "rebalance_m0"),
+            "speed_m0": 0.0,
+            "speed_m1": -1.0,
+        }
+    )
+    shares = ribbons(draw("steps", inputs).axes[0])
+    assert shares["regular"] == pytest.approx(np.full(100, 1 / 3))
+    assert shares["rebalance_m0"] == pytest.approx(np.full(100, 2 / 3))
+
+
+def test_d_speed_is_drawn_with_the_tolerance_of_the_run(inputs):
+    gap = draw("steps", inputs).axes[4]
+    dashed = [line.get_ydata()[0] for line in gap.lines if line.get_linestyle() == "--"]
+    assert dashed == [-0.1, 0.1]
+
+
+def test_prediction_has_a_mark_a_model_filled_if_distinct(inputs):
+    left, right = draw("prediction", inputs).axes
+    lines = [line for line in left.lines if len(line.get_xdata()) == 6]
+    assert len(lines) == 6
+    assert [line.get_markerfacecolor() == "none" for line in lines] == [False, True] * 3
+    rows = inputs["prediction_by_epoch"].query("dataset == 'colored_mnist'")
+    assert marks(right, "o")[0] == pytest.approx(
+        rows[["epoch", "sign_agreement"]].to_numpy() * [1, 100]
+    )
+
+
+def test_learning_curves_say_that_all_runs_failed():
+    runs = study()["runs"]
+    failed = with_runs(fail(runs, runs["experiments"] == "table1"))
+    assert said(
+        "None of 12 runs of table1 on Colored-and-gray-MNIST has finished",
+        words("learning_curves", failed),
+    )
+
+
+def test_the_evaluations_stand_at_their_means_beside_the_published_bands(inputs):
+    table = inputs["table1_evaluations"]
+    cell = table[(table["dataset"] == "colored_mnist") & (table["method"] == "guided")]
+    of_way = cell[cell["output"] == "fused"].set_index("evaluation")["mean"]
+    axes = draw("evaluations", inputs).axes[0]
+    (place,) = [t.get_position()[1] for t in axes.get_yticklabels() if t.get_text() == "+ guided"]
+    drawn = [line for line in axes.get_lines() if len(line.get_ydata())]  # not for the legend alone
+    near = [line for line in drawn if abs(line.get_ydata()[0] - place) < 0.5]
+    at = {line.get_label(): line.get_xdata()[0] for line in near}
+    assert at["no flow between branches"] == pytest.approx(of_way["isolated"])
+    assert at["each mode as often as in training"] == pytest.approx(of_way["as_trained"])
+    bands = {round(p.get_y() + p.get_height() / 2): p for p in axes.patches}
+    assert bands[round(place)].get_x() == pytest.approx(91.01 - 2 * 1.20)
+    assert bands[round(place)].get_width() == pytest.approx(4 * 1.20)
+
+
+def test_the_fidelity_figure_tells_fewer_seeds_and_none_from_no_effect(inputs):
+    table = inputs["fidelity_study"]
+    full = words("fidelity", inputs)
+    assert not said("fewer seeds", full)
+    assert not said("missing", full)
+    thrown = table.index[table["switch"] != ""]
+    differs = [c for c in table if c.startswith("difference")]
+    some = table.assign(unfinished=table["unfinished"].where(table.index != thrown[0], 1))
+    some.loc[thrown[1], differs] = np.nan
+    text = words("fidelity", inputs | {"fidelity_study": some})
+    assert said("hollow: fewer seeds than asked for", text)
+    assert said("+ guided: missing", text)
+
+
+def test_evaluations_of_runs_that_all_failed_are_said_to_be(inputs):
+    table = inputs["table1_evaluations"].assign(mean=np.nan)
+    said_so = words("evaluations", {"table1_evaluations": table})
+    assert said("No run of table1 on Colored-and-gray-MNIST has finished.", said_so)
+
+
+def test_learning_curves_are_in_percent_one_line_a_seed(inputs):
+    top = draw("learning_curves", inputs).axes[0]
+    assert top.get_title(loc="left") == "vanilla (3 seeds)"
+    vanilla = inputs["runs"].query(
+        "experiments == 'table1' and dataset == 'colored_mnist'"
+        " and inputs == 'distinct' and policy == 'vanilla'"
+    )
+    of_runs = inputs["histories"][inputs["histories"]["run"].isin(vanilla["run"])]
+    columns = ["test_accuracy", "test_accuracy_m0", "test_accuracy_m1"]
+    wanted = {tuple(100 * run[c]) for _, run in of_runs.groupby("run") for c in columns}
+    assert {tuple(line.get_ydata()) for line in top.lines} == wanted
+
+
+@pytest.mark.parametrize("figure", ["learning_curves", "prediction"])
+def test_runs_of_another_preset_are_drawn_where_the_usual_one_has_none(inputs, figure):
+    for name in FIGURES[figure].inputs:
+        if "fidelity" in inputs[name]:
+            inputs[name] = inputs[name].assign(fidelity="official")
+    unfinished = fail(inputs["runs"].assign(fidelity="paper"), inputs["runs"]["run"].notna())
+    inputs["runs"] = pd.concat([inputs["runs"], unfinished], ignore_index=True)
+    assert not said("Nothing to show", words(figure, inputs))
+    assert not said("has finished", words(figure, inputs))
+
+
+def test_figure_6_shows_every_class_in_every_modality(inputs):
+    pictures = [len(axes.images) for axes in draw("figure6", inputs).axes]
+    assert pictures == [20, 20, 4 * 8, 2 * 5 * 3]
+
+
+def test_figure_6_shows_no_image_of_data_that_has_no_examples(inputs):
+    del inputs["examples"]["nvgesture"]
+    del inputs["labels"]["nvgesture"]
+    assert len(draw("figure6", inputs).axes[3].images) == 0
+    assert said("NVGesture: no examples", words("figure6", inputs))
+
+
+def test_empty_tables_beside_real_runs_leave_the_dots(inputs, nothing):
+    """Tables that sum up may lack a row; what the runs say is still drawn."""
+    inputs["greediness"] = nothing["greediness"]
+    left, *_ = draw("figure7", inputs).axes
+    assert len(marks(left, "o")[0]) == 6
+    assert marks(left, "D") == []
+
+
+def test_an_interval_s_ends_are_told_apart():
+    assert with_interval(0.0001, -0.002, 0.003) == "0.000 [−0.002, 0.003]"
+    assert with_interval(0.58, 0.49, 0.67) == "0.58 [0.49, 0.67]"
+
+
+def test_a_number_that_rounds_to_zero_has_no_sign():
+    assert [number(x) for x in (-0.001, -0.006, 0.001)] == ["0.00", "−0.01", "0.00"]

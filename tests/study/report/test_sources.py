@@ -1,0 +1,169 @@
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from equimodal.study import layout
+from equimodal.study.analysis import TABLES
+from equimodal.study.cli import app
+from equimodal.study.figures import ALL_FIGURES as FIGURES
+from equimodal.study.params import expand_runs
+from equimodal.study.report import Item
+from equimodal.study.report.sources import gather
+from tests.tables import made_up_tables, whole
+
+ITEM = Item("table1", "Table 1", "", "make-it")
+
+
+def write_runs(project, failed=()):
+    """The columns of runs.csv that the report reads."""
+    settings = project.load()
+    rows = [
+        {
+            "run": name,
+            "experiments": " ".join(
+                e for e in settings.experiments if name in expand_runs(settings, e)
+            ),
+            "dataset": "colored_mnist",
+            "status": "failed" if name in failed else "finished",
+            "reason": "the loss became NaN" if name in failed else None,
+        }
+        for name in expand_runs(settings)
+    ]
+    write_table("runs", pd.DataFrame(rows))
+
+
+def write_table(name, table):
+    """All columns of the table, those that are not given empty."""
+    path = layout.tables("tiny") / f"{name}.csv"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    whole(name, table).to_csv(path, index=False)
+
+
+@pytest.fixture
+def results(project):
+    """All that the verbs before `report` leave, made up."""
+    write_runs(project)
+    made_up = made_up_tables()
+    for name in TABLES:
+        write_table(name, made_up.get(name, pd.DataFrame({"dataset": ["modelnet40"], "n": [1]})))
+    layout.figures("tiny").mkdir(parents=True)
+    for name in FIGURES:
+        (layout.figures("tiny") / f"{name}.svg").write_text("<svg/>")
+    assert CliRunner().invoke(app, ["claims"]).exit_code == 0
+    return project
+
+
+def test_a_figure_that_no_paper_has_is_not_headed_as_one_of_it(results):
+    assert CliRunner().invoke(app, ["report"]).exit_code == 0
+    page = layout.report("tiny").read_text()
+    assert "Zhang et al. (2024), F3. Phase portraits" in page
+    assert "Conditional learning speed and utilization where the answer is known" in page
+    assert "None. Conditional" not in page
+
+
+def test_the_report_of_a_whole_study_is_written_and_misses_nothing(results):
+    done = CliRunner().invoke(app, ["report"])
+    assert (done.exit_code, done.stderr) == (0, "")
+    page = layout.report("tiny").read_text()
+    for name in (*TABLES, *FIGURES):
+        assert name in page
+    assert "What is missing" not in page
+
+
+def test_without_results_the_report_is_written_names_all_that_is_missing_and_ends_with_1(project):
+    done = CliRunner().invoke(app, ["report"])
+    assert done.exit_code == 1
+    page = layout.report("tiny").read_text()
+    for name in ("runs", "claims", *TABLES):
+        assert f"tables/{name}.csv is missing" in page
+        assert f"tables/{name}.csv is missing" in done.stderr
+    for name in FIGURES:
+        assert (
+            f"figures/{name}.svg is missing; run `equimodal draw {name} --scale tiny` first."
+            in page
+        )
+
+
+def gathered(project):
+    return gather(project.load(), table1=ITEM, tables=[], figures=[])
+
+
+def test_missing_runs_are_counted_and_named(results):
+    runs = pd.read_csv(layout.tables("tiny") / "runs.csv")
+    write_table("runs", runs.iloc[1:])
+    lacking = runs["run"][0]
+    (sentence,) = {s for s in gathered(results).missing if "table1" in s}
+    assert sentence.startswith("1 of ")
+    assert f"runs of table1 have no results: {lacking}." in sentence
+
+
+def test_a_run_that_stands_in_the_table_without_results_is_missing_as_well(results):
+    runs = pd.read_csv(layout.tables("tiny") / "runs.csv")
+    first = runs.index == 0
+    runs["status"] = runs["status"].mask(first, "missing")
+    runs["reason"] = np.where(first, "spec.json is missing; train the run first", None)
+    write_table("runs", runs)
+    report = gathered(results)
+    assert any(runs["run"][0] in sentence for sentence in report.missing)
+    assert report.failed["reason"].tolist() == ["spec.json is missing; train the run first"]
+
+
+def test_one_failed_run_is_told_and_is_no_gap(results):
+    name = next(iter(expand_runs(results.load())))
+    write_runs(results, failed=[name])
+    report = gathered(results)
+    assert report.missing == []
+    assert report.failed.values.tolist() == [[name, "table1", "failed", "the loss became NaN"]]
+
+
+def test_an_experiment_of_which_all_runs_failed_is_a_gap(results):
+    names = expand_runs(results.load(), "table1")
+    write_runs(results, failed=names)
+    assert f"All {len(names)} runs of table1 failed" in gathered(results).missing[0]
+
+
+def test_claims_and_runs_of_another_version_are_missing_and_the_report_is_written(results):
+    for name in ("runs", "claims"):
+        (layout.tables("tiny") / f"{name}.csv").write_text("method\nguided\n")
+        (layout.tables("tiny") / f"{name}.json").unlink(missing_ok=True)  # of an earlier version
+    done = CliRunner().invoke(app, ["report"])
+    assert done.exit_code == 1
+    for name, column in (("runs", "status"), ("claims", "verdict")):
+        (sentence,) = {s for s in done.stderr.splitlines() if f"{name}.csv is damaged" in s}
+        assert column in sentence
+    assert "No claim was judged" in layout.report("tiny").read_text()
+
+
+def write_table1_for_readers():
+    (layout.tables("tiny") / "table1.md").write_text("# Table 1\n")
+
+
+def change_runs(**changes):
+    runs = pd.read_csv(layout.tables("tiny") / "runs.csv")
+    write_table("runs", runs.assign(**changes))
+
+
+def test_the_last_verb_says_with_its_status_what_the_report_misses(results):
+    write_table1_for_readers()
+    assert CliRunner().invoke(app, ["show"]).exit_code == 0
+    change_runs(status="failed", reason="the loss became NaN")
+    done = CliRunner().invoke(app, ["show"])
+    assert done.exit_code == 1
+    assert "runs of table1 failed; see the failed runs for reasons." in done.stderr
+
+
+def test_a_damaged_table_is_missing_and_says_why(results):
+    (layout.tables("tiny") / "table1.csv").write_bytes(b"\xff\xfe\x00")
+    assert "tables/table1.csv is damaged" in gathered(results).missing[0]
+
+
+def test_stand_in_data_are_told_apart(project):
+    data = {d.name: d.stand_in for d in gathered(project).data}
+    assert data == {"colored_mnist": False, "modelnet40": True, "nvgesture": True}
+
+
+def test_versions_name_what_ran(project):
+    versions = gathered(project).versions
+    for name in ("Python", "torch", "equimodal", "git commit", "machine"):
+        assert versions[name]

@@ -1,0 +1,1 @@
+from tests.training.conftest import prepared, splits  # noqa: F401  fixtures

@@ -1,0 +1,34 @@
+import pytest
+
+from equimodal.study.params import expand_runs, load_params
+from equimodal.study.runs import measure as measuring
+from equimodal.study.runs.measure import measure_run, size_of
+from tests.conftest import ROOT
+
+
+def test_the_paper_scales_resnets_take_what_their_parameters_take():
+    settings = load_params(ROOT / "params.yaml", "paper")
+    size = size_of(expand_runs(settings)["modelnet40/distinct/vanilla/paper/lr0.1/seed0"])
+    assert size.weights == pytest.approx(4 * 23_773_008, rel=0.01)  # and batch norm's buffers
+    assert size.ways == 7
+
+
+def test_a_uni_modal_network_is_evaluated_in_one_way():
+    settings = load_params(ROOT / "params.yaml", "paper")
+    assert size_of(expand_runs(settings)["colored_mnist/gray/vanilla/paper/lr0.01/seed0"]).ways == 1
+
+
+@pytest.mark.parametrize("dataset", ["colored_mnist", "modelnet40", "nvgesture"])
+def test_the_pace_of_every_kind_of_network_can_be_measured_without_data(
+    project, monkeypatch, dataset
+):
+    monkeypatch.setattr(measuring, "SECONDS", 0.01)
+    settings = project.load()
+    specs = expand_runs(settings).values()
+    spec = next(s for s in specs if s.dataset == dataset and len(s.modalities) == 2)
+    pace = measure_run(spec, settings, "cpu")
+    assert 0 < pace.step < 10
+    assert pace.example > 0
+    assert pace.bank > 0
+    assert pace.memory > 10
+    assert "measured now on this machine's cpu, median of 3 steps" in pace.basis

@@ -1,0 +1,82 @@
+"""Ways of switching the other modalities off, against what they mean."""
+
+import torch
+
+from equimodal.fusion.base import Flow
+from equimodal.study.runs.build import build_network
+from equimodal.study.runs.score import predict
+from equimodal.study.runs.switched_off import (
+    predict_permuted,
+    predict_with_class_means,
+    record_mean_squeezes,
+)
+from tests.training.conftest import small_spec
+
+PAIR = "colored_mnist/distinct/vanilla/paper/lr0.01/seed0"
+
+
+def with_own_running_means(spec):
+    """A network whose batch norm and fusion have seen something."""
+    torch.manual_seed(0)
+    network = build_network(spec)
+    for p in network.parameters():
+        p.data += 0.2 * torch.randn_like(p)
+    return network
+
+
+def made(splits):
+    spec = small_spec(PAIR)
+    data = splits(spec)
+    return with_own_running_means(spec), data["train"], data["test"]
+
+
+def test_zeroed_is_isolated_with_mean_squeezes_of_zero(splits):
+    network, train, test = made(splits)
+    zeroed = predict(network, test, Flow(isolated=True, zeroed=True))
+    record_mean_squeezes(network, train)
+    isolated = predict(network, test, Flow(isolated=True))
+    for fusion in network.fusions.values():
+        for m in network.modalities:
+            fusion.get_buffer(f"mean_squeeze_{m}").zero_()
+    by_hand = predict(network, test, Flow(isolated=True))
+    for m in network.modalities:
+        torch.testing.assert_close(zeroed[m], by_hand[m])
+        assert not torch.allclose(zeroed[m], isolated[m])
+
+
+def test_a_permuted_branch_sees_its_own_input_and_another_example_of_the_others(splits):
+    network, _, test = made(splits)
+    permuted = predict_permuted(network, test, seed=0)
+    batch = test.batch(torch.arange(len(test))).inputs
+    regular = predict(network, test)
+    others = set()
+    for i in range(len(test)):
+        one = {"color": batch["color"][i : i + 1].expand_as(batch["color"]), "gray": batch["gray"]}
+        with torch.no_grad():
+            by_hand = network(one)["color"]
+        gaps = (by_hand - permuted["color"][i]).abs().amax(1)
+        assert gaps.min() < 1e-4
+        others.add(int(gaps.argmin()))
+    assert others == set(range(len(test)))  # a permutation
+    assert not torch.allclose(permuted["gray"], regular["gray"])
+
+
+def test_class_means_are_isolated_passes_with_the_means_of_the_true_class(splits):
+    network, train, test = made(splits)
+    answers = predict_with_class_means(network, train, test)
+    for label in test.labels.unique().tolist():
+        shown, index = (
+            (train.labels == label).nonzero()[:, 0],
+            (test.labels == label).nonzero()[:, 0],
+        )
+        record_mean_squeezes(network, train, index=shown if len(shown) else None)
+        expected = predict(network, test, Flow(isolated=True), index=index)
+        for m in network.modalities:
+            torch.testing.assert_close(answers[m][index], expected[m])
+
+
+def test_the_order_of_the_permutation_follows_from_the_seed(splits):
+    network, _, test = made(splits)
+    one, same, other = (predict_permuted(network, test, seed=s) for s in (1, 1, 2))
+    assert torch.equal(one["color"], same["color"])
+    assert not torch.equal(one["color"], other["color"])
