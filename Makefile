@@ -5,7 +5,7 @@ VENV := .venv
 INSTALLED := $(VENV)/installed
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: help reproduce verify redraw rebuild provenance test test-faults check format clean setup
+.PHONY: help reproduce verify redraw rebuild provenance test test-faults check site format clean setup
 
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -33,11 +33,17 @@ test: $(INSTALLED)  ## all tests, on all cores; `pytest` runs some of them, or a
 test-faults: $(INSTALLED)  ## 500 seeded faults and 200 alterations in a tiny study: nothing lost, nothing silently wrong, no traceback
 	@python -m tests.faults
 
-check: $(INSTALLED)  ## format, lint and types
+check: $(INSTALLED)  ## format, lint, types, and which part imports which
 	ruff format --check .
 	ruff check .
 	snakefmt --check Snakefile workflow
 	mypy
+	lint-imports
+
+site: $(INSTALLED)  ## the documentation as a site, site/html; a broken link is an error
+	@rm -rf site && mkdir -p site/pages
+	@git ls-files '*.md' 'results/*.png' | tar -cf - -T - | tar -xf - -C site/pages
+	@NO_MKDOCS_2_WARNING=1 mkdocs build
 
 format: $(INSTALLED)  ## put the code into its format
 	ruff format .
@@ -57,6 +63,6 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@echo "Installing the pinned packages into $(VENV), once: about two minutes."
 	@# setuptools: a package of dvc's has no wheel, and a new environment's own is too old to make one, or not there.
 	@pip install -q --disable-pip-version-check -c constraints.txt hatchling editables setuptools
-	@pip install -q --disable-pip-version-check -c constraints.txt --no-compile --no-build-isolation -e '.[workflow,versions,dev]'
+	@pip install -q --disable-pip-version-check -c constraints.txt --no-compile --no-build-isolation -e '.[study,nvgesture,versions,dev]'
 	@python -m compileall -qq -j 0 $(VENV)/lib || true  # what pip would do, on all cores
 	@touch $@

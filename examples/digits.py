@@ -12,13 +12,16 @@ import torch.nn.functional as F
 from sklearn.datasets import load_digits
 from torch import nn
 
-from equimodal.fusion.base import REGULAR, Flow
-from equimodal.fusion.mmtm import MMTM
-from equimodal.metrics.learning_speed import LearningSpeed
-from equimodal.training.balance import Balance
-from equimodal.training.evaluate import conditional_utilization
-from equimodal.training.policies import Guided, Vanilla
-from equimodal.training.step import step_without_held
+from equimodal import (
+    MMTM,
+    Balance,
+    Flow,
+    Guided,
+    LearningSpeed,
+    Vanilla,
+    conditional_utilization,
+    step_without_held,
+)
 
 MODALITIES = ("color", "gray")
 
@@ -43,7 +46,7 @@ class TwoBranches(nn.Module):
         parts = (self.low[modality], self.high[modality], self.head[modality])
         return [p for part in parts for p in part.parameters()]
 
-    def forward(self, inputs, flow=REGULAR):
+    def forward(self, inputs, flow=Flow()):
         low = self.fuse_low({m: self.low[m](inputs[m]) for m in MODALITIES}, flow)  # <-
         high = self.fuse_high({m: self.high[m](low[m]) for m in MODALITIES}, flow)  # <-
         return {m: self.head[m](high[m].mean((2, 3))) for m in MODALITIES}

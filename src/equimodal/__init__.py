@@ -8,6 +8,7 @@ Join the branches of a network by fusion modules that can be switched off:
     Fusion: what a module of your own subclasses.
     Flow: how a pass treats them: regular, re-balancing, isolated.
     Network: branches cut into stages, with fusion modules between them.
+    fused: its prediction, the mean of the branches' logits.
 
 Measure:
     conditional_utilization: what share of its accuracy each branch owes to the others (Eqs. 6 to 10).
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from equimodal.fusion.late import LateFusion
     from equimodal.fusion.mmtm import MMTM
     from equimodal.metrics.learning_speed import LearningSpeed
-    from equimodal.models.network import Network
+    from equimodal.models.network import Network, fused
     from equimodal.training.balance import Balance
     from equimodal.training.batch import Batch
     from equimodal.training.evaluate import conditional_utilization, evaluations
@@ -58,6 +59,7 @@ __all__ = [
     "Vanilla",
     "conditional_utilization",
     "evaluations",
+    "fused",
     "step_without_held",
     "train_step",
 ]
@@ -69,7 +71,7 @@ _HOME = {
     "fusion.late": ("LateFusion",),
     "fusion.mmtm": ("MMTM",),
     "metrics.learning_speed": ("LearningSpeed",),
-    "models.network": ("Network",),
+    "models.network": ("Network", "fused"),
     "training.balance": ("Balance",),
     "training.batch": ("Batch",),
     "training.evaluate": ("conditional_utilization", "evaluations"),

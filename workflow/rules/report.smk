@@ -95,7 +95,9 @@ rule linear_mnist:
     params:
         root=root_of,
         note=LINEAR_NOTE,
-        code=code_hash("equimodal.linear.mnist_table", "equimodal.study.analysis.render"),
+        code=code_hash(
+            "equimodal.linear.mnist_table", "equimodal.study.analysis.render"
+        ),
     message:
         "Put the networks on noisy MNIST into a table."
     shell:
@@ -125,7 +127,8 @@ rule draw:
         ),
         caption=lambda wildcards: for_rest(FIGURES[wildcards.figure].caption),
         code=lambda wildcards: code_hash(
-            f"equimodal.study.figures.{wildcards.figure}", "equimodal.study.figures.style"
+            f"equimodal.study.figures.{wildcards.figure}",
+            "equimodal.study.figures.style",
         ),
     message:
         "Draw {wildcards.figure}."
