@@ -5,6 +5,7 @@ min_version("9.0")
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/linear.smk"
 
 
 report: "workflow/report/workflow.rst"
@@ -22,8 +23,10 @@ rule all:
         # Some products come with git or DVC. Without these lines a fresh clone would be content with them,
         # whatever they are of.
         BANKS,
-        VALID,
+        VALID_RUNS,
+        VALID_LINEAR,
         PRODUCTS,
+        LINEAR_PRODUCTS,
         f"results/{SCALE}/report.html",
     message:
         f"Every table, every figure and the report, from {how_many()}."

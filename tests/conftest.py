@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, settings
 
+from equimodal.linear.settings import LinearSettings, load_linear
 from equimodal.study import layout, receipts
 from equimodal.study.params import MIRROR_VARIABLE, Params, load_params
 
@@ -53,6 +54,10 @@ class Project:
 
     def load(self) -> Params:
         return load_params(self.folder / "params.yaml")
+
+    def load_linear(self) -> LinearSettings:
+        """Settings of the second paper."""
+        return load_linear(self.load(), self.folder / "params.yaml")
 
 
 def make_project(folder: Path) -> Project:

@@ -196,7 +196,6 @@ def test_an_unknown_table_is_refused(refused):
 NO_TABLES = {  # name of a table -> its text, a verb that reads it, what is said
     "runs": ("run,status\n", ["table", "greediness"], "it lacks the columns ['experiments'"),
     "table1": ("Method,mean\n", ["claims"], "it lacks the columns ['dataset'"),
-    "linear_xor": ("variance,seed\n", ["draw", "linear_xor"], "it has no rows"),
 }
 
 

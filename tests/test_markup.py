@@ -5,14 +5,15 @@ import re
 import pytest
 from docutils.core import publish_parts
 
+from equimodal.linear.figures import FIGURES as LINEAR_FIGURES
 from equimodal.study.analysis import TABLES
-from equimodal.study.figures import ALL_FIGURES
+from equimodal.study.figures import FIGURES
 from equimodal.study.markup import for_latex, for_markdown, for_rest
 
 TEXTS = [
     *("|E[d_util]| is 0.1", "`code` and *this*, a_b_ and c_", "**", r"$\foo$ \ end\\"),
     *("50 % of {x} & y # ~ ^ <b>", "# no heading", "1. no list", "- neither", "| a | b |"),
-    *(about.caption for about in ALL_FIGURES.values()),
+    *(about.caption for about in (FIGURES | LINEAR_FIGURES).values()),
 ]
 
 

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 import equimodal.linear
+import equimodal.linear.figures
 import equimodal.study.analysis
 import equimodal.study.figures
 import equimodal.study.report
+from equimodal.linear import products
 from equimodal.study import layout
 from equimodal.study.analysis import TABLES
 from equimodal.study.params import expand_runs
@@ -39,6 +41,7 @@ LIGHT = [
             equimodal.study.analysis,
             equimodal.study.figures,
             equimodal.linear,
+            equimodal.linear.figures,
             equimodal.study.report,
         )
         for module in pkgutil.iter_modules(package.__path__)
@@ -91,9 +94,9 @@ def _runs_and_examples(project):
         bank = layout.bank("tiny", name)
         model = layout.model("tiny", name)
         write_run(layout.run("tiny", name), spec, right, bank=bank, model=model, speeds=speeds)
-    for fusion, course in made_up_courses(settings.linear.noisy_mnist).groupby("L_f"):
-        layout.noisy_mnist("tiny", 1).parent.mkdir(exist_ok=True)
-        course.to_csv(layout.noisy_mnist("tiny", fusion), index=False)
+    for fusion, course in made_up_courses(project.load_linear().noisy_mnist).groupby("L_f"):
+        products.record("tiny", 1).parent.mkdir(exist_ok=True)
+        course.to_csv(products.record("tiny", fusion), index=False)
     shapes = {
         "colored_mnist": {"color": (10, 4, 4, 3), "gray": (10, 4, 4, 1)},
         "modelnet40": {"view0": (2, 4, 4, 1), "view6": (2, 4, 4, 1)},

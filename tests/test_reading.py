@@ -15,10 +15,9 @@ import pytest
 
 from equimodal.study import files
 from equimodal.study.analysis.collect import accuracies
-from equimodal.study.analysis.stored import read_stored
 from equimodal.study.cli import main
 from equimodal.study.errors import UserError, in_words
-from equimodal.study.files import read_json, write_text
+from equimodal.study.files import read_json
 from equimodal.study.params import expand_runs, load_params
 from equimodal.study.report.costs import read_benchmark
 from equimodal.study.spec import RunSpec, read_specs
@@ -146,20 +145,6 @@ def test_arrays_that_unpack_to_too_much_are_refused(tmp_path, monkeypatch):
 def test_a_table_whose_names_are_numbers_keeps_them_as_words(tmp_path):
     (tmp_path / "t.csv").write_text("run,step\n2024,1\n007,2\n")
     assert READERS["table.csv"](tmp_path / "t.csv")["run"].tolist() == ["2024", "007"]
-
-
-def test_a_table_of_linear_networks_is_asked_for_its_receipt(project):
-    from equimodal.study import layout, receipts
-
-    path = layout.table("tiny", "linear_xor")
-    write_text("variance,seed\n1.0,0\n", path)
-    assert len(read_stored("linear_xor", "tiny")) == 1
-    receipts.write(
-        layout.simulated("tiny"), step="linear networks", settings=None, code="", files=[path]
-    )
-    write_text("Variance,seed\n1.0,0\n", path)
-    with pytest.raises(UserError, match=r"linear_xor\.csv .*run `equimodal linear --scale tiny`"):
-        read_stored("linear_xor", "tiny")
 
 
 @pytest.mark.parametrize(

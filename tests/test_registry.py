@@ -7,9 +7,12 @@ from inspect import signature
 
 import pytest
 
+from equimodal.linear import figures as linear
 from equimodal.study.analysis import COLLECTED, GIVEN, JUDGED, SUMMARIZED, TABLES
 from equimodal.study.analysis.stored import columns_of
-from equimodal.study.figures import ALL_FIGURES, LINEAR_TABLES
+from equimodal.study.figures import FIGURES
+
+PAPERS = {"study": FIGURES, "linear": linear.FIGURES}
 
 
 def test_the_registry_loads_nothing_that_takes_long():
@@ -26,12 +29,17 @@ def test_a_table_is_built_of_what_it_names(name):
     assert {*TABLES[name].inputs} <= {*COLLECTED, *GIVEN, *TABLES}
 
 
-@pytest.mark.parametrize("name", ALL_FIGURES)
-def test_a_figure_is_drawn_of_what_it_names(name):
-    draw = import_module(f"equimodal.study.figures.{name}").draw
-    assert (*signature(draw).parameters,) == ALL_FIGURES[name].inputs
-    known = {*COLLECTED, *TABLES, *LINEAR_TABLES, "linear_mnist", "examples", "labels"}
-    assert {*ALL_FIGURES[name].inputs} <= known
+@pytest.mark.parametrize(
+    ("package", "name"),
+    [(p, name) for p, of_paper in PAPERS.items() for name in of_paper],
+)
+def test_a_figure_is_drawn_of_what_it_names(package, name):
+    draw = import_module(f"equimodal.{package}.figures.{name}").draw
+    inputs = PAPERS[package][name].inputs
+    assert (*signature(draw).parameters,) == inputs
+    known = {"study": {*COLLECTED, *TABLES, "examples", "labels"}}
+    known["linear"] = {*linear.SIMULATED, "linear_mnist"}
+    assert {*inputs} <= known[package]
 
 
 def test_what_is_read_again_has_columns_that_are_known():
@@ -41,5 +49,7 @@ def test_what_is_read_again_has_columns_that_are_known():
 
 
 def test_captions_stand_once():
-    captions = [about.caption for about in (*TABLES.values(), *ALL_FIGURES.values())]
+    captions = [
+        about.caption for about in (*TABLES.values(), *FIGURES.values(), *linear.FIGURES.values())
+    ]
     assert len({*captions}) == len(captions)

@@ -10,7 +10,7 @@ from equimodal.linear.experiment import TABLES
 from equimodal.linear.moments import Moments, toy_moments
 from equimodal.linear.networks import Architecture, start
 from equimodal.linear.times import half_plateaus, learning_times
-from equimodal.study.params import MIRROR_VARIABLE, load_params
+from equimodal.study.params import MIRROR_VARIABLE
 from tests.conftest import make_project
 
 REFERENCE = Path(os.environ.get(MIRROR_VARIABLE, "/nonexistent")) / "linear"
@@ -55,8 +55,7 @@ EARLY = Architecture(depth=2, fusion=1, width=100)
 @pytest.fixture(scope="package")
 def settings(tmp_path_factory):
     folder = tmp_path_factory.mktemp("linear")
-    make_project(folder)
-    return load_params(folder / "params.yaml").linear
+    return make_project(folder).load_linear()
 
 
 @pytest.fixture(scope="package")

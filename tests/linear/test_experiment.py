@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 
 from equimodal.linear.experiment import TABLES, _xor_runs, generalization, random, xor
+from equimodal.linear.settings import load_linear
 from equimodal.study.errors import UserError
 from equimodal.study.params import load_params
 from tests.conftest import ROOT
@@ -38,7 +39,7 @@ def test_every_draw_of_random_data_is_accounted_for(tables, settings):
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("    curve_ratio: 2.0", "    curve_ratio: 0.8", "curve_ratio"),
+        ("  curve_ratio: 2.0", "  curve_ratio: 0.8", "curve_ratio"),
         ("w_b: 4.0", "w_b: 20.0", "w_b is 20; expected above ratio and below its square, 3 to 9"),
         ("variance: 3.0, weight", "variance: 0.3, weight", "generalization.variance"),
         ("variances: [1.0, ", "variances: [0.5, ", "xor.variances"),
@@ -46,9 +47,9 @@ def test_every_draw_of_random_data_is_accounted_for(tables, settings):
 )
 def test_settings_under_which_b_is_learned_first_are_refused(project, old, new, message):
     """Captions, plateaus and theory take A for the first."""
-    project.edit("params.yaml", old, new)
+    project.edit("config/linear/base.yaml", old, new)
     with pytest.raises(UserError, match=message):
-        project.load()
+        project.load_linear()
 
 
 def test_a_step_too_large_for_the_linear_modality_beside_the_xor_is_refused(settings):
@@ -169,7 +170,9 @@ def test_learning_paths_go_to_the_target(tables):
 @pytest.fixture(scope="module")
 def few_and_many_examples():
     """T15 at paper settings: 5 seeds, N = 100."""
-    return generalization(load_params(ROOT / "params.yaml", scale="paper").linear)
+    return generalization(
+        load_linear(load_params(ROOT / "params.yaml", scale="paper"), ROOT / "params.yaml")
+    )
 
 
 def ends(table, *, fusion, examples):

@@ -7,25 +7,47 @@ import pytest
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
+from equimodal.linear import products
+from equimodal.linear.draw import draw_linear
 from equimodal.linear.experiment import TABLES
-from equimodal.study.figures import (
-    LINEAR_FIGURES,
-    LINEAR_TABLES,
+from equimodal.linear.figures import (
+    FIGURES,
+    SIMULATED,
     linear_bridge,
     linear_curves,
     linear_depth,
     linear_map,
     linear_ratio,
-    style,
 )
-from equimodal.study.figures.linear_parts import how_many
+from equimodal.linear.figures.linear_parts import how_many
+from equimodal.study import layout, receipts
+from equimodal.study.errors import UserError
+from equimodal.study.figures import style
 from equimodal.study.figures.parts import number
+from equimodal.study.files import write_text
 
 
-@pytest.mark.parametrize("name", LINEAR_FIGURES)
+def test_a_table_that_is_missing_empty_or_altered_is_refused(project):
+    path = layout.table("tiny", "linear_xor")
+    asked = products.asked_of_simulations(project.load_linear())
+
+    def refused():
+        with pytest.raises(UserError, match=r"run `equimodal linear --scale tiny`") as raised:
+            draw_linear("linear_xor", project.load(), project.load_linear())
+        return str(raised.value)
+
+    assert f"{path} is missing" in refused()
+    write_text("variance,seed\n", path)
+    assert f"{path} is damaged (it has no rows)" in refused()
+    receipts.write(products.simulated("tiny"), step="linear networks", files=[path], **asked)
+    write_text("variance,seed\n1,0\n", path)
+    assert f"{path} can not be used: its bytes are not those that were written" in refused()
+
+
+@pytest.mark.parametrize("name", FIGURES)
 def test_a_figure_is_drawn_from_the_tables_that_it_names(name, tables, tmp_path, monkeypatch):
-    draw = importlib.import_module(f"equimodal.study.figures.{name}").draw
-    inputs = LINEAR_FIGURES[name].inputs
+    draw = importlib.import_module(f"equimodal.linear.figures.{name}").draw
+    inputs = FIGURES[name].inputs
     assert tuple(inspect.signature(draw).parameters) == inputs
     figure = draw(**{table: tables[table] for table in inputs})
     assert isinstance(figure, Figure)
@@ -106,4 +128,4 @@ def test_tables_say_the_same_after_they_were_written(tables, tmp_path):
 
 
 def test_every_table_is_drawn():
-    assert {*LINEAR_TABLES} == {*TABLES}
+    assert {*SIMULATED} == {*TABLES}

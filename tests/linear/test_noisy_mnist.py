@@ -7,8 +7,10 @@ import torch
 from torch import nn
 from typer.testing import CliRunner
 
+from equimodal.linear import products
 from equimodal.linear.mnist_table import COLUMNS, for_readers, linear_mnist
 from equimodal.linear.noisy_mnist import FusionNetwork, noisy_pairs, train_noisy_mnist
+from equimodal.linear.settings import load_linear
 from equimodal.study import layout
 from equimodal.study.cli import app
 from equimodal.study.errors import UserError
@@ -55,10 +57,11 @@ class Digits:
     """Prepared digits of a scale and the networks trained on them."""
 
     def __init__(self, folder, scale):
-        params = load_params((ROOT if scale == "demo" else folder) / "params.yaml", scale)
+        path = (ROOT if scale == "demo" else folder) / "params.yaml"
+        params = load_params(path, scale)
         dataset = params.datasets["colored_mnist"]
         self.folder = folder
-        self.settings = params.linear.noisy_mnist
+        self.settings = load_linear(params, path).noisy_mnist
         self.gray = Modality(source="gray", **dict(dataset.sources["gray"]))
         dataset.fetch(folder / "raw", mirror=None)
         dataset.prepare(folder / "raw", folder / "digits")
@@ -169,9 +172,9 @@ def test_b_is_learned_later_the_deeper_the_fusion_and_a_is_not(tmp_path):
 @pytest.fixture
 def courses(project):
     """Courses of the tiny scale, by hand, in their files."""
-    table = made_up_courses(project.load().linear.noisy_mnist)
+    table = made_up_courses(project.load_linear().noisy_mnist)
     for fusion, course in table.groupby("L_f"):
-        file = layout.noisy_mnist("tiny", fusion)
+        file = products.record("tiny", fusion)
         file.parent.mkdir(parents=True, exist_ok=True)
         course.to_csv(file, index=False)
     return table
@@ -214,8 +217,8 @@ def test_readers_see_some_epochs_and_the_last(settings):
 )
 @pytest.mark.usefixtures("courses")
 def test_a_file_that_is_missing_or_of_another_training_is_named(project, spoil, message):
-    own = project.load().linear.noisy_mnist
-    records = {f: layout.noisy_mnist("tiny", f) for f in (1, 2, 3, 4)}
+    own = project.load_linear().noisy_mnist
+    records = {f: products.record("tiny", f) for f in (1, 2, 3, 4)}
     spoil(records[3])
     with pytest.raises(UserError, match=message):
         linear_mnist(records, own)
@@ -228,6 +231,19 @@ def test_a_layer_that_is_none_is_refused(project):
 
 
 def test_digits_of_a_data_set_that_has_none_are_refused(project):
-    project.edit("params.yaml", "    dataset: colored_mnist ", "    dataset: nvgesture ")
-    with pytest.raises(UserError, match=r"linear.noisy_mnist.dataset is 'nvgesture'; there are"):
-        project.load()
+    project.edit("config/linear/base.yaml", "dataset: colored_mnist ", "dataset: nvgesture ")
+    with pytest.raises(UserError, match=r"noisy_mnist.dataset is 'nvgesture'; there are"):
+        project.load_linear()
+
+
+def test_a_mistake_in_the_settings_is_said_with_file_and_key(project):
+    project.edit("config/linear/tiny.yaml", "xor: {width: 4, ", "xor: {widht: 4, ")
+    project.edit("config/linear/base.yaml", "depth: 4 ", "depth: 1000000000 ")
+    with pytest.raises(UserError) as refused:
+        project.load_linear()
+    assert "tiny.yaml: unknown key xor.widht; it takes" in str(refused.value)
+    assert "base.yaml: deep.depth: Input should be less than or equal to 999" in str(refused.value)
+
+
+def test_a_scale_without_settings_of_its_own_has_those_of_the_one_that_it_is_like(project):
+    assert load_linear(load_params(scale="decisive")) == load_linear(load_params(scale="paper"))

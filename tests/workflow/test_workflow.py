@@ -222,8 +222,7 @@ def diverged(made, tmp_path_factory):
     - {dataset: colored_mnist, inputs: [distinct], policy: [guided], rates: table1, seeds: 1}
   sweep: []
 """
-    rest = text[text.index("\nlinear:") :]
-    (checkout.folder / TINY).write_text(text[: text.index("experiments:")] + experiments + rest)
+    (checkout.folder / TINY).write_text(text[: text.index("experiments:")] + experiments)
     checkout.make("results/tiny/tables/table1.md", "results/tiny/figures/figure7.svg")
     return checkout
 

@@ -16,8 +16,7 @@ try:
     from equimodal.study.data import kinetics
     from equimodal.study.devices import require_device
     from equimodal.study.errors import UserError
-    from equimodal.study.figures import ALL_FIGURES as FIGURES
-    from equimodal.study.figures import LINEAR_FIGURES, LINEAR_TABLES
+    from equimodal.study.figures import FIGURES
     from equimodal.study.files import require_writable
     from equimodal.study.markup import for_rest
     from equimodal.study.params import expand_runs, load_params, part_name
@@ -83,8 +82,7 @@ def of_scale(path, **parts):
     return collect(str(path), scale=SCALE, **parts)
 
 
-# As captions of Snakemake's report say it.
-NOTE, LINEAR_NOTE = (for_rest(note or "") for note in (PARAMS.note, PARAMS.linear.note))
+NOTE = for_rest(PARAMS.note or "")  # as captions of Snakemake's report say it
 
 RUNS = expand_runs(PARAMS)
 EXPERIMENTS = {name: expand_runs(PARAMS, name) for name in PARAMS.experiments}
@@ -108,15 +106,6 @@ BANKS = of_scale(layout.bank("{scale}", "{run}"), run=RUNS)
 VALID_RUNS = of_scale(
     layout.valid("{scale}", "{step}", "{run}"), step=["train", "evaluate"], run=RUNS
 )
-NOISY_MNIST = PARAMS.linear.noisy_mnist
-LAYERS = range(1, NOISY_MNIST.depth + 1)
-MNIST_RECORDS = of_scale(layout.noisy_mnist("{scale}", "{layer}"), layer=LAYERS)
-VALID = [
-    *VALID_RUNS,
-    *of_scale(layout.valid("{scale}", "linear", "networks")),
-    *of_scale(layout.valid("{scale}", "noisy_mnist", "L_f{layer}"), layer=LAYERS),
-]
-
 # Decoding and drawing is shared by all cores there are, up to this; digits are done in seconds.
 PROCESSES = {
     name: 1 if dataset.kind == "colored_mnist" else 16
@@ -140,24 +129,19 @@ def tables(names):
 
 
 DOCUMENTS = str(layout.tables("{scale}") / "{table}.{suffix}")  # for readers
+DRAWN = str(layout.figures("{scale}") / "{figure}.{suffix}")
 CURVES = sorted({spec.dataset for spec in EXPERIMENTS.get("table1", {}).values()})
 PRODUCTS = [
     *of_scale(layout.metrics("{scale}")),
     *of_scale(layout.curves("{scale}", "{dataset}"), dataset=CURVES),
     *collect(tables(["runs", "claims"]), scale=SCALE),
     *of_scale(DOCUMENTS, table=TABLES, suffix=["csv", "md", "tex"]),
-    *of_scale(
-        layout.figures("{scale}") / "{figure}.{suffix}",
-        figure=FIGURES,
-        suffix=["svg", "png", "pdf"],
-    ),
+    *of_scale(DRAWN, figure=FIGURES, suffix=["svg", "png", "pdf"]),
 ]
 
 
 wildcard_constraints:
     scale=re.escape(SCALE),
-    figure="|".join(FIGURES),
-    layer=r"\d+",
 
 
 def spec_of(wildcards):

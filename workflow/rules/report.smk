@@ -61,49 +61,6 @@ rule tables:
         verb("table")
 
 
-rule linear:
-    output:
-        layout.valid("{scale}", "linear", "networks"),
-        update(layout.tables("{scale}") / "linear.json"),
-        [update(table) for table in tables(LINEAR_TABLES)],
-    log:
-        "results/{scale}/logs/linear.log",
-    benchmark:
-        "results/{scale}/benchmarks/linear.tsv"
-    threads: 1
-    params:
-        **steps.asked_of_simulations(PARAMS),
-        root=root_of,
-    message:
-        "Simulate the deep linear networks of the second paper."
-    shell:
-        verb("linear")
-
-
-rule linear_mnist:
-    input:
-        MNIST_RECORDS,
-    output:
-        [
-            layout.tables("{scale}") / f"linear_mnist.{suffix}"
-            for suffix in ("csv", "md", "tex")
-        ],
-    log:
-        "results/{scale}/logs/linear_mnist.log",
-    benchmark:
-        "results/{scale}/benchmarks/linear_mnist.tsv"
-    params:
-        root=root_of,
-        note=LINEAR_NOTE,
-        code=code_hash(
-            "equimodal.linear.mnist_table", "equimodal.study.analysis.render"
-        ),
-    message:
-        "Put the networks on noisy MNIST into a table."
-    shell:
-        verb("linear-mnist")
-
-
 rule draw:
     input:
         drawn_from,
@@ -120,11 +77,11 @@ rule draw:
         "results/{scale}/logs/draw/{figure}.log",
     benchmark:
         "results/{scale}/benchmarks/draw/{figure}.tsv"
+    wildcard_constraints:
+        figure="|".join(FIGURES),
     params:
         root=root_of,
-        note=lambda wildcards: (
-            LINEAR_NOTE if wildcards.figure in LINEAR_FIGURES else NOTE
-        ),
+        note=NOTE,
         caption=lambda wildcards: for_rest(FIGURES[wildcards.figure].caption),
         code=lambda wildcards: code_hash(
             f"equimodal.study.figures.{wildcards.figure}",
@@ -156,7 +113,7 @@ rule claims:
         note=NOTE,
         settings=PARAMS.analysis.model_dump_json(),
         ledger=contents("analysis", "claims.yaml"),
-        paper=PAPER.model_dump_json(exclude={"mirror", "linear"}),
+        paper=PAPER.model_dump_json(exclude={"mirror"}),
         code=code_hash("equimodal.study.analysis.claims"),
     message:
         "Check the paper's claims."
@@ -186,7 +143,7 @@ rule summarize:
 rule report:
     input:
         banks=BANKS,
-        products=PRODUCTS,
+        products=[*PRODUCTS, *LINEAR_PRODUCTS],
     output:
         layout.report("{scale}"),
     log:

@@ -84,31 +84,3 @@ rule evaluate:
         "Evaluate {wildcards.run}."
     shell:
         verb("evaluate {wildcards.run}")
-
-
-rule trained_noisy_mnist:
-    input:
-        MNIST_RECORDS,
-    message:
-        "All networks on noisy MNIST are trained."
-
-
-rule noisy_mnist:
-    input:
-        data=layout.valid(SCALE, "prepare", NOISY_MNIST.dataset),
-    output:
-        valid=layout.valid("{scale}", "noisy_mnist", "L_f{layer}"),
-        receipt=update(layout.noisy_mnist("{scale}", "{layer}").with_suffix(".json")),
-        record=update(layout.noisy_mnist("{scale}", "{layer}")),
-    log:
-        "results/{scale}/logs/noisy_mnist/L_f{layer}.log",
-    benchmark:
-        "results/{scale}/benchmarks/noisy_mnist/L_f{layer}.tsv"
-    threads: 1
-    params:
-        **steps.settings_and_code_of_noisy_mnist(PARAMS),
-        root=root_of,
-    message:
-        "Train on noisy MNIST, fused at layer {wildcards.layer}."
-    shell:
-        verb("noisy-mnist {wildcards.layer}")

@@ -1,10 +1,16 @@
-"""The settings of the `linear` experiment: the section `linear` of params.yaml."""
+"""The settings of the second paper: config/linear, one file for what all scales share, one for each scale."""
 
+from functools import reduce
+from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
+from equimodal.study.datasets import ColoredMnist
+from equimodal.study.errors import UserError
+from equimodal.study.params import Params
 from equimodal.study.schema import Section, Sentence
+from equimodal.study.settings_files import as_json, explain, overlay, read_scales, read_yaml
 from equimodal.study.spec import Count, Few, NotNegative, Positive, Share
 
 Correlations = Annotated[tuple[Annotated[float, Field(gt=-1, lt=1)], ...], Field(min_length=1)]
@@ -140,3 +146,32 @@ class LinearSettings(Section):
     xor: Xor
     noisy_mnist: NoisyMnist
     bridge: Bridge
+
+
+def load_linear(study: Params, params: Path = Path("params.yaml")) -> LinearSettings:
+    """Read the settings of a scale: what all share, and over it what it, or what it is like, has of its own.
+
+    Args:
+        study: Settings of the study at that scale.
+        params: The study's file; config/linear lies beside it.
+
+    Raises:
+        UserError: If a file is missing or not YAML, or a key is unknown, missing or of a wrong value.
+    """
+    folder = params.parent / "config" / "linear"
+    alike = read_scales(folder.with_name("scales") / f"{study.scale}.yaml")
+    own = [folder / scale.name for scale in alike]
+    files = {f: read_yaml(f) for f in [*(f for f in own if f.is_file()), folder / "base.yaml"]}
+    raw = reduce(overlay, reversed(files.values()))
+    try:
+        settings = LinearSettings.model_validate_json(as_json(raw), strict=True)
+    except ValidationError as error:
+        faults = explain(error.errors(), raw, files, LinearSettings)
+        raise UserError("\n".join(faults)) from None
+    digits = settings.noisy_mnist.dataset
+    with_digits = sorted(n for n, d in study.datasets.items() if isinstance(d, ColoredMnist))
+    if digits not in with_digits:
+        raise UserError(
+            f"{folder}: noisy_mnist.dataset is {digits!r}; there are gray digits in {with_digits}"
+        )
+    return settings

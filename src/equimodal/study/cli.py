@@ -19,13 +19,17 @@ from typing import Annotated, Any
 import typer
 
 from equimodal import __version__
+from equimodal.linear import cli as linear_cli
+from equimodal.linear import products as linear_products
+from equimodal.linear.settings import load_linear
 from equimodal.study import layout, receipts, steps
 from equimodal.study.devices import require_device
 from equimodal.study.errors import UserError, in_words
 from equimodal.study.files import is_there, make_folder, read_arrays, read_text, reading, write_text
 from equimodal.study.locks import sole
+from equimodal.study.options import DEFAULT_PARAMS, ParamsFile, Scale
 from equimodal.study.params import Params, expand_runs, load_params
-from equimodal.study.spec import Modality, RunSpec, read_specs
+from equimodal.study.spec import RunSpec, read_specs
 
 app = typer.Typer(
     help="Measure and mend the greedy nature of multi-modal learning.",
@@ -34,18 +38,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-ParamsFile = Annotated[
-    Path,
-    typer.Option(
-        envvar="EQUIMODAL_PARAMS", help="The settings; the scales lie beside it in config/."
-    ),
-]
-Scale = Annotated[
-    str | None,
-    typer.Option(
-        help="tiny, demo, paper or another file of config/scales; params.yaml says which if left out."
-    ),
-]
 Dataset = Annotated[str, typer.Argument(help="A data set of params.yaml.")]
 Raw = Annotated[str, typer.Argument(help="A data set of params.yaml, or kinetics.")]
 Runs = Annotated[list[str], typer.Argument(help="Names of runs; `equimodal runs` lists them.")]
@@ -53,7 +45,6 @@ Device = Annotated[
     str,
     typer.Option(envvar="EQUIMODAL_DEVICE", help="cpu, cuda, cuda:1, ...; of no run's identity."),
 ]
-DEFAULT_PARAMS = Path("params.yaml")
 
 
 def _print_version(asked: bool) -> None:
@@ -313,7 +304,9 @@ def verify(
         print(f"{', '.join(datasets)}: all arrays are as they should be")
         return
     wrong = outdated = never = whole = 0
-    for product in steps.products(settings):
+    linear = linear_products.products(load_linear(settings, params), settings)
+    products = {product.receipt: product for product in (*steps.products(settings), *linear)}
+    for product in products.values():
         if not product.is_there:
             never += 1
             continue
@@ -418,104 +411,26 @@ def draw(
     scale: Scale = None,
 ) -> None:
     """Draw figures as SVG, PNG and PDF."""
+    from equimodal.linear.draw import draw_linear
+    from equimodal.linear.figures import FIGURES as LINEAR_FIGURES
     from equimodal.study.analysis import COLLECTED, TABLES
-    from equimodal.study.figures import ALL_FIGURES, LINEAR_FIGURES
+    from equimodal.study.figures import FIGURES
     from equimodal.study.figures.style import save
 
     settings = load_params(params, scale)
-    chosen = [_one_of(name, ALL_FIGURES, "figure") for name in names or ALL_FIGURES]
+    every = FIGURES | LINEAR_FIGURES
+    chosen = [_one_of(name, every, "figure") for name in names or every]
     if of_runs:
         decided = {*COLLECTED, *TABLES}
-        chosen = [name for name in chosen if set(ALL_FIGURES[name].inputs) <= decided]
+        chosen = [name for name in chosen if set(every[name].inputs) <= decided]
     read = cache(partial(_figure_input, settings=settings))
     for name in chosen:
-        inputs = {i: read(i) for i in ALL_FIGURES[name].inputs}
+        if name in LINEAR_FIGURES:
+            draw_linear(name, settings, load_linear(settings, params))
+            continue
+        inputs = {i: read(i) for i in FIGURES[name].inputs}
         drawn = import_module(f"equimodal.study.figures.{name}").draw(**inputs)
-        note = settings.linear.note if name in LINEAR_FIGURES else settings.note
-        save(drawn, layout.figures(settings.scale) / name, note)
-
-
-@app.command()
-def linear(params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> None:
-    """Simulate the deep linear networks of the second paper, and put their theory beside them."""
-    settings = load_params(params, scale)
-
-    def simulate() -> None:
-        from equimodal.linear.experiment import TABLES
-        from equimodal.study.table_files import write_table
-
-        for name, build in TABLES.items():
-            write_table(build(settings.linear), layout.table(settings.scale, name), "%.6g")
-
-    steps.make(steps.simulations(settings), settings, simulate)
-
-
-@app.command()
-def noisy_mnist(
-    layers: Annotated[list[int], typer.Argument(help="L_f, 1 to the depth; one network each.")],
-    params: ParamsFile = DEFAULT_PARAMS,
-    scale: Scale = None,
-) -> None:
-    """Train the second paper's networks on noisy MNIST, each going on from its checkpoint if it has one."""
-    from equimodal.linear.theory import check_depth
-
-    settings = load_params(params, scale)
-    own = settings.linear.noisy_mnist
-    for fusion in layers:
-        check_depth(own.depth, fusion)
-    steps.require_prepared(own.dataset, settings)
-    for fusion in layers:
-        steps.make(
-            steps.noisy_mnist(fusion, settings),
-            settings,
-            partial(_train_noisy_mnist, fusion, settings),
-        )
-
-
-def _train_noisy_mnist(fusion: int, settings: Params) -> None:
-    from equimodal.linear.noisy_mnist import train_noisy_mnist
-    from equimodal.study.progress import show_progress
-
-    own = settings.linear.noisy_mnist
-    digits = settings.datasets[own.dataset]
-    with show_progress(f"noisy MNIST, L_f = {fusion}, epochs", own.epochs) as advance:
-
-        def report(row: dict[str, Any]) -> None:
-            advance(row["epoch"], f"B alone {100 * row['accuracy_b']:.1f} %")
-
-        train_noisy_mnist(
-            own,
-            fusion,
-            gray=Modality(source="gray", **dict(digits.sources["gray"])),
-            classes=digits.classes,
-            data=layout.prepared(settings.scale, own.dataset),
-            out=layout.noisy_mnist(settings.scale, fusion),
-            checkpoint=layout.scratch(settings.scale) / "noisy_mnist" / f"L_f{fusion}.pt",
-            report=report,
-        )
-
-
-@app.command()
-def linear_mnist(params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> None:
-    """Put the networks on noisy MNIST into one table, as CSV, Markdown and LaTeX."""
-    from equimodal.linear import mnist_table
-    from equimodal.study.analysis.render import documents
-    from equimodal.study.analysis.stored import require_unaltered, sign
-
-    settings = load_params(params, scale)
-    own = settings.linear.noisy_mnist
-    records = {f: layout.noisy_mnist(settings.scale, f) for f in range(1, own.depth + 1)}
-    asked = steps.settings_and_code_of_noisy_mnist(settings)["settings"]
-    for fusion, record in records.items():
-        product = steps.noisy_mnist(fusion, settings)
-        require_unaltered(record, product.receipt, product.remedy, asked)
-    made = mnist_table.linear_mnist(records, own)
-    notes = [settings.linear.note] if settings.linear.note else []
-    texts = documents("linear_mnist", mnist_table.ABOUT, mnist_table.for_readers(made), notes)
-    texts[".csv"] = made.to_csv(index=False, float_format="%.6g", lineterminator="\n")
-    for suffix, text in texts.items():
-        write_text(text, layout.tables(settings.scale) / f"linear_mnist{suffix}")
-    sign(settings.scale, "linear_mnist")
+        save(drawn, layout.figures(settings.scale) / name, settings.note)
 
 
 @app.command()
@@ -650,6 +565,9 @@ def show(params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> None:
         raise typer.Exit(1)
 
 
+linear_cli.add_to(app)
+
+
 def main() -> None:
     """Run the verb that the command line names; what a user or the machine did wrong is one message, status 2.
 
@@ -742,8 +660,9 @@ def _require_of_settings(settings: Params) -> None:
 
 def _report_items(settings: Params) -> tuple[list[Any], list[Any]]:
     """Tables, Table 1 first, and figures of the report."""
+    from equimodal.linear import figures as linear
     from equimodal.study.analysis import TABLES
-    from equimodal.study.figures import FIGURES, LINEAR_FIGURES
+    from equimodal.study.figures import FIGURES
     from equimodal.study.report import Item
 
     scale = settings.scale
@@ -764,7 +683,7 @@ def _report_items(settings: Params) -> tuple[list[Any], list[Any]]:
             figure.caption,
             f"equimodal draw {name} --scale {scale}",
         )
-        for paper, of_paper in (("", FIGURES), ("Zhang et al. (2024), ", LINEAR_FIGURES))
+        for paper, of_paper in (("", FIGURES), (f"{linear.PAPER}, ", linear.FIGURES))
         for name, figure in of_paper.items()
     ]
     return tables, figures

@@ -72,11 +72,6 @@ def data_lock(folder: Path) -> Path:
     return folder.with_name(f".{folder.name}.lock")
 
 
-def noisy_mnist(scale: str, fusion: int) -> Path:
-    """Course of the network on noisy MNIST fused at a layer: small, and drawn from without data."""
-    return RESULTS / scale / "noisy_mnist" / f"L_f{fusion}.csv"
-
-
 def tables(scale: str) -> Path:
     """Tables of a scale."""
     return RESULTS / scale / "tables"
@@ -90,11 +85,6 @@ def table(scale: str, name: str) -> Path:
 def specs(scale: str) -> Path:
     """Specs of the collected runs, one a line."""
     return tables(scale) / "specs.jsonl"
-
-
-def simulated(scale: str) -> Path:
-    """Receipt of the tables of the second paper's linear networks."""
-    return tables(scale) / "linear.json"
 
 
 def figures(scale: str) -> Path:

@@ -8,26 +8,31 @@ import fnmatch
 import json
 import math
 import os
-import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import replace
-from functools import lru_cache, reduce
 from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 import numpy as np
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
-from ruamel.yaml import YAML
-from ruamel.yaml.constructor import DuplicateKeyError
-from ruamel.yaml.error import YAMLError
 
-from equimodal.linear.settings import LinearSettings
-from equimodal.study.datasets import ColoredMnist, DatasetSettings, NVGesture
+from equimodal.study.datasets import DatasetSettings, NVGesture
 from equimodal.study.errors import UserError, in_words
-from equimodal.study.files import read_text, reading
 from equimodal.study.schema import Name, Section, Sentence, why_no_name
+from equimodal.study.settings_files import (
+    as_json,
+    explain,
+    file_with,
+    known_scales,
+    leaves,
+    overlay,
+    read_scales,
+    read_yaml,
+    with_file,
+    without_tags,
+)
 from equimodal.study.spec import (
     POLICY_SECTION,
     Augmentation,
@@ -46,8 +51,6 @@ from equimodal.study.spec import (
 from equimodal.training.balance import Balance
 
 MIRROR_VARIABLE = "EQUIMODAL_MIRROR"
-# Of a settings file, aliases written out; ours have about 500.
-MOST_VALUES, MOST_LEVELS = 100_000, 40
 BUT = "_but_"  # between the names of a preset's base and of the switch that is flipped
 
 
@@ -81,7 +84,6 @@ class Sweep(Section):
 
 
 T = TypeVar("T")
-Loc = tuple[int | str, ...]  # of a value in a tree: its keys
 Axis = Annotated[tuple[T, ...], Field(min_length=1)]
 
 
@@ -151,7 +153,6 @@ class Params(Section):
     pretrained: dict[str, str]
     experiments: dict[Name, tuple[Grid, ...]]
     leave_out: tuple[str, ...]  # patterns of names of runs
-    linear: LinearSettings  # the second paper
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -204,10 +205,6 @@ def _faults_between(params: Params, broken: Broken) -> Iterator[str]:
         yield from _faults_of_augmentation(name, params.augmentation[name], params.datasets[name])
     if params.fidelity not in known("presets") and ("fidelity", "") not in broken:
         yield f"fidelity is {params.fidelity!r}; the presets are {sorted(known('presets'))}"
-    digits = "" if ("linear", "") in broken else params.linear.noisy_mnist.dataset
-    with_digits = sorted(n for n, d in params.datasets.items() if isinstance(d, ColoredMnist))
-    if digits and digits not in with_digits and ("datasets", digits) not in broken:
-        yield f"linear.noisy_mnist.dataset is {digits!r}; there are gray digits in {with_digits}"
     if not grids and not any(section == "experiments" for section, _ in broken):
         yield "experiments ask for no run"
     yield from _names_twice(params, sorted(names))
@@ -341,22 +338,22 @@ def load_params(path: Path = Path("params.yaml"), scale: str | None = None) -> P
             in params.yaml as well as in a scale file that is like no other. The message names file
             and key.
     """
-    shared = _read_yaml(path)
+    shared = read_yaml(path)
     scale = shared.get("scale") if scale is None else scale
     scales = path.parent / "config" / "scales"
     scale_path = scales / f"{scale}.yaml"
     if why_no_name(scale) or not scale_path.is_file():
-        raise UserError(f"{path}: unknown scale {scale!r}; {scales} has {_known_scales(scales)}")
-    files = _read_scales(scale_path)
+        raise UserError(f"{path}: unknown scale {scale!r}; {scales} has {known_scales(scales)}")
+    files = read_scales(scale_path)
     *likenesses, (whole_path, whole) = files.items()
     faults: list[str] = []
-    in_both = set(_leaves(shared)) & set(_leaves(whole))
+    in_both = set(leaves(shared)) & set(leaves(whole))
     if twice := sorted(".".join(map(str, leaf)) for leaf in in_both):
         faults.append(f"{whole_path}: {twice} stand in {path} as well; keep each in one place")
     clashes: list[str] = []
-    raw = _overlay(shared, whole, clashes)
+    raw = overlay(shared, whole, clashes)
     for _, own in reversed(likenesses):
-        raw = _overlay(raw, own)
+        raw = overlay(raw, own)
     faults += [f"{whole_path}: {clash} in {path}" for clash in clashes]
     files[path] = shared
     raw |= {"scale": scale, "presets": _resolve_presets(raw.get("presets"), files, faults)}
@@ -367,11 +364,6 @@ def load_params(path: Path = Path("params.yaml"), scale: str | None = None) -> P
     return params.model_copy(update={"mirror": mirror})
 
 
-def _known_scales(folder: Path) -> list[str]:
-    files = (path for path in folder.glob("*.yaml") if path.is_file())
-    return sorted(path.stem for path in files if not why_no_name(path.stem))
-
-
 def _validated(
     raw: Mapping[str, Any], files: Mapping[Path, Mapping[str, Any]], faults: list[str]
 ) -> Params | None:
@@ -380,30 +372,22 @@ def _validated(
     Faults of the schema would otherwise hide those between parts, which would come in a second round.
     """
     try:
-        return Params.model_validate_json(_as_json(raw), strict=True)
+        return Params.model_validate_json(as_json(raw), strict=True)
     except ValidationError as error:
-        faults += _explain(error.errors(), raw, files)
+        faults += explain(error.errors(), raw, files, Params)
         if any(e["loc"] for e in error.errors()):
             parts, broken = _parts_that_pass(raw, error)
             between = dict.fromkeys(_faults_between(parts, broken))
-            faults += [_with_file(message, raw, files) for message in between]
+            faults += [with_file(message, raw, files) for message in between]
     except (TypeError, ValueError) as error:
         faults.append(f"{' or '.join(map(str, files))}: {in_words(error)}")
     return None
 
 
-def _as_json(settings: Any) -> str:
-    """Write settings so that strict types meet what YAML can write.
-
-    Lists for tuples, 1 for 1.0, and for text also 2026-01-01, which YAML takes for a date.
-    """
-    return json.dumps(settings, default=str)
-
-
 def _parts_that_pass(raw: Mapping[str, Any], error: ValidationError) -> tuple[Params, Broken]:
     """Take the settings without what has a fault: an entry of a section, a grid of an experiment."""
     pruned, broken, grids = deepcopy(dict(raw)), set(), set()
-    for loc in (_without_tags(e["loc"], raw) for e in error.errors()):
+    for loc in (without_tags(e["loc"], raw) for e in error.errors()):
         section, name, *inner = (*loc, "") if len(loc) == 1 else loc
         broken.add((str(section), str(name)))
         if section == "experiments" and inner and isinstance(inner[0], int):
@@ -421,31 +405,12 @@ def _parts_that_pass(raw: Mapping[str, Any], error: ValidationError) -> tuple[Pa
         try:
             annotation: Any = field.annotation
             parts[section] = TypeAdapter(annotation).validate_json(
-                _as_json(pruned.get(section)), strict=True
+                as_json(pruned.get(section)), strict=True
             )
         except ValidationError:
             parts[section] = {}
             broken.add((section, ""))
     return Params.model_construct(**parts), broken
-
-
-def _read_scales(path: Path) -> dict[Path, dict[str, Any]]:
-    """Read a scale file, the one that it is `like`, and so on: file -> its keys but `like`.
-
-    Raises:
-        UserError: If a file is like one that is not there, or in the end like itself.
-    """
-    files = {path: _read_yaml(path)}
-    while (like := files[path].pop("like", None)) is not None:
-        read = [p.stem for p in files]
-        others = sorted({*_known_scales(path.parent)} - {*read})
-        if like not in others:
-            circle = ", which is like this one again" if like in read else ""
-            raise UserError(f"{path}: like: {like!r}{circle}; it takes one of {others}")
-        other = path.with_name(f"{like}.yaml")
-        files[other] = _read_yaml(other)
-        path = other
-    return files
 
 
 def _resolve_presets(
@@ -461,7 +426,7 @@ def _resolve_presets(
     for name, preset in presets.items():
         base = preset.get("base") if isinstance(preset, Mapping) else None
         compared_with, but, switch = str(name).partition(BUT)
-        file = _file_with(("presets", name, "base"), files)
+        file = file_with(("presets", name, "base"), files)
         if base is None:
             resolved[name] = preset
             continue
@@ -564,168 +529,3 @@ def _draws(grid: Grid, params: Params) -> list[tuple[float, int]]:
         return [(params.datasets[grid.dataset].table1_rate, seed) for seed in range(grid.seeds)]
     rates = params.sweeps[grid.dataset].rates()
     return [(rate, 1000 * j + i) for j in range(grid.seeds) for i, rate in enumerate(rates)]
-
-
-@lru_cache(maxsize=32)
-def _parsed(text: str) -> Any:
-    """Read YAML, the same text once: that takes most of the time of loading settings."""
-    return YAML(typ="safe").load(text)
-
-
-def _read_yaml(path: Path) -> dict[str, Any]:
-    if not path.exists():
-        raise UserError(f"{path} is missing; run from the folder that holds params.yaml")
-    with reading(path, "settings in YAML, keys and values", "mend it, run"):
-        text = read_text(path)
-        if re.search(r"(?m)(^|[{,-])\s*<<\s*:", text):
-            raise ValueError("it merges keys (<<); write them out")
-        try:
-            content = deepcopy(_parsed(text))
-        except DuplicateKeyError as error:
-            line = error.problem_mark.line + 1
-            raise UserError(f"{path}, line {line}: {error.problem}; keep one of them") from None
-        except YAMLError as error:
-            said = " ".join(str(error).split())
-            raise UserError(f"{path} can not be read as YAML: {said}") from None
-        if not isinstance(content, dict):
-            raise UserError(f"{path} holds {type(content).__name__}, expected keys and values")
-        _check_size(content)
-    return content
-
-
-def _check_size(tree: Any) -> None:
-    """Raise ValueError if a tree is endless, or as good as that, through aliases of aliases."""
-    level, seen = [tree], 0
-    for _ in range(MOST_LEVELS):
-        if (seen := seen + len(level)) > MOST_VALUES:
-            break
-        level = [
-            inner
-            for value in level
-            if isinstance(value, Mapping | list)
-            for inner in (value.values() if isinstance(value, Mapping) else value)
-        ]
-    if level:
-        raise ValueError(
-            f"it stands for more than {MOST_VALUES:,} values or {MOST_LEVELS} levels: look at its aliases"
-        )
-
-
-def _leaves(tree: Mapping[str, Any], above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    for key, value in tree.items():
-        if isinstance(value, Mapping) and value:
-            yield from _leaves(value, (*above, key))
-        else:
-            yield (*above, key)
-
-
-def _overlay(
-    below: Mapping[str, Any],
-    above: Mapping[str, Any],
-    clashes: list[str] | None = None,
-    where: str = "",
-) -> dict[str, Any]:
-    """The keys of both; of a value that is in both, the one above, which is a clash if these are noted."""
-    merged = {**below, **above}
-    for key in below.keys() & above.keys():
-        pair = below[key], above[key]
-        if all(isinstance(value, Mapping) for value in pair):
-            merged[key] = _overlay(*pair, clashes, f"{where}{key}.")
-        elif clashes is not None and isinstance(above[key], Mapping):
-            clashes.append(f"{where}{key} holds keys, but it holds {below[key]!r}")
-    return merged
-
-
-def _explain(
-    faults: Iterable[Any], raw: Mapping[str, Any], files: Mapping[Path, Mapping[str, Any]]
-) -> Iterator[str]:
-    """Yield one line a fault, with the file that it stands in."""
-    faults = list(faults)
-    inside = {e["loc"][:i] for e in faults for i in range(len(e["loc"]))}
-    for e in faults:
-        if e["type"] == "too_short" and e["loc"] in inside:
-            continue  # only for want of the items that have faults of their own
-        loc = tuple(key for key in _without_tags(e["loc"], raw) if key != "[key]")
-        where = ".".join(map(str, loc))
-        message = e["msg"].removeprefix("Value error, ")
-        if e["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-            message = f"unknown key {where}; {_known_keys(e['loc'])}"
-        elif e["type"] == "missing":
-            message, loc = f"{where} is missing", loc[:-1]
-        elif where:
-            given = "" if isinstance(e["input"], dict) else f", given {e['input']!r}"
-            message = f"{where}: {message}{given}"
-        if not loc:
-            yield from (_with_file(line, raw, files) for line in message.splitlines())
-        else:
-            named = _named_in(e["msg"].removeprefix("Value error, "), loc, raw)
-            yield f"{_file_with(named, files)}: {message}"
-
-
-def _with_file(
-    message: str, raw: Mapping[str, Any], files: Mapping[Path, Mapping[str, Any]]
-) -> str:
-    """Put before a message the file in which the value stands that it is about."""
-    return f"{_file_with(_named_in(message, (), raw), files)}: {message}"
-
-
-def _named_in(message: str, loc: Loc, raw: Any) -> Loc:
-    """The key that a message about the section `loc` starts with; the section if it is none."""
-    key = (*loc, *message.split()[0].rstrip(":").split("."))
-    return key if _holds(raw, key) else loc
-
-
-def _file_with(key: Loc, files: Mapping[Path, Mapping[str, Any]]) -> str:
-    """Name the file that a value is of, or all that hold some of a section's keys; all if none does."""
-    holding = {file: _at(tree, key) for file, tree in files.items() if _holds(tree, key)}
-    if holding and not isinstance(next(iter(holding.values())), Mapping):
-        return str(next(iter(holding)))
-    return " or ".join(map(str, [*(holding or files)][::-1]))
-
-
-def _without_tags(loc: Loc, raw: Any) -> Loc:
-    """Drop the names of union members, which pydantic puts between the keys of the file."""
-    kept = []
-    for i, key in enumerate(loc):
-        if isinstance(raw, Mapping | list) and (
-            key in raw if isinstance(raw, Mapping) else isinstance(key, int)
-        ):
-            raw = raw[key]  # type: ignore[index]
-            kept.append(key)
-        elif i == len(loc) - 1 and not (isinstance(raw, Mapping) and raw.get("kind") == key):
-            kept.append(key)  # the missing key itself
-    return tuple(kept)
-
-
-def _at(tree: Any, loc: Loc) -> Any:
-    return reduce(lambda t, key: t[key], loc, tree)
-
-
-def _holds(tree: Any, loc: Loc) -> bool:
-    try:
-        _at(tree, loc)
-    except (KeyError, IndexError, TypeError):
-        return False
-    return bool(loc)
-
-
-def _known_keys(loc: Loc) -> str:
-    """The keys that the section around `loc` takes, read off the schema."""
-    schema = Params.model_json_schema()
-    node: dict[str, Any] = schema
-    for key in loc[:-1]:
-        if "discriminator" in node:  # the name of a union's member, between the keys of the file
-            node = {"$ref": node["discriminator"]["mapping"][key]}
-        elif isinstance(key, int):
-            node = node.get("items", {})
-        else:
-            named = node.get("patternProperties", {})  # of names that the file chooses
-            others = next(iter(named.values()), None) or node.get("additionalProperties", {})
-            node = node.get("properties", {}).get(key) or others
-        options = [o for o in node.get("anyOf", []) if "$ref" in o]
-        node = options[0] if options else node
-        if "$ref" in node:
-            node = schema["$defs"][node["$ref"].rsplit("/", 1)[-1]]
-    # `_resolve_presets` takes what the schema does not know.
-    more = ["base"] if loc[0] == "presets" and len(loc) == 3 else []
-    return f"it takes {sorted([*node.get('properties', {}), *more])}"

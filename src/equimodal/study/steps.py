@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from equimodal.study import layout, receipts
+from equimodal.study.analysis import TABLES
 from equimodal.study.code import code_hash
 from equimodal.study.errors import UserError
 from equimodal.study.files import write_aside
@@ -185,17 +186,14 @@ def make(
 def products(params: Params) -> Iterator[Product]:
     """Yield all that takes long and that a scale asks for, and the tables that are there."""
     specs = expand_runs(params)
-    used = {spec.dataset for spec in specs.values()} | {params.linear.noisy_mnist.dataset}
-    for dataset in sorted(used):
+    for dataset in sorted({spec.dataset for spec in specs.values()}):
         yield preparation(dataset, params)
     for spec in specs.values():
         yield training(spec, params)
         yield evaluation(spec, params)
-    yield simulations(params)
-    for layer in range(1, params.linear.noisy_mnist.depth + 1):
-        yield noisy_mnist(layer, params)
-    for receipt in sorted(layout.tables(params.scale).glob("*.json")):
-        if receipt != layout.simulated(params.scale):
+    for made_together in ("collected", *TABLES, "claims"):
+        receipt = layout.tables(params.scale) / f"{made_together}.json"
+        if receipt.exists():
             yield tables(receipt, params)
 
 
@@ -252,61 +250,6 @@ def evaluation(spec: RunSpec, params: Params) -> Product:
         remedy=f"run `equimodal evaluate {spec.name} --scale {params.scale}`",
         asked=partial(asked_of_evaluation, spec),
     )
-
-
-def simulations(params: Params) -> Product:
-    """The tables of the second paper's linear networks."""
-    from equimodal.study.figures import LINEAR_TABLES
-
-    return Product(
-        step="linear",
-        name="networks",
-        receipt=layout.simulated(params.scale),
-        files=tuple(layout.table(params.scale, table) for table in LINEAR_TABLES),
-        remedy=f"run `equimodal linear --scale {params.scale}`",
-        asked=asked_of_simulations,
-    )
-
-
-def noisy_mnist(layer: int, params: Params) -> Product:
-    """The course of the second paper's network on noisy MNIST that is fused at a layer."""
-    record = layout.noisy_mnist(params.scale, layer)
-    return Product(
-        step="noisy_mnist",
-        name=f"L_f{layer}",
-        receipt=record.with_suffix(".json"),
-        files=(record,),
-        remedy=f"run `equimodal noisy-mnist {layer} --scale {params.scale}`",
-        asked=asked_of_noisy_mnist,
-    )
-
-
-def asked_of_simulations(params: Params) -> dict[str, Any]:
-    """Settings and code that the linear networks are simulated with now."""
-    return {
-        "settings": params.linear.model_dump(mode="json", exclude={"note", "noisy_mnist"}),
-        "code": code_hash("equimodal.linear.experiment"),
-    }
-
-
-def noisy_mnist_arrays() -> list[str]:
-    """Names of the prepared arrays that the networks on noisy MNIST are trained on."""
-    return [f"{s}.{a}.npy" for s in ("train", "test") for a in ("gray", "labels", "ids")]
-
-
-def settings_and_code_of_noisy_mnist(params: Params) -> dict[str, Any]:
-    """What the networks on noisy MNIST are trained with now, beside the digits."""
-    own = params.linear.noisy_mnist
-    gray = params.datasets[own.dataset].sources["gray"]
-    settings = own.model_dump(mode="json") | {"gray": gray.model_dump(mode="json")}
-    return {"settings": settings, "code": code_hash("equimodal.linear.noisy_mnist")}
-
-
-def asked_of_noisy_mnist(params: Params) -> dict[str, Any]:
-    """The same with the digits; raises as `require_prepared`."""
-    prepared = require_prepared(params.linear.noisy_mnist.dataset, params)
-    inputs = {name: prepared[name] for name in noisy_mnist_arrays()}
-    return settings_and_code_of_noisy_mnist(params) | {"inputs": inputs}
 
 
 def asked_of_preparation(dataset: str, params: Params) -> dict[str, Any]:

@@ -43,8 +43,7 @@ def read_stored(name: str, scale: str) -> pd.DataFrame:
     # Collecting anew loses the runs that are no longer here.
     kept = "bring it back (`git checkout`, `dvc checkout`), or " if name in COLLECTED else ""
     require_unaltered(path, receipt_of(name, scale), kept + verb)
-    filled, rows = FILLED.get(name, ()), name.startswith("linear_")
-    return read_table(path, verb, columns_of(name), filled=filled, rows=rows)
+    return read_table(path, verb, columns_of(name), filled=FILLED.get(name, ()))
 
 
 def require_unaltered(path: Path, receipt: Path, remedy: str, settings: Any = None) -> None:
@@ -59,8 +58,7 @@ def require_unaltered(path: Path, receipt: Path, remedy: str, settings: Any = No
 
 def receipt_of(name: str, scale: str) -> Path:
     """Where the hash of a table lies: one file for all tables that are made together."""
-    together = {"equimodal linear": "linear", "equimodal collect": "collected"}
-    return layout.tables(scale) / f"{together.get(maker(name), name)}.json"
+    return layout.tables(scale) / f"{'collected' if name in COLLECTED else name}.json"
 
 
 def sign(scale: str, *names: str, beside: Iterable[Path] = ()) -> None:
@@ -71,22 +69,20 @@ def sign(scale: str, *names: str, beside: Iterable[Path] = ()) -> None:
         names: The tables.
         beside: Other files that were made with them.
     """
-    receipts.write(
-        receipt_of(names[0], scale),
-        step=maker(names[0]),
-        settings=None,
-        code="",
-        files=[*(layout.table(scale, name) for name in names), *beside],
-    )
+    files = [*(layout.table(scale, name) for name in names), *beside]
+    sign_files(receipt_of(names[0], scale), maker(names[0]), files)
+
+
+def sign_files(receipt: Path, command: str, files: Iterable[Path]) -> None:
+    """Write down the hashes of files that a command has just made together."""
+    receipts.write(receipt, step=command, settings=None, code="", files=[*files])
 
 
 def maker(name: str) -> str:
     """The command that makes a table."""
     if name in TABLES:
         return f"equimodal table {name}"
-    others = {"claims": "equimodal claims", "linear_mnist": "equimodal linear-mnist"}
-    usual = "equimodal linear" if name.startswith("linear_") else "equimodal collect"
-    return others.get(name, usual)
+    return "equimodal claims" if name == "claims" else "equimodal collect"
 
 
 def columns_of(name: str) -> tuple[str, ...]:
@@ -95,6 +91,4 @@ def columns_of(name: str) -> tuple[str, ...]:
         return COLUMNS[name]
     if name in TABLES:
         return tuple(getattr(import_module(f"equimodal.study.analysis.{name}"), "COLUMNS", ()))
-    if name == "linear_mnist":
-        return import_module("equimodal.linear.mnist_table").COLUMNS
     return ()

@@ -5,7 +5,7 @@ from itertools import cycle
 import pandas as pd
 from matplotlib.figure import Figure
 
-from equimodal.study.figures.linear_parts import colors_of
+from equimodal.linear.figures.linear_parts import colors_of
 from equimodal.study.figures.parts import legend_above
 from equimodal.study.figures.style import new_figure
 

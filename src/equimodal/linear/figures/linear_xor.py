@@ -5,7 +5,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 
-from equimodal.study.figures.linear_parts import level
+from equimodal.linear.figures.linear_parts import level
 from equimodal.study.figures.parts import number
 from equimodal.study.figures.style import BLUE, GRAY, VERMILION, Look, new_figure
 

@@ -4,7 +4,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from equimodal.study.figures.linear_parts import A, B, level
+from equimodal.linear.figures.linear_parts import A, B, level
 from equimodal.study.figures.parts import number
 from equimodal.study.figures.style import GRAY, new_figure
 

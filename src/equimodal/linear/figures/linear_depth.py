@@ -3,7 +3,7 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from equimodal.study.figures.linear_parts import RATIO, RHO, R, bounds, colors_of, how_many, points
+from equimodal.linear.figures.linear_parts import RATIO, RHO, R, bounds, colors_of, how_many, points
 from equimodal.study.figures.style import GRAY, new_figure
 
 AXES = {"rho": RHO, "r": R, "scale": "initial scale $u_0$"}

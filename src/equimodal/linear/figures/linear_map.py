@@ -5,7 +5,7 @@ import pandas as pd
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
-from equimodal.study.figures.linear_parts import RHO, R
+from equimodal.linear.figures.linear_parts import RHO, R
 from equimodal.study.figures.style import BLUE, ORANGE, VERMILION, new_figure
 
 

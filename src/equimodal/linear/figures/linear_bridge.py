@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from equimodal.study.figures.linear_parts import RATIO, RHO, A, B, level, shades_of
+from equimodal.linear.figures.linear_parts import RATIO, RHO, A, B, level, shades_of
 from equimodal.study.figures.parts import legend_below, number
 from equimodal.study.figures.style import GRAY, new_figure
 

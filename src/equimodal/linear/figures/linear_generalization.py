@@ -3,7 +3,7 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from equimodal.study.figures.linear_parts import A, B, level
+from equimodal.linear.figures.linear_parts import A, B, level
 from equimodal.study.figures.style import GREEN, new_figure
 
 

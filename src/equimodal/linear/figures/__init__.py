@@ -1,0 +1,156 @@
+"""The second paper's figures: one module each, with `draw(...) -> Figure`. Never loads torch."""
+
+from equimodal.study.figures import About
+
+PAPER = "Zhang et al. (2024)"
+_DOTS = "Points are simulations, bars their SD over seeds, arrows runs that never learned B; lines are theory."
+
+# F1 to F17 are our names for the paper's figures, whose numbers were not at hand.
+FIGURES = {
+    "linear_curves": About(
+        title="Learning in early and late fusion",
+        published="F1, F2, F4 and F10",
+        inputs=("linear_curves", "linear_superficial"),
+        shows=(
+            "Loss and total weights of two-layer linear networks, over their starts or ends, with"
+            " correlated modalities. Dotted: what theory says of the phase in which A alone is"
+            " learned. Last panel: a target of which B explains more, though A correlates more with it;"
+            " dash-dotted: the loss of B alone."
+        ),
+        expect=(
+            "Early fusion learns both modalities at once; late fusion first A, then B, and A takes"
+            " what is B's by correlation. Last panel: the modality that explains less comes first."
+        ),
+    ),
+    "linear_units": About(
+        title="The hidden units of early fusion",
+        published="F1, its scatter",
+        inputs=("linear_units",),
+        shows=(
+            "First-layer weights on A and B of every unit of the two-layer networks above, at the time of"
+            " A and in the end. Gray: one and two SDs of the inputs, not to scale; arrows: the"
+            " direction s of growth from small weights, and that of the solution, (1, 1)."
+        ),
+        expect="The units lie on one line through 0: near s at first, turning to the solution.",
+    ),
+    "linear_phase": About(
+        title="Phase portraits",
+        published="F3",
+        inputs=("linear_phase",),
+        shows="Direction of learning by total weights, a path from small ones, and the fixed points.",
+        expect="Late fusion passes the saddle M_A; early fusion has none but the origin.",
+    ),
+    "linear_ratio": About(
+        title="How long late fusion stays unimodal",
+        published="F5 and F6",
+        inputs=("linear_ratio", "linear_ratio_theory"),
+        shows=(
+            "Two-layer late fusion, dots linear, crosses ReLU: (a) the time ratio and (b) what A is"
+            f" credited with too much half-way between the times. {_DOTS} Dotted: theory at the step"
+            " size of the simulation, of the linear networks; finite steps matter about half as much to ReLU."
+        ),
+        expect=(
+            "The ratio rises with the size of the correlation and with the ratio of variances; ReLU networks have"
+            " the same. Finite steps account for points below the line; but at equal SDs theory is 1, either"
+            " modality may be the first, and points lie on both sides."
+        ),
+    ),
+    "linear_map": About(
+        title="Theory over the statistics of the data",
+        published="F7 and F9",
+        inputs=("linear_ratio_map",),
+        shows=(
+            "Late fusion: (a) time ratio and (b) mis-attribution by correlation and ratio of SDs;"
+            " (c) where the modality learned first explains less."
+        ),
+        expect="Theory only, in the paper as here.",
+    ),
+    "linear_random": About(
+        title="Random data of many inputs",
+        published="F8",
+        inputs=("linear_random",),
+        shows=(
+            "One dot a draw of the data, two-layer late fusion; arrows: up, runs that never learned B, and"
+            " down, A."
+        ),
+        expect=(
+            "Most dots lie near the diagonal; the formula is of leading order in the initial scale. Draws"
+            " outside are those whose ratio is predicted too large to be trained."
+        ),
+    ),
+    "linear_generalization": About(
+        title="Few examples make the bias permanent",
+        published="F11",
+        inputs=("linear_generalization",),
+        shows=(
+            "Training loss, generalization error E_g and weights of two-layer networks on noisy"
+            " examples, fewer or more than the inputs; one line a seed."
+        ),
+        expect=(
+            "With fewer examples than inputs, late fusion generalizes best while it is unimodal, so"
+            " that early stopping returns a unimodal network; early fusion does not."
+        ),
+    ),
+    "linear_depth": About(
+        title="The deeper the fusion, the longer the unimodal phase",
+        published="F12 to F15",
+        inputs=("linear_deep_curves", "linear_deep_ratio", "linear_deep_theory"),
+        shows=f"Deep linear networks by fusion layer L_f. {_DOTS}",
+        expect=(
+            "The ratio rises with L_f, and with u_0 unless fusion is late. Random weights are not"
+            " aligned as the theory assumes, so that intermediate fusion lies below it."
+        ),
+    ),
+    "linear_bridge": About(
+        title="Conditional learning speed and utilization where the answer is known",
+        published=None,
+        inputs=("linear_bridge",),
+        shows=(
+            "Linear networks of both depths. (a) Time ratio of two-layer late fusion against what two"
+            " readings of the branches' speeds predict. (b) Utilization of A and B half-way between"
+            " the times (crosses: theory for the unimodal phase). (c) Length of the phase in which one"
+            " modality alone is learned under guided training, over that under vanilla training, at each"
+            " correlation; where guided training learns B first, it is the phase of B."
+        ),
+        expect=(
+            "No paper has this: in one, speed is a proxy of greediness; in the other, greediness is"
+            " derived. Speeds, read at the start and half-way, tell the ratio up to finite steps; the phase"
+            " is the more unimodal the later the fusion."
+        ),
+    ),
+    "linear_xor": About(
+        title="A modality that is easy beside one that is not",
+        published="F16",
+        inputs=("linear_xor", "linear_xor_curves", "linear_xor_units"),
+        shows=(
+            "Top: loss of two-layer ReLU networks on y = x_A + XOR(x_B), x_A of variance v; dotted: x_A"
+            " alone. Below: first-layer weights on the two inputs of B of every unit of one network in"
+            " the end, colored by the weight on A; dotted: the directions of the XOR."
+        ),
+        expect=(
+            "Late fusion always learns the XOR, later the larger v, with units along its directions;"
+            " early fusion can get stuck, with units that read A alone, all of them on one point at 0."
+            " Where it learns the XOR, units read A as well."
+        ),
+    ),
+    "linear_mnist": About(
+        title="Noisy MNIST: the deeper the fusion, the later the second modality",
+        published="F17",
+        inputs=("linear_mnist",),
+        shows=(
+            "Fully connected ReLU networks given one digit as two modalities under noise, A clean in"
+            " more examples than B; one network a fusion layer L_f, by epochs trained: loss of an"
+            " epoch's first batch, and test accuracy with both modalities under noise as in training,"
+            " with the clean digit in A alone and in B alone, the other one zero."
+        ),
+        expect=(
+            "Accuracy of B alone is lower the deeper the fusion, most of all early in training; of A"
+            " alone it is about the same at every depth."
+        ),
+    ),
+}
+
+# What `equimodal linear` makes: here, since the workflow need not load what computes them.
+SIMULATED = sorted(
+    {table for about in FIGURES.values() for table in about.inputs} - {"linear_mnist"}
+)

@@ -1,0 +1,83 @@
+"""What the second paper's verbs make: where it lies, and when it is as it should be."""
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from equimodal.linear.figures import SIMULATED
+from equimodal.linear.settings import LinearSettings
+from equimodal.study import layout, steps
+from equimodal.study.code import code_hash
+from equimodal.study.params import Params
+
+
+def simulated(scale: str) -> Path:
+    """Receipt of the tables of linear networks, which are made together."""
+    return layout.tables(scale) / "linear.json"
+
+
+def record(scale: str, fusion: int | str) -> Path:
+    """Course of the network on noisy MNIST fused at a layer: small, and drawn from without data."""
+    return layout.RESULTS / scale / "noisy_mnist" / f"L_f{fusion}.csv"
+
+
+def products(settings: LinearSettings, params: Params) -> Iterator[steps.Product]:
+    """Yield all that takes long, and the table that is made of it if it is there."""
+    yield steps.preparation(settings.noisy_mnist.dataset, params)
+    yield simulations(settings, params)
+    for layer in range(1, settings.noisy_mnist.depth + 1):
+        yield noisy_mnist(layer, settings, params)
+    if (receipt := layout.tables(params.scale) / "linear_mnist.json").exists():
+        yield steps.tables(receipt, params)
+
+
+def simulations(settings: LinearSettings, params: Params) -> steps.Product:
+    """The tables of linear networks."""
+    return steps.Product(
+        step="linear",
+        name="networks",
+        receipt=simulated(params.scale),
+        files=tuple(layout.table(params.scale, table) for table in SIMULATED),
+        remedy=f"run `equimodal linear --scale {params.scale}`",
+        asked=lambda _: asked_of_simulations(settings),
+    )
+
+
+def asked_of_simulations(settings: LinearSettings) -> dict[str, Any]:
+    """Settings and code that the linear networks are simulated with now."""
+    return {
+        "settings": settings.model_dump(mode="json", exclude={"note", "noisy_mnist"}),
+        "code": code_hash("equimodal.linear.experiment"),
+    }
+
+
+def noisy_mnist(layer: int, settings: LinearSettings, params: Params) -> steps.Product:
+    """The course of the network on noisy MNIST that is fused at a layer."""
+    written = record(params.scale, layer)
+    return steps.Product(
+        step="noisy_mnist",
+        name=f"L_f{layer}",
+        receipt=written.with_suffix(".json"),
+        files=(written,),
+        remedy=f"run `equimodal noisy-mnist {layer} --scale {params.scale}`",
+        asked=partial(_asked_of_noisy_mnist, settings),
+    )
+
+
+def settings_and_code_of_noisy_mnist(settings: LinearSettings, params: Params) -> dict[str, Any]:
+    """What the networks on noisy MNIST are trained with now, beside the digits."""
+    own = settings.noisy_mnist
+    gray = params.datasets[own.dataset].sources["gray"].model_dump(mode="json")
+    return {
+        "settings": own.model_dump(mode="json") | {"gray": gray},
+        "code": code_hash("equimodal.linear.noisy_mnist"),
+    }
+
+
+def _asked_of_noisy_mnist(settings: LinearSettings, params: Params) -> dict[str, Any]:
+    """The same with the digits; raises as `steps.require_prepared`."""
+    prepared = steps.require_prepared(settings.noisy_mnist.dataset, params)
+    arrays = [f"{s}.{a}.npy" for s in ("train", "test") for a in ("gray", "labels", "ids")]
+    inputs = {name: prepared[name] for name in arrays}
+    return settings_and_code_of_noisy_mnist(settings, params) | {"inputs": inputs}

@@ -1,0 +1,126 @@
+# The second paper: its linear networks, its networks on noisy MNIST, its figures.
+from equimodal.linear import figures as linear
+from equimodal.linear import products as linear_products
+from equimodal.linear.settings import load_linear
+
+try:
+    LINEAR = load_linear(PARAMS, SETTINGS)
+except UserError as error:
+    raise WorkflowError(str(error))
+LINEAR_NOTE = for_rest(LINEAR.note or "")
+LAYERS = range(1, LINEAR.noisy_mnist.depth + 1)
+MNIST_RECORDS = of_scale(linear_products.record("{scale}", "{layer}"), layer=LAYERS)
+LINEAR_PRODUCTS = of_scale(DRAWN, figure=linear.FIGURES, suffix=["svg", "png", "pdf"])
+VALID_LINEAR = [
+    *of_scale(layout.valid("{scale}", "linear", "networks")),
+    *of_scale(layout.valid("{scale}", "noisy_mnist", "L_f{layer}"), layer=LAYERS),
+]
+
+
+rule linear:
+    output:
+        layout.valid("{scale}", "linear", "networks"),
+        update(linear_products.simulated("{scale}")),
+        [update(table) for table in tables(linear.SIMULATED)],
+    log:
+        "results/{scale}/logs/linear.log",
+    benchmark:
+        "results/{scale}/benchmarks/linear.tsv"
+    threads: 1
+    params:
+        **linear_products.asked_of_simulations(LINEAR),
+        root=root_of,
+    message:
+        "Simulate the deep linear networks of the second paper."
+    shell:
+        verb("linear")
+
+
+rule linear_mnist:
+    input:
+        MNIST_RECORDS,
+    output:
+        [
+            layout.tables("{scale}") / f"linear_mnist.{suffix}"
+            for suffix in ("csv", "md", "tex")
+        ],
+    log:
+        "results/{scale}/logs/linear_mnist.log",
+    benchmark:
+        "results/{scale}/benchmarks/linear_mnist.tsv"
+    params:
+        root=root_of,
+        note=LINEAR_NOTE,
+        code=code_hash(
+            "equimodal.linear.mnist_table", "equimodal.study.analysis.render"
+        ),
+    message:
+        "Put the networks on noisy MNIST into a table."
+    shell:
+        verb("linear-mnist")
+
+
+rule trained_noisy_mnist:
+    input:
+        MNIST_RECORDS,
+    message:
+        "All networks on noisy MNIST are trained."
+
+
+rule noisy_mnist:
+    input:
+        data=layout.valid(SCALE, "prepare", LINEAR.noisy_mnist.dataset),
+    output:
+        valid=layout.valid("{scale}", "noisy_mnist", "L_f{layer}"),
+        receipt=update(
+            linear_products.record("{scale}", "{layer}").with_suffix(".json")
+        ),
+        record=update(linear_products.record("{scale}", "{layer}")),
+    log:
+        "results/{scale}/logs/noisy_mnist/L_f{layer}.log",
+    benchmark:
+        "results/{scale}/benchmarks/noisy_mnist/L_f{layer}.tsv"
+    wildcard_constraints:
+        layer=r"\d+",
+    threads: 1
+    params:
+        **linear_products.settings_and_code_of_noisy_mnist(LINEAR, PARAMS),
+        root=root_of,
+    message:
+        "Train on noisy MNIST, fused at layer {wildcards.layer}."
+    shell:
+        verb("noisy-mnist {wildcards.layer}")
+
+
+rule draw_linear:
+    input:
+        lambda wildcards: collect(
+            tables(linear.FIGURES[wildcards.figure].inputs), scale=SCALE
+        ),
+    output:
+        svg=report(
+            layout.figures("{scale}") / "{figure}.svg",
+            category="Figures",
+            caption="../report/figure.rst",
+            labels={"figure": "{figure}"},
+        ),
+        png=layout.figures("{scale}") / "{figure}.png",
+        pdf=layout.figures("{scale}") / "{figure}.pdf",
+    log:
+        "results/{scale}/logs/draw/{figure}.log",
+    benchmark:
+        "results/{scale}/benchmarks/draw/{figure}.tsv"
+    wildcard_constraints:
+        figure="|".join(linear.FIGURES),
+    params:
+        root=root_of,
+        note=LINEAR_NOTE,
+        caption=lambda wildcards: for_rest(linear.FIGURES[wildcards.figure].caption),
+        code=lambda wildcards: code_hash(
+            f"equimodal.linear.figures.{wildcards.figure}",
+            "equimodal.study.figures.style",
+        ),
+    message:
+        "Draw {wildcards.figure}."
+    shell:
+        verb("draw {wildcards.figure}")
