@@ -386,7 +386,7 @@ def test_claims_are_judged_by_the_tables_that_are_there(project):
             table.to_csv(path, index=False)
     assert CliRunner().invoke(app, ["claims"]).exit_code == 0
     judged = pd.read_csv(layout.tables("tiny") / "claims.csv").set_index("id")
-    assert judged.loc["three_views", "verdict"] == "not tested"
+    assert judged.loc["three_views", "verdict"] == "not run"
     assert judged.loc["three_views", "reason"] == "the table three_views is missing"
     assert judged.loc["l1_makes_sparse", "verdict"] == "these data cannot say"
     assert judged.loc["l1_makes_sparse", "measured"] == "holds"

@@ -480,6 +480,7 @@ def claims(
 ) -> None:
     """Judge the paper's claims by our tables: claims.csv and claims.md."""
     from equimodal.study.analysis import claims as analysis
+    from equimodal.study.analysis.protocol import limits
     from equimodal.study.analysis.stored import sign
     from equimodal.study.table_files import write_table
 
@@ -490,8 +491,7 @@ def claims(
     judged = analysis.judge_claims(
         ledger,
         tables,
-        confidence=settings.analysis.confidence,
-        limits=analysis.limits(settings, load_params(params, "paper"), ledger),
+        limits=limits(settings, load_params(params, "paper"), ledger),
         scale=settings.scale,
     )
     notes = [*([settings.note] if settings.note else []), *analysis.caveats(settings)]

@@ -281,6 +281,31 @@ def test_the_sign_of_the_first_column_s_greediness_is_not_published():
     assert row["published_abs_d_util"] == 0.3
 
 
+def test_signs_and_sizes_of_d_util_are_counted_over_vanilla_models():
+    measures = [(-0.3, 1), (-0.2, 1), (0.05, 1), (0, 1)]
+    runs = sweep(*measures, d_util_by_label=0.5) + sweep((9, 9), policy="guided")
+    (row,) = build("distributions", runs=table_of(*runs)).to_dict("records")
+    assert row["n"] == 4
+    assert row["sign_balance"] == pytest.approx(-1 / 3)  # one above 0 and two below; 0 is neither
+    assert row["sign_balance_low"] == pytest.approx(2 * 0.0615 - 1, abs=1e-3)  # Wilson's of 1 in 3
+    assert row["greedy"] == 0.5
+    assert row["largest"] == pytest.approx(0.3)
+    assert (row["sign_balance_by_label"], row["greedy_by_label"]) == (1, 1)
+
+
+def test_each_modality_s_own_network_stands_beside_its_published_accuracy():
+    runs = [
+        {"method": "unimodal", "inputs": inputs, "accuracy": accuracy}
+        for inputs, accuracy in (("front", 0.9), ("front", 0.88), ("rear", 0.87))
+    ]
+    published = read_published("published_unimodal")
+    table = build(
+        "unimodal", runs=table_of(*runs, {"method": "vanilla"}), published_unimodal=published
+    )
+    columns = ["inputs", "n", "accuracy", "published_accuracy"]
+    assert table[columns].to_numpy().tolist() == [["front", 2, 89, 89], ["rear", 1, 87, 88]]
+
+
 def test_speed_is_ranked_against_utilization_for_one_pair_and_for_both():
     distinct = sweep((1, 1), (2, 2), (-3, 3))
     identical = sweep((4, 4), inputs="identical")
@@ -325,8 +350,8 @@ def test_the_l1_study_is_averaged_by_factor_and_its_trends_ranked():
     assert study["accuracy"].tolist() == pytest.approx([70, 50])
     assert study["d_util"].tolist() == pytest.approx([0.2, 0.4])
     trends = build("l1_trends", runs=table_of(*runs)).set_index(["x", "y"])["spearman"]
-    assert trends["sparsity", "d_util"] == pytest.approx(1)
-    assert trends["sparsity", "d_speed"] == pytest.approx(-1)
+    assert trends["sparsity", "abs_d_util"] == pytest.approx(1)
+    assert trends["sparsity", "abs_d_speed"] == pytest.approx(1)  # of the sizes: the signs differ
 
 
 def guided(tolerance, window, accuracy):

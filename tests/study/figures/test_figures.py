@@ -301,7 +301,7 @@ def test_figure_4_has_a_dot_a_model_and_a_square_a_lambda(inputs):
         assert len(marks(axes, "o")[0]) == 10
         assert len(marks(axes, "s")[0]) == 5
     against_lambda = drawn[1]
-    wanted = inputs["l1_study"][["l1", "d_util"]].to_numpy()
+    wanted = inputs["l1_study"][["l1", "abs_d_util"]].to_numpy()
     assert marks(against_lambda, "s")[0] == pytest.approx(wanted)
 
 
@@ -319,7 +319,7 @@ def test_networks_without_a_penalty_have_a_place_on_the_axis(inputs, figure, pan
 def test_figure_4_is_drawn_where_no_model_has_d_util(inputs):
     of_study = inputs["runs"]["experiments"] == "l1"
     inputs["runs"].loc[of_study, "d_util"] = np.nan  # a branch that is never right has no rate
-    inputs["l1_study"] = inputs["l1_study"].assign(d_util=np.nan)
+    inputs["l1_study"] = inputs["l1_study"].assign(abs_d_util=np.nan)
     assert said("a model (10 models)", words("figure4", inputs))
 
 

@@ -37,7 +37,6 @@ def report():
     judged = judge_claims(
         read_claims(),
         tables,
-        confidence=0.95,
         limits={"nvgesture": "its data are stand-ins"},
         scale="tiny",
     )
@@ -96,7 +95,14 @@ def text_of(page):
 def test_the_page_tells_every_claim_with_its_verdict_numbers_and_command(report):
     text = text_of(render(report))
     for claim in report.claims.itertuples():
-        for words in (claim.claim, claim.where, claim.verdict, claim.evidence, claim.command):
+        for words in (
+            claim.claim,
+            claim.paper,
+            claim.region,
+            claim.verdict,
+            claim.evidence,
+            claim.command,
+        ):
             assert " ".join(words.split()) in text
     assert "these data cannot say the numbers alone: holds" in text
 

@@ -6,7 +6,7 @@ from typer.testing import CliRunner
 from equimodal.study import layout
 from equimodal.study.analysis import TABLES
 from equimodal.study.cli import app
-from equimodal.study.figures import ALL_FIGURES as FIGURES
+from equimodal.study.figures import FIGURES
 from equimodal.study.params import expand_runs
 from equimodal.study.report import Item
 from equimodal.study.report.sources import gather

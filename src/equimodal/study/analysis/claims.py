@@ -1,393 +1,166 @@
 """The claims ledger: what the paper claims, judged by our tables.
 
-claims.yaml holds the claims; a check's `judge` looks at the rows of one data set and says what they
-show. Intervals decide, never a bare mean: wholly where the claim says, it holds; wholly outside of
-that, it does not; anything else is inconclusive.
+claims.yaml holds the claims. Each names a number of a table, with its interval, and the region where it
+has to lie. The interval decides, never the bare number: wholly inside, the claim holds; wholly outside, it
+does not; anything else is undecided.
 """
 
-import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
-from typing import Annotated, Any, Literal, Self
+from functools import reduce
+from importlib.resources import as_file, files
+from itertools import product
+from typing import Annotated, Any, Self
 
-import numpy as np
 import pandas as pd
 from pydantic import Field, model_validator
 from ruamel.yaml import YAML
 
 from equimodal.study.analysis.names import DATASETS, column_name
-from equimodal.study.analysis.statistics import difference_of_means, wilson_interval
+from equimodal.study.analysis.statistics import Estimate, difference_of, magnitude, toward
+from equimodal.study.errors import UserError
+from equimodal.study.files import read_text, reading
 from equimodal.study.markup import for_markdown
-from equimodal.study.params import Params, expand_runs
-from equimodal.study.schema import Section
+from equimodal.study.params import Params
+from equimodal.study.schema import Name, Section
 
-HOLDS, FAILS, INCONCLUSIVE, NOT_TESTED, CANNOT_SAY = VERDICTS = (
+HOLDS, FAILS, UNDECIDED, NOT_RUN, CANNOT_SAY = VERDICTS = (
     "holds",
     "does not hold",
-    "inconclusive",
-    "not tested",
+    "undecided",
+    "not run",
     "these data cannot say",
 )
 HOW = (
-    "Intervals decide, never a bare mean. A claim about data that cannot speak for the paper's gets its"
-    " numbers and no verdict on them."
+    "Intervals decide, never a bare number. A claim holds if the whole interval lies where the claim says. It"
+    " does not hold if the whole interval lies elsewhere. Otherwise it is undecided. Data that cannot speak for"
+    " the paper's get their numbers and no verdict."
 )
-ONE_RUN = "one run has no interval"
-NO_INTERVAL = "there is no interval: too few runs, or no spread among them"
+BY_LABEL = "by_label"  # on the test examples biased as those for training are
 
-Bounds = tuple[float, float]
 Tables = Mapping[str, pd.DataFrame]
-
-
-@dataclass(frozen=True)
-class Given:
-    """What a check may look at."""
-
-    tables: Tables
-    data: Mapping[str, str]  # dataset, fidelity and, if it matters, start
-    confidence: float  # of every interval
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What one row of a table says about a claim."""
-
-    verdict: str
-    evidence: str  # the numbers in words
-    reason: str = ""  # why it decides nothing, where it does not
-
-
-class _NoDataError(Exception):
-    """What a check needs is not in the tables; the message says what and why."""
-
-
-class Range(Section):
-    """Numbers from one to another, both included."""
-
-    low: float = Field(alias="from")
-    high: float = Field(alias="to")
-
-
-Wanted = str | float | Range | tuple[str | float, ...]
-Rows = dict[str, Wanted]
+Rows = dict[str, str | float | tuple[str | float, ...]]
+Row = Mapping[str, Any]
 
 
 class Region(Section):
-    """Where a claim says that a true value lies: one of these."""
+    """Where a number has to lie: above one bound, below another, or both."""
 
     above: float | None = None
     below: float | None = None
-    inside: Bounds | None = None
-    outside: Bounds | None = None
-    within: float | None = None  # so far from the value in the column `of`, at most
-    of: str | None = None
 
     @model_validator(mode="after")
-    def _one(self) -> Self:
-        given = [k for k, v in self if v is not None and k != "of"]
-        if len(given) != 1 or (self.of is None) == (self.within is not None):
-            raise ValueError(
-                f"lies takes one of above, below, inside, outside, or within with of; given {given}"
-            )
+    def _bounded(self) -> Self:
+        if self.above is None and self.below is None:
+            raise ValueError("expected above, below or both")
         return self
-
-    def around(self, row: Any) -> "Region":
-        """Put the bounds in place of `within` and `of`, from a row of the table."""
-        if self.within is None:
-            return self
-        center = _number(row, str(self.of))
-        return Region(inside=(center - self.within, center + self.within))
 
     def verdict(self, low: float, high: float) -> str:
         """Judge an interval: wholly in the region, wholly out of it, or neither."""
-        if self.outside is not None:
-            swapped = {HOLDS: FAILS, FAILS: HOLDS}
-            found = Region(inside=self.outside).verdict(low, high)
-            return swapped.get(found, found)
-        first, last = self.inside or (
-            -np.inf if self.above is None else self.above,
-            np.inf if self.below is None else self.below,
-        )
-        if first < low and high < last:
+        above = -float("inf") if self.above is None else self.above
+        below = float("inf") if self.below is None else self.below
+        if above < low and high < below:
             return HOLDS
-        return FAILS if high <= first or low >= last else INCONCLUSIVE
+        return FAILS if high < above or low > below else UNDECIDED
+
+    def __str__(self) -> str:
+        """Say it in words."""
+        if self.above is None or self.below is None:
+            return " ".join(f"{side} {bound:g}" for side, bound in self if bound is not None)
+        return f"between {self.above:g} and {self.below:g}"
 
 
-class Check(Section):
-    """What all kinds of check share: the rows of a table, and how their numbers are spoken of."""
+class Number(Section):
+    """Where a number and its interval stand in a table."""
 
     table: str
-    rows: Rows
-    measure: str
-    unit: str = ""
-    n: str = "n"
-
-    def judge(self, given: Given) -> list[Finding]:
-        """Say what each of the rows shows about the claim, for one data set."""
-        found = _select(given, self.table, self.rows)
-        return [self.finding(row, given) for _, row in found.iterrows()] + self._absent(found)
-
-    def finding(self, row: Any, given: Given) -> Finding:
-        """Say what one row shows."""
-        raise NotImplementedError
-
-    def _absent(self, found: pd.DataFrame) -> list[Finding]:
-        """One finding for each row that the claim names and the table lacks."""
-        return [
-            Finding(
-                NOT_TESTED, "", f"the table {self.table} has no row of {column} {_plain(value)}"
-            )
-            for column, wanted in self.rows.items()
-            if isinstance(wanted, tuple)
-            for value in wanted
-            if value not in set(found[column])
-        ]
-
-    def _decide(self, row: Any, value: float, bounds: Bounds, region: Region) -> Finding:
-        words = self._words(row, value, bounds)
-        if pd.isna(value):
-            return Finding(NOT_TESTED, words, _why_no_value(row, self.n))
-        if pd.isna(bounds[0]) or pd.isna(bounds[1]):
-            return Finding(INCONCLUSIVE, words, _why_no_interval(row, self.n))
-        verdict = region.verdict(*bounds)
-        reason = "the interval allows both" if verdict == INCONCLUSIVE else ""
-        return Finding(verdict, words, reason)
-
-    def _words(self, row: Any, value: float, bounds: Bounds) -> str:
-        several = [c for c, wanted in self.rows.items() if isinstance(wanted, tuple | Range)]
-        label = "".join(f"{_plain(row[c])}: " for c in several)
-        return f"{label}{self.measure} {_interval(value, bounds, self.unit)}{_count(row, self.n)}"
-
-
-class Interval(Check):
-    """The interval that stands in the table lies in a region."""
-
-    kind: Literal["interval"]
-    value: str
-    interval: tuple[str, str]
-    magnitude: bool = False  # of the value without its sign
-    lies: Region
-
-    def finding(self, row: Any, given: Given) -> Finding:
-        """Say what one row shows."""
-        value = _number(row, self.value)
-        bounds = _number(row, self.interval[0]), _number(row, self.interval[1])
-        if self.magnitude:
-            value, bounds = abs(value), _magnitudes(bounds)
-        return self._decide(row, value, bounds, self.lies.around(row))
-
-
-class Proportion(Check):
-    """A share of n lies in a region, by Wilson's interval."""
-
-    kind: Literal["share"]
-    value: str
-    lies: Region
-
-    def finding(self, row: Any, given: Given) -> Finding:
-        """Say what one row shows."""
-        value, n = _number(row, self.value), _number(row, self.n)
-        bounds = np.nan, np.nan
-        if n >= 1 and not pd.isna(value):
-            _, low, high = wilson_interval(round(value * n), int(n), given.confidence)
-            bounds = low, high
-        return self._decide(row, value, bounds, self.lies)
-
-
-class Difference(Check):
-    """The mean of each row less that of another row lies in a region, by Welch's interval."""
-
-    kind: Literal["difference"]
-    than: Rows
-    mean: str
-    sd: str
-    lies: Region
-
-    def judge(self, given: Given) -> list[Finding]:
-        """Leave out the row that the others are compared with."""
-        found = _select(given, self.table, self.rows)
-        other = _only(_select(given, self.table, self.than), self.table)
-        found = found.drop(index=other.name, errors="ignore")
-        if found.empty:
-            raise _NoDataError(f"the table {self.table} has only the row to compare with")
-        findings = [self._compare(row, other, given) for _, row in found.iterrows()]
-        return findings + self._absent(found)
-
-    def _compare(self, row: Any, other: Any, given: Given) -> Finding:
-        ours, theirs = (
-            (_number(r, self.mean), _number(r, self.sd), _number(r, self.n)) for r in (row, other)
-        )
-        if pd.isna(theirs[0]):
-            words = self._words(row, np.nan, (np.nan, np.nan))
-            missing = _why_no_value(row if pd.isna(ours[0]) else other, self.n)
-            return Finding(NOT_TESTED, words, missing)
-        difference = difference_of_means(ours, theirs, given.confidence)
-        bounds = difference.low, difference.high
-        finding = self._decide(row, difference.value, bounds, self.lies)
-        if finding.reason.startswith(ONE_RUN) and _number(row, self.n) > 1:
-            return Finding(finding.verdict, finding.evidence, f"{ONE_RUN}, on the other side")
-        return finding
-
-
-class Closer(Check):
-    """A value is closer to 0 than another row's: intervals of their sizes do not overlap."""
-
-    kind: Literal["closer"]
-    than: Rows
-    value: str
-    interval: tuple[str, str]
-
-    def finding(self, row: Any, given: Given) -> Finding:
-        """Say what one row shows."""
-        other = _only(_select(given, self.table, self.than), self.table)
-        value, low, high = self._numbers(row)
-        theirs, *bounds = self._numbers(other)
-        words = f"{self._words(row, value, (low, high))}; {self._than(other)}"
-        if pd.isna(value) or pd.isna(theirs):
-            return Finding(
-                NOT_TESTED, words, _why_no_value(row if pd.isna(value) else other, self.n)
-            )
-        if pd.isna([low, high, *bounds]).any():
-            bare = row if pd.isna([low, high]).any() else other
-            return Finding(INCONCLUSIVE, words, _why_no_interval(bare, self.n))
-        nearest, farthest = _magnitudes((low, high))
-        other_nearest, other_farthest = _magnitudes((bounds[0], bounds[1]))
-        if farthest < other_nearest:
-            return Finding(HOLDS, words)
-        if nearest > other_farthest:
-            return Finding(FAILS, words)
-        return Finding(INCONCLUSIVE, words, "the intervals of the two sizes overlap")
-
-    def _numbers(self, row: Any) -> tuple[float, float, float]:
-        return _number(row, self.value), *(_number(row, c) for c in self.interval)  # type: ignore[return-value]
-
-    def _than(self, other: Any) -> str:
-        value, low, high = self._numbers(other)
-        label = ", ".join(_plain(other[c]) for c in self.than if self.than[c] != self.rows.get(c))
-        return f"{label} {_interval(value, (low, high), self.unit)}{_count(other, self.n)}"
-
-
-class Verdicts(Check):
-    """Every row's own verdict is `equivalent`."""
-
-    kind: Literal["verdicts"]
-    value: str
-    interval: tuple[str, str]
+    rows: Rows = Field(default_factory=dict)  # column -> what it is; of several values each in turn
     column: str
+    exact: bool = False  # it has no interval and needs none
+    less: str | Rows = Field(default_factory=dict)  # a column, or what is else in another row
+    toward: str | None = None  # a column: the number counts as positive if it has that one's sign
+    size: bool = False  # of the number without its sign
 
-    def finding(self, row: Any, given: Given) -> Finding:
-        """Say what one row shows."""
-        value = _number(row, self.value)
-        words = self._words(
-            row, value, (_number(row, self.interval[0]), _number(row, self.interval[1]))
-        )
-        own = row.get(self.column)
-        if pd.isna(value):
-            return Finding(NOT_TESTED, words, _why_no_value(row, self.n))
-        if own == "equivalent":
-            return Finding(HOLDS, words)
-        if own == "different":
-            return Finding(FAILS, words)
-        reason = (
-            "the interval allows both" if own == "inconclusive" else _why_no_interval(row, self.n)
-        )
-        return Finding(INCONCLUSIVE, words, reason)
+    def of(self, row: Row, end: str) -> Estimate:
+        """Read the number off a row; `end` closes the name of the column that tells of d_util."""
+        if self.toward is None:
+            found = self._read(row, self.column + end)
+        else:
+            found = toward(self._read(row, self.column), self._read(row, self.toward + end))
+        if self.size:
+            found = magnitude(found)
+        if isinstance(self.less, str):
+            found = difference_of(found, Estimate(*3 * [float(row[self.less])]))
+        return found
 
-
-AnyCheck = Annotated[
-    Interval | Proportion | Difference | Closer | Verdicts, Field(discriminator="kind")
-]
+    def _read(self, row: Row, column: str) -> Estimate:
+        """The ends stand in <column>_low and _high; of a table's only estimate in low and high."""
+        own = [f"{column}_{end}" if f"{column}_{end}" in row else end for end in ("low", "high")]
+        low, high = 2 * [column] if self.exact else own
+        return Estimate(float(row[column]), float(row[low]), float(row[high]))
 
 
 class Claim(Section):
-    """One claim of the paper, and what in our tables decides on it."""
+    """One claim, what the paper says of it, and the number that decides on it."""
 
-    id: Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
     claim: str
-    where: str
+    where: str  # in the paper
+    quote: str | None = None  # the paper's own words
+    says: str | None = None  # what the paper says there, in our words
+    ours: bool = False  # the paper says nothing of the kind
     experiments: Annotated[tuple[str, ...], Field(min_length=1)]  # whose runs it needs
     data: Annotated[tuple[str, ...], Field(min_length=1)]
-    check: AnyCheck
+    measure: str
+    number: Number
+    lies: Region
+
+    @model_validator(mode="after")
+    def _sourced(self) -> Self:
+        if sum((self.quote is not None, self.says is not None, self.ours)) != 1:
+            raise ValueError("expected one of quote, says and ours")
+        return self
+
+    @property
+    def paper(self) -> str:
+        """What the paper says, for readers."""
+        if self.ours:
+            return f"Not the paper's but ours, beside {self.where}."
+        words = f", in our words: {self.says}" if self.quote is None else f": “{self.quote}”"
+        return self.where + words
 
 
 class Ledger(Section):
     """All of claims.yaml."""
 
     fidelity: str
-    protocol: dict[str, str] = Field(
-        default_factory=dict
-    )  # data set -> fingerprint of the paper scale's networks
-    claims: tuple[Claim, ...]
+    # data set -> fingerprint of the paper scale's networks
+    protocol: dict[str, str] = Field(default_factory=dict)
+    claims: dict[Name, Claim]
 
-    @model_validator(mode="after")
-    def _distinct(self) -> Self:
-        ids = [claim.id for claim in self.claims]
-        if twice := sorted({i for i in ids if ids.count(i) > 1}):
-            raise ValueError(f"claims have the same id: {twice}")
-        return self
+
+@dataclass(frozen=True)
+class Finding:
+    """What one number, or several together, say about a claim."""
+
+    verdict: str
+    evidence: str  # the numbers in words
+    reason: str = ""  # why it decides nothing, where it does not
 
 
 def read_claims() -> Ledger:
-    """Read the claims that come with the package."""
-    text = files("equimodal.study.analysis").joinpath("claims.yaml").read_text(encoding="utf-8")
-    return Ledger.model_validate(YAML(typ="safe").load(text))
+    """Read the claims that come with the package.
+
+    Raises:
+        UserError: If they are missing or damaged.
+    """
+    source = files("equimodal.study.analysis").joinpath("claims.yaml")
+    with as_file(source) as path, reading(path, "the claims ledger", "install equimodal"):
+        return Ledger.model_validate(YAML(typ="safe").load(read_text(path)))
 
 
 def tables_of(ledger: Ledger) -> list[str]:
     """Names of the tables that the claims look at, in their order."""
-    return list(dict.fromkeys(claim.check.table for claim in ledger.claims))
-
-
-def limits(settings: Params, paper: Params, ledger: Ledger) -> dict[str, str]:
-    """Say of each data set that cannot speak for the paper's why; others are not in it.
-
-    Those speak whose networks are all of the paper's protocol, whatever their seeds: what the claims rest on
-    has the settings that the paper scale has. `all` is there as soon as one data set is.
-
-    Args:
-        settings: Of the scale that is judged.
-        paper: Of the paper scale.
-        ledger: The claims, with the fingerprints of the paper's protocol: params.yaml, which all scales
-            share, may have been changed.
-    """
-    ours, theirs = networks(settings, ledger), networks(paper, ledger)
-    judging = [(s.analysis.confidence, s.analysis.margin) for s in (settings, paper)]
-    reasons = {}
-    for name, dataset in settings.datasets.items():
-        parts = ["its data are stand-ins"] if dataset.is_stand_in else []
-        known = ledger.protocol.get(name) == fingerprint(theirs.get(name, ()))
-        if judging[0] != judging[1] or (
-            name in ours and not (known and ours[name] <= theirs.get(name, set()))
-        ):
-            parts.append(
-                f"the {settings.scale} scale is not the paper's"
-                if settings.scale != paper.scale
-                else "the settings of the paper scale are no longer the paper's"
-            )
-        if parts:
-            reasons[name] = "; ".join(parts)
-    if reasons:
-        names = ", ".join(map(data_name, reasons))
-        reasons["all"] = f"data of {names} cannot speak for the paper's"
-    return reasons
-
-
-def networks(settings: Params, ledger: Ledger) -> dict[str, set[str]]:
-    """Data set -> the settings of the networks that claims rest on, without their seeds, as JSON."""
-    asked = {e for claim in ledger.claims for e in claim.experiments if e in settings.experiments}
-    every = settings.model_copy(update={"leave_out": ()})
-    found: dict[str, set[str]] = {}
-    for spec in (spec for e in asked for spec in expand_runs(every, e).values()):
-        if spec.fidelity == ledger.fidelity:
-            seedless = spec.model_copy(update={"seed": 0}).model_dump_json()
-            found.setdefault(spec.dataset, set()).add(seedless)
-    return found
-
-
-def fingerprint(networks: Iterable[str]) -> str:
-    """Return a hash of the settings of networks, whatever their order."""
-    return hashlib.sha256("\n".join(sorted(networks)).encode()).hexdigest()[:16]
+    return list(dict.fromkeys(claim.number.table for claim in ledger.claims.values()))
 
 
 def caveats(settings: Params) -> list[str]:
@@ -400,170 +173,156 @@ def caveats(settings: Params) -> list[str]:
 
 
 def judge_claims(
-    ledger: Ledger, tables: Tables, *, confidence: float, limits: Mapping[str, str], scale: str
+    ledger: Ledger, tables: Tables, *, limits: Mapping[str, str], scale: str
 ) -> pd.DataFrame:
     """Judge every claim on each of its data sets.
 
     Args:
         ledger: The claims.
         tables: Those tables that are there, by name.
-        confidence: Of the intervals, 0.95 say; those in the tables are taken to have it.
         limits: Data set -> why its data cannot speak for the paper's.
         scale: Named in the commands.
 
     Returns:
-        A row for each claim and data set: id, claim, where, experiments, table, dataset, `verdict`, `measured`
-        (the verdict that the numbers alone would get), `evidence` (the numbers in words), `reason`
-        (why the verdict is not plain holds or does not hold), and the command that shows it.
+        A row for each claim and data set: id, claim, where, paper (what it says), experiments, table, dataset,
+        measure, `evidence` (the numbers in words), region, `verdict`, `measured` (the verdict that the
+        numbers alone would get), `reason` (why the verdict is not plain holds or does not hold), and the
+        command that shows it.
+
+    Raises:
+        UserError: If a table lacks a column that a claim names.
     """
     rows = []
-    for claim in ledger.claims:
+    for name, claim in ledger.claims.items():
         for data in claim.data:
-            given = Given(tables, _as_filter(data, ledger.fidelity), confidence)
-            found = _judge(claim.check, given)
-            limit = limits.get(data.split()[0]) if found.verdict != NOT_TESTED else None
+            found = _judge(claim, tables, data, ledger.fidelity)
+            limit = limits.get(data.split()[0]) if found.verdict != NOT_RUN else None
             rows.append(
                 {
-                    "id": claim.id,
+                    "id": name,
                     "claim": claim.claim,
                     "where": claim.where,
+                    "paper": claim.paper,
                     "experiments": " ".join(claim.experiments),
-                    "table": claim.check.table,
+                    "table": claim.number.table,
                     "dataset": data,
+                    "measure": claim.measure,
+                    "evidence": found.evidence,
+                    "region": str(claim.lies),
                     "verdict": CANNOT_SAY if limit else found.verdict,
                     "measured": found.verdict,
-                    "evidence": found.evidence,
                     "reason": "; ".join(filter(None, [limit, found.reason])),
-                    "command": f"equimodal claims --scale {scale} --claim {claim.id}",
+                    "command": f"equimodal claims --scale {scale} --claim {name}",
                 }
             )
     return pd.DataFrame(rows)
 
 
 def as_markdown(judged: pd.DataFrame, notes: Iterable[str]) -> str:
-    """Render the ledger for readers: a claim a heading, a data set a line."""
-    parts = ["# Claims of the paper", HOW, *map(for_markdown, notes)]
+    """Render the ledger for readers: a claim a heading, a data set a line of its table."""
+    counts = ", ".join(f"{n} {verdict}" for verdict, n in judged["verdict"].value_counts().items())
+    parts = ["# Claims of the paper", HOW, f"Verdicts: {counts}.", *map(for_markdown, notes)]
     for _, rows in judged.groupby("id", sort=False):
         first = rows.iloc[0]
-        lines = [_line(row) for row in rows.itertuples()]
+        heading = f"{first['measure']}: has to lie {first['region']}"
+        shown = pd.DataFrame(
+            {
+                "data": rows["dataset"].map(data_name),
+                heading: rows["evidence"].replace("", "missing").str.replace("; ", "<br>"),
+                "verdict": [_verdict(row) for row in rows.itertuples()],
+                "why": rows["reason"],
+            }
+        )
+        shown = shown.map(lambda cell: cell.replace("|", r"\|"))
+        shown.columns = shown.columns.str.replace("|", r"\|", regex=False)
         parts += [
-            f"## {first['claim']}",
-            f"{first['where']}. Decided by the table {first['table']}: `{first['command']}`",
-            "\n".join(lines),
+            f"## {for_markdown(first['claim'])}",
+            for_markdown(first["paper"]),
+            shown.to_markdown(index=False, disable_numparse=True),
+            f"Decided by the table {first['table']}: `{first['command']}`",
         ]
     return "\n\n".join(parts) + "\n"
 
 
-def _judge(check: Check, given: Given) -> Finding:
-    """Judge all rows together: the claim is about each of them."""
+def data_name(data: str) -> str:
+    """Name of a data set, or of a column of Table 1, for readers; `data` as in claims.yaml."""
+    dataset, *more = data.split()
+    if more == [BY_LABEL]:
+        return f"{DATASETS.get(dataset, dataset)}, test colors by label"
+    return column_name(dataset, more[0]) if more else DATASETS.get(dataset, dataset)
+
+
+def _verdict(row: Any) -> str:
+    alone = "" if row.measured == row.verdict else f" (the numbers alone: {row.measured})"
+    return f"**{row.verdict}**{alone}"
+
+
+def _judge(claim: Claim, tables: Tables, data: str, fidelity: str) -> Finding:
+    """Judge all numbers together: the claim is about each of them."""
+    if (name := claim.number.table) not in tables:
+        return Finding(NOT_RUN, "", f"the table {name} is missing")
     try:
-        found = check.judge(given)
-    except _NoDataError as error:
-        return Finding(NOT_TESTED, "", str(error))
-    verdicts = [f.verdict for f in found]
-    # One row that contradicts is enough; one that is missing leaves the claim open.
-    if FAILS in verdicts:
-        verdict = FAILS
-    elif all(v == verdicts[0] for v in verdicts):
-        verdict = verdicts[0]
-    else:
-        verdict = INCONCLUSIVE
+        found = list(_findings(claim, tables[name], data, fidelity))
+    except KeyError as error:
+        raise UserError(f"claims.yaml: the table {name} has no column {error.args[0]}") from None
+    verdicts = {f.verdict for f in found}
+    # One number that contradicts is enough; one that is missing leaves the claim open.
+    mixed = FAILS if FAILS in verdicts else UNDECIDED
+    verdict = mixed if len(verdicts) > 1 else found[0].verdict
     reasons = dict.fromkeys(f.reason for f in found if f.reason and verdict != FAILS)
     return Finding(verdict, "; ".join(f.evidence for f in found if f.evidence), "; ".join(reasons))
 
 
-def _as_filter(data: str, fidelity: str) -> dict[str, str]:
-    dataset, *start = data.split()
-    return {"dataset": dataset, "fidelity": fidelity} | ({"start": start[0]} if start else {})
+def _findings(claim: Claim, table: pd.DataFrame, data: str, fidelity: str) -> Iterator[Finding]:
+    """Judge each number that the claim asks for."""
+    number, (dataset, *more) = claim.number, data.split()
+    end = f"_{BY_LABEL}" if more == [BY_LABEL] else ""
+    about = {"dataset": dataset, "fidelity": fidelity, "start": "" if end else "".join(more)}
+    about = {column: value for column, value in about.items() if value and column in table}
+    less = {} if isinstance(number.less, str) else number.less
+    for own, other in product(_choices(number.rows), _choices(less)):
+        named = [own[c] for c in number.rows if isinstance(number.rows[c], tuple)]
+        named += [other[c] for c in less if isinstance(less[c], tuple)]
+        label = "".join(f"{v:g}: " if isinstance(v, float) else f"{v}: " for v in named)
+        wanted = [about | own, about | own | other] if other else [about | own]
+        found = [_select(table, conditions) for conditions in wanted]
+        if any(len(rows) != 1 for rows in found):
+            count = "several rows" if any(len(rows) > 1 for rows in found) else "no row"
+            why = f"the table {number.table} has {count} of it"
+            yield Finding(NOT_RUN, f"{label}missing" if label else "", why)
+        else:
+            yield _decide(claim, [rows.iloc[0] for rows in found], end, label)
 
 
-def _select(given: Given, name: str, rows: Rows) -> pd.DataFrame:
-    """Rows of a table. What `given.data` says only counts where the table has such a column."""
-    if name not in given.tables:
-        raise _NoDataError(f"the table {name} is missing")
-    table = given.tables[name]
-    if lacking := sorted(set(rows) - set(table)):
-        raise _NoDataError(f"the table {name} has no column {', '.join(lacking)}")
-    wanted: dict[str, Any] = {c: v for c, v in given.data.items() if c in table} | rows
+def _decide(claim: Claim, rows: Sequence[Row], end: str, label: str) -> Finding:
+    """Judge the number of one row, or of one less that of another."""
+    value, low, high = reduce(difference_of, (claim.number.of(row, end) for row in rows))
+    count = ", n = " + " and ".join(dict.fromkeys(map(_runs, rows)))
+    if pd.isna(value):
+        return Finding(NOT_RUN, f"{label}missing{count}", "there is no number for it")
+    if pd.isna(low) or pd.isna(high):
+        few = any(row["n"] <= 1 for row in rows)
+        why = "one run has no interval" if few else "too few runs, or no spread among them"
+        return Finding(UNDECIDED, f"{label}{value:.3g} [no interval]{count}", why)
+    verdict = claim.lies.verdict(low, high)
+    interval = "" if low == high else f" [{low:.3g}, {high:.3g}]"
+    why = "the interval allows both" if verdict == UNDECIDED else ""
+    return Finding(verdict, f"{label}{value:.3g}{interval}{count}", why)
+
+
+def _choices(rows: Rows) -> list[dict[str, Any]]:
+    """Every choice of one value a column."""
+    values = [v if isinstance(v, tuple) else (v,) for v in rows.values()]
+    return [dict(zip(rows, chosen, strict=True)) for chosen in product(*values)]
+
+
+def _select(table: pd.DataFrame, wanted: Mapping[str, Any]) -> pd.DataFrame:
     for column, value in wanted.items():
-        table = table[_matches(table[column], value)]
-    if table.empty:
-        settings = ", ".join(f"{c} {_plain(v)}" for c, v in wanted.items())
-        raise _NoDataError(f"the table {name} has no row of {settings}")
+        table = table[table[column] == value]
     return table
 
 
-def _matches(column: pd.Series, wanted: Wanted) -> pd.Series:
-    if isinstance(wanted, Range):
-        return column.between(wanted.low, wanted.high)
-    return column.isin(wanted if isinstance(wanted, tuple) else [wanted])
-
-
-def _only(rows: pd.DataFrame, table: str) -> Any:
-    if len(rows) > 1:
-        raise _NoDataError(f"the table {table} has {len(rows)} rows to compare with, expected one")
-    return rows.iloc[0]
-
-
-def _number(row: Any, column: str) -> float:
-    if column not in row:
-        raise _NoDataError(f"the table has no column {column}")
-    return float(row[column])
-
-
-def _magnitudes(bounds: Bounds) -> Bounds:
-    """Interval of |x| from that of x."""
-    low, high = bounds
-    if pd.isna(low) or pd.isna(high):
-        return np.nan, np.nan
-    nearest = 0.0 if low <= 0 <= high else min(abs(low), abs(high))
-    return nearest, max(abs(low), abs(high))
-
-
-def _why_no_value(row: Any, n: str) -> str:
-    unfinished = row.get("unfinished", 0)
-    if row.get(n, 0) == 0 and pd.notna(unfinished) and unfinished:
-        return f"none of its {unfinished:g} runs has a result"
-    return "there is no number for it"
-
-
-def _why_no_interval(row: Any, n: str) -> str:
-    return ONE_RUN if row.get(n, 0) <= 1 else NO_INTERVAL
-
-
-def _interval(value: float, bounds: Bounds, unit: str) -> str:
-    if pd.isna(value):
-        return "missing"
-    unit = f" {unit}" if unit else ""
-    if pd.isna(bounds[0]) or pd.isna(bounds[1]):
-        return f"{value:.3g}{unit} (no interval)"
-    return f"{value:.3g}{unit} (interval {bounds[0]:.3g} to {bounds[1]:.3g})"
-
-
-def _count(row: Any, n: str) -> str:
-    if n not in row or pd.isna(row[n]):
-        return ""
-    unfinished = row.get("unfinished", 0)
-    of = f" of {row[n] + unfinished:g}" if pd.notna(unfinished) and unfinished else ""
-    return f", n = {row[n]:g}{of}"
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, Range):
-        return f"{value.low:g} to {value.high:g}"
-    if isinstance(value, tuple):
-        return " or ".join(map(_plain, value))
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def data_name(data: str) -> str:
-    """Name of a data set, or of a column of Table 1, for readers; `data` as in claims.yaml."""
-    dataset, *start = data.split()
-    return column_name(dataset, start[0]) if start else DATASETS.get(dataset, dataset)
-
-
-def _line(row: Any) -> str:
-    numbers = f" {row.evidence}." if row.evidence else ""
-    why = f" Why: {row.reason.removesuffix('.')}." if row.reason else ""
-    measured = f" The numbers alone: {row.measured}." if row.measured != row.verdict else ""
-    return f"- {data_name(row.dataset)}: **{row.verdict}**.{numbers}{measured}{why}"
+def _runs(row: Row) -> str:
+    """Say how many runs a row is made of, and of how many that were asked for."""
+    gone = row.get("unfinished", 0)
+    return f"{row['n']:g} of {row['n'] + gone:g}" if gone > 0 else f"{row['n']:g}"

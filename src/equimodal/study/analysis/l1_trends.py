@@ -3,19 +3,21 @@
 import pandas as pd
 
 from equimodal.study.analysis.collect import SPARSITY, of_experiment
+from equimodal.study.analysis.l1_study import with_sizes
 from equimodal.study.analysis.statistics import spearman
 from equimodal.study.params import Analysis
 
-TRENDS = (("l1", "sparsity"), ("sparsity", "d_util"), ("sparsity", "d_speed"))
+TRENDS = (("l1", "sparsity"), ("sparsity", "abs_d_util"), ("sparsity", "abs_d_speed"))
 COLUMNS = ["fidelity", "x", "y", "n", "spearman", "low", "high", "p"]
 
 
 def build(runs: pd.DataFrame, settings: Analysis) -> pd.DataFrame:
-    """Rank-correlate penalty and sparsity, sparsity and d_util, sparsity and d_speed over the runs of each preset.
+    """Rank-correlate penalty and sparsity, and sparsity and imbalance, over the runs of each preset (Sec. 6.3).
 
-    `sparsity`: share of parameters with an absolute value below 0.001.
+    `sparsity`: share of parameters with an absolute value below 0.001. The imbalance is |d_util| of
+    each network, and |d_speed|.
     """
-    study = of_experiment(runs, "l1").rename(columns={SPARSITY: "sparsity"})
+    study = with_sizes(of_experiment(runs, "l1")).rename(columns={SPARSITY: "sparsity"})
     how = (settings.confidence, settings.resamples, settings.seed)
     rows = [
         (fidelity, x, y, *spearman(group[x], group[y], *how))

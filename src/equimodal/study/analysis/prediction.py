@@ -3,16 +3,17 @@
 import pandas as pd
 
 from equimodal.study.analysis.names import in_order
-from equimodal.study.analysis.statistics import sign_agreement, spearman
+from equimodal.study.analysis.statistics import Estimate, Tested, sign_agreement, spearman
 from equimodal.study.analysis.sweeps import vanilla_models
 from equimodal.study.params import Analysis
 
 PAIRS = {"distinct": ("distinct",), "both": ("distinct", "identical")}
 COLUMNS = [
     *("dataset", "fidelity", "inputs", "n"),
-    *("spearman", "low", "high", "p", "sign_agreement"),
+    *("spearman", "low", "high", "p"),
+    *("sign_agreement", "sign_agreement_low", "sign_agreement_high"),
     *("spearman_by_label", "spearman_by_label_low", "spearman_by_label_high"),
-    "sign_agreement_by_label",
+    *("sign_agreement_by_label", "sign_agreement_by_label_low", "sign_agreement_by_label_high"),
 ]
 
 
@@ -21,24 +22,23 @@ def build(runs: pd.DataFrame, settings: Analysis) -> pd.DataFrame:
 
     A row for each data set and preset, and for `all` data sets together; `inputs` says whether the models of
     the distinct pair count or those of `both` pairs. `sign_agreement`: share of the models in which
-    the two have the same sign. `..._by_label`: of d_util on the same test examples, biased as those for
-    training are.
+    the two have the same sign, with Wilson's interval. `..._by_label`: of d_util on the same test
+    examples, biased as those for training are.
     """
     rows = []
     for inputs, pairs in PAIRS.items():
         models = in_order(vanilla_models(runs, *pairs), "dataset", "fidelity")
         models = pd.concat([models, models.assign(dataset="all")])
         for cell, group in models.groupby(["dataset", "fidelity"], sort=False):
-            as_tested, (_, *by_label, _, agreement_by_label) = (
+            (tested, agreement), (by_label, agreement_by_label) = (
                 _compare(group["d_speed"], group[measure], settings)
                 for measure in ("d_util", "d_util_by_label")
             )
-            rows.append((*cell, inputs, *as_tested, *by_label, agreement_by_label))
+            rows.append((*cell, inputs, *tested, *agreement, *by_label[1:4], *agreement_by_label))
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _compare(speeds: pd.Series, rates: pd.Series, settings: Analysis) -> tuple[float, ...]:
-    """Return n, the rank correlation with its interval and p, and the share of equal signs."""
+def _compare(speeds: pd.Series, rates: pd.Series, settings: Analysis) -> tuple[Tested, Estimate]:
+    """Return the rank correlation and the share of equal signs."""
     tested = spearman(speeds, rates, settings.confidence, settings.resamples, settings.seed)
-    _, agreement = sign_agreement(speeds, rates, settings.confidence)
-    return (*tested, agreement.value)
+    return tested, sign_agreement(speeds, rates, settings.confidence)[1]

@@ -35,6 +35,8 @@ FORMATS = {
     **dict.fromkeys(("difference", "optimism"), SIGNED_PERCENT),
     **dict.fromkeys(("d_util", "d_util_perfect", "d_speed", "spearman"), SIGNED),
     **dict.fromkeys(("d_util_by_label", "spearman_by_label"), SIGNED),
+    **dict.fromkeys(("sign_balance", "sign_balance_by_label"), SIGNED),
+    "published_accuracy": "{:.0f}",
     **dict.fromkeys(("variance_0.020", "variance_0.030", "variance_0.050"), PERCENT),
     "mean_absolute_difference": PERCENT,
     "expected_from": "{:g}",
@@ -47,7 +49,8 @@ FORMATS = {
 }
 WORDS = {
     **dict.fromkeys(
-        ("published_mean", "published_d_util", "published_abs_d_util"), "not published"
+        ("published_mean", "published_accuracy", "published_d_util", "published_abs_d_util"),
+        "not published",
     ),
     **dict.fromkeys(("p", "p_holm", "symmetry_p"), "not tested"),
     **dict.fromkeys(("spearman", "detectable"), "not defined"),
@@ -56,6 +59,9 @@ WORDS = {
     "mean_absolute_difference": "",
     **dict.fromkeys(
         ("d_util_by_label", "spearman_by_label", "sign_agreement_by_label"), "not measured"
+    ),
+    **dict.fromkeys(
+        ("sign_balance_by_label", "greedy_by_label", "largest_by_label"), "not measured"
     ),
     "which_differ": "",
 }

@@ -165,6 +165,31 @@ def difference_of_means(
     return Estimate(difference, difference - half, difference + half)
 
 
+def difference_of(ours: Estimate, other: Estimate) -> Estimate:
+    """Return the difference of two independent estimates, whatever their intervals come from.
+
+    With an estimate x in [l, u] and another y in [m, v] the interval of x - y reaches from
+    x - y - sqrt((x - l)^2 + (v - y)^2) to x - y + sqrt((u - x)^2 + (y - m)^2) (Zou and Donner 2008).
+    """
+    value = ours.value - other.value
+    down = np.hypot(ours.value - ours.low, other.high - other.value)
+    up = np.hypot(ours.high - ours.value, other.value - other.low)
+    return Estimate(value, float(value - down), float(value + up))
+
+
+def magnitude(x: Estimate) -> Estimate:
+    """Return |x|, with the interval of |x|."""
+    nearest = 0.0 if x.low <= 0 <= x.high else min(abs(x.low), abs(x.high))
+    return Estimate(abs(x.value), nearest, max(abs(x.low), abs(x.high)))
+
+
+def toward(x: Estimate, y: Estimate) -> Estimate:
+    """Return x times the sign of y; where the interval of y has both signs, the interval has x and -x."""
+    signs = [s for s, allowed in ((1, y.high > 0), (-1, y.low < 0)) if allowed]
+    ends = [s * end for s in signs for end in (x.low, x.high)] or [NAN]
+    return Estimate(float(np.sign(y.value)) * x.value, min(ends), max(ends))
+
+
 def verdict(low: float, high: float, margin: float) -> Verdict:
     """Judge a difference by its interval against the margin below which it does not count.
 

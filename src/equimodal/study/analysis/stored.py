@@ -22,8 +22,8 @@ COLUMNS = {  # that every such table has; others depend on the runs
     "histories": ("run", "epoch"),
     "steps": ("run", "step", "epoch", "mode", "speed_m0", "speed_m1"),
     "claims": (
-        *("id", "claim", "where", "experiments", "table", "dataset"),
-        *("verdict", "measured", "evidence", "reason", "command"),
+        *("id", "claim", "where", "paper", "experiments", "table", "dataset"),
+        *("measure", "evidence", "region", "verdict", "measured", "reason", "command"),
     ),
 }
 FILLED = {

@@ -49,13 +49,13 @@ FIGURES = {
         inputs=("runs", "l1_study", "l1_trends"),
         shows=(
             "Models trained (vanilla) on ModelNet40 with the penalty λ‖θ‖₁: their sparsity (share of"
-            " parameters smaller than 0.001 in absolute value), d_util and d_speed against λ, and"
-            " d_util and d_speed against sparsity. One dot is one model; squares are means at one"
+            " parameters smaller than 0.001 in absolute value), |d_util| and |d_speed| against λ, and"
+            " |d_util| and |d_speed| against sparsity. One dot is one model; squares are means at one"
             " λ, with their intervals. ρ is Spearman's rank correlation over models. The axes of"
             " the original, its interval of λ and its threshold are not known; these are ours."
         ),
         expect=(
-            "The paper says that sparsity rises with λ, that d_util rises with sparsity, and that"
+            "The paper says that sparsity rises with λ, that the imbalance rises with sparsity, and that"
             " d_speed follows the same trend."
         ),
     ),
@@ -103,18 +103,18 @@ FIGURES = {
         ),
     ),
     "figure8": About(
-        title="Sparsity at every threshold, and d_util of the sparser models",
+        title="Sparsity at every threshold, and imbalance of the sparser models",
         published="Figure 8",
         inputs=("runs", "l1_study"),
         shows=(
             "Models trained (vanilla) on ModelNet40 with the penalty λ‖θ‖₁. (a) Share of parameters"
             " smaller than each threshold in absolute value, mean over the models of one λ."
-            " (b) d_util against sparsity (threshold 0.001) of the sparser half of the models;"
+            " (b) The imbalance |d_util| against sparsity (threshold 0.001) of the sparser half of the models;"
             " squares are means at one λ, with their intervals. The axes and the range of the"
             " original are not known; these are ours."
         ),
         expect=(
-            "The paper says that, within a range, d_util increases significantly; which range, and"
+            "The paper says that, within a range, the imbalance increases significantly; which range, and"
             " with what, is lost. Here it is drawn against sparsity."
         ),
     ),

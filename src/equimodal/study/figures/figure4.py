@@ -4,6 +4,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from equimodal.study.analysis.collect import SPARSITY
+from equimodal.study.analysis.l1_study import SIZES, with_sizes
 from equimodal.study.figures.l1 import draw_against, handles
 from equimodal.study.figures.parts import (
     finished,
@@ -17,28 +18,28 @@ from equimodal.study.figures.style import new_figure
 
 
 def draw(runs: pd.DataFrame, l1_study: pd.DataFrame, l1_trends: pd.DataFrame) -> Figure:
-    """Show sparsity, d_util and d_speed against λ, and the latter two against sparsity.
+    """Show sparsity, |d_util| and |d_speed| against λ, and the latter two against sparsity.
 
     Args:
         runs: The `runs` table; its runs of the L1 study are drawn.
         l1_study: The `l1_study` table: means of the models of one λ, with intervals.
         l1_trends: The `l1_trends` table: Spearman's rank correlations over models.
     """
-    models = models_of(runs, "l1", "modelnet40", "vanilla")
+    models = with_sizes(models_of(runs, "l1", "modelnet40", "vanilla"))
     if finished(models).empty:
         return saying(why_empty(models, "l1", "modelnet40"))
     l1_study, l1_trends = of_one_preset(l1_study), of_one_preset(l1_trends)
     figure = new_figure(9, 5.4)
     panels = figure.subplots(2, 3, sharey="col")
-    for axes, y in zip(panels[0], (SPARSITY, "d_util", "d_speed"), strict=True):
+    for axes, y in zip(panels[0], (SPARSITY, *SIZES), strict=True):
         draw_against(axes, models, l1_study, "l1", y)
-    for axes, y in zip(panels[1, 1:], ("d_util", "d_speed"), strict=True):
+    for axes, y in zip(panels[1, 1:], SIZES, strict=True):
         draw_against(axes, models, l1_study, SPARSITY, y)
     panels[0, 0].set_title(f"(a) {_trend(l1_trends, 'l1', 'sparsity')}")
     panels[0, 1].set_title("(b)")
     panels[0, 2].set_title("(c)")
-    panels[1, 1].set_title(f"(d) {_trend(l1_trends, 'sparsity', 'd_util')}")
-    panels[1, 2].set_title(f"(e) {_trend(l1_trends, 'sparsity', 'd_speed')}")
+    panels[1, 1].set_title(f"(d) {_trend(l1_trends, 'sparsity', 'abs_d_util')}")
+    panels[1, 2].set_title(f"(e) {_trend(l1_trends, 'sparsity', 'abs_d_speed')}")
     panels[1, 0].set_axis_off()
     panels[1, 0].legend(
         handles=handles(models),

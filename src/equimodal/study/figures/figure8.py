@@ -1,9 +1,10 @@
-"""Figure 8 (App. B): sparsity by threshold, and d_util of the sparser models."""
+"""Figure 8 (App. B): sparsity by threshold, and |d_util| of the sparser models."""
 
 import pandas as pd
 from matplotlib.figure import Figure
 
 from equimodal.study.analysis.collect import SPARSITY
+from equimodal.study.analysis.l1_study import with_sizes
 from equimodal.study.figures.l1 import LABELS, LAMBDA, draw_against, handles, scale_by_penalty
 from equimodal.study.figures.parts import (
     finished,
@@ -31,13 +32,13 @@ LINES = [
 
 
 def draw(runs: pd.DataFrame, l1_study: pd.DataFrame) -> Figure:
-    """Show sparsity at every threshold against λ, and d_util of the sparser half of the models.
+    """Show sparsity at every threshold against λ, and |d_util| of the sparser half of the models.
 
     Args:
         runs: The `runs` table; its runs of the L1 study are drawn.
         l1_study: The `l1_study` table: means of the models of one λ.
     """
-    models = models_of(runs, "l1", "modelnet40", "vanilla")
+    models = with_sizes(models_of(runs, "l1", "modelnet40", "vanilla"))
     if finished(models).empty:
         return saying(why_empty(models, "l1", "modelnet40"))
     l1_study = of_one_preset(l1_study)
@@ -58,7 +59,7 @@ def draw(runs: pd.DataFrame, l1_study: pd.DataFrame) -> Figure:
     border = finished(models)[SPARSITY].median()
     sparser = finished(models)[finished(models)[SPARSITY] >= border]
     means = l1_study[l1_study[SPARSITY] >= border]
-    draw_against(right, sparser, means, SPARSITY, "d_util")
+    draw_against(right, sparser, means, SPARSITY, "abs_d_util")
     right.set_xlabel(LABELS[SPARSITY].replace("\n", " "))
     legend_below(right, handles=handles(models))
     right.set_title(f"(b) the sparser half: {len(sparser)} of {len(finished(models))} models")

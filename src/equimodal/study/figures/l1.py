@@ -5,7 +5,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from equimodal.study.analysis.collect import SPARSITY
-from equimodal.study.figures.parts import D_SPEED, D_UTIL, count, finished, mark_mean
+from equimodal.study.figures.parts import count, finished, mark_mean
 from equimodal.study.figures.style import BLUE, GRAY, Look
 
 LAMBDA = r"weight of the L1 penalty, $\lambda$"
@@ -21,8 +21,8 @@ DOTS: Look = {
 MEANS: Look = {"marker": "s", "ls": "-", "ms": 4.5, "lw": 1, "color": "black", "mfc": "white"}
 LABELS = {
     SPARSITY: "sparsity\n(parameters below 0.001, share)",
-    "d_util": D_UTIL,
-    "d_speed": D_SPEED.replace(" (", "\n("),
+    "abs_d_util": r"imbalance $|d_{\mathrm{util}}|$",
+    "abs_d_speed": "imbalance $|d_{\\mathrm{speed}}|$\n(log$_{10}$ units)",
     "l1": LAMBDA,
 }
 

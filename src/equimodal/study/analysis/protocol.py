@@ -1,0 +1,57 @@
+"""Whether the networks of a scale are those of the paper's protocol, so that they may speak for the paper's."""
+
+import hashlib
+from collections.abc import Iterable
+
+from equimodal.study.analysis.claims import Ledger, data_name
+from equimodal.study.params import Params, expand_runs
+
+
+def limits(settings: Params, paper: Params, ledger: Ledger) -> dict[str, str]:
+    """Say of each data set that cannot speak for the paper's why; others are not in it.
+
+    Those speak whose networks are all of the paper's protocol, whatever their seeds. `all` is there as soon
+    as one data set is.
+
+    Args:
+        settings: Of the scale that is judged.
+        paper: Of the paper scale.
+        ledger: The claims, with the fingerprints of the paper's protocol: params.yaml, which all scales
+            share, may have been changed.
+    """
+    ours, theirs = networks(settings, ledger), networks(paper, ledger)
+    other = (
+        f"the {settings.scale} scale is not the paper's"
+        if settings.scale != paper.scale
+        else "the settings of the paper scale are no longer the paper's"
+    )
+    reasons = {}
+    for name, dataset in settings.datasets.items():
+        asked, wanted = ours.get(name, set()), theirs.get(name, set())
+        known = not asked or ledger.protocol.get(name) == fingerprint(wanted)
+        same = settings.analysis.confidence == paper.analysis.confidence
+        parts = ["its data are stand-ins"] if dataset.is_stand_in else []
+        parts += [] if known and same and asked <= wanted else [other]
+        if parts:
+            reasons[name] = "; ".join(parts)
+    if reasons:
+        names = ", ".join(map(data_name, reasons))
+        reasons["all"] = f"data of {names} cannot speak for the paper's"
+    return reasons
+
+
+def networks(settings: Params, ledger: Ledger) -> dict[str, set[str]]:
+    """Data set -> the settings of the networks that claims rest on, without their seeds, as JSON."""
+    asked = {e for c in ledger.claims.values() for e in c.experiments} & {*settings.experiments}
+    every = settings.model_copy(update={"leave_out": ()})
+    found: dict[str, set[str]] = {}
+    for spec in (spec for e in asked for spec in expand_runs(every, e).values()):
+        if spec.fidelity == ledger.fidelity:
+            seedless = spec.model_copy(update={"seed": 0}).model_dump_json()
+            found.setdefault(spec.dataset, set()).add(seedless)
+    return found
+
+
+def fingerprint(networks: Iterable[str]) -> str:
+    """Return a hash of the settings of networks, whatever their order."""
+    return hashlib.sha256("\n".join(sorted(networks)).encode()).hexdigest()[:16]
