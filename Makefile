@@ -5,7 +5,7 @@ VENV := .venv
 INSTALLED := $(VENV)/installed
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: help reproduce verify redraw rebuild provenance test test-faults check site format clean setup
+.PHONY: help reproduce verify redraw rebuild docs provenance test test-faults check site format clean setup
 
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -24,6 +24,9 @@ redraw: $(INSTALLED)  ## every table and figure, and the report, from logit bank
 rebuild: $(INSTALLED)  ## tables, claims and figures from collected tables alone: SCALE=decisive, own_colors, calibration or brief, which git holds
 	@set -e; for verb in table claims 'draw --of-runs' summarize; do equimodal $$verb --scale $(SCALE); done
 
+docs: $(INSTALLED)  ## README.md and the pages of docs that hold numbers, from docs/templates and the tables in git
+	@equimodal pages
+
 provenance: $(INSTALLED)  ## which rule made which file, from what, with which settings: provenance.html (SCALE=demo)
 	@snakemake --config scale=$(SCALE) --report results/$(SCALE)/provenance.html
 
@@ -33,12 +36,13 @@ test: $(INSTALLED)  ## all tests, on all cores; `pytest` runs some of them, or a
 test-faults: $(INSTALLED)  ## 500 seeded faults and 200 alterations in a tiny study: nothing lost, nothing silently wrong, no traceback
 	@python -m tests.faults
 
-check: $(INSTALLED)  ## format, lint, types, and which part imports which
+check: $(INSTALLED)  ## format, lint, types, which part imports which, and whether pages are what their templates give
 	ruff format --check .
 	ruff check .
 	snakefmt --check Snakefile workflow
 	mypy
 	lint-imports
+	equimodal pages --check
 
 site: $(INSTALLED)  ## the documentation as a site, site/html; a broken link is an error
 	@rm -rf site && mkdir -p site/pages

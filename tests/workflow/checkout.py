@@ -76,9 +76,9 @@ class Checkout(Project):
 
     def draw_only(self, *figures: str) -> None:
         """Cut down the list of figures: each is drawn by a job of its own, and tests do little else."""
-        with (self.folder / "src/equimodal/study/figures/__init__.py").open("a") as code:
-            for name in ("FIGURES", "LINEAR_FIGURES", "ALL_FIGURES"):
-                code.write(f"{name} = {{n: f for n, f in {name}.items() if n in {figures}}}\n")
+        for part in ("study", "linear"):
+            with (self.folder / f"src/equimodal/{part}/figures/__init__.py").open("a") as code:
+                code.write(f"FIGURES = {{n: f for n, f in FIGURES.items() if n in {figures}}}\n")
 
     def copied(self, folder: Path) -> Self:
         shutil.copytree(self.folder, folder, symlinks=True)

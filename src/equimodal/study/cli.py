@@ -537,6 +537,26 @@ def report(params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> None:
 
 
 @app.command()
+def pages(
+    check: Annotated[
+        bool, typer.Option("--check", help="Only say which are not what their templates give.")
+    ] = False,
+) -> None:
+    """Write the README and pages of docs with the numbers of the tables. Status 1 if --check finds a stale one."""
+    from equimodal.study.report.pages import made
+
+    stale = {p: text for p, text in made().items() if not is_there(p) or read_text(p) != text}
+    for page, text in stale.items():
+        if check:
+            print(f"equimodal: {page} is stale; run `make docs` and commit it", file=sys.stderr)
+        else:
+            write_text(text, page)
+            print(f"Wrote {page}")
+    if check and stale:
+        raise typer.Exit(1)
+
+
+@app.command()
 def show(params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> None:
     """Print Table 1 if the scale has one, the claims' verdicts, where all is; status 1 if results are missing."""
     from equimodal.study.analysis.collect import failures

@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+from equimodal.linear.figures import FIGURES as LINEAR_FIGURES
 from equimodal.study import layout
 from equimodal.study.analysis import TABLES
 from equimodal.study.cli import app
@@ -48,7 +49,7 @@ def results(project):
     for name in TABLES:
         write_table(name, made_up.get(name, pd.DataFrame({"dataset": ["modelnet40"], "n": [1]})))
     layout.figures("tiny").mkdir(parents=True)
-    for name in FIGURES:
+    for name in FIGURES | LINEAR_FIGURES:
         (layout.figures("tiny") / f"{name}.svg").write_text("<svg/>")
     assert CliRunner().invoke(app, ["claims"]).exit_code == 0
     return project
@@ -78,7 +79,7 @@ def test_without_results_the_report_is_written_names_all_that_is_missing_and_end
     for name in ("runs", "claims", *TABLES):
         assert f"tables/{name}.csv is missing" in page
         assert f"tables/{name}.csv is missing" in done.stderr
-    for name in FIGURES:
+    for name in FIGURES | LINEAR_FIGURES:
         assert (
             f"figures/{name}.svg is missing; run `equimodal draw {name} --scale tiny` first."
             in page
