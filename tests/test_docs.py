@@ -15,7 +15,7 @@ from equimodal.study.data import kinetics, mnist, modelnet40
 from equimodal.study.figures import FIGURES
 from equimodal.study.params import expand_runs, load_params
 from equimodal.study.report.pages import made
-from equimodal.study.spec import Fidelity
+from equimodal.study.spec import Switches
 from tests.conftest import ROOT
 
 PAGES = {
@@ -114,7 +114,7 @@ def test_the_page_on_own_networks_runs(capsys):
     assert len(re.findall(r"branch owes -?\d+ % of its accuracy", shown)) == 2
 
 
-@pytest.mark.parametrize("switch", Fidelity.model_fields)
+@pytest.mark.parametrize("switch", Switches.model_fields)
 def test_the_fidelity_page_explains_every_switch(switch):
     assert f"| `{switch}` |" in PAGES["docs/fidelity.md"]
 

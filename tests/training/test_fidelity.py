@@ -17,7 +17,7 @@ from equimodal.study.runs.logit_bank import evaluate_run
 from equimodal.study.runs.loop import Training
 from equimodal.study.runs.run import train_run
 from equimodal.study.runs.score import predict, score, with_fused
-from equimodal.study.spec import Augmentation, Fidelity
+from equimodal.study.spec import Augmentation, Switches
 
 from .conftest import random_split, small_spec
 
@@ -60,7 +60,7 @@ def columns(training, prefix):
 
 def test_presets_hold_every_switch_and_differ_where_the_code_departs_from_the_paper():
     paper, official = PRESETS["paper"], PRESETS["official"]
-    differing = {k for k in Fidelity.model_fields if getattr(paper, k) != getattr(official, k)}
+    differing = {k for k in Switches.model_fields if getattr(paper, k) != getattr(official, k)}
     assert differing == {
         "gate_scale", "mean_gate_of", "mean_gate_source", "mean_gate_updates",
         "mean_gate_weights", "held_parameters", "evaluation_mode", "validation_flips",

@@ -52,7 +52,7 @@ rule linear_mnist:
         root=root_of,
         note=LINEAR_NOTE,
         code=code_hash(
-            "equimodal.linear.mnist_table", "equimodal.study.analysis.render"
+            "equimodal.linear.mnist_table", "equimodal.study.analysis.documents"
         ),
     message:
         "Put the networks on noisy MNIST into a table."

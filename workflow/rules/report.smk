@@ -52,7 +52,7 @@ rule tables:
         settings=PARAMS.analysis.model_dump_json(),
         published=contents("analysis", "*.csv"),
         code=code_hash(
-            "equimodal.study.analysis.render",
+            "equimodal.study.analysis.documents",
             *[f"equimodal.study.analysis.{table}" for table in TABLES],
         ),
     message:

@@ -79,7 +79,7 @@ def _train_noisy_mnist(fusion: int, settings: LinearSettings, study: Params) -> 
 def linear_mnist(params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> None:
     """Put the networks on noisy MNIST into one table, as CSV, Markdown and LaTeX."""
     from equimodal.linear import mnist_table
-    from equimodal.study.analysis.render import documents
+    from equimodal.study.analysis.documents import documents
     from equimodal.study.analysis.stored import require_unaltered, sign_files
 
     study = load_params(params, scale)

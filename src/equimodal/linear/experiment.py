@@ -35,7 +35,7 @@ from equimodal.linear.moments import (
     toy_moments,
 )
 from equimodal.linear.networks import Architecture, Init, output_rows, stability_limit, start
-from equimodal.linear.settings import Deep, LinearSettings, Random, TwoLayer
+from equimodal.linear.settings import Deep, LinearSettings, RandomData, TwoLayer
 from equimodal.linear.theory import norm
 from equimodal.linear.times import (
     at,
@@ -143,7 +143,7 @@ def superficial(settings: LinearSettings) -> pd.DataFrame:
 def _train(
     architecture: Architecture,
     moments: Moments,
-    own: TwoLayer | Deep | Random,
+    own: TwoLayer | Deep | RandomData,
     seed: int,
     **options: Any,
 ) -> Trajectory:

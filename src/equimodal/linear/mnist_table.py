@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from equimodal.linear.settings import NoisyMnist
-from equimodal.study.analysis import Table
+from equimodal.study.analysis import AboutTable
 from equimodal.study.errors import UserError
 from equimodal.study.files import reading
 from equimodal.study.table_files import read_table
@@ -17,7 +17,7 @@ from equimodal.study.table_files import read_table
 MEASURES = ("accuracy", "accuracy_a", "accuracy_b")  # shares of 1: A and B, A alone, B alone
 COLUMNS = ("L_f", "epoch", "loss", *MEASURES, "examples", "width")
 SHOWN = (0, 1, 2, 5, 10, 20, 50, 100, 200)  # epochs; and the last
-ABOUT = Table(
+ABOUT = AboutTable(
     title="Noisy MNIST by fusion layer",
     inputs=(),
     experiments=(),

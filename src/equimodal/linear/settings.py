@@ -52,8 +52,8 @@ class Deep(Section):
     seeds: Few
 
 
-class Random(Section):
-    """Random data of many inputs (F8)."""
+class RandomData(Section):
+    """RandomData data of many inputs (F8)."""
 
     inputs: Annotated[Few, Field(ge=2)]  # of each modality
     draws: Few
@@ -140,7 +140,7 @@ class LinearSettings(Section):
     seed: Seed  # of initial weights and examples
     two_layer: TwoLayer
     deep: Deep
-    random: Random
+    random: RandomData
     superficial: Superficial
     generalization: Generalization
     xor: Xor

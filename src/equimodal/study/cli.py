@@ -380,7 +380,7 @@ def table(
 ) -> None:
     """Build tables, published numbers beside ours, as CSV, Markdown and LaTeX."""
     from equimodal.study.analysis import TABLES
-    from equimodal.study.analysis.render import notes_on, render
+    from equimodal.study.analysis.documents import notes_on, render
     from equimodal.study.analysis.stored import sign
 
     settings = load_params(params, scale)
@@ -460,12 +460,12 @@ def estimate(
         return
     kinds = {analysis.kind_of(spec, settings): spec for spec in specs.values()}
     paces = analysis.paces_from_benchmarks(settings)
-    from equimodal.study.runs import measure as measuring
+    from equimodal.study.runs import pace
 
     if measure:
         require_device(device)
-        paces |= measuring.measure(kinds, settings, device)
-    sizes = {kind: measuring.size_of(spec) for kind, spec in kinds.items()}
+        paces |= pace.measure(kinds, settings, device)
+    sizes = {kind: pace.size_of(spec) for kind, spec in kinds.items()}
     print(f"\nThe {settings.scale} scale: {len(specs)} runs, {len(kinds)} kinds of network.\n")
     print(analysis.as_text(analysis.estimate(settings, chosen, paces, sizes)), "\n")
     print(analysis.HOW, "\n")
@@ -523,13 +523,13 @@ def summarize(params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> None:
 @app.command()
 def report(params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> None:
     """Write the reading page: claims, tables, figures, costs. Status 1 if anything is missing."""
-    from equimodal.study.report.page import render
+    from equimodal.study.report.page import as_html
     from equimodal.study.report.sources import gather
 
     settings = load_params(params, scale)
     tables, figures = _report_items(settings)
     content = gather(settings, table1=tables[0], tables=tables[1:], figures=figures)
-    write_text(render(content), layout.report(settings.scale))
+    write_text(as_html(content), layout.report(settings.scale))
     for sentence in content.missing:
         print(f"equimodal: {sentence}", file=sys.stderr)
     if content.missing:

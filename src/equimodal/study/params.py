@@ -38,7 +38,6 @@ from equimodal.study.spec import (
     Augmentation,
     Count,
     Few,
-    Fidelity,
     Modality,
     NetworkSettings,
     NotNegative,
@@ -46,7 +45,8 @@ from equimodal.study.spec import (
     Positive,
     RubiSettings,
     RunSpec,
-    Training,
+    Switches,
+    TrainingSettings,
 )
 from equimodal.training.balance import Balance
 
@@ -102,16 +102,16 @@ class Grid(Section):
     window: Axis[Count] | None = None
 
 
-class Preset(Fidelity):
+class Preset(Switches):
     """A reading of the paper or its code: every switch and, for the fidelity study, another network or data."""
 
     network: dict[str, Any] = Field(default_factory=dict)  # laid over the data set's
     sources: dict[str, str] = Field(default_factory=dict)  # stored array -> what stands in for it
 
     @property
-    def switches(self) -> Fidelity:
+    def switches(self) -> Switches:
         """The switches alone."""
-        return Fidelity.model_validate(self.model_dump(exclude={"network", "sources"}))
+        return Switches.model_validate(self.model_dump(exclude={"network", "sources"}))
 
     def network_of(self, usual: NetworkSettings) -> NetworkSettings:
         """A data set's network with the preset's settings in place of the usual ones.
@@ -143,7 +143,7 @@ class Params(Section):
     networks: dict[str, NetworkSettings]
     fidelity: str
     presets: dict[Name, Preset]
-    training: dict[str, Training]
+    training: dict[str, TrainingSettings]
     augmentation: dict[str, Augmentation]
     balance: dict[str, Balance]
     rubi: dict[str, RubiSettings]

@@ -100,7 +100,7 @@ OFFICIAL_SEED = 777  # of what the official code draws alike in all repeats
 HEADLINE_THRESHOLD = 0.001  # of the parameters that the L1 study calls sparse: the paper's was lost
 
 
-class Fidelity(Section):
+class Switches(Section):
     """Where the paper and its official code differ, and what we do: a preset of params.yaml.
 
     docs/fidelity.md says what each switch is about.
@@ -136,7 +136,7 @@ class Schedule(Section):
     min_rate: NotNegative
 
 
-class Training(Section):
+class TrainingSettings(Section):
     """How every network of a data set is trained."""
 
     batch_size: Count
@@ -205,8 +205,8 @@ class RunSpec(Section):
     l1: NotNegative
     seed: Annotated[int, Field(ge=0)]
     network: NetworkSettings
-    switches: Fidelity
-    training: Training
+    switches: Switches
+    training: TrainingSettings
     augmentation: Augmentation
     balance: Balance | None  # None where the policy takes no re-balancing steps
     rubi: RubiSettings | None  # None unless the policy is rubi

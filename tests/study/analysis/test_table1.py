@@ -2,9 +2,9 @@ import pandas as pd
 import pytest
 
 from equimodal.study.analysis import table1, table1_evaluations
+from equimodal.study.analysis.documents import render
 from equimodal.study.analysis.names import METHODS
 from equimodal.study.analysis.published import read_published
-from equimodal.study.analysis.render import render
 from tests.study.analysis.conftest import SETTINGS
 
 PUBLISHED = pd.DataFrame(

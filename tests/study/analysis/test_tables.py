@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 
 from equimodal.study.analysis import TABLES
+from equimodal.study.analysis.documents import FORMATS, for_readers, notes_on, render
 from equimodal.study.analysis.published import read_published
-from equimodal.study.analysis.render import FORMATS, for_readers, notes_on, render
 from equimodal.study.params import load_params
 from tests.built import through_files, whole_study
 from tests.made_up import study

@@ -18,8 +18,8 @@ from equimodal.study.report.page import (
     Report,
     Table,
     as_grid,
+    as_html,
     duration,
-    render,
 )
 from tests.tables import made_up_tables
 
@@ -93,7 +93,7 @@ def text_of(page):
 
 
 def test_the_page_tells_every_claim_with_its_verdict_numbers_and_command(report):
-    text = text_of(render(report))
+    text = text_of(as_html(report))
     for claim in report.claims.itertuples():
         for words in (
             claim.claim,
@@ -108,7 +108,7 @@ def test_the_page_tells_every_claim_with_its_verdict_numbers_and_command(report)
 
 
 def test_the_page_has_every_table_and_figure_with_caption_and_command(report):
-    page = render(report)
+    page = as_html(report)
     for shown in (report.table1, *report.tables, *report.figures):
         for words in (shown.item.title, shown.item.caption, shown.item.command):
             assert words in page
@@ -118,13 +118,13 @@ def test_the_page_has_every_table_and_figure_with_caption_and_command(report):
 
 
 def test_table_1_stands_published_against_ours_a_group_for_each_column_of_the_paper(report):
-    text = text_of(render(report))
+    text = text_of(as_html(report))
     assert "NVGesture-pretrained" in text
     assert "+ guided distinct regular 80.00 ± 0.30 [79.30, 80.70] 3 80.00 ± 0.40" in text
 
 
 def test_the_page_names_scale_note_presets_stand_ins_failures_cost_and_versions(report):
-    text = text_of(render(report))
+    text = text_of(as_html(report))
     for words in (
         "Tiny scale.",
         "Its colors are ours.",
@@ -139,14 +139,14 @@ def test_the_page_names_scale_note_presets_stand_ins_failures_cost_and_versions(
 
 
 def test_the_page_takes_nothing_from_outside(report):
-    page = render(report)
+    page = as_html(report)
     assert "http" not in page
     assert "<script" not in page
     assert all(link.startswith("#") for link in Outline(page).links)
 
 
 def test_every_link_leads_to_one_place_and_headings_skip_no_level(report):
-    outline = Outline(render(report))
+    outline = Outline(as_html(report))
     assert outline.open == []
     assert len(outline.ids) == len(set(outline.ids))
     assert {link[1:] for link in outline.links} <= set(outline.ids)
@@ -167,7 +167,7 @@ def test_what_is_missing_is_said_where_it_would_stand(report):
         failed=None,
         missing=["Something is not there."],
     )
-    text = text_of(render(holes))
+    text = text_of(as_html(holes))
     for words in (
         "What is missing Something is not there.",
         "No claim was judged",
@@ -181,22 +181,22 @@ def test_what_is_missing_is_said_where_it_would_stand(report):
 
 def test_what_stands_in_results_is_text_and_never_markup(report):
     bad = replace(report, note="<script>alert(1)</script>")
-    assert "<script" not in render(bad)
+    assert "<script" not in as_html(bad)
 
 
 def test_the_same_report_gives_the_same_bytes(report):
-    assert render(report) == render(report)
+    assert as_html(report) == as_html(report)
 
 
 def test_only_cost_and_versions_at_the_end_of_the_page_change_with_the_machine(report):
     other = replace(report, costs=report.costs.head(1), versions={"Python": "3.12"})
-    ours, theirs = (render(r).split('<h2 id="cost">')[0] for r in (report, other))
+    ours, theirs = (as_html(r).split('<h2 id="cost">')[0] for r in (report, other))
     assert ours == theirs
 
 
 def test_a_long_table_is_folded_and_the_rest_of_a_longer_one_left_to_its_file(report):
     long = Table(item("long"), pd.DataFrame({"n": range(MOST_ROWS + 1)}))
-    page = render(replace(report, tables=[long]))
+    page = as_html(replace(report, tables=[long]))
     assert f"<summary>{MOST_ROWS + 1} rows</summary>" in page
     assert f"The first {MOST_ROWS} of {MOST_ROWS + 1} rows; the file long.csv has all." in page
 

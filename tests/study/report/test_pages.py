@@ -8,7 +8,7 @@ from equimodal.study import layout
 from equimodal.study.analysis.stored import COLUMNS, sign
 from equimodal.study.cli import app
 from equimodal.study.errors import UserError
-from equimodal.study.report.pages import TEMPLATES, made, render
+from equimodal.study.report.pages import TEMPLATES, made, page_of
 from equimodal.study.table_files import write_table
 
 CALIBRATION = """sampling,seed,variance_0.020,variance_0.030,variance_0.050,mean_absolute_difference
@@ -34,7 +34,7 @@ def page(text):
     """What a template gives, without the line that says so."""
     template = TEMPLATES / "page.md.j2"
     template.write_text(text)
-    head, _, rest = render(template).partition("\n")
+    head, _, rest = page_of(template).partition("\n")
     assert head.startswith("<!-- Made from docs/templates/page.md.j2 by `make docs`")
     return rest
 

@@ -1,13 +1,13 @@
 """The second paper's figures: one module each, with `draw(...) -> Figure`. Never loads torch."""
 
-from equimodal.study.figures import About
+from equimodal.study.figures import AboutFigure
 
 PAPER = "Zhang et al. (2024)"
 _DOTS = "Points are simulations, bars their SD over seeds, arrows runs that never learned B; lines are theory."
 
 # F1 to F17 are our names for the paper's figures, whose numbers were not at hand.
 FIGURES = {
-    "linear_curves": About(
+    "linear_curves": AboutFigure(
         title="Learning in early and late fusion",
         published="F1, F2, F4 and F10",
         inputs=("linear_curves", "linear_superficial"),
@@ -22,7 +22,7 @@ FIGURES = {
             " what is B's by correlation. Last panel: the modality that explains less comes first."
         ),
     ),
-    "linear_units": About(
+    "linear_units": AboutFigure(
         title="The hidden units of early fusion",
         published="F1, its scatter",
         inputs=("linear_units",),
@@ -33,14 +33,14 @@ FIGURES = {
         ),
         expect="The units lie on one line through 0: near s at first, turning to the solution.",
     ),
-    "linear_phase": About(
+    "linear_phase": AboutFigure(
         title="Phase portraits",
         published="F3",
         inputs=("linear_phase",),
         shows="Direction of learning by total weights, a path from small ones, and the fixed points.",
         expect="Late fusion passes the saddle M_A; early fusion has none but the origin.",
     ),
-    "linear_ratio": About(
+    "linear_ratio": AboutFigure(
         title="How long late fusion stays unimodal",
         published="F5 and F6",
         inputs=("linear_ratio", "linear_ratio_theory"),
@@ -55,7 +55,7 @@ FIGURES = {
             " modality may be the first, and points lie on both sides."
         ),
     ),
-    "linear_map": About(
+    "linear_map": AboutFigure(
         title="Theory over the statistics of the data",
         published="F7 and F9",
         inputs=("linear_ratio_map",),
@@ -65,7 +65,7 @@ FIGURES = {
         ),
         expect="Theory only, in the paper as here.",
     ),
-    "linear_random": About(
+    "linear_random": AboutFigure(
         title="Random data of many inputs",
         published="F8",
         inputs=("linear_random",),
@@ -78,7 +78,7 @@ FIGURES = {
             " outside are those whose ratio is predicted too large to be trained."
         ),
     ),
-    "linear_generalization": About(
+    "linear_generalization": AboutFigure(
         title="Few examples make the bias permanent",
         published="F11",
         inputs=("linear_generalization",),
@@ -91,7 +91,7 @@ FIGURES = {
             " that early stopping returns a unimodal network; early fusion does not."
         ),
     ),
-    "linear_depth": About(
+    "linear_depth": AboutFigure(
         title="The deeper the fusion, the longer the unimodal phase",
         published="F12 to F15",
         inputs=("linear_deep_curves", "linear_deep_ratio", "linear_deep_theory"),
@@ -101,7 +101,7 @@ FIGURES = {
             " aligned as the theory assumes, so that intermediate fusion lies below it."
         ),
     ),
-    "linear_bridge": About(
+    "linear_bridge": AboutFigure(
         title="Conditional learning speed and utilization where the answer is known",
         published=None,
         inputs=("linear_bridge",),
@@ -118,7 +118,7 @@ FIGURES = {
             " is the more unimodal the later the fusion."
         ),
     ),
-    "linear_xor": About(
+    "linear_xor": AboutFigure(
         title="A modality that is easy beside one that is not",
         published="F16",
         inputs=("linear_xor", "linear_xor_curves", "linear_xor_units"),
@@ -133,7 +133,7 @@ FIGURES = {
             " Where it learns the XOR, units read A as well."
         ),
     ),
-    "linear_mnist": About(
+    "linear_mnist": AboutFigure(
         title="Noisy MNIST: the deeper the fusion, the later the second modality",
         published="F17",
         inputs=("linear_mnist",),

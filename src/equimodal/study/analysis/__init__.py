@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Table:
+class AboutTable:
     """What a table for readers is made of, and what is said about it.
 
     The caption may name the settings of `analysis:` in braces. `inputs` are the arguments of the
@@ -39,7 +39,7 @@ _RATES = " The paper's intervals of learning rates are not known: these are ours
 _RANK = "Spearman's rank correlation, " + _NONE + ", and p of a permutation test"
 
 TABLES = {
-    "table1": Table(
+    "table1": AboutTable(
         title="Table 1, published against ours",
         inputs=("runs", "evaluations", "published"),
         experiments=("table1",),
@@ -51,7 +51,7 @@ TABLES = {
         + "; equivalent: the whole interval is within ±{margin} points; different: it is wholly outside;"
         " inconclusive: neither. A single run has no SD, and neither interval nor verdict.",
     ),
-    "table1_evaluations": Table(
+    "table1_evaluations": AboutTable(
         title="Table 1 for every output under every way of evaluating",
         inputs=("runs", "evaluations", "histories", "published"),
         experiments=("table1",),
@@ -64,7 +64,7 @@ TABLES = {
         + _AGAINST
         + ", against the same published number whatever the way of evaluating, and its verdict as in Table 1.",
     ),
-    "by_cap": Table(
+    "by_cap": AboutTable(
         title="Table 1 if training had ended earlier",
         inputs=("runs", "histories", "published"),
         experiments=("table1",),
@@ -75,7 +75,7 @@ TABLES = {
         + _AGAINST
         + ", and its verdict as in Table 1.",
     ),
-    "readings": Table(
+    "readings": AboutTable(
         title="How much of Table 1 one reading explains",
         inputs=("by_cap", "table1_evaluations"),
         experiments=("table1",),
@@ -84,7 +84,7 @@ TABLES = {
         " verdicts of Table 1 (margin ±{margin} points, {confidence:.0%} intervals). No cap: training went on to its own stop"
         " rule. A cell that is not different is one that the reading explains.",
     ),
-    "preregistration": Table(
+    "preregistration": AboutTable(
         title="What was expected before the networks were trained",
         inputs=("runs", "histories", "preregistered"),
         experiments=("table1",),
@@ -92,7 +92,7 @@ TABLES = {
         " epoch up to each cap, in the mode that the last step left behind; d_util at the best epoch. Least and most: of the"
         " mean over the n runs of the seeds named that have finished, over the caps.",
     ),
-    "calibration": Table(
+    "calibration": AboutTable(
         title="Are Kim et al.'s colors clipped or redrawn?",
         inputs=("runs", "published_calibration"),
         experiments=("calibration",),
@@ -100,7 +100,7 @@ TABLES = {
         " epoch, one network a cell. Published: the baselines of their repository, after 100 epochs. The rule of"
         " docs/preregistration.md takes the way with the smaller mean absolute difference (percentage points), seed 0.",
     ),
-    "table1_utilization": Table(
+    "table1_utilization": AboutTable(
         title="Utilization of Table 1's networks on both colorings of the test digits",
         inputs=("runs",),
         experiments=("table1",),
@@ -109,7 +109,7 @@ TABLES = {
         " colors of their classes, and d_speed = s(m1|m0) - s(m0|m1) (log10 units), in brackets the {confidence:.0%} t interval."
         " The paper's text measures on the test set, whose colors are drawn at random.",
     ),
-    "comparisons": Table(
+    "comparisons": AboutTable(
         title="Each method less vanilla, paired by seed",
         inputs=("runs",),
         experiments=("table1",),
@@ -121,13 +121,13 @@ TABLES = {
         " differences without spread give neither interval nor test. Beside Table 1 of the"
         " paper, which compares means and tests nothing.",
     ),
-    "unimodal": Table(
+    "unimodal": AboutTable(
         title="Networks with one modality",
         inputs=("runs", "published_unimodal"),
         experiments=("table1",),
         caption=_TABLE1 + " Published: Section 6.1, which gives whole percent.",
     ),
-    "greediness": Table(
+    "greediness": AboutTable(
         title="Greediness of each policy",
         inputs=("runs", "published_greediness"),
         experiments=("sweep", "sweep_balanced"),
@@ -141,7 +141,7 @@ TABLES = {
         " Colored-and-gray-MNIST is not printed; for identical modalities the text says about 0."
         + _RATES,
     ),
-    "distributions": Table(
+    "distributions": AboutTable(
         title="Signs and sizes of d_util",
         inputs=("runs",),
         experiments=("sweep",),
@@ -152,7 +152,7 @@ TABLES = {
         " d_util is symmetric about 0 for identical modalities and high in many models for distinct ones."
         + _RATES,
     ),
-    "prediction": Table(
+    "prediction": AboutTable(
         title="Does the conditional learning speed tell the utilization?",
         inputs=("runs",),
         experiments=("sweep",),
@@ -163,7 +163,7 @@ TABLES = {
         + "; sign_agreement: share of models in which both have the same sign, a difference of 0 having none, with Wilson's interval. Beside the claim of Section 6.2"
         " that the one predicts the other; the paper prints no correlation." + _RATES,
     ),
-    "prediction_by_epoch": Table(
+    "prediction_by_epoch": AboutTable(
         title="How early does the sign of d_speed tell the sign of d_util?",
         inputs=("runs", "histories"),
         experiments=("sweep",),
@@ -171,7 +171,7 @@ TABLES = {
         " sign that d_util has at the chosen epoch, in brackets Wilson's {confidence:.0%} interval; a"
         " model that has stopped keeps its last d_speed. The paper has no such number." + _RATES,
     ),
-    "l1_study": Table(
+    "l1_study": AboutTable(
         title="The L1 study",
         inputs=("runs",),
         experiments=("l1",),
@@ -179,7 +179,7 @@ TABLES = {
         " an absolute value below t; mean test accuracy in %; means of d_util, of d_speed (log10 units) and of their sizes, in brackets the {confidence:.0%} t"
         " interval. Beside Figures 4 and 8, whose values, range of factors and threshold are not printed.",
     ),
-    "l1_trends": Table(
+    "l1_trends": AboutTable(
         title="Trends of the L1 study",
         inputs=("runs",),
         experiments=("l1",),
@@ -189,7 +189,7 @@ TABLES = {
         " 0.001; abs: the size, without the sign. Beside the claims of Section 6.3 that the imbalance of d_util, and"
         " with it that of d_speed, rises with sparsity.",
     ),
-    "sensitivity": Table(
+    "sensitivity": AboutTable(
         title="Sensitivity of guided training",
         inputs=("runs",),
         experiments=("sensitivity",),
@@ -197,7 +197,7 @@ TABLES = {
         " usual value: mean test accuracy in % ± sample SD over seeds, in brackets its {confidence:.0%} t interval;"
         " mean d_util with its t interval. Beside Figure 9, whose values are not printed.",
     ),
-    "fidelity_study": Table(
+    "fidelity_study": AboutTable(
         title="From the paper's reading to the official code's, one switch at a time",
         inputs=("runs", "evaluations"),
         experiments=("fidelity",),
@@ -207,7 +207,7 @@ TABLES = {
         " p: paired t-test; p_holm: the same after Holm's correction for the switches of a method and base. The"
         " paper has no such study.",
     ),
-    "three_views": Table(
+    "three_views": AboutTable(
         title="Three views of ModelNet40",
         inputs=("runs",),
         experiments=("three_views",),
@@ -215,7 +215,7 @@ TABLES = {
         " {confidence:.0%} t interval, and means of the branches; difference: less vanilla at the same seed,"
         " percentage points, with its t interval. Beside Section 6.4, whose two accuracies we could not find.",
     ),
-    "selection": Table(
+    "selection": AboutTable(
         title="The choice of the epoch",
         inputs=("runs", "histories", "published"),
         experiments=("table1",),
@@ -231,7 +231,7 @@ TABLES = {
         + _AGAINST
         + " (of until perfect), and the verdict as in Table 1.",
     ),
-    "switching_off": Table(
+    "switching_off": AboutTable(
         title="How a modality is switched off",
         inputs=("runs", "evaluations"),
         experiments=("sweep",),

@@ -37,11 +37,11 @@ MODES = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK",
 CHUNK = 32  # jobs that a process is given at once
 
 SplitName = Literal["train", "test"]
-SourceName = Literal["new_12x", "v1", "meshes"]
+ReleaseName = Literal["new_12x", "v1", "meshes"]
 
 
 @dataclass(frozen=True)
-class Source:
+class Release:
     """Where raw files come from and what they are called."""
 
     folder: str  # top folder, also within an archive
@@ -51,8 +51,8 @@ class Source:
     default: str  # name of the archive as it comes
 
 
-SOURCES: dict[SourceName, Source] = {
-    "new_12x": Source(
+RELEASES: dict[ReleaseName, Release] = {
+    "new_12x": Release(
         "modelnet40_images_new_12x",
         ("modelnet40_images_new_12x*", "shaded_images*"),
         re.compile(r"(?P<name>.+)\.obj\.shaded_v(?P<view>\d{3})\.png"),
@@ -62,7 +62,7 @@ SOURCES: dict[SourceName, Source] = {
         " unpacked to modelnet40_images_new_12x/",
         "shaded_images.tar.gz",
     ),
-    "v1": Source(
+    "v1": Release(
         "modelnet40v1",
         ("modelnet40v1*",),
         re.compile(r"(?P<name>.+)_(?P<view>\d{3})\.jpg"),
@@ -70,7 +70,7 @@ SOURCES: dict[SourceName, Source] = {
         " (204 MB), as modelnet40v1.tar or unpacked to modelnet40v1/",
         "modelnet40v1.tar",
     ),
-    "meshes": Source(
+    "meshes": Release(
         "ModelNet40",
         ("ModelNet40*",),
         re.compile(r"(?P<name>.+)\.off"),
@@ -112,12 +112,12 @@ class _ColorError(Exception):
 # Raw files
 
 
-def origin(name: SourceName, classes: int) -> Origin:
+def origin(name: ReleaseName, classes: int) -> Origin:
     """Where the objects come from, and what has to be done by hand."""
-    source = SOURCES[name]
+    source = RELEASES[name]
     if name == "meshes" and classes == 40:
         return Origin(source.get, LICENCE)
-    others = "".join(f"\n  {other}: {s.get}" for other, s in SOURCES.items())
+    others = "".join(f"\n  {other}: {s.get}" for other, s in RELEASES.items())
     by_hand = (
         f"put {_default(name, classes)} into data/raw/modelnet40, unpacked or not, or a link to it; or take another"
         f" source (datasets.modelnet40.source in config/scales/<scale>.yaml, now {name} with"
@@ -165,14 +165,14 @@ def fetch(folder: Path, settings: "ModelNet40", *, mirror: str | None) -> None:
         settings.require_raw(folder)
 
 
-def _default(name: SourceName, classes: int) -> str:
+def _default(name: ReleaseName, classes: int) -> str:
     """Name of a source's archive as it is published."""
-    return "ModelNet10.zip" if name == "meshes" and classes == 10 else SOURCES[name].default
+    return "ModelNet10.zip" if name == "meshes" and classes == 10 else RELEASES[name].default
 
 
 def _names(settings: "ModelNet40") -> list[str]:
     """What the source's folder may be called, best first."""
-    folder = SOURCES[settings.source].folder
+    folder = RELEASES[settings.source].folder
     small = settings.source == "meshes" and settings.classes == 10
     return ["ModelNet10", folder] if small else [folder]
 
@@ -182,13 +182,13 @@ def _candidates(folder: Path, settings: "ModelNet40") -> list[Path]:
     if not folder.is_dir():
         return []
     names = _names(settings)
-    of_archives = [f"{n}*" for n in names[:-1]] + [*SOURCES[settings.source].archives]
+    of_archives = [f"{n}*" for n in names[:-1]] + [*RELEASES[settings.source].archives]
     patterns = [*names, *(a + suffix for a in of_archives for suffix in SUFFIXES)]
     for depth in ("", "[!.]*/"):
         found = [p for pattern in patterns for p in sorted(folder.glob(depth + pattern))]
         if found := [p for p in found if p.suffix or p.is_dir()]:
             return found
-    file = SOURCES[settings.source].file
+    file = RELEASES[settings.source].file
     return [
         place
         for place in (folder, *sorted(folder.glob("[!.]*")))  # by another name
@@ -253,7 +253,7 @@ def _list_objects(
     Raises:
         UserError: Names all that is missing.
     """
-    wanted, views = SOURCES[settings.source], settings.views
+    wanted, views = RELEASES[settings.source], settings.views
     kind = "meshes" if settings.source == "meshes" else "images"
     found: dict[Prefix, dict[tuple[str, str], dict[str, dict[int, str]]]] = {}
     listed = [parts for path in archive.files if (parts := _visible(path))]
@@ -394,7 +394,7 @@ class _Reader:
     """Decodes renderings and draws meshes."""
 
     path: Path  # of the folder or the archive
-    source: SourceName
+    source: ReleaseName
     size: int
     channels: int
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class About:
+class AboutFigure:
     """A figure in words, and what it is drawn from."""
 
     title: str
@@ -29,7 +29,7 @@ _STRIP = (
 )
 
 FIGURES = {
-    "figure2": About(
+    "figure2": AboutFigure(
         title="Greediness on ModelNet40 and NVGesture",
         published="Figure 2",
         inputs=("runs", "greediness"),
@@ -43,7 +43,7 @@ FIGURES = {
             " distinct modalities, and about 0 with identical ones; d_speed goes the same way."
         ),
     ),
-    "figure4": About(
+    "figure4": AboutFigure(
         title="L1 regularization and greediness on ModelNet40",
         published="Figure 4",
         inputs=("runs", "l1_study", "l1_trends"),
@@ -59,7 +59,7 @@ FIGURES = {
             " d_speed follows the same trend."
         ),
     ),
-    "figure5": About(
+    "figure5": AboutFigure(
         title="Greediness by training algorithm",
         published="Figure 5",
         inputs=("runs", "greediness"),
@@ -72,7 +72,7 @@ FIGURES = {
             " and as −0.1, −0.0 and −0.0 on ModelNet40: re-balancing brings it nearer to 0."
         ),
     ),
-    "figure6": About(
+    "figure6": AboutFigure(
         title="Examples of the data",
         published="Figure 6",
         inputs=("examples", "labels"),
@@ -88,7 +88,7 @@ FIGURES = {
             "In the paper, a training digit wears the color of its class and a test digit any color."
         ),
     ),
-    "figure7": About(
+    "figure7": AboutFigure(
         title="Greediness on Colored-and-gray-MNIST",
         published="Figure 7",
         inputs=("runs", "greediness"),
@@ -102,7 +102,7 @@ FIGURES = {
             " sign is not to be had, so both are marked) and about 0 with identical ones."
         ),
     ),
-    "figure8": About(
+    "figure8": AboutFigure(
         title="Sparsity at every threshold, and imbalance of the sparser models",
         published="Figure 8",
         inputs=("runs", "l1_study"),
@@ -118,7 +118,7 @@ FIGURES = {
             " with what, is lost. Here it is drawn against sparsity."
         ),
     ),
-    "figure9": About(
+    "figure9": AboutFigure(
         title="Sensitivity to the tolerance α and the window Q",
         published="Figure 9",
         inputs=("sensitivity",),
@@ -130,7 +130,7 @@ FIGURES = {
         ),
         expect="The values of α and Q that the paper shows, and its results, are not to be had.",
     ),
-    "evaluations": About(
+    "evaluations": AboutFigure(
         title="Which way of evaluating gives the published accuracy?",
         published=None,
         inputs=("table1_evaluations",),
@@ -148,7 +148,7 @@ FIGURES = {
             " evaluates in the mode that the last training step left behind."
         ),
     ),
-    "by_cap": About(
+    "by_cap": AboutFigure(
         title="Which cap of training gives the published accuracy?",
         published=None,
         inputs=("by_cap",),
@@ -159,7 +159,7 @@ FIGURES = {
         ),
         expect="The paper does not say when training ended; a reading explains a row where line and band meet.",
     ),
-    "fidelity": About(
+    "fidelity": AboutFigure(
         title="From the paper's reading to the official code's",
         published=None,
         inputs=("fidelity_study",),
@@ -170,7 +170,7 @@ FIGURES = {
         ),
         expect="The paper has no such study: it tells which differences decide on its numbers.",
     ),
-    "steps": About(
+    "steps": AboutFigure(
         title="Algorithm 1 at work",
         published=None,
         inputs=("runs", "steps"),
@@ -187,7 +187,7 @@ FIGURES = {
             " below −α, Q on m1; then one regular step, and the test is made again."
         ),
     ),
-    "prediction": About(
+    "prediction": AboutFigure(
         title="Does d_speed tell d_util?",
         published=None,
         inputs=("runs", "prediction", "prediction_by_epoch"),
@@ -203,7 +203,7 @@ FIGURES = {
             " rate: the two differences are to have one sign, and to grow together."
         ),
     ),
-    "learning_curves": About(
+    "learning_curves": AboutFigure(
         title="How the branches learn",
         published=None,
         inputs=("runs", "histories"),

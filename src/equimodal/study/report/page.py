@@ -12,8 +12,8 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from equimodal.study.analysis.claims import VERDICTS, data_name
+from equimodal.study.analysis.documents import for_readers
 from equimodal.study.analysis.names import column_name
-from equimodal.study.analysis.render import for_readers
 from equimodal.study.report import Item
 
 MOST_ROWS = 200  # of a table in the page
@@ -72,7 +72,7 @@ class Report:
 
 
 @dataclass(frozen=True)
-class Grid:
+class TextTable:
     """A table as text: groups of rows, each with a heading or none."""
 
     header: Sequence[str]
@@ -85,7 +85,7 @@ class Grid:
         return sum(len(rows) for _, rows in self.groups)
 
 
-def render(report: Report) -> str:
+def as_html(report: Report) -> str:
     """Write the page. The same report gives the same bytes."""
     environment = Environment(
         loader=PackageLoader("equimodal.study.report", "."),
@@ -114,7 +114,7 @@ def as_image(svg: bytes) -> str:
     return f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}"
 
 
-def as_grid(table: pd.DataFrame, sections: Sequence[str] = ()) -> Grid:
+def as_grid(table: pd.DataFrame, sections: Sequence[str] = ()) -> TextTable:
     """Write a table for readers, in groups of rows that agree in the columns `sections`.
 
     An estimate stands in one cell with its interval and verdict, as in the Markdown files, but in
@@ -129,7 +129,7 @@ def as_grid(table: pd.DataFrame, sections: Sequence[str] = ()) -> Grid:
     if sections and len(head):
         by = head.groupby(list(sections), sort=False)
         groups = [(column_name(*s), shown.loc[g.index].to_numpy().tolist()) for s, g in by]
-    return Grid(list(map(str, shown)), numeric, groups)
+    return TextTable(list(map(str, shown)), numeric, groups)
 
 
 def _shown(table: Table) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError
 
 from equimodal.study import layout
 from equimodal.study.analysis import TABLES
-from equimodal.study.analysis.render import for_readers
+from equimodal.study.analysis.documents import for_readers
 from equimodal.study.analysis.stored import read_stored
 from equimodal.study.errors import UserError, in_words
 from equimodal.study.files import is_there
@@ -32,11 +32,11 @@ def made() -> dict[Path, str]:
     if not found:
         raise UserError(f"{TEMPLATES} has no template; run `equimodal pages` in a checkout")
     return {
-        Path("README.md" if t.stem == "README.md" else f"docs/{t.stem}"): render(t) for t in found
+        Path("README.md" if t.stem == "README.md" else f"docs/{t.stem}"): page_of(t) for t in found
     }
 
 
-def render(template: Path) -> str:
+def page_of(template: Path) -> str:
     """Return the page of one template; raises as `made`."""
     environment = Environment(
         loader=FileSystemLoader(template.parent),

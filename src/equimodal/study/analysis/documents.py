@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from equimodal.study.analysis import TABLES, Table
+from equimodal.study.analysis import TABLES, AboutTable
 from equimodal.study.analysis.collect import failures, of_experiment
 from equimodal.study.analysis.names import COLUMNS_OF_TABLE1, DATASETS, METHODS, column_name
 from equimodal.study.data.dataset import Dataset
@@ -82,7 +82,7 @@ def render(
 
 
 def documents(
-    name: str, about: Table, table: pd.DataFrame, notes: Collection[str]
+    name: str, about: AboutTable, table: pd.DataFrame, notes: Collection[str]
 ) -> dict[str, str]:
     """Write any table for readers: file suffix -> text, for `.md` and `.tex`."""
     shown = for_readers(table)
@@ -152,7 +152,9 @@ def _cell(column: str, value: Any) -> str:
     return FORMATS.get(column, "{:z.3f}").format(value)
 
 
-def _markdown(about: Table, table: pd.DataFrame, shown: pd.DataFrame, notes: Iterable[str]) -> str:
+def _markdown(
+    about: AboutTable, table: pd.DataFrame, shown: pd.DataFrame, notes: Iterable[str]
+) -> str:
     parts = [f"# {about.title}", about.caption]
     if about.sections and len(table):
         inner = shown.drop(columns=list(about.sections))

@@ -1,8 +1,8 @@
 import pytest
 
 from equimodal.study.params import expand_runs, load_params
-from equimodal.study.runs import measure as measuring
-from equimodal.study.runs.measure import measure_run, size_of
+from equimodal.study.runs import pace
+from equimodal.study.runs.pace import measure_run, size_of
 from tests.conftest import ROOT
 
 
@@ -22,13 +22,13 @@ def test_a_uni_modal_network_is_evaluated_in_one_way():
 def test_the_pace_of_every_kind_of_network_can_be_measured_without_data(
     project, monkeypatch, dataset
 ):
-    monkeypatch.setattr(measuring, "SECONDS", 0.01)
+    monkeypatch.setattr(pace, "SECONDS", 0.01)
     settings = project.load()
     specs = expand_runs(settings).values()
     spec = next(s for s in specs if s.dataset == dataset and len(s.modalities) == 2)
-    pace = measure_run(spec, settings, "cpu")
-    assert 0 < pace.step < 10
-    assert pace.example > 0
-    assert pace.bank > 0
-    assert pace.memory > 10
-    assert "measured now on this machine's cpu, median of 3 steps" in pace.basis
+    found = measure_run(spec, settings, "cpu")
+    assert 0 < found.step < 10
+    assert found.example > 0
+    assert found.bank > 0
+    assert found.memory > 10
+    assert "measured now on this machine's cpu, median of 3 steps" in found.basis
