@@ -27,7 +27,7 @@ docs/own-network.md shows both a loop of your own and `train_step`.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.2.0"
+__version__ = "0.2.0.dev0"
 
 if TYPE_CHECKING:
     from equimodal.fusion.base import Flow, Fusion
