@@ -97,4 +97,5 @@ def linear_mnist(params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> No
     table = layout.table(study.scale, "linear_mnist")
     for suffix, text in texts.items():
         write_text(text, table.with_suffix(suffix))
-    sign_files(table.with_suffix(".json"), "equimodal linear-mnist", [table])
+    files = [table.with_suffix(suffix) for suffix in texts]
+    sign_files(table.with_suffix(".json"), "equimodal linear-mnist", files)

@@ -8,7 +8,7 @@ from equimodal.linear import mnist_table, products
 from equimodal.linear.figures import FIGURES
 from equimodal.linear.settings import LinearSettings
 from equimodal.study import layout
-from equimodal.study.analysis.stored import require_unaltered
+from equimodal.study.analysis.stored import require_unaltered, sign_figure
 from equimodal.study.figures.style import save
 from equimodal.study.params import Params
 from equimodal.study.table_files import read_table
@@ -23,6 +23,7 @@ def draw_linear(name: str, study: Params, settings: LinearSettings) -> None:
     inputs = {table: _read(table, study, settings) for table in FIGURES[name].inputs}
     drawn = import_module(f"equimodal.linear.figures.{name}").draw(**inputs)
     save(drawn, layout.figures(study.scale) / name, settings.note)
+    sign_figure(study.scale, name)
 
 
 def _read(name: str, study: Params, settings: LinearSettings) -> pd.DataFrame:

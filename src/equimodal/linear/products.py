@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from equimodal.linear.figures import SIMULATED
+from equimodal.linear.figures import FIGURES, SIMULATED
 from equimodal.linear.settings import LinearSettings
 from equimodal.study import layout, steps
 from equimodal.study.code import code_hash
@@ -28,8 +28,9 @@ def products(settings: LinearSettings, params: Params) -> Iterator[steps.Product
     yield simulations(settings, params)
     for layer in range(1, settings.noisy_mnist.depth + 1):
         yield noisy_mnist(layer, settings, params)
-    if (receipt := layout.tables(params.scale) / "linear_mnist.json").exists():
-        yield steps.tables(receipt, params)
+    yield from steps.made_of_tables(layout.tables(params.scale), ["linear_mnist.json"], params)
+    figures = [f"{name}.json" for name in FIGURES]
+    yield from steps.made_of_tables(layout.figures(params.scale), figures, params)
 
 
 def simulations(settings: LinearSettings, params: Params) -> steps.Product:

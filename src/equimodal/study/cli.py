@@ -25,7 +25,7 @@ from equimodal.linear.settings import load_linear
 from equimodal.study import layout, receipts, steps
 from equimodal.study.devices import require_device
 from equimodal.study.errors import UserError, in_words
-from equimodal.study.files import is_there, make_folder, read_arrays, read_text, reading, write_text
+from equimodal.study.files import is_there, read_arrays, read_text, reading, write_text
 from equimodal.study.locks import sole
 from equimodal.study.options import DEFAULT_PARAMS, ParamsFile, Scale
 from equimodal.study.params import Params, expand_runs, load_params
@@ -67,7 +67,8 @@ def _options(
     ] = False,
 ) -> None:
     if directory is not None:
-        make_folder(directory)
+        if not directory.is_dir():
+            raise UserError(f"--directory: there is no folder {directory}; make it first")
         os.chdir(directory)
 
 
@@ -393,9 +394,11 @@ def table(
         made = build(**{i: read(i) for i in TABLES[name].inputs}, settings=settings.analysis)
         notes = [settings.note] if settings.note else []
         notes += notes_on(name, made, read("runs"), settings.datasets)
-        for suffix, text in render(name, made, notes, settings.analysis).items():
-            write_text(text, layout.tables(settings.scale) / f"{name}{suffix}")
-        sign(settings.scale, name)
+        texts = render(name, made, notes, settings.analysis)
+        files = [layout.tables(settings.scale) / f"{name}{suffix}" for suffix in texts]
+        for file, text in zip(files, texts.values(), strict=True):
+            write_text(text, file)
+        sign(settings.scale, name, beside=files)
 
 
 @app.command()
@@ -414,6 +417,7 @@ def draw(
     from equimodal.linear.draw import draw_linear
     from equimodal.linear.figures import FIGURES as LINEAR_FIGURES
     from equimodal.study.analysis import COLLECTED, TABLES
+    from equimodal.study.analysis.stored import sign_figure
     from equimodal.study.figures import FIGURES
     from equimodal.study.figures.style import save
 
@@ -431,6 +435,7 @@ def draw(
         inputs = {i: read(i) for i in FIGURES[name].inputs}
         drawn = import_module(f"equimodal.study.figures.{name}").draw(**inputs)
         save(drawn, layout.figures(settings.scale) / name, settings.note)
+        sign_figure(settings.scale, name)
 
 
 @app.command()
@@ -499,16 +504,17 @@ def claims(
         chosen = judged[judged["id"] == _one_of(claim, set(judged["id"]), "claim")]
         print(analysis.as_markdown(chosen, notes))
         return
-    folder = layout.tables(settings.scale)
+    page = layout.tables(settings.scale) / "claims.md"
     write_table(judged, layout.table(settings.scale, "claims"))
-    sign(settings.scale, "claims")
-    write_text(analysis.as_markdown(judged, notes), folder / "claims.md")
+    write_text(analysis.as_markdown(judged, notes), page)
+    sign(settings.scale, "claims", beside=[page])
 
 
 @app.command()
 def summarize(params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> None:
     """Write key numbers and learning curves for `dvc metrics` and `dvc plots`."""
     from equimodal.study.analysis import SUMMARIZED, summary
+    from equimodal.study.analysis.stored import sign_files
     from equimodal.study.table_files import write_table
 
     settings = load_params(params, scale)
@@ -518,6 +524,8 @@ def summarize(params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> None:
     curves = summary.learning_curves(tables["runs"], tables["histories"])
     for dataset, curve in curves.items():
         write_table(curve, layout.curves(settings.scale, dataset))
+    files = [layout.metrics(settings.scale), *(layout.curves(settings.scale, d) for d in curves)]
+    sign_files(layout.summary(settings.scale), "equimodal summarize", files)
 
 
 @app.command()

@@ -97,6 +97,11 @@ def metrics(scale: str) -> Path:
     return RESULTS / scale / "metrics.json"
 
 
+def summary(scale: str) -> Path:
+    """Receipt of the key numbers and of the learning curves."""
+    return RESULTS / scale / "summary.json"
+
+
 def curves(scale: str, dataset: str) -> Path:
     """Learning curves of a data set, which `dvc plots` shows."""
     return RESULTS / scale / "curves" / f"{dataset}.csv"

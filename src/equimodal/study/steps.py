@@ -4,7 +4,7 @@ A step's receipt lies beside what it made (`equimodal.study.receipts`).
 """
 
 import subprocess
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -14,6 +14,7 @@ from equimodal.study import layout, receipts
 from equimodal.study.analysis import TABLES
 from equimodal.study.code import code_hash
 from equimodal.study.errors import UserError
+from equimodal.study.figures import FIGURES
 from equimodal.study.files import write_aside
 from equimodal.study.params import Params, expand_runs
 from equimodal.study.spec import RunSpec
@@ -191,18 +192,28 @@ def products(params: Params) -> Iterator[Product]:
     for spec in specs.values():
         yield training(spec, params)
         yield evaluation(spec, params)
-    for made_together in ("collected", *TABLES, "claims"):
-        receipt = layout.tables(params.scale) / f"{made_together}.json"
+    tables = [f"{name}.json" for name in ("collected", *TABLES, "claims")]
+    yield from made_of_tables(layout.tables(params.scale), tables, params)
+    figures = [f"{name}.json" for name in FIGURES]
+    yield from made_of_tables(layout.figures(params.scale), figures, params)
+    yield from made_of_tables(
+        layout.RESULTS / params.scale, [layout.summary(params.scale).name], params
+    )
+
+
+def made_of_tables(folder: Path, names: Iterable[str], params: Params) -> Iterator[Product]:
+    """Yield tables, figures and summaries by their receipts, those that are there."""
+    for receipt in (folder / name for name in names):
         if receipt.exists():
-            yield tables(receipt, params)
+            yield _made_of_tables(receipt, params)
 
 
-def tables(receipt: Path, params: Params) -> Product:
-    """Tables that were made together: what they are made of is for Snakemake to compare."""
+def _made_of_tables(receipt: Path, params: Params) -> Product:
+    """What was made together in seconds: what it is made of is for Snakemake to compare."""
     try:
         remedy = f"run `{receipts.read(receipt).step} --scale {params.scale}`"
     except UserError:
-        remedy = f"remove {receipt} and make its tables anew"
+        remedy = f"remove {receipt} and make what it tells of anew"
     return Product(
         step="tables",
         name=receipt.stem,

@@ -69,8 +69,15 @@ def sign(scale: str, *names: str, beside: Iterable[Path] = ()) -> None:
         names: The tables.
         beside: Other files that were made with them.
     """
-    files = [*(layout.table(scale, name) for name in names), *beside]
+    files = dict.fromkeys([*(layout.table(scale, name) for name in names), *beside])
     sign_files(receipt_of(names[0], scale), maker(names[0]), files)
+
+
+def sign_figure(scale: str, name: str) -> None:
+    """Write down the hashes of a figure that has just been drawn."""
+    stem = layout.figures(scale) / name
+    drawn = [stem.with_suffix(suffix) for suffix in (".svg", ".png", ".pdf")]
+    sign_files(stem.with_suffix(".json"), f"equimodal draw {name}", drawn)
 
 
 def sign_files(receipt: Path, command: str, files: Iterable[Path]) -> None:

@@ -11,7 +11,7 @@ import pandas as pd
 from equimodal.study import layout
 from equimodal.study.analysis.claims import caveats
 from equimodal.study.analysis.collect import of_experiment
-from equimodal.study.analysis.stored import read_stored
+from equimodal.study.analysis.stored import read_stored, require_unaltered
 from equimodal.study.errors import UserError
 from equimodal.study.files import read_bytes, reading
 from equimodal.study.params import Params, expand_runs
@@ -98,6 +98,7 @@ def _read_table(name: str, scale: str) -> tuple[pd.DataFrame | None, str]:
 def _figure(item: Item, scale: str) -> Figure:
     path = layout.figures(scale) / f"{item.name}.svg"
     try:
+        require_unaltered(path, path.with_suffix(".json"), f"run `{item.command}`")
         with reading(path, "a figure", f"run `{item.command}`"):
             return Figure(item, read_bytes(path))
     except UserError as error:
