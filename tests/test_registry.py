@@ -1,5 +1,6 @@
 """What tables and figures there are is declared once, and read by rules, verbs and the report."""
 
+import re
 import subprocess
 import sys
 from importlib import import_module
@@ -53,3 +54,9 @@ def test_captions_stand_once():
         about.caption for about in (*TABLES.values(), *FIGURES.values(), *linear.FIGURES.values())
     ]
     assert len({*captions}) == len(captions)
+
+
+def test_sentences_of_captions_are_short():
+    captions = [c.caption for c in (*TABLES.values(), *FIGURES.values(), *linear.FIGURES.values())]
+    sentences = [s for caption in captions for s in re.split(r"(?<=[.!?])\s+", caption)]
+    assert [s for s in sentences if len(s.split()) > 25] == []

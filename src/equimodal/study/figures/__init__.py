@@ -23,9 +23,9 @@ class AboutFigure:
 
 
 _STRIP = (
-    "One dot is one model; within a row it lies higher the higher its learning rate. The diamond"
-    " below the dots is their mean with its interval, the star above them the published"
-    " mean. The interval of learning rates is ours: the paper's is not to be had."
+    "One dot is one model; within a row, higher dots have a higher learning rate. The diamond below the"
+    " dots is their mean with its interval. The star above them is the published mean. The interval of"
+    " learning rates is ours, as the paper's is not known."
 )
 
 FIGURES = {
@@ -34,13 +34,13 @@ FIGURES = {
         published="Figure 2",
         inputs=("runs", "greediness"),
         shows=(
-            "Difference of the conditional utilization rates, d_util, and of the conditional"
-            " learning speeds, d_speed, over the vanilla sweep on (a) ModelNet40 and (b) NVGesture,"
-            f" with distinct and with identical modalities. {_STRIP}"
+            "d_util, the difference of the conditional utilization rates, and d_speed, that of the"
+            " conditional learning speeds, over the vanilla sweep. (a) is ModelNet40 and (b)"
+            f" NVGesture, each with distinct and with identical modalities. {_STRIP}"
         ),
         expect=(
             "The paper finds |E[d_util]| of about 0.1 on ModelNet40 and 0.4 on NVGesture with"
-            " distinct modalities, and about 0 with identical ones; d_speed goes the same way."
+            " distinct modalities. With identical ones it finds about 0. d_speed goes the same way."
         ),
     ),
     "figure4": AboutFigure(
@@ -48,15 +48,16 @@ FIGURES = {
         published="Figure 4",
         inputs=("runs", "l1_study", "l1_trends"),
         shows=(
-            "Models trained (vanilla) on ModelNet40 with the penalty λ‖θ‖₁: their sparsity (share of"
-            " parameters smaller than 0.001 in absolute value), |d_util| and |d_speed| against λ, and"
-            " |d_util| and |d_speed| against sparsity. One dot is one model; squares are means at one"
-            " λ, with their intervals. ρ is Spearman's rank correlation over models. The axes of"
-            " the original, its interval of λ and its threshold are not known; these are ours."
+            "Vanilla models on ModelNet40 with the penalty λ‖θ‖₁. Sparsity, |d_util| and |d_speed|"
+            " are drawn against λ, and |d_util| and |d_speed| against sparsity. Sparsity is the"
+            " share of parameters below 0.001 in absolute value. One dot is one model; squares are"
+            " means at one λ, with their intervals. ρ is Spearman's rank correlation over models."
+            " The axes of the original, its interval of λ and its threshold are not known; these"
+            " are ours."
         ),
         expect=(
-            "The paper says that sparsity rises with λ, that the imbalance rises with sparsity, and that"
-            " d_speed follows the same trend."
+            "The paper says that sparsity rises with λ, and the imbalance with sparsity. It says"
+            " that d_speed follows the same trend."
         ),
     ),
     "figure5": AboutFigure(
@@ -64,12 +65,13 @@ FIGURES = {
         published="Figure 5",
         inputs=("runs", "greediness"),
         shows=(
-            "d_util over the sweeps with vanilla, random and guided training, distinct modalities,"
-            f" on ModelNet40 and NVGesture. {_STRIP}"
+            "d_util over the sweeps with vanilla, random and guided training, on distinct"
+            f" modalities of ModelNet40 and NVGesture. {_STRIP}"
         ),
         expect=(
-            "The paper gives E[d_util] as 0.4 (vanilla), 0.1 (random) and 0.3 (guided) on NVGesture,"
-            " and as −0.1, −0.0 and −0.0 on ModelNet40: re-balancing brings it nearer to 0."
+            "The paper gives E[d_util] as 0.4 (vanilla), 0.1 (random) and 0.3 (guided) on"
+            " NVGesture. On ModelNet40 it gives −0.1, −0.0 and −0.0. So re-balancing brings it"
+            " nearer to 0."
         ),
     ),
     "figure6": AboutFigure(
@@ -77,15 +79,15 @@ FIGURES = {
         published="Figure 6",
         inputs=("examples", "labels"),
         shows=(
-            "Colored-and-gray-MNIST: one training and one test image of each class. ModelNet40: views"
-            " of one training object of each class. NVGesture: an early, a middle and a late frame of"
-            " one training clip of each class; at most ten classes, five of NVGesture. The digits'"
-            " colors are drawn anew about Kim et al.'s means, or others that the note below names. Stand-in data"
-            " are drawn by code and say so. Images of the real NVGesture and ModelNet40 are not"
-            " shown."
+            "Colored-and-gray-MNIST: one training and one test image of each class. ModelNet40:"
+            " views of one training object of each class. NVGesture: an early, a middle and a late"
+            " frame of one training clip of each class. There are at most ten classes, and five of"
+            " NVGesture. The digits' colors are drawn anew about Kim et al.'s means, or about"
+            " others that the note below names. Stand-in data are drawn by code and say so. Images"
+            " of the real NVGesture and ModelNet40 are not shown."
         ),
         expect=(
-            "In the paper, a training digit wears the color of its class and a test digit any color."
+            "In the paper, a training digit has the color of its class, and a test digit any color."
         ),
     ),
     "figure7": AboutFigure(
@@ -93,13 +95,14 @@ FIGURES = {
         published="Figure 7",
         inputs=("runs", "greediness"),
         shows=(
-            "d_util and d_speed over the vanilla sweep on Colored-and-gray-MNIST, with distinct and with"
-            " identical modalities. Where it was measured, d_util also on the same test digits in the colors"
-            f" of their classes, as in training. {_STRIP}"
+            "d_util and d_speed over the vanilla sweep on Colored-and-gray-MNIST, with distinct and"
+            " with identical modalities. Where it was measured, d_util is also shown on the same"
+            f" test digits in the colors of their classes. {_STRIP}"
         ),
         expect=(
-            "The paper finds |E[d_util]| of about 0.3 over 80 models with distinct modalities (its"
-            " sign is not to be had, so both are marked) and about 0 with identical ones."
+            "The paper finds |E[d_util]| of about 0.3 over 80 models with distinct modalities. Its"
+            " sign is not known, so both signs are marked. With identical modalities it finds about"
+            " 0."
         ),
     ),
     "figure8": AboutFigure(
@@ -107,15 +110,15 @@ FIGURES = {
         published="Figure 8",
         inputs=("runs", "l1_study"),
         shows=(
-            "Models trained (vanilla) on ModelNet40 with the penalty λ‖θ‖₁. (a) Share of parameters"
-            " smaller than each threshold in absolute value, mean over the models of one λ."
-            " (b) The imbalance |d_util| against sparsity (threshold 0.001) of the sparser half of the models;"
-            " squares are means at one λ, with their intervals. The axes and the range of the"
+            "Vanilla models on ModelNet40 with the penalty λ‖θ‖₁. (a) The share of parameters below"
+            " each threshold in absolute value, mean over the models of one λ. (b) The imbalance"
+            " |d_util| against sparsity (threshold 0.001), for the sparser half of the models."
+            " Squares are means at one λ, with their intervals. The axes and the range of the"
             " original are not known; these are ours."
         ),
         expect=(
-            "The paper says that, within a range, the imbalance increases significantly; which range, and"
-            " with what, is lost. Here it is drawn against sparsity."
+            "The paper says that, within a range, the imbalance increases significantly. Which"
+            " range, and with what, is lost. Here it is drawn against sparsity."
         ),
     ),
     "figure9": AboutFigure(
@@ -123,29 +126,30 @@ FIGURES = {
         published="Figure 9",
         inputs=("sensitivity",),
         shows=(
-            "Guided training on ModelNet40: test accuracy and d_util against (a) the imbalance"
-            " tolerance α and (b) the size Q of the re-balancing window, the other held. Marks"
-            " are means over seeds with their intervals; n counts the models. The dashed line is"
-            " the paper's choice. Values of α that |d_speed| always exceeds give one and the same training."
+            "Guided training on ModelNet40: test accuracy and d_util. (a) changes the imbalance"
+            " tolerance α, and (b) the size Q of the re-balancing window. Marks are means over"
+            " seeds with their intervals; n counts the models. The dashed line is the paper's"
+            " choice. All values of α that |d_speed| always exceeds give the same training."
         ),
-        expect="The values of α and Q that the paper shows, and its results, are not to be had.",
+        expect=("The values of α and Q that the paper shows, and its results, are not known."),
     ),
     "evaluations": AboutFigure(
         title="Which way of evaluating gives the published accuracy?",
         published=None,
         inputs=("table1_evaluations",),
         shows=(
-            "Colored-and-gray-MNIST: test accuracy of the prediction ŷ, and of the"
-            " branch that the paper prints one for, under the regular flow, with one branch's gate at"
-            " its running mean as in a re-balancing step, with no flow between the branches, and in the"
-            " mean over the modes of training, each as often as training took it; means"
-            " over seeds with their intervals. The open circle is the mode that the last training step left"
-            " behind. Gray bands: published, mean ± 2 SD. Intervals are cut at the ends of the axis. Three further ways of switching a branch off"
-            " are in the table only."
+            "Test accuracy on Colored-and-gray-MNIST of the prediction ŷ, and of the branch of"
+            " which the paper prints a number. Each mark is a way of evaluating: a mean over seeds"
+            " with its interval. The regular flow leaves all gates live. In a branch's mode its"
+            " gate is held at the running mean, as in a re-balancing step. Isolated branches"
+            " exchange nothing. As trained is the mean over the modes, each weighted by its share"
+            " of the training steps. The open circle is the mode that the last training step left"
+            " behind. Gray bands: published, mean ± 2 SD. Intervals are cut at the ends of the"
+            " axis. Three further ways of switching a branch off are in the table only."
         ),
         expect=(
-            "The paper says nothing of modes in evaluation; its official code, which is for ModelNet40,"
-            " evaluates in the mode that the last training step left behind."
+            "The paper says nothing of modes in evaluation. Its official code, which is for"
+            " ModelNet40, evaluates in the mode that the last training step left behind."
         ),
     ),
     "by_cap": AboutFigure(
@@ -153,38 +157,44 @@ FIGURES = {
         published=None,
         inputs=("by_cap",),
         shows=(
-            "Colored-and-gray-MNIST: test accuracy at the best epoch up to a cap, mean over seeds with its"
-            " interval, as the preset evaluates. Dotted: of the epochs alone whose last step was regular."
-            " Horizontal bands: published, mean ± 2 SD, in the color of their line. Gray: the caps of docs/preregistration.md."
+            "Test accuracy on Colored-and-gray-MNIST at the best epoch up to a cap, as the preset"
+            " evaluates. Lines are means over seeds with their intervals. Dotted: only the epochs"
+            " whose last step was regular. Horizontal bands: published, mean ± 2 SD, in the color"
+            " of their line. Gray: the caps of docs/preregistration.md."
         ),
-        expect="The paper does not say when training ended; a reading explains a row where line and band meet.",
+        expect=(
+            "The paper does not say when training ended. A reading explains a row where line and"
+            " band meet."
+        ),
     ),
     "fidelity": AboutFigure(
         title="From the paper's reading to the official code's",
         published=None,
         inputs=("fidelity_study",),
         shows=(
-            "Colored-and-gray-MNIST: by how much one switch moves the test accuracy, flipped from the"
-            " preset (a) of the paper's reading and (b) of its official code; means of the differences"
-            " at the same seed, with their intervals. docs/fidelity.md says what each switch does."
+            "The change of test accuracy on Colored-and-gray-MNIST when one switch is flipped. (a)"
+            " starts from the preset of the paper's reading, and (b) from that of its official"
+            " code. Marks are means of the differences at the same seed, with their intervals."
+            " docs/fidelity.md says what each switch does."
         ),
-        expect="The paper has no such study: it tells which differences decide on its numbers.",
+        expect=("The paper has no such study. It tells which differences decide on its numbers."),
     ),
     "steps": AboutFigure(
         title="Algorithm 1 at work",
         published=None,
         inputs=("runs", "steps"),
         shows=(
-            "One guided run, step by step; left the whole training, right the steps around the end"
-            " of the warm-up. Top: which steps were regular and which re-balanced a modality; of"
-            " more than 1,000, shares in each of 100 equal parts. Middle: conditional"
-            " learning speeds. Bottom: d_speed, with the tolerance ±α as a band. Dotted lines: ends"
-            " of epochs."
+            "One guided run, step by step. Left is the whole training, and right are the steps"
+            " around the end of the warm-up. Top: which steps were regular, and which re-balanced a"
+            " modality. Of more than 1,000 steps, it shows shares in each of 100 equal parts."
+            " Middle: conditional learning speeds. Bottom: d_speed, with the tolerance ±α as a"
+            " band. Dotted lines: ends of epochs."
         ),
         expect=(
-            "Algorithm 1 takes regular steps only in the first epoch. Afterwards, where a regular"
-            " step leaves d_speed above α, Q re-balancing steps on m0 follow; where it leaves it"
-            " below −α, Q on m1; then one regular step, and the test is made again."
+            "Algorithm 1 takes only regular steps in the first epoch. Later, a regular step may"
+            " leave d_speed above α; then Q re-balancing steps on m0 follow. If it leaves d_speed"
+            " below −α, Q steps on m1 follow. Then comes one regular step, and the test is made"
+            " again."
         ),
     ),
     "prediction": AboutFigure(
@@ -193,14 +203,14 @@ FIGURES = {
         inputs=("runs", "prediction", "prediction_by_epoch"),
         shows=(
             "All models of the vanilla sweeps. (a) d_util against d_speed, both at the chosen"
-            " epoch; filled marks are distinct, open ones identical modalities; ρ is Spearman's rank"
-            " correlation over both. (b) Share of models with distinct modalities whose d_speed"
-            " after an epoch has the sign that d_util has in the end, with Wilson intervals; a model"
+            " epoch. Filled marks are distinct modalities, and open ones identical. ρ is Spearman's"
+            " rank correlation over both. (b) The share of models with distinct modalities whose"
+            " d_speed after an epoch has the final sign of d_util, with Wilson intervals. A model"
             " that has stopped keeps its last d_speed."
         ),
         expect=(
-            "The paper takes the conditional learning speed as a proxy of the conditional utilization"
-            " rate: the two differences are to have one sign, and to grow together."
+            "The paper takes the conditional learning speed as a proxy of the conditional"
+            " utilization rate. So the two differences should have one sign, and grow together."
         ),
     ),
     "learning_curves": AboutFigure(
@@ -208,11 +218,11 @@ FIGURES = {
         published=None,
         inputs=("runs", "histories"),
         shows=(
-            "Test accuracy and conditional learning speeds on Colored-and-gray-MNIST, epoch by epoch,"
-            " one line a seed; of the preset `paper`, or the first that was run."
+            "Test accuracy and conditional learning speeds on Colored-and-gray-MNIST, epoch by"
+            " epoch. Each line is one seed, of the preset `paper` or of the first that was run."
         ),
         expect=(
-            "Vanilla training lets the gray branch follow the color; guided training re-balances it."
+            "In vanilla training the gray branch follows the color. Guided training re-balances it."
         ),
     ),
 }
