@@ -115,5 +115,5 @@ def test_the_bias_of_rubi_sends_no_gradient_into_the_branch(rubi):
 
 
 def test_guided_refuses_a_uni_modal_network():
-    with pytest.raises(ValueError, match="compares modalities"):
+    with pytest.raises(ValueError, match="speeds of modalities"):
         guided().advance(None, epoch=2)

@@ -103,7 +103,6 @@ def of_a(change):
         (of_a(lambda z: z[:, :, None]), LABELS, "pool the logits over space or time"),
         (of_a(lambda z: z[:4]), LABELS, "give the labels of the examples that the inputs hold"),
         (dict, LABELS[:, None], "(8, 1).*flatten the labels"),
-        (dict, LABELS[0], "flatten the labels"),
         (dict, nn.functional.one_hot(LABELS), "take labels.argmax(1); for several labels"),
         (dict, LABELS * 0.5, "torch.float32.*make integers of the labels"),
         (dict, LABELS * NAN, "make integers of the labels"),

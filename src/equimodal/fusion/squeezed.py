@@ -73,10 +73,15 @@ class SqueezeFusion(Fusion):
             running_mean: What a re-balancing step uses.
 
         Raises:
+            TypeError: If the channels are no dict.
             ValueError: If there are fewer than two modalities, or they share one running mean but
                 differ in channels.
         """
         super().__init__()
+        if not isinstance(channels, Mapping):
+            raise TypeError(
+                f"{type(self).__name__} takes a dict of modality -> channels, given {channels!r}"
+            )
         if len(channels) < 2:
             raise ValueError(
                 f"{type(self).__name__} joins two modalities or more, given {list(channels)}"

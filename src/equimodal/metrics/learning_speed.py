@@ -9,7 +9,7 @@ from jaxtyping import Float64, Int64
 from torch import Tensor, nn
 from torch.nn.utils import get_total_norm
 
-from equimodal.fusion.base import fusion_parameters, joined_modalities
+from equimodal.fusion.base import fusion_modules, fusion_parameters, joined_modalities
 
 
 class LearningSpeed:
@@ -20,12 +20,14 @@ class LearningSpeed:
         speed_b(t) = log [ sum_i mu(theta_b'; i) / sum_i mu(theta_b; i) ],
 
     with theta_b the parameters of the branch, theta_b' the fusion parameters that act on it, and the
-    effective update mu = |G|^2 / |theta|^2 of a group of parameters as one vector (Sec. 5.1). `speed_0` is the paper's s(m1|m0), how fast branch 0 learns from m1 through
-    the fusion; `speed_1` is s(m0|m1). 0 means that fusion and branch move at the same pace.
+    effective update mu = |G|^2 / |theta|^2 of a group of parameters as one vector (Sec. 5.1).
+    `values[0]` is the paper's s(m1|m0), how fast branch 0 learns from m1 through the fusion; `values[1]` is
+    s(m0|m1). 0 means that fusion and branch move at the same pace.
 
     Works in any training loop: call `update` after `backward`, before gradients are clipped and before
-    the optimizer's step. All sums stay on the device; nothing but the first update waits for it. Parameters that are frozen when the meter is built
-    count in no sum: a branch would else look slow for what it may not learn.
+    the optimizer's step. All sums stay on the device; nothing but the first update waits for it.
+    Parameters that are frozen when the meter is built count in no sum: a branch would else look slow for
+    what it may not learn.
     """
 
     def __init__(
@@ -47,8 +49,8 @@ class LearningSpeed:
                 code), or the one after the step (paper); the latter asks for `after_step`.
 
         Raises:
-            ValueError: If the two do not name the same modalities in the same order, or nothing of a
-                group is trained.
+            ValueError: If the two do not name the same modalities in the same order, a branch holds parameters
+                of the fusion, or nothing of a group is trained.
         """
         if isinstance(fusion, nn.Module):
             joined = joined_modalities(fusion)
@@ -56,6 +58,13 @@ class LearningSpeed:
                 raise ValueError(
                     f"the branches are {list(branch)}, the fusion modules join {list(joined[0])}; name the"
                     " same in the same order, as a mode is an index of both"
+                )
+            of_fusions = {id(p) for f in fusion_modules(fusion) for p in f.parameters()}
+            branch = {m: list(parameters) for m, parameters in branch.items()}
+            if mixed := [m for m, ps in branch.items() if of_fusions & {id(p) for p in ps}]:
+                raise ValueError(
+                    f"the branches {mixed} hold parameters of the fusion: give each the parameters of its own"
+                    " layers alone"
                 )
             fusion = {m: fusion_parameters(fusion, m) for m in branch}
         if list(branch) != list(fusion):

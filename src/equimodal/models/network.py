@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from equimodal.fusion.base import REGULAR, Features, Flow, Fusion
+from equimodal.fusion.late import LateFusion
 
 Inputs = dict[str, Float[Tensor, "batch _channels *_space"]]
 Logits = dict[str, Float[Tensor, "batch classes"]]
@@ -37,7 +38,8 @@ class Network(nn.Module):
             fusions: Fusion module after each of some stages, which count from 1.
 
         Raises:
-            TypeError: If a fusion is not a `Fusion`.
+            TypeError: If a fusion is not a `Fusion`, branches or fusions are no dict, or a head follows a
+                `LateFusion`.
             ValueError: If there is no branch, branches differ in the number of stages, or a fusion
                 joins other modalities, or in another order, or follows a stage that is not there.
         """
@@ -80,6 +82,12 @@ class Network(nn.Module):
 
 
 def _check(branches: Mapping[str, nn.Module], fusions: Mapping[int, Fusion]) -> None:
+    for what, given in (("branches", branches), ("fusions", fusions)):
+        if not isinstance(given, Mapping):
+            raise TypeError(
+                f"{what} is a {type(given).__name__}: expected a dict, of modality -> branch and of"
+                " stage -> fusion module"
+            )
     for m, branch in branches.items():
         if not isinstance(getattr(branch, "stages", nn.ModuleList()), nn.Module):
             raise TypeError(
@@ -99,6 +107,13 @@ def _check(branches: Mapping[str, nn.Module], fusions: Mapping[int, Fusion]) -> 
             raise ValueError(
                 f"the fusion after stage {stage} joins {list(fusion.modalities)}, the branches are"
                 f" {list(branches)}; name the same in the same order"
+            )
+        heads = {m: getattr(branch, "head", None) for m, branch in branches.items()}
+        if isinstance(fusion, LateFusion) and any(
+            not isinstance(head, nn.Identity) for head in heads.values()
+        ):
+            raise TypeError(
+                "LateFusion returns the logits, so that the head of each branch has to be nn.Identity()"
             )
         if not 1 <= stage <= max(stages.values()):
             raise ValueError(f"there is no stage {stage}: the branches have {stages}")

@@ -22,6 +22,7 @@ from equimodal.training.own import (
     inputs_and_labels,
     inputs_of,
     require_classes,
+    require_flow,
     unwrapped,
 )
 
@@ -46,7 +47,7 @@ def conditional_utilization(
         test: Batches of the test set, as `inputs_and_labels` takes them; labels are class indices,
             (batch,).
         metric: What stands in for the accuracy A: balanced accuracy, say. Any but the accuracy gets
-            logits and labels of whatever shape.
+            logits and labels of whatever shape. Where it is 0, the rate is NaN.
 
     Raises:
         ValueError: If the model has no fusion module, its flow does not reach one, a set is empty,
@@ -60,6 +61,7 @@ def conditional_utilization(
         raise ValueError(
             "the model has no equimodal.fusion.base.Fusion, so nothing can be switched off"
         )
+    require_flow(model)
     with _evaluating(model):
         _record(model, fusions, train)
         answers: dict[str, tuple[list[ndarray], list[ndarray]]] = {}

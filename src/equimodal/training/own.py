@@ -1,12 +1,14 @@
 """What comes from a loop or a network of one's own: taken as it is meant, or refused in a sentence."""
 
 from collections.abc import Mapping
+from inspect import signature
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 
+from equimodal.fusion.base import REGULAR
 from equimodal.training.batch import Batch
 
 
@@ -50,6 +52,21 @@ def processes() -> int:
     return torch.distributed.get_world_size() if distributed else 1
 
 
+def require_flow(model: nn.Module) -> None:
+    """Check that a model is called with inputs and a flow.
+
+    Raises:
+        TypeError: If its `forward` takes no second argument.
+    """
+    try:
+        signature(model.forward).bind({}, REGULAR)
+    except TypeError:
+        raise TypeError(
+            f"forward of {type(model).__name__} has to take (inputs, flow) and to pass the flow on to every"
+            " fusion module"
+        ) from None
+
+
 def inputs_of(batch: Any) -> Mapping[str, Tensor]:
     """Return the inputs of a batch that may come with labels or without; raises as `inputs_and_labels`."""
     if isinstance(batch, Mapping) and "labels" not in batch:
@@ -83,6 +100,10 @@ def inputs_and_labels(batch: Any) -> tuple[Mapping[str, Tensor], Tensor]:
         labels = torch.as_tensor(labels)
     except (TypeError, ValueError, RuntimeError) as error:
         raise TypeError(f"the labels are no tensor and make none ({error}): pass numbers") from None
+    if labels.ndim == 0:
+        raise TypeError(
+            "a batch has one label: a set holds batches, not examples; take a loader of it"
+        )
     of_numbers = labels.is_floating_point() or labels.is_complex()
     return inputs, labels if of_numbers else labels.long()  # as class indices of torch are
 
@@ -116,6 +137,20 @@ def require_classes(m: str, z: Tensor, labels: Tensor) -> None:
     Raises:
         ValueError: If not: they would be compared all the same.
     """
+    require_shapes(m, z, labels)
+    if ((labels < 0) | (labels >= z.shape[1])).any():
+        raise ValueError(
+            f"labels from {labels.min()} to {labels.max()} where {m!r} has {z.shape[1]} logits: expected"
+            f" class indices from 0 to {z.shape[1] - 1}"
+        )
+
+
+def require_shapes(m: str, z: Tensor, labels: Tensor) -> None:
+    """Check the same as far as that does not wait for the device: shapes and types.
+
+    Raises:
+        ValueError: If they do not fit.
+    """
     advice = None
     if labels.ndim == 2 and labels.shape[1] > 1:
         advice = (
@@ -135,9 +170,4 @@ def require_classes(m: str, z: Tensor, labels: Tensor) -> None:
         raise ValueError(
             f"the logits of {m!r} have shape {tuple(z.shape)}, the labels {tuple(labels.shape)} and type"
             f" {labels.dtype}: expected (batch, two classes or more), and class indices (batch,); {advice}"
-        )
-    if ((labels < 0) | (labels >= z.shape[1])).any():
-        raise ValueError(
-            f"labels from {labels.min()} to {labels.max()} where {m!r} has {z.shape[1]} logits: expected"
-            f" class indices from 0 to {z.shape[1] - 1}"
         )

@@ -76,7 +76,15 @@ class Guided(Policy):
     """
 
     def __init__(self, balance: Balance, device: torch.device | str = "cpu"):
-        """Start with a regular step."""
+        """Start with a regular step.
+
+        Raises:
+            TypeError: If the settings are no `Balance`.
+        """
+        if not isinstance(balance, Balance):
+            raise TypeError(
+                f"Guided takes a Balance(tolerance=..., window=..., warmup_epochs=...), given {balance!r}"
+            )
         self.balance = balance
         self.mode: Mode = torch.tensor(REGULAR_MODE, device=device)
         self._taken = torch.tensor(0, device=device)
@@ -85,10 +93,17 @@ class Guided(Policy):
         """Start, go on with, or end a window of re-balancing steps.
 
         Raises:
-            ValueError: If there are no speeds to compare.
+            ValueError: If there are no speeds to compare, or epochs do not count from 1.
+            TypeError: If the speeds are the meter itself.
         """
         if speeds is None:
-            raise ValueError("guided training compares modalities; a uni-modal network has one")
+            raise ValueError(
+                "guided training compares the speeds of modalities: give train_step the LearningSpeed of the"
+                " network; a uni-modal one has nothing to compare"
+            )
+        if not isinstance(speeds, Tensor):
+            raise TypeError(f"advance takes speeds.values, given a {type(speeds).__name__}")
+        _require_from_1(epoch)
         regular = self.mode == REGULAR_MODE
         self._taken = torch.where(regular, 0, self._taken + 1)
         start = regular & (speeds.max() - speeds.min() > self.balance.tolerance)
@@ -132,7 +147,12 @@ class Random(Policy):
             seed: Of the choices; nothing else draws from them.
             as_official: Whether Python's `random` draws them, as in the official code.
             device: Where the network trains.
+
+        Raises:
+            TypeError: If the modalities are one text.
         """
+        if isinstance(modalities, str):
+            raise TypeError(f"modalities are names, such as ({modalities!r}, ...), given one text")
         self._kinds = len(modalities) + 1
         self.warmup_epochs = warmup_epochs
         self.mode: Mode = torch.tensor(REGULAR_MODE, device=device)
@@ -140,7 +160,12 @@ class Random(Policy):
         self._generator = torch.Generator().manual_seed(seed)
 
     def advance(self, speeds: Speeds | None, *, epoch: int) -> None:
-        """Draw the next step; the step after the warm-up's last one is regular still."""
+        """Draw the next step; the step after the warm-up's last one is regular still.
+
+        Raises:
+            ValueError: If epochs do not count from 1.
+        """
+        _require_from_1(epoch)
         if epoch > self.warmup_epochs:
             self.mode = self._draw().to(self.mode.device, non_blocking=True)
 
@@ -213,7 +238,15 @@ class RUBi(Policy):
     def losses(
         self, logits: Logits, features: Features, labels: Int64[Tensor, " batch"]
     ) -> Float[Tensor, " terms"]:
-        """Return the masked cross-entropy of each branch and the weighted one of the bias."""
+        """Return the masked cross-entropy of each branch and the weighted one of the bias.
+
+        Raises:
+            ValueError: If the biased modality is none of the network's.
+        """
+        if self.modality not in features:
+            raise ValueError(
+                f"RUBi takes {self.modality!r} for the biased modality; the network has {list(features)}"
+            )
         q = features[self.modality].flatten(2).mean(-1).detach()
         bias = self._c1(q)
         masked = {m: z * bias.sigmoid() for m, z in logits.items()}
@@ -232,3 +265,8 @@ class RUBi(Policy):
         """Take the weights."""
         for name, tensor in self.state().items():
             tensor.copy_(state[name])
+
+
+def _require_from_1(epoch: int) -> None:
+    if epoch < 1:
+        raise ValueError(f"epoch is {epoch}; epochs count from 1, or the warm-up is too long")

@@ -13,7 +13,7 @@ from equimodal.metrics.learning_speed import LearningSpeed
 from equimodal.metrics.sparsity import add_l1_gradient, l1_norm
 from equimodal.models.network import Logits, Network
 from equimodal.training.batch import Batch
-from equimodal.training.own import inputs_and_labels, processes, unwrapped
+from equimodal.training.own import inputs_and_labels, processes, require_shapes, unwrapped
 from equimodal.training.policies import Mode, Policy
 
 
@@ -79,15 +79,19 @@ def train_step(
 
     Raises:
         ValueError: If the network is in evaluation mode, in which no running mean moves, the batch
-            lacks a modality of the network or has one more, the speeds are of modalities in another
+            lacks a modality of the network or has one more, its labels are no class indices, the speeds are of modalities in another
             order, or gradients would not be averaged over the processes of a group.
-        TypeError: If it is no batch, or no `Network`.
+        TypeError: If it is no batch, no `Network` or no `Policy`.
     """
     bare = unwrapped(network, training=True)
     if not isinstance(bare, Network):
         raise TypeError(
             f"train_step takes an equimodal.models.network.Network, given a {type(bare).__name__}: for any"
             " other write the loop of docs/own-network.md"
+        )
+    if not isinstance(policy, Policy):
+        raise TypeError(
+            f"train_step takes a policy, such as Guided(Balance(...)), given {policy!r}"
         )
     if speeds is not None and speeds.modalities != bare.modalities:
         raise ValueError(
@@ -104,6 +108,8 @@ def train_step(
     mode = policy.mode
     inputs, labels = inputs_and_labels(batch)
     logits, features = network(inputs, Flow(rebalance=mode), with_features=True)
+    for m, z in logits.items():
+        require_shapes(m, z, labels)
     loss = policy.losses(logits, features, labels).sum()
     optimizer.zero_grad(set_to_none=True)
     loss.backward()

@@ -1,0 +1,133 @@
+"""What a user of the library does wrong at first, and the sentence that says what to do."""
+
+import pytest
+import torch
+from torch import nn
+
+from equimodal import (
+    MMTM,
+    Balance,
+    Guided,
+    LateFusion,
+    LearningSpeed,
+    Network,
+    Random,
+    RUBi,
+    Vanilla,
+    conditional_utilization,
+    train_step,
+)
+
+BALANCE = Balance(tolerance=0.1, window=2, warmup_epochs=1)
+
+
+class Branch(nn.Module):
+    widths = (4,)
+
+    def __init__(self, head=None):
+        super().__init__()
+        self.stages = nn.ModuleList([nn.Linear(3, 4)])
+        self.head = head or nn.Linear(4, 2)
+
+
+class WithoutFlow(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fuse = MMTM({"a": 3, "b": 3})
+
+    def forward(self, inputs):
+        return self.fuse(inputs)
+
+
+def network():
+    return Network({"a": Branch(), "b": Branch()}, {1: MMTM({"a": 4, "b": 4})})
+
+
+def batch(labels=(0, 1, 1)):
+    inputs = {m: torch.ones(3, 3) for m in ("a", "b")}
+    return inputs, torch.tensor(labels)
+
+
+def meter(net):
+    return LearningSpeed({m: net.branch_parameters(m) for m in net.modalities}, net)
+
+
+def step(net=None, policy=None, *, examples=None, speeds="its own", epoch=1):
+    net = net or network()
+    policy = policy or Vanilla()
+    if speeds == "its own":
+        speeds = meter(net)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    return train_step(net, examples or batch(), optimizer, policy, speeds, epoch=epoch)
+
+
+def rubi(modality):
+    return RUBi(modality, features=4, classes=2, hidden_layers=0, weight=1.0, seed=0)
+
+
+NETWORK = network()
+MISTAKES = {
+    "guided without speeds": (
+        lambda: step(policy=Guided(BALANCE), speeds=None),
+        "give train_step the LearningSpeed",
+    ),
+    "the class of a policy": (lambda: step(policy=Guided), "train_step takes a policy"),
+    "guided with a number": (lambda: Guided(0.1), r"Guided takes a Balance\(tolerance"),
+    "the meter in place of its values": (
+        lambda: Guided(BALANCE).advance(meter(network()), epoch=1),
+        "advance takes speeds.values",
+    ),
+    "epochs from 0": (lambda: step(policy=Guided(BALANCE), epoch=0), "epochs count from 1"),
+    "epochs from 0, at random": (
+        lambda: Random(("a", "b"), warmup_epochs=1, seed=0).advance(None, epoch=0),
+        "epochs count from 1",
+    ),
+    "one text for modalities": (
+        lambda: Random("ab", warmup_epochs=1, seed=0),
+        "modalities are names",
+    ),
+    "a biased modality that is none": (
+        lambda: step(policy=rubi("c")),
+        r"the network has \['a', 'b'\]",
+    ),
+    "labels that are no integers": (
+        lambda: step(examples=batch((0.0, 1.0, 1.0))),
+        r"labels.long\(\), if they are class indices",
+    ),
+    "labels one-hot": (
+        lambda: step(examples=batch(((0, 1), (1, 0), (1, 0)))),
+        r"take labels.argmax\(1\)",
+    ),
+    "the whole network as a branch": (
+        lambda: LearningSpeed({m: NETWORK.parameters() for m in "ab"}, NETWORK),
+        r"hold parameters of the fusion",
+    ),
+    "a list of channels": (lambda: MMTM(["a", "b"]), "a dict of modality -> channels"),
+    "a list of branches": (lambda: Network([Branch()], {}), "branches is a list: expected a dict"),
+    "a head after late fusion": (
+        lambda: Network({m: Branch() for m in "ab"}, {1: LateFusion({"a": 4, "b": 4}, 2)}),
+        r"has to be nn.Identity\(\)",
+    ),
+    "forward without a flow": (
+        lambda: conditional_utilization(WithoutFlow(), [batch()], [batch()]),
+        r"has to take \(inputs, flow\)",
+    ),
+    "examples in place of batches": (
+        lambda: conditional_utilization(network(), [batch()], [(batch()[0], torch.tensor(1))]),
+        "a set holds batches, not examples",
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_told_in_a_sentence_that_says_what_to_do(mistake):
+    act, sentence = MISTAKES[mistake]
+    with pytest.raises((TypeError, ValueError), match=sentence):
+        act()
+
+
+def test_the_network_of_these_mistakes_trains_and_is_measured_without_them():
+    net = network()
+    assert step(net).loss.isfinite()
+    rates = conditional_utilization(net, [batch()], [batch()])
+    assert rates.keys() == {"a", "b"}
