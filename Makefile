@@ -23,6 +23,7 @@ redraw: $(INSTALLED)  ## every table and figure, and the report, from logit bank
 
 rebuild: $(INSTALLED)  ## tables, claims and figures from collected tables alone: SCALE=decisive, own_colors, calibration or brief, which git holds
 	@set -e; for verb in table claims 'draw --of-runs' summarize; do equimodal $$verb --scale $(SCALE); done
+	@echo "Made anew from the collected tables: results/$(SCALE)/tables and results/$(SCALE)/figures."
 
 docs: $(INSTALLED)  ## README.md and the pages of docs that hold numbers, from docs/templates and the tables in git
 	@equimodal pages

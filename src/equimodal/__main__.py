@@ -11,8 +11,8 @@ def main() -> None:
         if str(error.name).startswith("equimodal"):
             raise
         sys.exit(
-            f"equimodal: the command line needs {error.name}, which a library's installation leaves out:"
-            " pip install 'equimodal[study]'"
+            f"equimodal: the command line needs {error.name}, which a library's installation leaves out; run"
+            " `make setup` in a checkout, or `pip install '.[study]'` there"
         )
     study()
 

@@ -581,7 +581,8 @@ def show(params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> None:
     verdicts = _read_table("claims", settings)["verdict"].value_counts()
     print(f"\n{table1}")
     print("Claims:  ", ", ".join(f"{count} {verdict}" for verdict, count in verdicts.items()))
-    print("Report:  ", layout.report(settings.scale))
+    if is_there(layout.report(settings.scale)):
+        print("Report:  ", layout.report(settings.scale))
     print("Tables:  ", folder)
     print("Figures: ", layout.figures(settings.scale))
     runs = _read_table("runs", settings)

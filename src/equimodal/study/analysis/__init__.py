@@ -70,8 +70,8 @@ TABLES = {
             _TABLE1
             + (
                 " Outputs: the branches m0 and m1, and fused, the network's prediction. Evaluated:"
-                " the flow between the branches on the test set. Left behind: the flow of the last"
-                " training step. As trained: the mean over the modes, each weighted by its share of"
+                " the flow between the branches on the test set. Left behind: the mode that the"
+                " last training step left set. As trained: the mean over the modes, each weighted by its share of"
                 " the steps of the chosen epoch. "
             )
             + _AGAINST

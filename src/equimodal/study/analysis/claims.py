@@ -34,7 +34,9 @@ HOLDS, FAILS, UNDECIDED, NOT_RUN, CANNOT_SAY = VERDICTS = (
 HOW = (
     "Intervals decide, never a bare number. A claim holds if the whole interval lies where the claim says. It"
     " does not hold if the whole interval lies elsewhere. Otherwise it is undecided. Data that cannot speak for"
-    " the paper's get their numbers and no verdict."
+    " the paper's get their numbers and no verdict. Judged are networks of the preset `paper` with the regular"
+    ' flow. Bounds other than 0 and 1 are ours, as the paper says "about" or "many". A difference of two means is'
+    " unpaired."
 )
 BY_LABEL = "by_label"  # on the test examples biased as those for training are
 
@@ -221,7 +223,12 @@ def judge_claims(
 def as_markdown(judged: pd.DataFrame, notes: Iterable[str]) -> str:
     """Render the ledger for readers: a claim a heading, a data set a line of its table."""
     counts = ", ".join(f"{n} {verdict}" for verdict, n in judged["verdict"].value_counts().items())
-    parts = ["# Claims of the paper", HOW, f"Verdicts: {counts}.", *map(for_markdown, notes)]
+    parts = [
+        "# Claims of the paper",
+        HOW,
+        f"{judged['id'].nunique()} claims on {len(judged)} rows: {counts}.",
+        *map(for_markdown, notes),
+    ]
     for _, rows in judged.groupby("id", sort=False):
         first = rows.iloc[0]
         heading = f"{first['measure']}: has to lie {first['region']}"

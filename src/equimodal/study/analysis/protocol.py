@@ -21,7 +21,7 @@ def limits(settings: Params, paper: Params, ledger: Ledger) -> dict[str, str]:
     """
     ours, theirs = networks(settings, ledger), networks(paper, ledger)
     other = (
-        f"the {settings.scale} scale is not the paper's"
+        f"networks of the scale {settings.scale} have other settings than the paper's protocol"
         if settings.scale != paper.scale
         else "the settings of the paper scale are no longer the paper's"
     )

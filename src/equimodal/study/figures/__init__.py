@@ -159,7 +159,7 @@ FIGURES = {
         shows=(
             "Test accuracy on Colored-and-gray-MNIST at the best epoch up to a cap, as the preset"
             " evaluates. Lines are means over seeds with their intervals. Dotted: only the epochs"
-            " whose last step was regular. Horizontal bands: published, mean ± 2 SD, in the color"
+            " that leave the regular mode behind. Horizontal bands: published, mean ± 2 SD, in the color"
             " of their line. Gray: the caps of docs/preregistration.md."
         ),
         expect=(

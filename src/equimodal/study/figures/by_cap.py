@@ -28,6 +28,7 @@ LINES: dict[tuple[str, str], tuple[str, str]] = {  # method and output -> label 
 REGULAR: Look = {"ls": ":", "lw": 1.2}
 REBALANCED = ("random", "guided")  # the other methods take regular steps only
 READING = (18, 32)  # caps of docs/preregistration.md
+BANDS = "horizontal: published mean ± 2 SD; around a line: its interval over seeds"
 
 
 def draw(by_cap: pd.DataFrame) -> Figure:
@@ -68,8 +69,10 @@ def _draw_preset(axes: Axes, table: pd.DataFrame, last: int) -> None:
             shown = _by_cap(of_line, "regular", last)
             axes.plot(shown.index, shown["mean"], color=color, **REGULAR)
     if left_behind:
-        axes.plot([], [], color=GRAY, label="epochs alone that ended in a regular step", **REGULAR)
-    axes.fill_between([], [], [], color=GRAY, alpha=0.3, lw=0, label="published mean ± 2 SD")
+        axes.plot(
+            [], [], color=GRAY, label="only epochs that leave the regular mode behind", **REGULAR
+        )
+    axes.fill_between([], [], [], color=GRAY, alpha=0.3, lw=0, label=BANDS)
     axes.set(xlabel="cap: the last epoch that may be chosen", xlim=(1, last), ylim=(20, 101))
 
 
