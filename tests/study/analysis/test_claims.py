@@ -252,7 +252,9 @@ def test_only_networks_of_the_paper_s_protocol_get_verdicts_whatever_a_note_says
     reasons = limits_of("mine")
     assert reasons.keys() - {"all"} == SAID[said]
     assert ("all" in reasons) == bool(SAID[said])
-    assert all("networks of the scale mine have other settings" in reasons[name] for name in SAID[said])
+    assert all(
+        "networks of the scale mine have other settings" in reasons[name] for name in SAID[said]
+    )
 
 
 def test_stand_ins_cannot_speak(project):

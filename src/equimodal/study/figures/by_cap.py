@@ -28,7 +28,6 @@ LINES: dict[tuple[str, str], tuple[str, str]] = {  # method and output -> label 
 REGULAR: Look = {"ls": ":", "lw": 1.2}
 REBALANCED = ("random", "guided")  # the other methods take regular steps only
 READING = (18, 32)  # caps of docs/preregistration.md
-BANDS = "horizontal: published mean ± 2 SD; around a line: its interval over seeds"
 
 
 def draw(by_cap: pd.DataFrame) -> Figure:
@@ -69,10 +68,9 @@ def _draw_preset(axes: Axes, table: pd.DataFrame, last: int) -> None:
             shown = _by_cap(of_line, "regular", last)
             axes.plot(shown.index, shown["mean"], color=color, **REGULAR)
     if left_behind:
-        axes.plot(
-            [], [], color=GRAY, label="only epochs that leave the regular mode behind", **REGULAR
-        )
-    axes.fill_between([], [], [], color=GRAY, alpha=0.3, lw=0, label=BANDS)
+        axes.plot([], [], color=GRAY, label="only epochs that leave it regular", **REGULAR)
+    axes.fill_between([], [], [], color=GRAY, alpha=0.3, lw=0, label="flat: published ± 2 SD")
+    axes.fill_between([], [], [], color=GRAY, alpha=0.2, lw=0, label="around a line: interval")
     axes.set(xlabel="cap: the last epoch that may be chosen", xlim=(1, last), ylim=(20, 101))
 
 
