@@ -80,7 +80,7 @@ def linear_mnist(params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> No
     """Put the networks on noisy MNIST into one table, as CSV, Markdown and LaTeX."""
     from equimodal.linear import mnist_table
     from equimodal.study.analysis.documents import documents
-    from equimodal.study.analysis.stored import require_unaltered, sign_files
+    from equimodal.study.analysis.stored import require_unaltered
 
     study = load_params(params, scale)
     settings = load_linear(study, params)
@@ -97,5 +97,4 @@ def linear_mnist(params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> No
     table = layout.table(study.scale, "linear_mnist")
     for suffix, text in texts.items():
         write_text(text, table.with_suffix(suffix))
-    files = [table.with_suffix(suffix) for suffix in texts]
-    sign_files(table.with_suffix(".json"), "equimodal linear-mnist", files)
+    steps.sign(products.mnist_table(settings, study), study)

@@ -7,8 +7,8 @@ import pandas as pd
 from equimodal.linear import mnist_table, products
 from equimodal.linear.figures import FIGURES
 from equimodal.linear.settings import LinearSettings
-from equimodal.study import layout
-from equimodal.study.analysis.stored import require_unaltered, sign_figure
+from equimodal.study import layout, steps
+from equimodal.study.analysis.stored import require_unaltered
 from equimodal.study.figures.style import save
 from equimodal.study.params import Params
 from equimodal.study.table_files import read_table
@@ -23,15 +23,13 @@ def draw_linear(name: str, study: Params, settings: LinearSettings) -> None:
     inputs = {table: _read(table, study, settings) for table in FIGURES[name].inputs}
     drawn = import_module(f"equimodal.linear.figures.{name}").draw(**inputs)
     save(drawn, layout.figures(study.scale) / name, settings.note)
-    sign_figure(study.scale, name)
+    steps.sign(steps.figure(name, FIGURES[name].inputs, study), study)
 
 
 def _read(name: str, study: Params, settings: LinearSettings) -> pd.DataFrame:
     path = layout.table(study.scale, name)
-    if name == "linear_mnist":
-        remedy = f"run `equimodal linear-mnist --scale {study.scale}`"
-        require_unaltered(path, path.with_suffix(".json"), remedy)
-        return read_table(path, remedy, mnist_table.COLUMNS, rows=True)
-    product = products.simulations(settings, study)
+    of_mnist = name == "linear_mnist"
+    product = (products.mnist_table if of_mnist else products.simulations)(settings, study)
+    columns = mnist_table.COLUMNS if of_mnist else ()
     require_unaltered(path, product.receipt, product.remedy, product.asked(study)["settings"])
-    return read_table(path, product.remedy, rows=True)
+    return read_table(path, product.remedy, columns, rows=True)

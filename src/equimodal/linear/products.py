@@ -28,9 +28,9 @@ def products(settings: LinearSettings, params: Params) -> Iterator[steps.Product
     yield simulations(settings, params)
     for layer in range(1, settings.noisy_mnist.depth + 1):
         yield noisy_mnist(layer, settings, params)
-    yield from steps.made_of_tables(layout.tables(params.scale), ["linear_mnist.json"], params)
-    figures = [f"{name}.json" for name in FIGURES]
-    yield from steps.made_of_tables(layout.figures(params.scale), figures, params)
+    yield mnist_table(settings, params)
+    for name, about in FIGURES.items():
+        yield steps.figure(name, about.inputs, params)
 
 
 def simulations(settings: LinearSettings, params: Params) -> steps.Product:
@@ -63,6 +63,21 @@ def noisy_mnist(layer: int, settings: LinearSettings, params: Params) -> steps.P
         files=(written,),
         remedy=f"run `equimodal noisy-mnist {layer} --scale {params.scale}`",
         asked=partial(_asked_of_noisy_mnist, settings),
+    )
+
+
+def mnist_table(settings: LinearSettings, params: Params) -> steps.Product:
+    """The table of the networks on noisy MNIST."""
+    path = layout.table(params.scale, "linear_mnist")
+    return steps.Product(
+        step="linear_mnist",
+        name="table",
+        receipt=path.with_suffix(".json"),
+        files=tuple(path.with_suffix(suffix) for suffix in (".csv", ".md", ".tex")),
+        remedy=f"run `equimodal linear-mnist --scale {params.scale}`",
+        asked=lambda _: {
+            "settings": settings_and_code_of_noisy_mnist(settings, params)["settings"]
+        },
     )
 
 

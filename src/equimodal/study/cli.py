@@ -8,7 +8,7 @@ import fnmatch
 import json
 import os
 import sys
-from collections.abc import Iterable
+from contextlib import ExitStack
 from functools import cache, partial
 from importlib import import_module
 from io import TextIOWrapper
@@ -25,7 +25,7 @@ from equimodal.linear.settings import load_linear
 from equimodal.study import layout, receipts, steps
 from equimodal.study.devices import require_device
 from equimodal.study.errors import UserError, in_words
-from equimodal.study.files import is_there, read_arrays, read_text, reading, write_text
+from equimodal.study.files import is_there, read_arrays, read_text, reading, write_aside, write_text
 from equimodal.study.locks import sole
 from equimodal.study.options import DEFAULT_PARAMS, ParamsFile, Scale
 from equimodal.study.params import Params, expand_runs, load_params
@@ -342,7 +342,7 @@ def collect(
     """
     from equimodal.study.analysis import collect as analysis
     from equimodal.study.analysis import stored
-    from equimodal.study.table_files import write_table
+    from equimodal.study.table_files import as_bytes
 
     settings = load_params(params, scale)
     specs = expand_runs(settings)
@@ -350,22 +350,24 @@ def collect(
     folders = {name: layout.run(settings.scale, name) for name in specs}
     banks = {name: layout.bank(settings.scale, name) for name in specs}
     asked = {e: set(expand_runs(settings, e)) for e in settings.experiments}
-    earlier = None
+    product, earlier = steps.collected(settings), None
     if keep:
-        before = {name: stored.read_stored(name, settings.scale) for name in analysis.COLLECTED}
         without = "collect without --keep"
-        stored.require_unaltered(written, stored.receipt_of("runs", settings.scale), without)
-        specs_of_before = read_specs(written, without)
-        earlier = analysis.Earlier(before, specs_of_before)
+        receipts.require(product.receipt, without, **product.asked(settings))
+        before = {name: stored.read_stored(name, settings.scale) for name in analysis.COLLECTED}
+        earlier = analysis.Earlier(before, read_specs(written, without))
     check = partial(steps.require_whole, params=settings)
     tables = analysis.collect(specs, folders, banks, check, asked, earlier)
-    for name, table in tables.items():
-        write_table(table, layout.table(settings.scale, name))
     runs = tables["runs"]
     read = runs.loc[runs["status"] != "missing", "run"]
     lines = [specs[name].model_dump_json() + "\n" for name in read]
-    write_text("".join(lines), written)
-    stored.sign(settings.scale, *tables, beside=[written])
+    with ExitStack() as together:  # all are renamed at its end, so that a kill before changes none
+        asides = {path: together.enter_context(write_aside(path)) for path in product.files}
+        for name, table in tables.items():
+            path = layout.table(settings.scale, name)
+            asides[path].write_bytes(as_bytes(table, path))
+        asides[written].write_text("".join(lines), encoding="utf-8")
+        steps.sign(product, settings, asides)
     for sentence in analysis.failures(runs):
         print(sentence, file=sys.stderr)
 
@@ -382,7 +384,6 @@ def table(
     """Build tables, published numbers beside ours, as CSV, Markdown and LaTeX."""
     from equimodal.study.analysis import TABLES
     from equimodal.study.analysis.documents import notes_on, render
-    from equimodal.study.analysis.stored import sign
 
     settings = load_params(params, scale)
     chosen = [_one_of(name, TABLES, "table") for name in names or TABLES]
@@ -394,11 +395,9 @@ def table(
         made = build(**{i: read(i) for i in TABLES[name].inputs}, settings=settings.analysis)
         notes = [settings.note] if settings.note else []
         notes += notes_on(name, made, read("runs"), settings.datasets)
-        texts = render(name, made, notes, settings.analysis)
-        files = [layout.tables(settings.scale) / f"{name}{suffix}" for suffix in texts]
-        for file, text in zip(files, texts.values(), strict=True):
-            write_text(text, file)
-        sign(settings.scale, name, beside=files)
+        for suffix, text in render(name, made, notes, settings.analysis).items():
+            write_text(text, layout.table(settings.scale, name).with_suffix(suffix))
+        steps.sign(steps.table(name, settings), settings)
 
 
 @app.command()
@@ -417,7 +416,6 @@ def draw(
     from equimodal.linear.draw import draw_linear
     from equimodal.linear.figures import FIGURES as LINEAR_FIGURES
     from equimodal.study.analysis import COLLECTED, TABLES
-    from equimodal.study.analysis.stored import sign_figure
     from equimodal.study.figures import FIGURES
     from equimodal.study.figures.style import save
 
@@ -435,7 +433,7 @@ def draw(
         inputs = {i: read(i) for i in FIGURES[name].inputs}
         drawn = import_module(f"equimodal.study.figures.{name}").draw(**inputs)
         save(drawn, layout.figures(settings.scale) / name, settings.note)
-        sign_figure(settings.scale, name)
+        steps.sign(steps.figure(name, FIGURES[name].inputs, settings), settings)
 
 
 @app.command()
@@ -486,13 +484,12 @@ def claims(
     """Judge the paper's claims by our tables: claims.csv and claims.md."""
     from equimodal.study.analysis import claims as analysis
     from equimodal.study.analysis.protocol import limits
-    from equimodal.study.analysis.stored import sign
     from equimodal.study.table_files import write_table
 
     settings = load_params(params, scale)
     _require_of_settings(settings)
     ledger = analysis.read_claims()
-    tables = _tables_there(analysis.tables_of(ledger), settings)
+    tables = {name: _read_table(name, settings) for name in analysis.tables_of(ledger)}
     judged = analysis.judge_claims(
         ledger,
         tables,
@@ -504,17 +501,16 @@ def claims(
         chosen = judged[judged["id"] == _one_of(claim, set(judged["id"]), "claim")]
         print(analysis.as_markdown(chosen, notes))
         return
-    page = layout.tables(settings.scale) / "claims.md"
-    write_table(judged, layout.table(settings.scale, "claims"))
-    write_text(analysis.as_markdown(judged, notes), page)
-    sign(settings.scale, "claims", beside=[page])
+    written = layout.table(settings.scale, "claims")
+    write_table(judged, written)
+    write_text(analysis.as_markdown(judged, notes), written.with_suffix(".md"))
+    steps.sign(steps.claims(settings), settings)
 
 
 @app.command()
 def summarize(params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> None:
     """Write key numbers and learning curves for `dvc metrics` and `dvc plots`."""
     from equimodal.study.analysis import SUMMARIZED, summary
-    from equimodal.study.analysis.stored import sign_files
     from equimodal.study.table_files import write_table
 
     settings = load_params(params, scale)
@@ -524,8 +520,7 @@ def summarize(params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> None:
     curves = summary.learning_curves(tables["runs"], tables["histories"])
     for dataset, curve in curves.items():
         write_table(curve, layout.curves(settings.scale, dataset))
-    files = [layout.metrics(settings.scale), *(layout.curves(settings.scale, d) for d in curves)]
-    sign_files(layout.summary(settings.scale), "equimodal summarize", files)
+    steps.sign(steps.summary(settings), settings)
 
 
 @app.command()
@@ -574,6 +569,9 @@ def show(params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> None:
     folder = layout.tables(settings.scale)
     path = folder / "table1.md"
     if settings.experiments.get("table1") and expand_runs(settings, "table1"):
+        product = steps.table("table1", settings)
+        if product.receipt.exists():
+            receipts.require(product.receipt, product.remedy, among=[path.name])
         with reading(path, "Table 1", f"run `make reproduce SCALE={settings.scale}`"):
             table1 = f"Table 1, {settings.scale} scale\n\n{read_text(path)}"
     else:
@@ -681,6 +679,8 @@ def _read_table(name: str, settings: Params) -> Any:
 def _require_of_settings(settings: Params) -> None:
     """Check that the collected runs have the settings of now: their names do not tell all of them."""
     path, remedy = layout.specs(settings.scale), f"run `equimodal collect --scale {settings.scale}`"
+    if (receipt := layout.table_receipt(settings.scale, "runs")).exists():
+        receipts.require(receipt, f"{remedy} again", among=[path.name])
     asked = expand_runs(settings.model_copy(update={"leave_out": ()}))
     for name, spec in (read_specs(path, remedy) if path.exists() else {}).items():
         if asked.get(name, spec) != spec:
@@ -716,15 +716,3 @@ def _report_items(settings: Params) -> tuple[list[Any], list[Any]]:
         for name, figure in of_paper.items()
     ]
     return tables, figures
-
-
-def _tables_there(names: Iterable[str], settings: Params) -> dict[str, Any]:
-    """Read those tables that were made; what is made of them says what was not."""
-    from equimodal.study.analysis.stored import receipt_of
-
-    scale = settings.scale
-    return {
-        name: _read_table(name, settings)
-        for name in names
-        if is_there(layout.table(scale, name)) or is_there(receipt_of(name, scale))
-    }

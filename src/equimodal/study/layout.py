@@ -11,7 +11,8 @@ RESULTS = Path("results")
 
 RUN_FILES = ("spec.json", "outcome.json", "history.csv", "steps.npz")  # of a run folder
 MODEL_SUFFIX = ".pt"
-COMPRESSED = ("histories", "steps")  # tables, as `collect` writes them
+COLLECTED = ("runs", "evaluations", "histories", "steps")  # tables that `collect` writes
+COMPRESSED = ("histories", "steps")  # of these, the large ones
 
 
 def raw(source: str) -> Path:
@@ -80,6 +81,11 @@ def tables(scale: str) -> Path:
 def table(scale: str, name: str) -> Path:
     """A table; those of epochs and of steps are large and so compressed."""
     return tables(scale) / (f"{name}.csv.gz" if name in COMPRESSED else f"{name}.csv")
+
+
+def table_receipt(scale: str, name: str) -> Path:
+    """Receipt of a table; those that are collected together have one."""
+    return tables(scale) / f"{'collected' if name in COLLECTED else name}.json"
 
 
 def specs(scale: str) -> Path:

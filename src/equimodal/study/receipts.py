@@ -10,6 +10,7 @@ import json
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 from pydantic import ValidationError
@@ -71,15 +72,19 @@ def write(
     inputs: Mapping[str, str] | None = None,
     made_on: str | None = None,
     commit: str | None = None,
+    asides: Mapping[Path, Path] = MappingProxyType({}),
 ) -> Receipt:
-    """Hash the files that a step has made and write its receipt; raises as `write_aside`."""
+    """Hash the files that a step has made and write its receipt; raises as `write_aside`.
+
+    `asides` says where files lie that do not have their names yet.
+    """
     names = {_relative(file, path.parent): file for file in files}
     receipt = Receipt(
         step=step,
         settings=json.loads(json.dumps(settings)),  # as it will be read
         code=code,
         inputs=dict(sorted((inputs or {}).items())),
-        files={name: sha256(file) for name, file in sorted(names.items())},
+        files={name: sha256(asides.get(file, file)) for name, file in sorted(names.items())},
         made_on=made_on,
         commit=commit,
     )
@@ -108,6 +113,7 @@ def read(path: Path) -> Receipt:
 def objections(
     path: Path,
     *,
+    step: str | None = None,
     settings: Any = None,
     code: str | None = None,
     inputs: Mapping[str, str] | None = None,
@@ -119,6 +125,7 @@ def objections(
 
     Args:
         path: Of its receipt.
+        step: That makes it, with its name; None if any will do.
         settings: What is asked for; None if any will do.
         code: Hash of the code that would make it now; None if any will do.
         inputs: What it would be made of now: file -> SHA-256.
@@ -130,6 +137,10 @@ def objections(
         receipt = read(path)
     except UserError as error:
         yield Objection(what="receipt", file=path, reason=str(error))
+        return
+    if step is not None and receipt.step != step:
+        reason = f"{path} is the receipt of another product, {receipt.step!r}"
+        yield Objection(what="receipt", file=path, reason=reason)
         return
     if settings is not None and (
         differing := "; ".join(_differing(receipt.settings, json.loads(json.dumps(settings))))

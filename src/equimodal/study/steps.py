@@ -4,18 +4,20 @@ A step's receipt lies beside what it made (`equimodal.study.receipts`).
 """
 
 import subprocess
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from equimodal.study import layout, receipts
-from equimodal.study.analysis import TABLES
+from equimodal.study.analysis import JUDGED, SUMMARIZED, TABLES
 from equimodal.study.code import code_hash
 from equimodal.study.errors import UserError
 from equimodal.study.figures import FIGURES
 from equimodal.study.files import write_aside
+from equimodal.study.layout import COLLECTED
 from equimodal.study.params import Params, expand_runs
 from equimodal.study.spec import RunSpec
 
@@ -147,7 +149,10 @@ class Product:
         except UserError as error:  # an input is wrong itself
             yield receipts.Objection(what="input", file=self.receipt, reason=str(error))
             asked = {}
-        yield from receipts.objections(self.receipt, files=self.files, deep=deep, **asked)
+        step = None if self.step == "prepare" else f"{self.step} {self.name}"
+        yield from receipts.objections(
+            self.receipt, step=step, files=self.files, deep=deep, **asked
+        )
 
 
 def make(
@@ -185,42 +190,104 @@ def make(
 
 
 def products(params: Params) -> Iterator[Product]:
-    """Yield all that takes long and that a scale asks for, and the tables that are there."""
+    """Yield all that a scale asks for: what takes long, and what is made of it."""
     specs = expand_runs(params)
     for dataset in sorted({spec.dataset for spec in specs.values()}):
         yield preparation(dataset, params)
     for spec in specs.values():
         yield training(spec, params)
         yield evaluation(spec, params)
-    tables = [f"{name}.json" for name in ("collected", *TABLES, "claims")]
-    yield from made_of_tables(layout.tables(params.scale), tables, params)
-    figures = [f"{name}.json" for name in FIGURES]
-    yield from made_of_tables(layout.figures(params.scale), figures, params)
-    yield from made_of_tables(
-        layout.RESULTS / params.scale, [layout.summary(params.scale).name], params
+    yield collected(params)
+    for name in TABLES:
+        yield table(name, params)
+    yield claims(params)
+    yield summary(params)
+    for name, about in FIGURES.items():
+        yield figure(name, about.inputs, params)
+
+
+def sign(
+    product: Product, params: Params, asides: Mapping[Path, Path] = MappingProxyType({})
+) -> None:
+    """Write the receipt of what was made in seconds, and is made again whenever Snakemake asks for it.
+
+    Args:
+        product: What was made.
+        params: Of the scale.
+        asides: Where its files lie until they get their names.
+    """
+    receipts.write(
+        product.receipt,
+        step=f"{product.step} {product.name}",
+        files=product.files,
+        asides=asides,
+        code="",
+        **product.asked(params),
     )
 
 
-def made_of_tables(folder: Path, names: Iterable[str], params: Params) -> Iterator[Product]:
-    """Yield tables, figures and summaries by their receipts, those that are there."""
-    for receipt in (folder / name for name in names):
-        if receipt.exists():
-            yield _made_of_tables(receipt, params)
+def collected(params: Params) -> Product:
+    """The tables of all runs, and their specs."""
+    files = [*(layout.table(params.scale, name) for name in COLLECTED), layout.specs(params.scale)]
+    receipt = layout.table_receipt(params.scale, COLLECTED[0])
+    return of_tables("collect", "runs", receipt, files, (), "equimodal collect", params)
 
 
-def _made_of_tables(receipt: Path, params: Params) -> Product:
-    """What was made together in seconds: what it is made of is for Snakemake to compare."""
-    try:
-        remedy = f"run `{receipts.read(receipt).step} --scale {params.scale}`"
-    except UserError:
-        remedy = f"remove {receipt} and make what it tells of anew"
+def table(name: str, params: Params) -> Product:
+    """A table for readers, as CSV, Markdown and LaTeX."""
+    path = layout.table(params.scale, name)
+    files = [path.with_suffix(suffix) for suffix in (".csv", ".md", ".tex")]
+    receipt, made_by = layout.table_receipt(params.scale, name), f"equimodal table {name}"
+    return of_tables("table", name, receipt, files, TABLES[name].inputs, made_by, params)
+
+
+def claims(params: Params) -> Product:
+    """The ledger of claims with its verdicts."""
+    path = layout.table(params.scale, "claims")
+    files, receipt = [path, path.with_suffix(".md")], layout.table_receipt(params.scale, "claims")
+    return of_tables("claims", "of the paper", receipt, files, JUDGED, "equimodal claims", params)
+
+
+def figure(name: str, inputs: Iterable[str], params: Params) -> Product:
+    """A figure as SVG, PNG and PDF."""
+    stem = layout.figures(params.scale) / name
+    files = [stem.with_suffix(suffix) for suffix in (".svg", ".png", ".pdf")]
+    made_by = f"equimodal draw {name}"
+    return of_tables("draw", name, stem.with_suffix(".json"), files, inputs, made_by, params)
+
+
+def summary(params: Params) -> Product:
+    """Key numbers and learning curves."""
+    table1 = expand_runs(params, "table1") if "table1" in params.experiments else {}
+    datasets = {spec.dataset for spec in table1.values()}
+    curves = [layout.curves(params.scale, dataset) for dataset in sorted(datasets)]
+    files, receipt = [layout.metrics(params.scale), *curves], layout.summary(params.scale)
+    made_by = "equimodal summarize"
+    return of_tables("summarize", "runs", receipt, files, SUMMARIZED, made_by, params)
+
+
+def of_tables(
+    step: str,
+    name: str,
+    receipt: Path,
+    files: Iterable[Path],
+    inputs: Iterable[str],
+    made_by: str,
+    params: Params,
+) -> Product:
+    """What is made of tables in seconds. That its code or its settings changed is for Snakemake to see."""
+    tables = [layout.table(params.scale, table) for table in inputs]
     return Product(
-        step="tables",
-        name=receipt.stem,
+        step=step,
+        name=name,
         receipt=receipt,
-        files=(),
-        remedy=remedy,
-        asked=lambda _: {},
+        files=tuple(files),
+        remedy=f"run `{made_by} --scale {params.scale}`",
+        # A table that git does not hold was there when the product was made.
+        asked=lambda _: {
+            "settings": {"scale": params.scale},
+            "inputs": {t.as_posix(): _hash(t) for t in tables if t.exists()},
+        },
     )
 
 

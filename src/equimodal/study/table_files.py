@@ -53,10 +53,15 @@ def write_table(table: pd.DataFrame, path: Path, number_format: str | None = Non
         path: The file.
         number_format: Of fractions, such as `%.6g`; by default as many digits as tell them apart.
     """
-    content = table.to_csv(index=False, float_format=number_format, lineterminator="\n").encode()
     with write_aside(path) as aside:
-        # No time in the header: it would change the bytes.
-        aside.write_bytes(gzip.compress(content, mtime=0) if path.suffix == ".gz" else content)
+        aside.write_bytes(as_bytes(table, path, number_format))
+
+
+def as_bytes(table: pd.DataFrame, path: Path, number_format: str | None = None) -> bytes:
+    """Return what `write_table` writes."""
+    content = table.to_csv(index=False, float_format=number_format, lineterminator="\n").encode()
+    # No time in the header: it would change the bytes.
+    return gzip.compress(content, mtime=0) if path.suffix == ".gz" else content
 
 
 def read_table(

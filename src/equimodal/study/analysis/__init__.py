@@ -6,6 +6,8 @@
 
 from dataclasses import dataclass
 
+from equimodal.study.layout import COLLECTED as COLLECTED  # told of here as well
+
 
 @dataclass(frozen=True)
 class AboutTable:
@@ -350,7 +352,6 @@ GIVEN = (  # inputs that come with the code: printed by others, or written down 
     *("published", "published_unimodal", "published_greediness", "published_calibration"),
     "preregistered",
 )
-COLLECTED = ("runs", "evaluations", "histories", "steps")  # what `collect` writes
 JUDGED = (  # what `claims` reads
     *("table1", "table1_evaluations", "unimodal", "greediness", "distributions"),
     *("prediction", "l1_trends", "sensitivity", "three_views"),

@@ -1,6 +1,5 @@
 """Reading the tables of a scale: which columns each has, and what makes it anew."""
 
-from collections.abc import Iterable
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -42,7 +41,8 @@ def read_stored(name: str, scale: str) -> pd.DataFrame:
     path, verb = layout.table(scale, name), f"run `{maker(name)} --scale {scale}`"
     # Collecting anew loses the runs that are no longer here.
     kept = "bring it back (`git checkout`, `dvc checkout`), or " if name in COLLECTED else ""
-    require_unaltered(path, receipt_of(name, scale), kept + verb)
+    of_scale = {"scale": scale}
+    require_unaltered(path, layout.table_receipt(scale, name), kept + verb, of_scale)
     return read_table(path, verb, columns_of(name), filled=FILLED.get(name, ()))
 
 
@@ -54,35 +54,6 @@ def require_unaltered(path: Path, receipt: Path, remedy: str, settings: Any = No
     """
     if path.is_file() and receipt.exists():
         receipts.require(receipt, f"{remedy} again", among=[path.name], settings=settings)
-
-
-def receipt_of(name: str, scale: str) -> Path:
-    """Where the hash of a table lies: one file for all tables that are made together."""
-    return layout.tables(scale) / f"{'collected' if name in COLLECTED else name}.json"
-
-
-def sign(scale: str, *names: str, beside: Iterable[Path] = ()) -> None:
-    """Write down the hashes of tables that have just been made together.
-
-    Args:
-        scale: Their scale.
-        names: The tables.
-        beside: Other files that were made with them.
-    """
-    files = dict.fromkeys([*(layout.table(scale, name) for name in names), *beside])
-    sign_files(receipt_of(names[0], scale), maker(names[0]), files)
-
-
-def sign_figure(scale: str, name: str) -> None:
-    """Write down the hashes of a figure that has just been drawn."""
-    stem = layout.figures(scale) / name
-    drawn = [stem.with_suffix(suffix) for suffix in (".svg", ".png", ".pdf")]
-    sign_files(stem.with_suffix(".json"), f"equimodal draw {name}", drawn)
-
-
-def sign_files(receipt: Path, command: str, files: Iterable[Path]) -> None:
-    """Write down the hashes of files that a command has just made together."""
-    receipts.write(receipt, step=command, settings=None, code="", files=[*files])
 
 
 def maker(name: str) -> str:
