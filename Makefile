@@ -5,7 +5,7 @@ VENV := .venv
 INSTALLED := $(VENV)/installed
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: help reproduce verify redraw rebuild docs provenance test test-faults check site format clean setup
+.PHONY: help reproduce verify redraw rebuild docs provenance test test-faults test-mutations check site format clean setup
 
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -36,6 +36,9 @@ test: $(INSTALLED)  ## all tests, on all cores; `pytest` runs some of them, or a
 
 test-faults: $(INSTALLED)  ## 500 seeded faults and 200 alterations in a tiny study: nothing lost, nothing silently wrong, no traceback
 	@python -m tests.faults
+
+test-mutations: $(INSTALLED)  ## 60 seeded faults in the code of the method: the tests have to notice 57
+	@python -m tests.mutations
 
 check: $(INSTALLED)  ## format, lint, types, which part imports which, and whether pages are what their templates give
 	ruff format --check .

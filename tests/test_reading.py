@@ -13,7 +13,7 @@ from zipfile import ZIP_DEFLATED, ZipFile
 import numpy as np
 import pytest
 
-from equimodal.study import files
+from equimodal.study import files, layout
 from equimodal.study.analysis.collect import accuracies
 from equimodal.study.cli import main
 from equimodal.study.errors import UserError, in_words
@@ -21,8 +21,9 @@ from equimodal.study.files import read_json
 from equimodal.study.params import expand_runs, load_params
 from equimodal.study.report.costs import read_benchmark
 from equimodal.study.spec import RunSpec, read_specs
-from equimodal.study.table_files import read_table
+from equimodal.study.table_files import read_table, write_table
 from tests.conftest import LABELS, ROOT, right_answers
+from tests.tables import made_up_tables
 
 READERS: dict[str, Callable] = {  # name of the file -> what reads it
     "table.csv": lambda path: read_table(path, "make it", ("run", "step"), filled=("run",)),
@@ -214,6 +215,7 @@ def test_what_no_verb_expects_is_one_sentence_all_the_same(monkeypatch, capsys, 
 
 def test_verbs_read_and_print_what_no_ascii_locale_knows(project):
     project.edit("config/scales/tiny.yaml", "Tiny scale.", "Größe ± 日本")
+    write_table(made_up_tables()["three_views"], layout.table("tiny", "three_views"))
     locale = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     done = subprocess.run(
         [sys.executable, "-m", "equimodal", "claims", "--claim", "three_views"],

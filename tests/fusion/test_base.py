@@ -4,9 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from equimodal.fusion.base import fusion_parameters, held_parameters
+from equimodal.fusion.base import Flow, fusion_parameters, held_parameters, reset_recording
 from equimodal.fusion.film import FiLM
 from equimodal.fusion.mmtm import MMTM
+from equimodal.fusion.squeezed import RunningMean
 
 PAIR = MMTM({"audio": 4, "table": 4})
 THREE = MMTM({"image": 4, "audio": 4, "table": 4})
@@ -23,6 +24,13 @@ def test_a_branch_is_served_by_the_fusion_modules_that_join_it():
     assert ids(fusion_parameters(model, "audio")) == ids([*both, *third])
     image = [*THREE.shared_parameters(), *THREE.own_parameters("image")]
     assert ids(fusion_parameters(model, "image")) == ids(image)
+
+
+def test_usually_the_flow_and_the_running_means_are_the_paper_s():
+    assert Flow() == Flow(rebalance=None, isolated=False, zeroed=False, record=False, frozen=False)
+    assert RunningMean() == RunningMean("pre_sigmoid", "own", "regular_steps", "samples")
+    assert (PAIR.gate_scale, PAIR.running_mean) == (2, RunningMean())  # Eq. 2
+    assert PAIR.squeeze.out_features == FiLM({"a": 4, "b": 4}).squeeze.out_features == 2 * 8 / 4
 
 
 def test_fusion_modules_that_join_different_modalities_are_not_rebalanced():
@@ -68,3 +76,27 @@ def test_a_mask_that_does_not_fit_is_refused(masks, said):
     features = {"sound": torch.rand(1, 4, 5), "film": torch.rand(1, 3, 2, 6, 6)}
     with pytest.raises(ValueError, match=said):
         MMTM({"sound": 4, "film": 3})(features, masks=masks)
+
+
+def test_what_is_all_padding_is_squeezed_to_zero():
+    fusion = MMTM({"sound": 4, "film": 3}).eval()
+    given = {"sound": torch.full((1, 4, 5), torch.nan), "film": torch.rand(1, 3, 2)}
+    silent = {"sound": torch.zeros(1, 4, 5), "film": given["film"]}
+    masks = {"sound": torch.zeros(1, 5)}
+    assert torch.equal(fusion(given, masks=masks)["film"], fusion(silent)["film"])
+
+
+def test_a_code_has_a_unit_at_least():
+    """2 * 8 channels / 16 is one unit."""
+    assert MMTM({"a": 4, "b": 4}, squeeze_ratio=16).squeeze.out_features == 1
+    with pytest.raises(ValueError, match="squeeze_ratio 17 leaves no code of 8 channels"):
+        MMTM({"a": 4, "b": 4}, squeeze_ratio=17)
+
+
+def test_what_was_recorded_is_forgotten_whatever_it_was():
+    """An overflow as well, of which a mean would keep NaN."""
+    fusion = MMTM({"a": 4, "b": 4})
+    fusion({m: torch.full((2, 4), torch.inf) for m in "ab"}, Flow(record=True))
+    reset_recording(nn.ModuleList([fusion]))
+    recorded = [fusion.squeezes_seen, fusion.mean_squeeze_a, fusion.mean_squeeze_b]
+    assert all(not x.any() for x in recorded)

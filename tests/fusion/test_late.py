@@ -31,6 +31,7 @@ def test_every_branch_answers_with_one_layer_of_the_concatenated_squeezes():
         torch.testing.assert_close(fusion.eval()(x, flow)["a"], fusion.squeeze(of_others))
     torch.testing.assert_close(fusion(x, flow)["b"], logits["b"])
     assert held_parameters(fusion) == [[], []]
+    assert [name for name, _ in fusion.named_parameters()] == ["squeeze.weight", "squeeze.bias"]
 
 
 class Branch(nn.Module):

@@ -85,3 +85,33 @@ def test_means_are_not_taken_in_half_precision(mmtm, features, flow):
     with pytest.raises(TypeError, match=r"cast to torch\.bfloat16.*use torch\.autocast"):
         mmtm(halves, flow)
     mmtm(halves, Flow(frozen=True))  # to answer only is fine
+
+
+def test_a_gate_that_overflows_leaves_the_running_means_alone(mmtm, features):
+    mmtm(features)
+    before = {k: v.clone() for k, v in mmtm.named_buffers()}
+    torch.nn.init.constant_(mmtm.excite["color"].bias[:1], torch.inf)
+    mmtm(features)
+    assert all(torch.equal(before[k], v) for k, v in mmtm.named_buffers())
+
+
+def test_before_the_first_regular_step_the_running_means_are_zero(mmtm, features):
+    mmtm(features, rebalance(0))
+    assert not any(mmtm.get_buffer(f"mean_gate_{m}").any() for m in mmtm.modalities)
+
+
+def test_a_sample_counts_after_however_many(mmtm, features):
+    """In single precision 2^24 + 1 is 2^24: a counter would stand still."""
+    mmtm.gates_seen.fill_(2**24)
+    mmtm.squeezes_seen.fill_(2**24)
+    one = {m: x[:1] for m, x in features.items()}
+    mmtm(one, Flow(record=True))
+    assert float(mmtm.gates_seen) == float(mmtm.squeezes_seen) == 2**24 + 1
+
+
+def test_zeroed_a_branch_sees_zeros_of_the_others_and_needs_no_recording(mmtm, features):
+    mmtm.eval()
+    isolated = mmtm(features, Flow(isolated=True, zeroed=True))
+    for m, x in features.items():
+        alone = {n: x if n == m else torch.zeros_like(y) for n, y in features.items()}
+        torch.testing.assert_close(isolated[m], mmtm(alone)[m])

@@ -155,3 +155,24 @@ def test_a_frozen_trunk_does_not_make_its_branch_slow():
     speed = LearningSpeed(branch={"a": [trunk, head]}, fusion={"a": [fusion]})
     speed.update()
     assert speed.values.item() == pytest.approx(math.log10(1 / 4))
+
+
+def test_single_precision_is_enough_for_a_network():
+    """Squares of 1e-25 are 0 in it, and the speed would be NaN."""
+    tiny = nn.Parameter(torch.tensor([1e-25]))
+    large = nn.Parameter(torch.tensor([1.0]))
+    tiny.grad, large.grad = torch.tensor([1e-25]), torch.tensor([1.0])
+    speed = LearningSpeed(branch={"a": [tiny]}, fusion={"a": [large]})
+    speed.update()
+    assert speed.sums.tolist() == [[1.0], [pytest.approx(1.0)]]
+
+
+def test_gradients_may_be_zero_once_learning_has_begun():
+    """To look at them again in each step would wait for the device."""
+    branch, fusion = parameter([1.0], [2.0]), parameter([1.0], [1.0])
+    speed = LearningSpeed(branch={"a": [branch]}, fusion={"a": [fusion]})
+    speed.update()
+    branch.grad.zero_()
+    fusion.grad.zero_()
+    speed.update()
+    assert speed.sums.tolist() == [[1.0], [4.0]]

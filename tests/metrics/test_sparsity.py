@@ -21,6 +21,12 @@ def test_the_gradient_is_that_of_the_penalty(parameters):
     torch.testing.assert_close(parameters[1].grad, torch.tensor([[0.0], [-0.1]]))
 
 
+def test_frozen_parameters_get_no_gradient(parameters):
+    parameters[1].requires_grad_(False)
+    add_l1_gradient(parameters, 0.1)
+    assert parameters[1].grad is None
+
+
 @pytest.mark.parametrize(("threshold", "share"), [(0.1, 0.25), (0.5, 0.25), (0.6, 0.5), (10, 1.0)])
 def test_the_fraction_below_counts_strictly_smaller_absolute_values(parameters, threshold, share):
     assert fraction_below(parameters, threshold) == share

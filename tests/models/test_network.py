@@ -97,12 +97,23 @@ def branch_of(stages):
         # the policy's mode 0 would hold the gate of one branch and mean the other
         (None, {2: MMTM({"gray": 4, "color": 4})}, r"joins \['gray', 'color'\].* the same order"),
         (None, {5: MMTM({"color": 4, "gray": 4})}, "no stage 5"),
+        (None, {0: MMTM({"color": 4, "gray": 4})}, "no stage 0"),
     ],
 )
 def test_branches_and_fusions_that_do_not_fit_are_refused_by_name(network, gray, fusions, said):
     branches = dict(network.branches) | ({"gray": gray} if gray else {})
     with pytest.raises((TypeError, ValueError), match=said):
         Network(branches, fusions)
+
+
+def test_a_branch_without_stages_is_refused():
+    with pytest.raises(ValueError, match="one at least"):
+        Network({"color": nn.Identity()}, {})
+
+
+def test_the_width_of_a_branch_is_that_of_its_last_features(network):
+    _, features = network(images(), with_features=True)
+    assert network.width("color") == DISTINCT.network.widths[-1] == features["color"].shape[1]
 
 
 def test_kim_et_al_s_network_is_a_setting():
@@ -117,6 +128,8 @@ def test_kim_et_al_s_network_is_a_setting():
     network = build_network(DISTINCT.model_copy(update={"network": settings}))
     norms = [m for m in network.branches["color"].modules() if isinstance(m, nn.BatchNorm2d)]
     assert [n.num_features for n in norms] == [3]
+    assert isinstance(network.branches["color"].stages[0][0], nn.BatchNorm2d)  # of the input
+    assert network(images())["color"].shape == (3, 10)
     convolutions = [m for m in network.branches["color"].modules() if isinstance(m, nn.Conv2d)]
     assert [c.kernel_size[0] for c in convolutions] == [5, 3, 3, 3]
     assert all(c.bias is not None for c in convolutions)

@@ -36,6 +36,22 @@ def test_guided_steps_follow_algorithm_1(speeds, tolerance, epochs, taken):
     assert modes(guided(tolerance=tolerance), speeds, epochs) == taken
 
 
+GOOD = {"tolerance": 0.0, "window": 1, "warmup_epochs": 1}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("tolerance", x) for x in (-0.1, float("nan"), float("inf"))),
+        *((name, x) for name in ("window", "warmup_epochs") for x in (0, 1.5, "1")),
+    ],
+)
+def test_a_balance_that_can_not_be_is_refused_by_name(name, value):
+    assert vars(Balance(**GOOD)) == GOOD  # as small as they may be
+    with pytest.raises(ValueError, match=f"{name} is {value!r}, expected a .*number from"):
+        Balance(**GOOD | {name: value})
+
+
 def test_vanilla_has_no_mode():
     policy = Vanilla()
     policy.advance(torch.tensor([5.0, 0.0]), epoch=9)
@@ -66,6 +82,9 @@ def test_the_official_code_s_sequence_is_python_s():
     meaning = {"0": -1, "1": 1, "2": 0}
     taken = modes(official(), [0.0, 0.0], [2] * (len(OFFICIAL) + 1))[1:]
     assert taken == [meaning[choice] for choice in OFFICIAL]
+    usual = [Random(("color", "gray"), warmup_epochs=1, seed=seed) for seed in (777, 777, 778)]
+    others = [modes(policy, [0.0, 0.0], [2] * (len(OFFICIAL) + 1))[1:] for policy in usual]
+    assert others[0] == others[1] not in (taken, others[2])
 
 
 def test_the_official_sequence_leaves_the_gray_branch_s_mode_behind_after_these_epochs():
@@ -93,6 +112,17 @@ def test_random_goes_on_with_its_sequence_after_a_restore(as_official):
 @pytest.fixture
 def rubi():
     return RUBi("color", features=4, classes=3, hidden_layers=1, weight=0.5, seed=0)
+
+
+def test_the_weights_of_rubi_follow_its_seed_and_are_restored(rubi):
+    settings = {"features": 4, "classes": 3, "hidden_layers": 1, "weight": 0.5}
+    outside = torch.get_rng_state()
+    same, other = (RUBi("color", **settings, seed=seed) for seed in (0, 1))
+    assert torch.equal(torch.get_rng_state(), outside)
+    assert all(map(torch.equal, rubi.parameters(), same.parameters()))
+    assert not any(map(torch.equal, rubi.parameters(), other.parameters()))
+    other.restore(rubi.state())
+    assert all(map(torch.equal, rubi.parameters(), other.parameters()))
 
 
 def test_rubi_masks_the_logits_by_the_biased_branch_and_adds_its_own_loss(rubi):

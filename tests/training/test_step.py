@@ -14,7 +14,7 @@ from equimodal.models.network import Network
 from equimodal.study.runs.loop import Training
 from equimodal.training.evaluate import conditional_utilization
 from equimodal.training.policies import RUBi, Vanilla
-from equimodal.training.step import step_without_held, train_step
+from equimodal.training.step import StepRules, step_without_held, train_step
 
 from .conftest import small_spec
 
@@ -64,6 +64,29 @@ def test_without_a_mode_nothing_is_held():
     assert all(torch.equal(p - 0.25, q) for p, q in pairs)
     with pytest.raises(TypeError, match="the policy's tensor, given -1"):
         step_without_held(optimizer, fusion, -1)
+
+
+def test_usually_the_rules_of_a_step_are_the_paper_s():
+    assert StepRules() == StepRules(0.0, True, "regular_steps", "skip")
+
+
+def test_a_record_holds_no_graph(training):
+    """A list of records would keep the activations of all steps."""
+    record = take_step(training)
+    assert not any(x.requires_grad for x in (record.loss, *record.logits.values(), record.speeds))
+
+
+def test_adam_counts_a_held_step_and_moves_nothing_else_of_what_is_held():
+    fusion, _ = fused_with_momentum()
+    optimizer = torch.optim.Adam(fusion.parameters(), lr=0.25)
+    step_without_held(optimizer, fusion, torch.tensor(-1))
+    held = fusion.excite["a"].bias
+    before = [x.clone() for x in (held, optimizer.state[held]["exp_avg"])]
+    moving = fusion.excite["b"].bias.clone()
+    step_without_held(optimizer, fusion, torch.tensor(0))
+    assert all(map(torch.equal, before, (held, optimizer.state[held]["exp_avg"])))
+    assert optimizer.state[held]["step"] == 2
+    assert not torch.equal(fusion.excite["b"].bias, moving)
 
 
 def test_branches_without_fusion_modules_are_trained_in_regular_steps(training):
@@ -143,6 +166,16 @@ def test_wrappers_and_other_forms_of_a_batch_train_the_same_network(training, wr
     assert len(called) == 1 + 3 * (network is training.network)
     bare = conditional_utilization(training.network, [batch], [batch])
     assert rates == pytest.approx(bare, nan_ok=True)
+
+
+@pytest.mark.usefixtures("group")
+@pytest.mark.filterwarnings("ignore")
+def test_a_distributed_network_is_trained_whatever_is_around_it(training, monkeypatch):
+    wrapped = torch.compile(DistributedDataParallel(training.network), backend="eager").train()
+    monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)
+    batch = training.splits["train"].batch(torch.arange(8))
+    take = partial(train_step, batch=batch, optimizer=training.optimizer, policy=Vanilla())
+    assert take(wrapped, speeds=training.speeds, epoch=1).loss.isfinite()
 
 
 @pytest.mark.usefixtures("group")

@@ -1,14 +1,17 @@
 """Conditional utilization rates of any network: what is refused, since it would come out as 0."""
 
 import re
+from dataclasses import replace
 
 import pytest
 import torch
 from sklearn.metrics import balanced_accuracy_score
 from torch import nn
 
-from equimodal.fusion.base import REGULAR
+from equimodal.fusion.base import REGULAR, Flow
 from equimodal.fusion.mmtm import MMTM
+from equimodal.fusion.squeeze_excite import SqueezeExcite
+from equimodal.fusion.squeezed import RunningMean
 from equimodal.training.batch import Batch
 from equimodal.training.evaluate import conditional_utilization, evaluations
 
@@ -130,9 +133,27 @@ def test_answers_and_labels_that_can_not_be_compared_are_refused(of_answers, lab
         conditional_utilization(Pair(of_answers), [INPUTS], [(INPUTS, labels)])
 
 
+def test_logits_in_half_precision_are_measured_too():
+    """As they come from a network under autocast."""
+    half = Pair(of_a(lambda z: z.bfloat16()))
+    found = conditional_utilization(half, [INPUTS], [(INPUTS, LABELS)])
+    assert found["b"] == conditional_utilization(Pair(), [INPUTS], [(INPUTS, LABELS)])["b"]
+
+
+def test_measuring_moves_no_running_mean_and_forgets_what_was_recorded_before():
+    model = Pair()
+    model.fuse = MMTM({"a": 4, "b": 4}, running_mean=RunningMean(updates="every_pass"))
+    for shift in (100.0, 0.0):
+        shifted = {m: x + shift for m, x in INPUTS.items()}
+        conditional_utilization(model, [shifted], [(INPUTS, LABELS)])
+    assert not model.fuse.mean_gate_a.any()
+    torch.testing.assert_close(model.fuse.mean_squeeze_a, INPUTS["a"].mean(0))
+
+
 @pytest.mark.parametrize("broken", [NAN, float("inf")])
 def test_an_input_that_is_not_finite_is_named_and_a_weight_is_the_network_s(broken):
-    bad = INPUTS | {"b": torch.full((8, 4), broken)}
+    bad = INPUTS | {"b": INPUTS["b"].clone()}
+    bad["b"][3, 1] = broken  # one of many
     for train, test in ((bad, INPUTS), (INPUTS, bad)):
         with pytest.raises(ValueError, match=r"not finite, as the inputs \['b'\] are not: mend"):
             conditional_utilization(Pair(), [train], [(test, LABELS)])
@@ -192,3 +213,22 @@ def test_a_model_trains_on_in_the_mode_it_was_in():
 def test_any_network_with_fusion_modules_has_every_way_of_evaluating(joined, rebalanced):
     model = nn.ModuleList(MMTM(dict.fromkeys(m, 4)) for m in joined)
     assert list(evaluations(model)) == ["regular", *rebalanced, "isolated", "zeroed"]
+
+
+def test_every_way_of_evaluating_is_the_flow_that_its_name_says_and_moves_no_mean():
+    flows = evaluations(nn.ModuleList([MMTM({"a": 4, "b": 4})]))
+    modes = [flows.pop(f"rebalance_{m}") for m in "ab"]
+    assert [replace(flow, rebalance=int(flow.rebalance)) for flow in modes] == [
+        Flow(rebalance=0, frozen=True),
+        Flow(rebalance=1, frozen=True),
+    ]
+    assert flows == {
+        "regular": Flow(frozen=True),
+        "isolated": Flow(isolated=True, frozen=True),
+        "zeroed": Flow(isolated=True, zeroed=True, frozen=True),
+    }
+
+
+def test_a_uni_modal_network_is_evaluated_in_one_way():
+    block = SqueezeExcite("a", 4, squeeze_ratio=4, gate_scale=2)
+    assert list(evaluations(block)) == ["regular"]

@@ -5,6 +5,8 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
+import warnings
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
@@ -53,9 +55,37 @@ class Checkout(Project):
         assert ended.returncode == 0, ended.stdout
         return ended.stdout
 
+    def dry_run(self, *arguments: str) -> subprocess.CompletedProcess:
+        """As Snakemake says, in a fork of this process, which has it loaded: in half of the time."""
+        import snakemake.cli
+
+        with tempfile.TemporaryFile("w+") as said:
+            if process := os.fork():
+                status = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+                said.seek(0)
+                return subprocess.CompletedProcess(arguments, status, said.read())
+            status = 70
+            try:
+                for stream in (1, 2):
+                    os.dup2(said.fileno(), stream)
+                sys.stdout, sys.stderr = (os.fdopen(stream, "w") for stream in (1, 2))
+                warnings.resetwarnings()
+                for name in [n for n in sys.modules if n.partition(".")[0] == "equimodal"]:
+                    del sys.modules[name]  # the checkout has its own
+                sys.path.insert(0, str(self.folder / "src"))
+                os.environ["PYTHONPATH"] = sys.path[0]
+                os.chdir(self.folder)
+                snakemake.cli.main(["--cores", "2", "--dry-run", *arguments])
+            except SystemExit as ended:
+                status = int(ended.code or 0)
+            finally:
+                sys.stdout.flush()
+                sys.stderr.flush()
+                os._exit(status)
+
     def to_do(self, *targets: str) -> set[str]:
         """The messages of the jobs that a dry run lists, without the number of networks."""
-        ended = self.snakemake("--dry-run", *targets)
+        ended = self.dry_run(*targets)
         assert ended.returncode == 0, ended.stdout
         jobs = jobs_of(ended.stdout)
         assert bool(jobs) != ("Nothing to be done" in ended.stdout)

@@ -89,9 +89,8 @@ def toy_moments(
     *,
     w_a: ArrayLike = 1.0,
     w_b: ArrayLike = 1.0,
-    noise: ArrayLike = 0.0,
 ) -> Moments:
-    """Return the moments of y = w_A x_A + w_B x_B + noise with scalar modalities.
+    """Return the moments of y = w_A x_A + w_B x_B with scalar modalities.
 
     The arguments are broadcast against each other; each combination is a run.
 
@@ -100,13 +99,12 @@ def toy_moments(
         ratio: Standard deviation of x_A, that of x_B being 1; > 0.
         w_a: Weight of A.
         w_b: Weight of B.
-        noise: Standard deviation of the noise.
 
     Raises:
         UserError: If rho is not a correlation or the ratio not positive.
     """
-    given = np.broadcast_arrays(*(np.asarray(x, float) for x in (rho, ratio, w_a, w_b, noise)))
-    rho, ratio, w_a, w_b, noise = (x.ravel() for x in given)
+    given = np.broadcast_arrays(*(np.asarray(x, float) for x in (rho, ratio, w_a, w_b)))
+    rho, ratio, w_a, w_b = (x.ravel() for x in given)
     if (np.abs(rho) > 1).any():
         worst = rho[np.abs(rho).argmax()]
         raise UserError(
@@ -121,7 +119,7 @@ def toy_moments(
         ab=shared[:, None, None],
         y_a=(w_a * ratio**2 + w_b * shared)[:, None],
         y_b=(w_b + w_a * shared)[:, None],
-        yy=w_a**2 * ratio**2 + w_b**2 + 2 * w_a * w_b * shared + noise**2,
+        yy=w_a**2 * ratio**2 + w_b**2 + 2 * w_a * w_b * shared,
     )
 
 

@@ -21,7 +21,6 @@ from equimodal.linear.moments import Moments
 from equimodal.study.errors import UserError
 
 PerRun = Float64[ndarray, " runs"]
-Form = Literal["finite", "asymptotic"]
 SINGULAR = 1e-10  # of the smallest eigenvalue, relative to the largest
 
 
@@ -175,7 +174,6 @@ def time_ratio(
     fusion: int,
     *,
     scale: float | None = None,
-    form: Form = "finite",
     step_size: float = 0.0,
 ) -> PerRun:
     """Return t_B / t_A, when each modality has reached half of its plateau (R1 to R6).
@@ -198,7 +196,6 @@ def time_ratio(
         depth: L.
         fusion: L_f.
         scale: u_0, norm of a branch's layers at the start, in (0, 1); only for 1 < L_f < L.
-        form: Of t_A for 1 < L_f < L: its integral up to 1 (`finite`), or to infinity.
         step_size: eta. For L = 2 a mode grows by 1 + eta |s| a step, so that every rate |s|
             becomes ln(1 + eta |s|) / eta; 0: gradient flow. Not known for deeper networks.
 
@@ -218,7 +215,7 @@ def time_ratio(
         first, second, residual = (_per_step(x, step_size) for x in (first, second, residual))
         return 1 + (first - second) / residual
     between = time_between(moments, depth, fusion, scale=_need(scale))
-    return 1 + between / time_of_first(moments, depth, fusion, scale=_need(scale), form=form)
+    return 1 + between / time_of_first(moments, depth, fusion, scale=_need(scale))
 
 
 def _per_step(rate: PerRun, step_size: float) -> PerRun:
@@ -260,9 +257,7 @@ def _speeds(moments: Moments) -> tuple[PerRun, PerRun, PerRun]:
     return first, second, residual
 
 
-def time_of_first(
-    moments: Moments, depth: int, fusion: int, *, scale: float, form: Form = "finite"
-) -> PerRun:
+def time_of_first(moments: Moments, depth: int, fusion: int, *, scale: float) -> PerRun:
     """Return t_A in units of tau, from aligned layers of norm u_0 (`scale`).
 
     L = 2: ln(1 / u_0) / |s_A|. Deeper, the integral over u_A from u_0 to 1 of
@@ -270,8 +265,7 @@ def time_of_first(
         1 / ( |s_A| u_A^(L_f - 1) (u_A^2 + u_B^2)^((L - L_f) / 2) ),
 
     u_B = u_0^(1 - k) u_A^k for L_f = 2, [k u_A^(2 - L_f) + (1 - k) u_0^(2 - L_f)]^(1 / (2 - L_f))
-    above. With x = u_A / u_0 it is u_0^(2 - L) I(L, L_f) / |s_A|, where `asymptotic` lets the
-    integral I run to infinity, an error of order u_0^(L - 2) relative. Domain as `time_ratio`, and
+    above. With x = u_A / u_0 it is u_0^(2 - L) I(L, L_f) / |s_A|. Domain as `time_ratio`, and
     L_f >= 2.
     """
     check_depth(depth, fusion)
@@ -292,8 +286,7 @@ def time_of_first(
             ratio = np.exp(-z) * (k * grown + 1 - k) ** (1 / (2 - fusion))
         return np.exp((2 - depth) * z) * (1 + ratio**2) ** -after
 
-    top = np.log(1 / scale) if form == "finite" else 60 / (depth - 2)  # exp(-60) is nothing
-    integral, _ = quad_vec(integrand, 0, top, epsrel=1e-13, epsabs=0, norm="max")
+    integral, _ = quad_vec(integrand, 0, np.log(1 / scale), epsrel=1e-13, epsabs=0, norm="max")
     return scale ** (2 - depth) * integral / first
 
 

@@ -489,6 +489,9 @@ def claims(
     settings = load_params(params, scale)
     _require_of_settings(settings)
     ledger = analysis.read_claims()
+    if claim is not None:
+        chosen = {claim: ledger.claims[_one_of(claim, ledger.claims, "claim")]}
+        ledger = ledger.model_copy(update={"claims": chosen})
     tables = {name: _read_table(name, settings) for name in analysis.tables_of(ledger)}
     judged = analysis.judge_claims(
         ledger,
@@ -498,8 +501,7 @@ def claims(
     )
     notes = [*([settings.note] if settings.note else []), *analysis.caveats(settings)]
     if claim is not None:
-        chosen = judged[judged["id"] == _one_of(claim, set(judged["id"]), "claim")]
-        print(analysis.as_markdown(chosen, notes))
+        print(analysis.as_markdown(judged, notes))
         return
     written = layout.table(settings.scale, "claims")
     write_table(judged, written)

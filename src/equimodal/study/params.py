@@ -130,6 +130,8 @@ class Analysis(Section):
     resamples: Annotated[int, Field(ge=100)]  # of every bootstrap and permutation test
     seed: Annotated[int, Field(ge=0)]  # of the same
     margin: Positive  # percentage points within which two accuracies count as equivalent
+    fewest_resampled: Annotated[int, Field(ge=2)]  # values; fewer have Student's interval or none
+    greedy_above: Annotated[float, Field(ge=0, lt=1)]  # |d_util| of a greedy model is above it
     power: Annotated[float, Field(gt=0, lt=1)]  # with which an effect counts as detectable
 
 

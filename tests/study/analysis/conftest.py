@@ -1,3 +1,11 @@
 from equimodal.study.params import Analysis
 
-SETTINGS = Analysis(confidence=0.95, resamples=200, seed=0, margin=1.0, power=0.8)
+SETTINGS = Analysis(
+    confidence=0.95,
+    resamples=200,
+    seed=0,
+    margin=1.0,
+    power=0.8,
+    fewest_resampled=10,
+    greedy_above=0.1,
+)

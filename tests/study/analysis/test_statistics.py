@@ -3,9 +3,7 @@ from math import isnan, sqrt
 import numpy as np
 import pytest
 
-from equimodal.study.analysis import TABLES
 from equimodal.study.analysis.statistics import (
-    FEWEST,
     Estimate,
     detectable_difference,
     holm,
@@ -20,9 +18,15 @@ from equimodal.study.analysis.statistics import (
     welch_difference,
     wilson_interval,
 )
+from tests.study.analysis.conftest import SETTINGS
 
+FEWEST = SETTINGS.fewest_resampled
 NAN = float("nan")
 T2, T4 = 4.302653, 2.776445  # 97.5 % quantiles of Student's t with 2 and 4 degrees of freedom
+
+
+def how(**changes):
+    return SETTINGS.model_copy(update=changes)
 
 
 def test_the_sd_is_that_of_a_sample():
@@ -36,7 +40,9 @@ def test_a_mean_has_student_s_interval():
     )
 
 
-@pytest.mark.parametrize("interval", [mean_t_interval, lambda x, c: resampled_mean(x, c, 200, 0)])
+@pytest.mark.parametrize(
+    "interval", [mean_t_interval, lambda x, c: resampled_mean(x, how(confidence=c))]
+)
 def test_few_or_equal_values_give_what_they_can(interval):
     assert interval([], 0.95) == pytest.approx((NAN, NAN, NAN), nan_ok=True)
     assert interval([5], 0.95) == pytest.approx((5, NAN, NAN), nan_ok=True)
@@ -57,27 +63,31 @@ def test_zeros_and_ones_resampled_are_coins():
     # The mean of a resample of as many zeros as ones is a tenth of the heads of ten fair coins:
     # fewer than two have the chance 11/1024, fewer than three 56/1024.
     coins = [0, 1] * 5
-    assert resampled_mean(coins, 0.95, 20_000, 0) == pytest.approx((0.5, 0.2, 0.8))
-    assert resampled_mean(coins, 0.2, 20_000, 0) == pytest.approx((0.5, 0.5, 0.5))
+    assert resampled_mean(coins, how(resamples=20_000)) == pytest.approx((0.5, 0.2, 0.8))
+    assert resampled_mean(coins, how(confidence=0.2, resamples=20_000)) == pytest.approx(
+        (0.5, 0.5, 0.5)
+    )
 
 
 def test_the_mean_of_few_models_has_student_s_interval():
     # Resamples of three values stay between the least and the greatest.
     few = [0.0, 0.1, 0.3]
-    assert resampled_mean(few, 0.95, 200, 0) == mean_t_interval(few, 0.95)
+    assert resampled_mean(few, SETTINGS) == mean_t_interval(few, 0.95)
     assert mean_t_interval(few, 0.95).low < 0
-    assert f"; fewer than {FEWEST} models have Student's)" in TABLES["greediness"].caption
+    assert resampled_mean(few, how(fewest_resampled=3)).low >= 0
 
 
 def test_the_bootstrap_of_many_values_agrees_with_the_t_interval():
     x = np.random.default_rng(0).normal(size=200)
-    assert resampled_mean(x, 0.95, 5000, 0) == pytest.approx(mean_t_interval(x, 0.95), abs=0.02)
+    assert resampled_mean(x, how(resamples=5000)) == pytest.approx(
+        mean_t_interval(x, 0.95), abs=0.02
+    )
 
 
 def test_equal_seeds_give_equal_intervals():
     x = np.random.default_rng(0).normal(size=20)
-    assert resampled_mean(x, 0.95, 200, 1) == resampled_mean(x, 0.95, 200, 1)
-    assert resampled_mean(x, 0.95, 200, 1) != resampled_mean(x, 0.95, 200, 2)
+    assert resampled_mean(x, how(seed=1)) == resampled_mean(x, how(seed=1))
+    assert resampled_mean(x, how(seed=1)) != resampled_mean(x, how(seed=2))
 
 
 def test_a_paired_difference_is_that_of_the_pairs():
@@ -154,7 +164,7 @@ def test_a_verdict_says_on_which_side_of_the_margin_the_interval_is(low, high, j
 
 
 def test_spearman_s_correlation_is_that_of_ranks():
-    tested = spearman([1, 2, 3, 4], [1, 10, 1000, 100], 0.95, 500, 0)
+    tested = spearman([1, 2, 3, 4], [1, 10, 1000, 100], SETTINGS)
     assert (tested.n, tested.value) == (4, pytest.approx(0.8))  # 1 - 6 * 2 / (4 * 15)
     assert isnan(tested.low)
     assert isnan(tested.high)
@@ -162,22 +172,20 @@ def test_spearman_s_correlation_is_that_of_ranks():
 
 def test_enough_pairs_give_a_rank_correlation_an_interval():
     x = np.arange(FEWEST)
-    tested = spearman(x, [*x[1:], -1], 0.95, 500, 0)
+    tested = spearman(x, [*x[1:], -1], SETTINGS)
     assert -1 <= tested.low < tested.value < tested.high <= 1
-    assert isnan(spearman(x[1:], x[1:] ** 2, 0.95, 500, 0).low)
+    assert isnan(spearman(x[1:], x[1:] ** 2, SETTINGS).low)
 
 
 def test_the_p_of_a_perfect_order_counts_the_orders():
-    assert spearman([1, 2, 3, 4], [2, 4, 6, 8], 0.95, 500, 0).p == pytest.approx(2 / 24)
+    assert spearman([1, 2, 3, 4], [2, 4, 6, 8], SETTINGS).p == pytest.approx(2 / 24)
 
 
 def test_two_pairs_or_equal_values_have_no_rank_correlation():
-    assert spearman([1, 2], [1, 2], 0.95, 200, 0) == pytest.approx((2, *4 * [NAN]), nan_ok=True)
-    assert spearman([1, 2, 3], [5, 5, 5], 0.95, 200, 0) == pytest.approx(
-        (3, *4 * [NAN]), nan_ok=True
-    )
-    assert spearman([], [], 0.95, 200, 0).n == 0
-    assert spearman([1, 2, 3, NAN], [1, 2, 3, 4], 0.95, 200, 0).n == 3
+    assert spearman([1, 2], [1, 2], SETTINGS) == pytest.approx((2, *4 * [NAN]), nan_ok=True)
+    assert spearman([1, 2, 3], [5, 5, 5], SETTINGS) == pytest.approx((3, *4 * [NAN]), nan_ok=True)
+    assert spearman([], [], SETTINGS).n == 0
+    assert spearman([1, 2, 3, NAN], [1, 2, 3, 4], SETTINGS).n == 3
 
 
 def test_signs_agree_where_both_are_equal():

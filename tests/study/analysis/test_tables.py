@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from equimodal.study.analysis import TABLES
+from equimodal.study.analysis import TABLES, distributions
 from equimodal.study.analysis.documents import FORMATS, for_readers, notes_on, render
 from equimodal.study.analysis.published import read_published
 from equimodal.study.params import load_params
@@ -283,12 +283,14 @@ def test_the_sign_of_the_first_column_s_greediness_is_not_published():
 
 def test_signs_and_sizes_of_d_util_are_counted_over_vanilla_models():
     measures = [(-0.3, 1), (-0.2, 1), (0.05, 1), (0, 1)]
-    runs = sweep(*measures, d_util_by_label=0.5) + sweep((9, 9), policy="guided")
-    (row,) = build("distributions", runs=table_of(*runs)).to_dict("records")
+    runs = table_of(*sweep(*measures, d_util_by_label=0.5), *sweep((9, 9), policy="guided"))
+    (row,) = build("distributions", runs=runs).to_dict("records")
     assert row["n"] == 4
     assert row["sign_balance"] == pytest.approx(-1 / 3)  # one above 0 and two below; 0 is neither
     assert row["sign_balance_low"] == pytest.approx(2 * 0.0615 - 1, abs=1e-3)  # Wilson's of 1 in 3
     assert row["greedy"] == 0.5
+    higher = SETTINGS.model_copy(update={"greedy_above": 0.25})
+    assert distributions.build(runs, higher)["greedy"].item() == 0.25
     assert row["largest"] == pytest.approx(0.3)
     assert (row["sign_balance_by_label"], row["greedy_by_label"]) == (1, 1)
 

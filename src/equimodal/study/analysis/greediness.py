@@ -42,9 +42,7 @@ def _summarize(models: pd.DataFrame, settings: Analysis) -> dict[str, Any]:
     row: dict[str, Any] = {"n": len(present(models["d_util"]))}
     row["unfinished"] = len(models) - row["n"]
     for measure in ("d_util", "d_util_by_label", "d_speed"):
-        row |= resampled_mean(
-            models[measure], settings.confidence, settings.resamples, settings.seed
-        ).named(measure)
+        row |= resampled_mean(models[measure], settings).named(measure)
     identical = (models["inputs"] == "identical").all()
     p = symmetry_p(models["d_util"]) if identical else NAN
     perfect = present(models.loc[models["reached_perfect"].eq(True), "d_util"])

@@ -18,9 +18,8 @@ def build(runs: pd.DataFrame, settings: Analysis) -> pd.DataFrame:
     each network, and |d_speed|.
     """
     study = with_sizes(of_experiment(runs, "l1")).rename(columns={SPARSITY: "sparsity"})
-    how = (settings.confidence, settings.resamples, settings.seed)
     rows = [
-        (fidelity, x, y, *spearman(group[x], group[y], *how))
+        (fidelity, x, y, *spearman(group[x], group[y], settings))
         for fidelity, group in study.groupby("fidelity")
         for x, y in TRENDS
     ]

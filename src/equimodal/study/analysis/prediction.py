@@ -40,5 +40,5 @@ def build(runs: pd.DataFrame, settings: Analysis) -> pd.DataFrame:
 
 def _compare(speeds: pd.Series, rates: pd.Series, settings: Analysis) -> tuple[Tested, Estimate]:
     """Return the rank correlation and the share of equal signs."""
-    tested = spearman(speeds, rates, settings.confidence, settings.resamples, settings.seed)
+    tested = spearman(speeds, rates, settings)
     return tested, sign_agreement(speeds, rates, settings.confidence)[1]

@@ -12,9 +12,10 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from scipy import stats
 
+from equimodal.study.params import Analysis
+
 NAN = float("nan")
 PUBLISHED_RUNS = 3  # behind every mean and SD of the paper's Table 1
-FEWEST = 10  # values that are resampled: of fewer the interval hardly leaves the values and is too narrow
 
 Verdict = Literal["equivalent", "different", "inconclusive", ""]
 Values = Any  # whatever numpy takes for a one-dimensional array of numbers
@@ -79,22 +80,22 @@ def over_seeds(values: Values, confidence: float, name: str) -> dict[str, float]
     }
 
 
-def resampled_mean(values: Values, confidence: float, resamples: int, seed: int) -> Estimate:
+def resampled_mean(values: Values, how: Analysis) -> Estimate:
     """Return the mean and the percentile interval of means of resamples (Efron 1979).
 
-    Fewer than `FEWEST` values have Student's interval instead. The same values, number of resamples
-    and seed give the same interval.
+    Fewer than `fewest_resampled` values have Student's interval instead. The same values, number of
+    resamples and seed give the same interval.
     """
     x = present(values)
-    if len(x) < FEWEST or not _spreads(x):
-        return mean_t_interval(x, confidence)
+    if len(x) < how.fewest_resampled or not _spreads(x):
+        return mean_t_interval(x, how.confidence)
     interval = stats.bootstrap(
         (x,),
         np.mean,
-        n_resamples=resamples,
-        confidence_level=confidence,
+        n_resamples=how.resamples,
+        confidence_level=how.confidence,
         method="percentile",
-        rng=np.random.default_rng(seed),
+        rng=np.random.default_rng(how.seed),
     ).confidence_interval
     return Estimate(float(x.mean()), float(interval.low), float(interval.high))
 
@@ -137,13 +138,11 @@ def _detectable_in_sd(n: int, confidence: float, power: float) -> float:
     return float(np.squeeze(TTestPower().solve_power(nobs=n, alpha=1 - confidence, power=power)))
 
 
-def welch_difference(
-    ours: Values, mean: float, sd: float, confidence: float, n: int = PUBLISHED_RUNS
-) -> Estimate:
-    """Return our mean less a published mean ± SD of `n` runs, with Welch's interval."""
+def welch_difference(ours: Values, mean: float, sd: float, confidence: float) -> Estimate:
+    """Return our mean less a published mean ± SD, with Welch's interval."""
     x = present(ours)
     own = (float(x.mean()) if len(x) else NAN, sample_sd(x), len(x))
-    return difference_of_means(own, (mean, sd, n), confidence)
+    return difference_of_means(own, (mean, sd, PUBLISHED_RUNS), confidence)
 
 
 def difference_of_means(
@@ -204,11 +203,11 @@ def verdict(low: float, high: float, margin: float) -> Verdict:
     return "different" if low > margin or high < -margin else "inconclusive"
 
 
-def spearman(x: Values, y: Values, confidence: float, resamples: int, seed: int) -> Tested:
+def spearman(x: Values, y: Values, how: Analysis) -> Tested:
     """Return Spearman's rank correlation, its bootstrap interval and a permutation test's p.
 
     The interval is the percentile interval over resampled pairs (resamples without spread give no
-    correlation and are left out), of at least `FEWEST` pairs; it has no width where the order is
+    correlation and are left out), of at least `fewest_resampled` pairs; it has no width where the order is
     perfect. The test is exact where there are no more orders than `resamples`, drawn at random
     otherwise, so that p is at least 2 / (resamples + 1). Fewer than three pairs, or no spread in one
     of the two, give NaN.
@@ -217,17 +216,17 @@ def spearman(x: Values, y: Values, confidence: float, resamples: int, seed: int)
     a, b = pairs[~np.isnan(pairs).any(axis=1)].T
     if len(a) < 3 or not (_spreads(a) and _spreads(b)):
         return Tested(len(a), NAN, NAN, NAN, NAN)
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(how.seed)
     low = high = NAN
-    if len(a) >= FEWEST:
-        drawn = rng.integers(len(a), size=(resamples, len(a)))
+    if len(a) >= how.fewest_resampled:
+        drawn = rng.integers(len(a), size=(how.resamples, len(a)))
         resampled = _rank_correlation(a[drawn], b[drawn])
-        low, high = np.nanquantile(resampled, [(1 - confidence) / 2, (1 + confidence) / 2])
+        low, high = np.nanquantile(resampled, [(1 - how.confidence) / 2, (1 + how.confidence) / 2])
     test = stats.permutation_test(
         (a,),
         lambda order, axis: _rank_correlation(order, b, axis=axis),
         permutation_type="pairings",
-        n_resamples=resamples,
+        n_resamples=how.resamples,
         vectorized=True,
         rng=rng,
     )

@@ -29,9 +29,7 @@ def build(runs: pd.DataFrame, evaluations: pd.DataFrame, settings: Analysis) -> 
         accuracies = wide.reindex(group["run"])
         under = {way: _d_util(accuracies, way) for way in WAYS}
         for way, d_util in under.items():
-            compared = spearman(
-                d_util, under[REFERENCE], settings.confidence, settings.resamples, settings.seed
-            )
+            compared = spearman(d_util, under[REFERENCE], settings)
             mean = d_util.mean()
             correlation = (NAN, NAN, NAN) if way == REFERENCE else compared[1:4]
             rows.append((*cell, way, len(present(d_util)), mean, *correlation))
