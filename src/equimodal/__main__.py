@@ -7,6 +7,8 @@ def main() -> None:
     """Run a verb of the study, or say what has to be installed for it."""
     try:
         from equimodal.study.cli import main as study
+
+        study()
     except ModuleNotFoundError as error:
         if str(error.name).startswith("equimodal"):
             raise
@@ -14,7 +16,6 @@ def main() -> None:
             f"equimodal: the command line needs {error.name}, which a library's installation leaves out; run"
             " `make setup` in a checkout, or `pip install '.[study]'` there"
         )
-    study()
 
 
 if __name__ == "__main__":

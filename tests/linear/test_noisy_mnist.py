@@ -245,5 +245,25 @@ def test_a_mistake_in_the_settings_is_said_with_file_and_key(project):
     assert "base.yaml: deep.depth: Input should be less than or equal to 999" in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (shutil.rmtree, "config/linear is missing"),
+        (lambda folder: (folder / "mine.yml").write_text("seed: 1\n"), r"has \['mine.yml'\]"),
+        (lambda folder: (folder / "tiny.yaml").unlink(), "has nothing for the scale tiny"),
+        (lambda folder: (folder / "base.yaml").unlink(), "base.yaml is missing"),
+        (
+            lambda folder: ((folder / "tiny.yaml").unlink(), (folder / "tiny.yaml").mkdir()),
+            "tiny.yaml",
+        ),
+    ],
+    ids=["no folder", "of no scale", "no file of the scale", "no base", "a folder"],
+)
+def test_files_of_settings_that_are_missing_or_no_files_are_named(project, spoil, said):
+    spoil(project.folder / "config/linear")
+    with pytest.raises(UserError, match=said):
+        project.load_linear()
+
+
 def test_a_scale_without_settings_of_its_own_has_those_of_the_one_that_it_is_like(project):
     assert load_linear(load_params(scale="decisive")) == load_linear(load_params(scale="paper"))

@@ -1,5 +1,8 @@
 """What a user of the library does wrong at first, and the sentence that says what to do."""
 
+import copy
+
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -7,6 +10,7 @@ from torch import nn
 from equimodal import (
     MMTM,
     Balance,
+    Fusion,
     Guided,
     LateFusion,
     LearningSpeed,
@@ -37,6 +41,33 @@ class WithoutFlow(nn.Module):
 
     def forward(self, inputs):
         return self.fuse(inputs)
+
+
+class Joined(Fusion):
+    modalities = ("a", "b")
+
+    def forward(self, features, flow=None, masks=None):
+        return features
+
+    def shared_parameters(self):
+        return []
+
+    def own_parameters(self, modality):
+        return []
+
+    def reset_recording(self):
+        pass
+
+
+class Deaf(nn.Module):
+    """A network whose fusion does the same whatever the flow."""
+
+    def __init__(self):
+        super().__init__()
+        self.fuse = Joined()
+
+    def forward(self, inputs, flow):
+        return self.fuse(inputs, flow)
 
 
 def network():
@@ -90,6 +121,35 @@ MISTAKES = {
         lambda: step(policy=rubi("c")),
         r"the network has \['a', 'b'\]",
     ),
+    "a policy for another network": (
+        lambda: step(policy=Random(("x", "y", "z"), warmup_epochs=1, seed=0)),
+        r"the policy chooses among \['x', 'y', 'z'\]",
+    ),
+    "nothing to balance": (lambda: Random(["a"], warmup_epochs=1, seed=0), "nothing to balance"),
+    "the speeds of a copy": (
+        lambda: step(copy.deepcopy(NETWORK), speeds=meter(NETWORK)),
+        "build LearningSpeed anew for this network",
+    ),
+    "a negative weight": (
+        lambda: RUBi("a", features=4, classes=2, hidden_layers=0, weight=-1.0, seed=0),
+        "weight -1.0; expected numbers from 0 on",
+    ),
+    "true for a number": (
+        lambda: Balance(tolerance=True, window=2, warmup_epochs=1),
+        "tolerance is True, expected a number",
+    ),
+    "text for a number": (
+        lambda: Balance(tolerance="0.1", window=2, warmup_epochs=1),
+        "tolerance is '0.1', expected a number",
+    ),
+    "a name that torch keeps": (
+        lambda: Network({"type": Branch(), "b": Branch()}, {}),
+        "'type' can not name a modality",
+    ),
+    "a fusion that ignores the flow": (
+        lambda: conditional_utilization(Deaf(), [batch()], [batch()]),
+        "Joined ignores the flow",
+    ),
     "labels that are no integers": (
         lambda: step(examples=batch((0.0, 1.0, 1.0))),
         r"labels.long\(\), if they are class indices",
@@ -131,3 +191,12 @@ def test_the_network_of_these_mistakes_trains_and_is_measured_without_them():
     assert step(net).loss.isfinite()
     rates = conditional_utilization(net, [batch()], [batch()])
     assert rates.keys() == {"a", "b"}
+
+
+def test_numbers_of_numpy_are_numbers():
+    balance = Balance(tolerance=np.float32(0.5), window=np.int64(2), warmup_epochs=1)
+    assert (balance.tolerance, balance.window) == (0.5, 2)
+
+
+def test_rubi_takes_vectors_for_features():
+    assert step(policy=rubi("a")).loss.isfinite()

@@ -2,7 +2,7 @@
 
 from functools import reduce
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -10,11 +10,20 @@ from equimodal.study.datasets import ColoredMnist
 from equimodal.study.errors import UserError
 from equimodal.study.params import Params
 from equimodal.study.schema import Section, Sentence
-from equimodal.study.settings_files import as_json, explain, overlay, read_scales, read_yaml
+from equimodal.study.settings_files import (
+    as_json,
+    explain,
+    known_scales,
+    overlay,
+    read_scales,
+    read_yaml,
+)
 from equimodal.study.spec import Count, Few, NotNegative, Positive, Share
 
 Correlations = Annotated[tuple[Annotated[float, Field(gt=-1, lt=1)], ...], Field(min_length=1)]
-Ratios = Annotated[tuple[Annotated[float, Field(ge=1)], ...], Field(min_length=1)]
+Ratios = Annotated[
+    tuple[Annotated[float, Field(ge=1, allow_inf_nan=False)], ...], Field(min_length=1)
+]
 Seed = Annotated[int, Field(ge=0)]
 
 
@@ -158,10 +167,7 @@ def load_linear(study: Params, params: Path = Path("params.yaml")) -> LinearSett
     Raises:
         UserError: If a file is missing or not YAML, or a key is unknown, missing or of a wrong value.
     """
-    folder = params.parent / "config" / "linear"
-    alike = read_scales(folder.with_name("scales") / f"{study.scale}.yaml")
-    own = [folder / scale.name for scale in alike]
-    files = {f: read_yaml(f) for f in [*(f for f in own if f.is_file()), folder / "base.yaml"]}
+    files = _files(study.scale, params.parent / "config")
     raw = reduce(overlay, reversed(files.values()))
     try:
         settings = LinearSettings.model_validate_json(as_json(raw), strict=True)
@@ -172,6 +178,23 @@ def load_linear(study: Params, params: Path = Path("params.yaml")) -> LinearSett
     with_digits = sorted(n for n, d in study.datasets.items() if isinstance(d, ColoredMnist))
     if digits not in with_digits:
         raise UserError(
-            f"{folder}: noisy_mnist.dataset is {digits!r}; there are gray digits in {with_digits}"
+            f"{next(reversed(files))}: noisy_mnist.dataset is {digits!r}; there are gray digits in {with_digits}"
         )
     return settings
+
+
+def _files(scale: str, config: Path) -> dict[Path, dict[str, Any]]:
+    """Read what a scale has of its own, what those have that it is like, and what all share."""
+    folder, scales = config / "linear", config / "scales"
+    if not folder.is_dir():
+        raise UserError(f"{folder} is missing; it lies beside {scales} and comes with the code")
+    known = {"base.yaml", *(f"{name}.yaml" for name in known_scales(scales))}
+    if others := sorted({f.name for f in folder.iterdir()} - known):
+        raise UserError(f"{folder} has {others}, of no scale; it takes {sorted(known)}")
+    own = [folder / alike.name for alike in read_scales(scales / f"{scale}.yaml")]
+    if not (there := [f for f in own if f.exists() or f.is_symlink()]):
+        raise UserError(
+            f"{folder} has nothing for the scale {scale}: add {scale}.yaml there, or say which scale it is `like`"
+            f" in {scales / scale}.yaml"
+        )
+    return {f: read_yaml(f) for f in (*there, folder / "base.yaml")}

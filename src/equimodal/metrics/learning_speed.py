@@ -87,6 +87,11 @@ class LearningSpeed:
         self._begun = False
         self._pending: Tensor | None = None  # gradients of a step whose norm is not known yet
 
+    def is_of(self, network: nn.Module) -> bool:
+        """Whether it measures parameters of the network, and not of a copy or of another one."""
+        first = self._groups[1][0][0]
+        return any(p is first for p in network.parameters())
+
     def update(self, mode: Int64[Tensor, ""] | None = None) -> None:
         """Add the effective updates of the current gradients.
 

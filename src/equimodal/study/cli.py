@@ -550,7 +550,11 @@ def pages(
     """Write the README and pages of docs with the numbers of the tables. Status 1 if --check finds a stale one."""
     from equimodal.study.report.pages import made
 
-    stale = {p: text for p, text in made().items() if not is_there(p) or read_text(p) != text}
+    def is_stale(page: Path, text: str) -> bool:
+        with reading(page, "a page", "remove it, and run `make docs`"):
+            return not is_there(page) or read_text(page) != text
+
+    stale = {page: text for page, text in made().items() if is_stale(page, text)}
     for page, text in stale.items():
         if check:
             print(f"equimodal: {page} is stale; run `make docs` and commit it", file=sys.stderr)

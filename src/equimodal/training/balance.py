@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from math import isfinite
+from numbers import Integral, Real
 
 
 @dataclass(frozen=True)
@@ -26,9 +27,13 @@ class Balance:
     __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012
 
     def __post_init__(self) -> None:
-        if not (isfinite(self.tolerance) and self.tolerance >= 0):
-            raise ValueError(f"tolerance is {self.tolerance}, expected a number from 0 on")
+        if not _is(self.tolerance, Real) or not (isfinite(self.tolerance) and self.tolerance >= 0):
+            raise ValueError(f"tolerance is {self.tolerance!r}, expected a number from 0 on")
         for name in ("window", "warmup_epochs"):
             value = getattr(self, name)
-            if not isinstance(value, int) or value < 1:
+            if not _is(value, Integral) or value < 1:
                 raise ValueError(f"{name} is {value!r}, expected a whole number from 1 on")
+
+
+def _is(value: object, kind: type) -> bool:
+    return isinstance(value, kind) and not isinstance(value, bool)

@@ -76,6 +76,14 @@ def conditional_utilization(
                     answers.setdefault(m, ([], []))[way].append(z.double().cpu().numpy())
     if not sum(map(len, truth)):
         raise ValueError("the test set is empty, or an iterator that was used up before")
+    of_own = [f for f in fusions if not isinstance(f, SqueezeFusion) and len(f.modalities) > 1]
+    if of_own and all(
+        np.array_equal(a, b) for ways in answers.values() for a, b in zip(*ways, strict=True)
+    ):
+        raise ValueError(
+            f"isolated, every answer is the same to the last digit: {type(of_own[0]).__name__} ignores the flow,"
+            " and the network would come out as not greedy; docs/own-network.md says what a fusion does"
+        )
     every = np.concatenate(truth)
     rates = {}
     for m, ways in answers.items():

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Float64, Int64
 from torch import Tensor, nn
 
-from equimodal.fusion.base import Features
+from equimodal.fusion.base import Features, squeeze
 from equimodal.models.network import Logits
 from equimodal.training.balance import Balance
 
@@ -150,9 +150,16 @@ class Random(Policy):
 
         Raises:
             TypeError: If the modalities are one text.
+            ValueError: If there are fewer than two.
         """
         if isinstance(modalities, str):
             raise TypeError(f"modalities are names, such as ({modalities!r}, ...), given one text")
+        if len(modalities) < 2:
+            raise ValueError(
+                f"there is nothing to balance between {list(modalities)}: random training takes the names of"
+                " two modalities or more"
+            )
+        self.modalities = tuple(modalities)
         self._kinds = len(modalities) + 1
         self.warmup_epochs = warmup_epochs
         self.mode: Mode = torch.tensor(REGULAR_MODE, device=device)
@@ -225,7 +232,14 @@ class RUBi(Policy):
             weight: Of the loss of the bias.
             seed: Of the initial weights; the network's are not touched.
             device: Where the network trains.
+
+        Raises:
+            ValueError: If the weight or the number of layers is negative or not finite.
         """
+        if hidden_layers < 0 or not 0 <= weight < float("inf"):
+            raise ValueError(
+                f"hidden_layers is {hidden_layers} and weight {weight}; expected numbers from 0 on"
+            )
         self.modality, self.weight = modality, weight
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -247,7 +261,7 @@ class RUBi(Policy):
             raise ValueError(
                 f"RUBi takes {self.modality!r} for the biased modality; the network has {list(features)}"
             )
-        q = features[self.modality].flatten(2).mean(-1).detach()
+        q = squeeze(features[self.modality]).detach()
         bias = self._c1(q)
         masked = {m: z * bias.sigmoid() for m, z in logits.items()}
         bias_loss = self.weight * F.cross_entropy(self._c2(bias), labels)

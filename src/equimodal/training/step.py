@@ -93,6 +93,16 @@ def train_step(
         raise TypeError(
             f"train_step takes a policy, such as Guided(Balance(...)), given {policy!r}"
         )
+    chosen_from = getattr(policy, "modalities", bare.modalities)
+    if chosen_from != bare.modalities:
+        raise ValueError(
+            f"the policy chooses among {list(chosen_from)}, the network's modalities are"
+            f" {list(bare.modalities)}; name the same in the same order, as a mode is an index"
+        )
+    if speeds is not None and not speeds.is_of(bare):
+        raise ValueError(
+            "the speeds are of other parameters than the network's: build LearningSpeed anew for this network"
+        )
     if speeds is not None and speeds.modalities != bare.modalities:
         raise ValueError(
             f"the speeds are of {list(speeds.modalities)}, the network's modalities are"

@@ -266,7 +266,8 @@ def test_stand_ins_cannot_speak(project):
 
 def test_the_fingerprints_are_those_of_the_paper_scale_in_git():
     """Where the protocol was changed on purpose, these belong into claims.yaml."""
-    asked = networks(load_params(ROOT / "params.yaml", "paper"), LEDGER)
+    paper = load_params(ROOT / "params.yaml", "paper")
+    asked = networks(paper, LEDGER) | {"analysis": {paper.analysis.model_dump_json()}}
     assert {name: fingerprint(specs) for name, specs in asked.items()} == LEDGER.protocol
 
 
@@ -276,6 +277,11 @@ def test_a_protocol_that_was_changed_for_all_scales_is_not_the_paper_s(project):
         "colored_mnist": "the settings of the paper scale are no longer the paper's",
         "all": "data of Colored-and-gray-MNIST cannot speak for the paper's",
     }
+
+
+def test_intervals_of_another_confidence_give_no_verdict_on_the_paper(project):
+    project.edit("params.yaml", "  confidence: 0.95 ", "  confidence: 0.05 ")
+    assert limits_of("paper").keys() == {"colored_mnist", "modelnet40", "nvgesture", "all"}
 
 
 def test_what_the_paper_does_not_tell_is_said_of_all_claims(project):

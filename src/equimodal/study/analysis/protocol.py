@@ -25,11 +25,11 @@ def limits(settings: Params, paper: Params, ledger: Ledger) -> dict[str, str]:
         if settings.scale != paper.scale
         else "the settings of the paper scale are no longer the paper's"
     )
+    same = ledger.protocol.get("analysis") == fingerprint([settings.analysis.model_dump_json()])
     reasons = {}
     for name, dataset in settings.datasets.items():
         asked, wanted = ours.get(name, set()), theirs.get(name, set())
         known = not asked or ledger.protocol.get(name) == fingerprint(wanted)
-        same = settings.analysis.confidence == paper.analysis.confidence
         parts = ["its data are stand-ins"] if dataset.is_stand_in else []
         parts += [] if known and same and asked <= wanted else [other]
         if parts:

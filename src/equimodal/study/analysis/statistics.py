@@ -135,7 +135,11 @@ def detectable_difference(sd: float, n: int, confidence: float, power: float) ->
 def _detectable_in_sd(n: int, confidence: float, power: float) -> float:
     from statsmodels.stats.power import TTestPower
 
-    return float(np.squeeze(TTestPower().solve_power(nobs=n, alpha=1 - confidence, power=power)))
+    try:
+        found = TTestPower().solve_power(nobs=n, alpha=1 - confidence, power=power)
+    except ValueError:  # at this confidence any difference has more power than is asked for
+        return NAN
+    return float(np.squeeze(found))
 
 
 def welch_difference(ours: Values, mean: float, sd: float, confidence: float) -> Estimate:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from equimodal.study import layout
 from equimodal.study.analysis import TABLES
@@ -46,7 +46,7 @@ def page_of(template: Path) -> str:
     environment.globals |= CALLED
     try:
         return HEAD.format(template.as_posix()) + environment.get_template(template.name).render()
-    except (UserError, TemplateError, OSError, TypeError, ValueError, LookupError) as error:
+    except Exception as error:  # noqa: BLE001  a template may do whatever Jinja lets it
         line = _line(error, template)
         raise UserError(f"{template.as_posix()}, line {line}: {in_words(error)}") from None
 

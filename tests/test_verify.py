@@ -1,0 +1,113 @@
+"""`verify` finds whatever is not what a verb wrote: altered, exchanged, stale, of another scale, unsigned."""
+
+import shutil
+
+import pytest
+from typer.testing import CliRunner
+
+from equimodal.study import layout, steps
+from equimodal.study.cli import app
+from equimodal.study.files import write_text
+from equimodal.study.params import load_params
+from equimodal.study.table_files import write_table
+from tests.made_up import study
+
+TABLES, FIGURES = layout.tables("tiny"), layout.figures("tiny")
+
+
+@pytest.fixture
+def made(project):
+    """Tables of runs, as `collect` leaves them, and two tables and two figures that were made of them."""
+    settings = load_params()
+    for name, table in study().items():
+        write_table(table, layout.table("tiny", name))
+    write_text("", layout.specs("tiny"))
+    steps.sign(steps.collected(settings), settings)
+    for verb in (
+        ["table", "unimodal", "sensitivity", "greediness"],
+        ["draw", "figure9", "figure7"],
+    ):
+        assert CliRunner().invoke(app, verb).exit_code == 0
+    return settings
+
+
+def verified():
+    """The files that `verify` objects to, and what it counts."""
+    *lines, counts = CliRunner().invoke(app, ["verify"]).output.splitlines()
+    return {line.partition(":")[0].rpartition("/")[2] for line in lines}, counts
+
+
+def append(path):
+    path.write_bytes(path.read_bytes() + b" ")
+
+
+def exchange(receipt, by):
+    shutil.copy(by, receipt)
+
+
+def of_another_scale():
+    """A table and its receipt as another scale has them."""
+    for file in [*TABLES.glob("sensitivity.*")]:
+        target = layout.tables("mine") / file.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(file, target)
+    receipt = layout.tables("mine") / "sensitivity.json"
+    text = receipt.read_text().replace('"tiny"', '"mine"')
+    (TABLES / "sensitivity.json").write_text(text)
+
+
+def collected_anew():
+    table = study()["runs"]
+    write_table(table.assign(learning_rate=0.5), layout.table("tiny", "runs"))
+    settings = load_params()
+    steps.sign(steps.collected(settings), settings)
+
+
+WRONG = {  # what is done, and the files that are then named
+    "a number in Markdown": (lambda: append(TABLES / "unimodal.md"), {"unimodal.md"}),
+    "a picture": (lambda: append(FIGURES / "figure9.png"), {"figure9.png"}),
+    "a spec": (lambda: append(layout.specs("tiny")), {"specs.jsonl"}),
+    "a file removed": (lambda: (TABLES / "unimodal.tex").unlink(), {"unimodal.tex"}),
+    "no receipt": (lambda: (TABLES / "unimodal.json").unlink(), {"unimodal.json"}),
+    "no receipt of a figure": (lambda: (FIGURES / "figure7.json").unlink(), {"figure7.json"}),
+    "the receipt of another table": (
+        lambda: exchange(TABLES / "unimodal.json", TABLES / "sensitivity.json"),
+        {"unimodal.json"},
+    ),
+    "the receipt of another figure": (
+        lambda: exchange(FIGURES / "figure7.json", FIGURES / "figure9.json"),
+        {"figure7.json"},
+    ),
+    "another scale's": (of_another_scale, {"sensitivity.json"}),
+    "stale": (
+        collected_anew,
+        {"unimodal.json", "sensitivity.json", "greediness.json", "figure7.json"},
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", WRONG)
+def test_what_is_not_as_it_was_made_is_named(made, kind):
+    assert verified()[0] == set()
+    act, files = WRONG[kind]
+    act()
+    found, counts = verified()
+    assert found == files
+    assert f"{len(files)} wrong" in counts
+
+
+def test_what_was_never_made_is_counted_and_is_no_fault(made):
+    found, counts = verified()
+    assert found == set()
+    assert counts.startswith("6 as they should be, 0 of other code, 0 wrong, ")
+
+
+def test_collecting_that_is_killed_before_its_end_leaves_the_tables_of_before(made, monkeypatch):
+    before = {path.name: path.read_bytes() for path in TABLES.iterdir()}
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(steps, "sign", killed)
+    CliRunner().invoke(app, ["collect"])
+    assert {path.name: path.read_bytes() for path in TABLES.iterdir()} == before
