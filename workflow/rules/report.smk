@@ -114,7 +114,9 @@ rule claims:
         settings=PARAMS.analysis.model_dump_json(),
         ledger=contents("analysis", "claims.yaml"),
         paper=PAPER.model_dump_json(exclude={"mirror"}),
-        code=code_hash("equimodal.study.analysis.claims", "equimodal.study.analysis.protocol"),
+        code=code_hash(
+            "equimodal.study.analysis.claims", "equimodal.study.analysis.protocol"
+        ),
     message:
         "Check the paper's claims."
     shell:
