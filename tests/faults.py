@@ -46,7 +46,10 @@ READ = {
     f"{TABLES}/specs.jsonl": ["collect --keep"],
     f"{TABLES}/table1.csv": ["claims", "summarize"],
     f"{TABLES}/claims.csv": ["show", "report"],
-    f"{TABLES}/linear_*.csv": ["draw linear_phase", "draw linear_depth"],
+    f"{TABLES}/linear_*.csv": ["draw linear_phase", "draw linear_depth", "draw linear_mnist"],
+    f"{TABLES}/*.json": ["show", "table greediness", "claims", "draw figure7", "verify"],
+    f"{RESULTS}/figures/*.svg": ["report"],
+    "config/linear/*.yaml": ["verify", "draw linear_phase"],
     "params.yaml": ["runs"],
     "config/scales/tiny.yaml": ["runs"],
 }
@@ -78,6 +81,13 @@ SETTINGS = [
     "[",
     "'",
 ]
+
+SETTINGS_OF = {  # a verb that reads them
+    "params.yaml": "runs",
+    "config/scales/tiny.yaml": "runs",
+    "config/linear/base.yaml": "draw linear_phase",
+    "config/linear/tiny.yaml": "draw linear_phase",
+}
 
 
 @dataclass(frozen=True)
@@ -254,7 +264,8 @@ def named(study: Study, chance: random.Random) -> tuple[str, Outcome, str | None
 
 
 def misset(study: Study, chance: random.Random) -> tuple[str, Outcome, str | None]:
-    path = study.hurt / chance.choice(["params.yaml", "config/scales/tiny.yaml"])
+    file, call = chance.choice(list(SETTINGS_OF.items()))
+    path = study.hurt / file
     lines = path.read_text().splitlines()
     at = chance.choice([i for i, line in enumerate(lines) if ": " in line.split("#")[0]])
     key = lines[at].split(":")[0]
@@ -262,7 +273,7 @@ def misset(study: Study, chance: random.Random) -> tuple[str, Outcome, str | Non
     lines[at] = f"{key}: {value}" if chance.random() < 0.8 else f"{key}x: {value}"
     path.unlink()
     path.write_text("\n".join(lines))
-    return f"{path.name}: {lines[at].strip()}", run(study.hurt, "runs"), None
+    return f"{file}: {lines[at].strip()}", run(study.hurt, call), None
 
 
 KINDS: dict[Callable[[Study, random.Random], tuple[str, Outcome, str | None]], int] = {
@@ -273,7 +284,8 @@ KINDS: dict[Callable[[Study, random.Random], tuple[str, Outcome, str | None]], i
 def altered(study: Study, chance: random.Random) -> str | None:
     """Alter a file that `verify` answers for, size and time unchanged; say which if it was not found."""
     patterns = (f"{PREPARED}/*/*.npy", f"{RESULTS}/runs/**/*.*", f"{RESULTS}/models/**/*.pt",
-                f"{RESULTS}/banks/**/*.*", f"{TABLES}/*.csv", f"{RESULTS}/noisy_mnist/*.*")  # fmt: skip
+                f"{RESULTS}/banks/**/*.*", f"{TABLES}/*.[cmt]*", f"{RESULTS}/noisy_mnist/*.*",
+                f"{RESULTS}/figures/*.[sp]*", f"{RESULTS}/curves/*.csv", f"{RESULTS}/metrics.json")  # fmt: skip
     names = sorted(
         p for p in study.hurt.glob(chance.choice(patterns)) if p.is_file() and p.suffix != ".seen"
     )
