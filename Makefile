@@ -50,7 +50,7 @@ check: $(INSTALLED)  ## format, lint, types, which part imports which, and wheth
 
 site: $(INSTALLED)  ## the documentation as a site, site/html; a broken link is an error
 	@rm -rf site && mkdir -p site/pages
-	@git ls-files '*.md' 'results/*.png' | tar -cf - -T - | tar -xf - -C site/pages
+	@git ls-files '*.md' 'results/*.png' 'results/*.csv' | tar -cf - -T - | tar -xf - -C site/pages
 	@NO_MKDOCS_2_WARNING=1 mkdocs build
 
 format: $(INSTALLED)  ## put the code into its format
