@@ -61,7 +61,7 @@ format: $(INSTALLED)  ## put the code into its format
 clean:  ## remove the environment and what the demo made; downloads and results of other scales stay
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis data/prepared/demo results/demo
 
-setup: $(INSTALLED)  ## only the environment, in .venv
+setup: $(INSTALLED)  ## only the environment, in .venv; with HASHES=1 every package but torch is checked against its hash
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -71,6 +71,8 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@echo "Installing the pinned packages into $(VENV), once: about two minutes."
 	@# setuptools: a package of dvc's has no wheel, and a new environment's own is too old to make one, or not there.
 	@pip install -q --disable-pip-version-check -c constraints.txt hatchling editables setuptools
+	@# HASHES=1: what is fetched has to have the published hashes. Torch's build depends on the machine, so it has none.
+	@$(if $(HASHES),pip install -q --disable-pip-version-check --no-deps --require-hashes --no-build-isolation -r constraints.hashes.txt)
 	@pip install -q --disable-pip-version-check -c constraints.txt --no-compile --no-build-isolation -e '.[study,nvgesture,versions,dev]'
 	@python -m compileall -qq -j 0 $(VENV)/lib || true  # what pip would do, on all cores
 	@touch $@

@@ -12,6 +12,7 @@ from equimodal.linear import figures as linear
 from equimodal.study.analysis import COLLECTED, GIVEN, JUDGED, SUMMARIZED, TABLES
 from equimodal.study.analysis.stored import columns_of
 from equimodal.study.figures import FIGURES
+from tests.conftest import ROOT
 
 PAPERS = {"study": FIGURES, "linear": linear.FIGURES}
 
@@ -60,3 +61,12 @@ def test_sentences_of_captions_are_short():
     captions = [c.caption for c in (*TABLES.values(), *FIGURES.values(), *linear.FIGURES.values())]
     sentences = [s for caption in captions for s in re.split(r"(?<=[.!?])\s+", caption)]
     assert [s for s in sentences if len(s.split()) > 25] == []
+
+
+def test_the_hashes_are_of_the_pinned_versions():
+    of_the_machine = re.compile(r"(torch|torchvision|triton)==|nvidia-|cuda-")
+    pinned = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if line]
+    hashed = re.findall(
+        r"(?m)^([^\s#][^\\\n]*?) \\$", (ROOT / "constraints.hashes.txt").read_text()
+    )
+    assert hashed == [line for line in pinned if not of_the_machine.match(line)]
