@@ -1,3 +1,4 @@
+import contextlib
 import json
 
 import pytest
@@ -697,3 +698,14 @@ def test_numbers_that_names_do_not_tell_apart_are_refused(project):
         UserError, match=r"two runs of the tiny scale have the name .*l1_0\.001/seed0"
     ):
         expand_runs(project.load())
+
+
+@pytest.mark.parametrize("file", ["params.yaml", "config/scales/tiny.yaml"])
+def test_settings_that_break_off_anywhere_or_lack_any_line_are_refused_or_whole(project, file):
+    path = project.folder / file
+    lines = path.read_text().splitlines(keepends=True)
+    for at in range(0, len(lines), 3):
+        for rest in ([], lines[at + 1 :]):
+            path.write_text("".join(lines[:at] + rest))
+            with contextlib.suppress(UserError):
+                assert load_params(scale="tiny").experiments

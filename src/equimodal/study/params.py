@@ -13,7 +13,7 @@ from copy import deepcopy
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar, get_origin
 
 import numpy as np
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
@@ -399,7 +399,8 @@ def _parts_that_pass(raw: Mapping[str, Any], error: ValidationError) -> tuple[Pa
     for name, index in sorted(grids, reverse=True, key=str):
         if name in pruned["experiments"]:
             pruned["experiments"][name][index] = None
-    for grids_of in pruned.get("experiments", {}).values():
+    experiments = pruned.get("experiments")
+    for grids_of in experiments.values() if isinstance(experiments, Mapping) else ():
         if isinstance(grids_of, list):
             grids_of[:] = [grid for grid in grids_of if grid is not None]
     parts: dict[str, Any] = {}
@@ -410,7 +411,7 @@ def _parts_that_pass(raw: Mapping[str, Any], error: ValidationError) -> tuple[Pa
                 as_json(pruned.get(section)), strict=True
             )
         except ValidationError:
-            parts[section] = {}
+            parts[section] = {} if get_origin(annotation) is dict else None
             broken.add((section, ""))
     return Params.model_construct(**parts), broken
 
