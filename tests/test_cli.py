@@ -10,8 +10,7 @@ from typer.testing import CliRunner
 
 from equimodal import __version__
 from equimodal.study import layout, steps
-from equimodal.study.analysis import COLLECTED
-from equimodal.study.analysis.stored import maker
+from equimodal.study.analysis import COLLECTED, maker
 from equimodal.study.cli import app, main
 from equimodal.study.locks import sole
 from equimodal.study.params import expand_runs, load_params

@@ -23,7 +23,7 @@ def record(scale: str, fusion: int | str) -> Path:
 
 
 def products(settings: LinearSettings, params: Params) -> Iterator[steps.Product]:
-    """Yield all that takes long, and the table that is made of it if it is there."""
+    """Yield all that a scale asks for of the second paper: what takes long, and what is made of it."""
     yield steps.preparation(settings.noisy_mnist.dataset, params)
     yield simulations(settings, params)
     for layer in range(1, settings.noisy_mnist.depth + 1):

@@ -293,7 +293,7 @@ def verify(
         ),
     ] = False,
 ) -> None:
-    """Go through prepared data, networks and logit banks: what is not as it should be; status 1 if any.
+    """Go through data, networks, logit banks, tables and figures: what is not as it should be; status 1 if any.
 
     What was never made is counted and no fault. A product that differs only in the code that made it is
     told apart: its numbers are of that code, and it is made anew when the workflow runs.
@@ -361,7 +361,9 @@ def collect(
     runs = tables["runs"]
     read = runs.loc[runs["status"] != "missing", "run"]
     lines = [specs[name].model_dump_json() + "\n" for name in read]
-    with ExitStack() as together:  # all are renamed at its end, so that a kill before changes none
+    with (
+        ExitStack() as together
+    ):  # renamed at its end, one right after the other, so that a kill before changes none
         asides = {path: together.enter_context(write_aside(path)) for path in product.files}
         for name, table in tables.items():
             path = layout.table(settings.scale, name)

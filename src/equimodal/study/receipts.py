@@ -1,6 +1,6 @@
 """What makes a product valid, told by a file beside it.
 
-Every step that takes long leaves a receipt: what was asked for, what it was made of, and the SHA-256 of
+Every step leaves a receipt: what was asked for, what it was made of, and the SHA-256 of
 each file that it made. Whoever reads such a file asks `objections` or `require` first, so that a damaged, an
 exchanged or an outdated file is never taken for the right one. Nothing here knows of networks or tables.
 """

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 from equimodal.study import layout, receipts
-from equimodal.study.analysis import JUDGED, SUMMARIZED, TABLES
+from equimodal.study.analysis import JUDGED, SUMMARIZED, TABLES, maker
 from equimodal.study.code import code_hash
 from equimodal.study.errors import UserError
 from equimodal.study.figures import FIGURES
@@ -229,23 +229,23 @@ def sign(
 def collected(params: Params) -> Product:
     """The tables of all runs, and their specs."""
     files = [*(layout.table(params.scale, name) for name in COLLECTED), layout.specs(params.scale)]
-    receipt = layout.table_receipt(params.scale, COLLECTED[0])
-    return of_tables("collect", "runs", receipt, files, (), "equimodal collect", params)
+    receipt = layout.table_receipt(params.scale, "runs")
+    return of_tables("collect", "runs", receipt, files, (), maker("runs"), params)
 
 
 def table(name: str, params: Params) -> Product:
     """A table for readers, as CSV, Markdown and LaTeX."""
     path = layout.table(params.scale, name)
     files = [path.with_suffix(suffix) for suffix in (".csv", ".md", ".tex")]
-    receipt, made_by = layout.table_receipt(params.scale, name), f"equimodal table {name}"
-    return of_tables("table", name, receipt, files, TABLES[name].inputs, made_by, params)
+    receipt = layout.table_receipt(params.scale, name)
+    return of_tables("table", name, receipt, files, TABLES[name].inputs, maker(name), params)
 
 
 def claims(params: Params) -> Product:
     """The ledger of claims with its verdicts."""
     path = layout.table(params.scale, "claims")
     files, receipt = [path, path.with_suffix(".md")], layout.table_receipt(params.scale, "claims")
-    return of_tables("claims", "of the paper", receipt, files, JUDGED, "equimodal claims", params)
+    return of_tables("claims", "of the paper", receipt, files, JUDGED, maker("claims"), params)
 
 
 def figure(name: str, inputs: Iterable[str], params: Params) -> Product:

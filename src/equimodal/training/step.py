@@ -93,7 +93,7 @@ def train_step(
         raise TypeError(
             f"train_step takes a policy, such as Guided(Balance(...)), given {policy!r}"
         )
-    chosen_from = getattr(policy, "modalities", bare.modalities)
+    chosen_from = tuple(getattr(policy, "modalities", bare.modalities))
     if chosen_from != bare.modalities:
         raise ValueError(
             f"the policy chooses among {list(chosen_from)}, the network's modalities are"

@@ -25,7 +25,7 @@ def _tables(tmp_path, monkeypatch):
     layout.tables("mine").mkdir(parents=True)
     layout.table("mine", "calibration").write_text(CALIBRATION)
     claim = dict.fromkeys(COLUMNS["claims"], "x|y") | {"id": "greedy", "dataset": "digits"}
-    claims = [claim | {"verdict": "holds"}, claim | {"dataset": "all", "verdict": "open"}]
+    claims = [claim | {"measured": "holds"}, claim | {"dataset": "all", "measured": "open"}]
     write_table(pd.DataFrame(claims), layout.table("mine", "claims"))
     TEMPLATES.mkdir(parents=True)
 
@@ -47,7 +47,7 @@ def page(text):
         ('{{ count("mine", "calibration") }}', "3"),
         ('{{ count("mine", "calibration", sampling=["clip", "redraw"], seed=0) }}', "2"),
         ('{{ count("mine", "calibration", sampling="clip", seed=7) }}', "0"),
-        ('{{ verdict("mine", "greedy", "digits") }}', "holds"),
+        ('So it is.{{ requires("mine", "greedy", "digits", "holds") }}', "So it is."),
     ],
 )
 def test_a_page_has_the_numbers_of_the_tables(template, made_of_it):
@@ -81,9 +81,10 @@ def test_a_table_is_shown_as_readers_get_it():
         ),
         ('number("mine", "calibration", "seed", "{}", seed="")', "has no seed where"),
         ('number("mine", "calibration", "sampling", "{:d}", sampling="clip")', "format code 'd'"),
-        ('verdict("mine", "no", "digits")', "has ['no'] as id; it is ['greedy']"),
-        ('verdict("mine", "greedy", "no")', "has ['no'] as dataset"),
-        ('verdict("mine")', "missing 2 required positional arguments"),
+        ('requires("mine", "no", "digits", "holds")', "has ['no'] as id; it is ['greedy']"),
+        ('requires("mine", "greedy", "no", "holds")', "has ['no'] as dataset"),
+        ('requires("mine")', "missing 3 required positional arguments"),
+        ('requires("mine", "greedy", "all", "holds")', "the numbers say 'open'; word it anew"),
         ("numbre", "'numbre' is undefined"),
         ('number("mine", "calibration", "seed", "{x}", sampling="clip")', "it has no 'x'"),
         ("count(", "unexpected"),

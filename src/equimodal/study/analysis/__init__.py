@@ -358,3 +358,10 @@ JUDGED = (  # what `claims` reads
     *("prediction", "l1_trends", "sensitivity", "three_views"),
 )
 SUMMARIZED = ("runs", "histories", "table1", "greediness", "prediction")  # what `summarize` reads
+
+
+def maker(name: str) -> str:
+    """Return the command that makes a table."""
+    if name in TABLES:
+        return f"equimodal table {name}"
+    return "equimodal claims" if name == "claims" else "equimodal collect"

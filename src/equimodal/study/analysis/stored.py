@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from equimodal.study import layout, receipts
-from equimodal.study.analysis import COLLECTED, TABLES
+from equimodal.study.analysis import COLLECTED, TABLES, maker
 from equimodal.study.table_files import read_table
 
 COLUMNS = {  # that every such table has; others depend on the runs
@@ -54,13 +54,6 @@ def require_unaltered(path: Path, receipt: Path, remedy: str, settings: Any = No
     """
     if path.is_file() and receipt.exists():
         receipts.require(receipt, f"{remedy} again", among=[path.name], settings=settings)
-
-
-def maker(name: str) -> str:
-    """The command that makes a table."""
-    if name in TABLES:
-        return f"equimodal table {name}"
-    return "equimodal claims" if name == "claims" else "equimodal collect"
 
 
 def columns_of(name: str) -> tuple[str, ...]:

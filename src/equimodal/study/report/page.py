@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from equimodal.study.analysis.claims import VERDICTS, data_name
+from equimodal.study.analysis.claims import HOW, VERDICTS, data_name
 from equimodal.study.analysis.documents import for_readers
 from equimodal.study.analysis.names import column_name
 from equimodal.study.report import Item
@@ -97,6 +97,7 @@ def as_html(report: Report) -> str:
     environment.filters |= {"image": as_image, "slug": _slug, "data_name": data_name}
     return environment.get_template("template.html").render(
         report=report,
+        how=HOW,
         style=files("equimodal.study.report").joinpath("style.css").read_text(encoding="utf-8"),
         claims=list(_claims(report.claims)),
         overview=_columns(report.claims),

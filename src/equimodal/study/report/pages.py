@@ -82,12 +82,18 @@ def count(scale: str, name: str, /, **where: Any) -> int:
     return len(_rows(scale, name, where, maybe_none=True))
 
 
-def verdict(scale: str, claim: str, dataset: str, /) -> str:
-    """Return the verdict on a claim of the paper."""
-    return number(scale, "claims", "verdict", "{}", id=claim, dataset=dataset)
+def requires(scale: str, claim: str, dataset: str, measured: str, /) -> str:
+    """Return nothing, or refuse the sentence before: the ledger has to say that the numbers alone say so."""
+    found = number(scale, "claims", "measured", "{}", id=claim, dataset=dataset)
+    if found != measured:
+        raise UserError(
+            f"the sentence needs {measured!r} of the claim {claim} on {dataset}, and the numbers say {found!r};"
+            " word it anew"
+        )
+    return ""
 
 
-CALLED = {"table": table, "number": number, "count": count, "verdict": verdict}
+CALLED = {"table": table, "number": number, "count": count, "requires": requires}
 
 
 def _rows(
