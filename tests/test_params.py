@@ -31,7 +31,7 @@ IN_PARAMS = {  # mistake -> text, what stands in its place, what is said
     "an unknown key": ("    window: 5 ", "    windw: 3\n    window: 5 ",
         ": unknown key balance.colored_mnist.windw; it takes ['tolerance', 'warmup_epochs', 'window']"),
     "an unknown key of a preset": ("\npresets:\n", "\npresets:\n  mine: {base: paper, gate: 1}\n",
-        ": unknown key presets.mine.gate; it takes ['base', 'data_order',"),
+        ": unknown key presets.mine.gate; it takes ['arithmetic', 'base', 'data_order',"),
     "an unknown section": ("\nmirror: null ", "\nmirrors: null\nmirror: null ",
         ": unknown key mirrors; it takes ['analysis', 'augmentation', 'balance'"),
     "a missing key": ("    momentum: 0.9 ", "    # ", f"{TWO_FILES}: training.colored_mnist.momentum is missing"),

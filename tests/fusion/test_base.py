@@ -4,7 +4,13 @@ import pytest
 import torch
 from torch import nn
 
-from equimodal.fusion.base import Flow, fusion_parameters, held_parameters, reset_recording
+from equimodal.fusion.base import (
+    Flow,
+    fusion_parameters,
+    held_parameters,
+    reset_recording,
+    squeeze,
+)
 from equimodal.fusion.film import FiLM
 from equimodal.fusion.mmtm import MMTM
 from equimodal.fusion.squeezed import RunningMean
@@ -43,6 +49,31 @@ def test_fusion_modules_that_join_different_modalities_are_not_rebalanced():
 def test_a_network_without_fusion_modules_holds_nothing():
     """It is trained in regular steps, as a baseline of one branch or of several."""
     assert held_parameters(nn.Linear(2, 2)) == []
+
+
+@pytest.mark.parametrize("last", [True, False])
+@pytest.mark.parametrize("space", [(3, 5), (2, 3, 5)])
+def test_the_gradient_of_a_squeeze_lies_in_memory_as_the_features_do(space, last):
+    """Layers before it would read features and gradient in two orders, at several times the cost."""
+    torch.manual_seed(0)
+    laid = {2: torch.channels_last, 3: torch.channels_last_3d}[len(space)]
+    laid = laid if last else torch.contiguous_format
+    x = torch.rand(2, 4, *space).contiguous(memory_format=laid).requires_grad_()
+    h = squeeze(x)
+    (gradient,) = torch.autograd.grad(h.sum(), x)
+    assert gradient.is_contiguous(memory_format=laid)
+    torch.testing.assert_close(h, x.mean(tuple(range(2, x.ndim))))
+    torch.testing.assert_close(gradient, torch.full_like(x, 1 / x[0, 0].numel()))
+
+
+@pytest.mark.parametrize("fuse", [MMTM, FiLM])
+def test_features_of_16_bits_stay_so(fuse):
+    """Under autocast: what follows is then as fast as what came before."""
+    fusion = fuse({"a": 4, "b": 4})
+    with torch.autocast("cpu", torch.bfloat16):
+        fused = fusion({m: torch.rand(2, 4, 3, 3).bfloat16() for m in "ab"})
+    assert {x.dtype for x in fused.values()} == {torch.bfloat16}
+    assert fusion.mean_gate_a.dtype == torch.float32
 
 
 @pytest.mark.parametrize("fuse", [MMTM, FiLM])

@@ -67,7 +67,32 @@ def test_without_a_mode_nothing_is_held():
 
 
 def test_usually_the_rules_of_a_step_are_the_paper_s():
-    assert StepRules() == StepRules(0.0, True, "regular_steps", "skip")
+    assert StepRules() == StepRules(0.0, True, "regular_steps", "skip", "of_weights")
+
+
+def test_a_step_of_16_bits_is_near_that_of_32_and_weights_keep_theirs(splits):
+    """Three digits of the loss, and the direction of the step; gradients and speeds have all theirs."""
+    losses, steps = [], []
+    for arithmetic in ("float32", "bfloat16"):
+        spec = small_spec(GUIDED, switches={"arithmetic": arithmetic})
+        training = Training(spec, splits(spec))
+        before = [p.detach().clone() for p in training.network.parameters()]
+        record = train_step(
+            training.network,
+            training.splits["train"].batch(torch.arange(8)),
+            training.optimizer,
+            training.policy,
+            training.speeds,
+            epoch=1,
+            rules=training.rules,
+        )
+        after = list(training.network.parameters())
+        assert {x.dtype for x in (*after, record.loss, *record.logits.values())} == {torch.float32}
+        losses.append(float(record.loss))
+        steps.append(torch.cat([(q - p).flatten() for p, q in zip(before, after, strict=True)]))
+    assert losses[0] != losses[1]
+    assert losses[1] == pytest.approx(losses[0], rel=5e-3)
+    assert float(torch.cosine_similarity(*steps, dim=0).detach()) > 0.99
 
 
 def test_a_record_holds_no_graph(training):

@@ -86,8 +86,13 @@ def squeeze(
     Raises:
         ValueError: If the mask is not as large as the features.
     """
+    if mask is None and x.ndim > 2:
+        # The gradient of a mean lies in memory as the view does that was averaged. It has to lie as the
+        # features do: layers that read both in two orders take several times as long.
+        last = x.movedim(1, -1)
+        return last.flatten(1, -2).mean(1) if last.is_contiguous() else x.flatten(2).mean(-1)
     if mask is None:
-        return x.flatten(2).mean(-1) if x.ndim > 2 else x
+        return x
     if mask.ndim < 2 or mask.shape != (len(x), *x.shape[2 : mask.ndim + 1]):
         raise ValueError(
             f"a mask of shape {tuple(mask.shape)} does not fit features of shape {tuple(x.shape)}:"

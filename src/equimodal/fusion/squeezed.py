@@ -147,8 +147,9 @@ class SqueezeFusion(Fusion):
                 m: torch.where(h, self._instead(m, squeezes), by[m])
                 for m, h in zip(self.modalities, held, strict=True)
             }
+        # In the features' precision, which autocast may have lowered: the product has it too then.
         return {
-            m: self.modulate(x, by[m].view(*by[m].shape, *[1] * (x.ndim - 2)))
+            m: self.modulate(x, by[m].view(*by[m].shape, *[1] * (x.ndim - 2)).to(x.dtype))
             for m, x in features.items()
         }
 

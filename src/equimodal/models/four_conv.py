@@ -5,6 +5,8 @@ from typing import Literal
 
 from torch import nn
 
+from equimodal.models.network import Pool
+
 STRIDES = (1, 1, 2, 1)
 
 
@@ -54,9 +56,7 @@ class FourConvBranch(nn.Module):
             stages[0].insert(0, nn.BatchNorm2d(channels))
         stages[0].append(nn.MaxPool2d(3, stride=2, padding=1))
         self.stages = nn.ModuleList(stages)
-        self.head = nn.Sequential(
-            nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(widths[-1], classes)
-        )
+        self.head = nn.Sequential(Pool(), nn.Linear(widths[-1], classes))
 
 
 def _convolution(

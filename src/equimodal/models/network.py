@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from equimodal.fusion.base import REGULAR, Features, Flow, Fusion
+from equimodal.fusion.base import REGULAR, Features, Flow, Fusion, squeeze
 from equimodal.fusion.late import LateFusion
 
 Inputs = dict[str, Float[Tensor, "batch _channels *_space"]]
@@ -20,6 +20,14 @@ class Branch(Protocol):
     stages: nn.ModuleList
     head: nn.Module
     widths: tuple[int, ...]  # channels after each stage
+
+
+class Pool(nn.Module):
+    """The mean of each feature map, which a classifier reads."""
+
+    def forward(self, x: Float[Tensor, "batch channels *space"]) -> Float[Tensor, "batch channels"]:
+        """Return the squeeze of the features."""
+        return squeeze(x)
 
 
 class Network(nn.Module):

@@ -6,6 +6,8 @@ Not torchvision's `resnet18` as a whole: that is of one width and of images in c
 import torch
 from torch import nn
 
+from equimodal.models.network import Pool
+
 try:
     from torchvision.models.resnet import BasicBlock
 except RuntimeError:
@@ -43,8 +45,7 @@ class ResNet18Branch(nn.Module):
         inputs = (self.widths[0], *self.widths)
         groups = [_group(inputs[i], w, stride=2 if i else 1) for i, w in enumerate(self.widths)]
         self.stages = nn.ModuleList([nn.Sequential(stem, groups[0]), *groups[1:]])
-        pool = nn.AdaptiveAvgPool2d(1)
-        self.head = nn.Sequential(pool, nn.Flatten(), nn.Linear(self.widths[-1], classes))
+        self.head = nn.Sequential(Pool(), nn.Linear(self.widths[-1], classes))
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

@@ -125,6 +125,8 @@ class Switches(Section):
     # `shared_by_torch`: an earlier version's, another sequence than the official code's.
     random_choices: Literal["per_run", "shared", "shared_by_torch"]
     data_order: Literal["per_run", "shared"]
+    # Anything but float32 is for speed, and changes digits. tf32 says something on GPUs only.
+    arithmetic: Literal["float32", "tf32", "bfloat16"] = "float32"
 
 
 class Schedule(Section):

@@ -1,6 +1,7 @@
 """One update of a network: a regular step or a re-balancing step (paper, Sec. 5.2)."""
 
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Literal
 
@@ -28,12 +29,15 @@ class StepRules:
         held_parameters: What happens to the parameters that make a gate which is constant in a
             re-balancing step: no update at all, or one with a gradient of zero, in which momentum
             and weight decay still move them.
+        precision: Of the pass through the network and back: that of its weights, or 16 bits where
+            torch's autocast sees no harm. Weights, gradients, loss and speeds keep theirs.
     """
 
     l1: float = 0.0
     l1_in_speed: bool = True
     speed_sums: Literal["regular_steps", "every_step"] = "regular_steps"
     held_parameters: Literal["skip", "zero_gradient"] = "skip"
+    precision: Literal["of_weights", "bfloat16"] = "of_weights"
 
 
 PAPER = StepRules()
@@ -117,7 +121,10 @@ def train_step(
         raise ValueError("the network is in evaluation mode: call network.train() before the step")
     mode = policy.mode
     inputs, labels = inputs_and_labels(batch)
-    logits, features = network(inputs, Flow(rebalance=mode), with_features=True)
+    with _precision(rules, labels.device):
+        logits, features = network(inputs, Flow(rebalance=mode), with_features=True)
+    if rules.precision == "bfloat16":
+        logits = {m: z.float() for m, z in logits.items()}
     for m, z in logits.items():
         require_shapes(m, z, labels)
     loss = policy.losses(logits, features, labels).sum()
@@ -143,6 +150,13 @@ def train_step(
         values = speeds.values
     policy.advance(values, epoch=epoch)
     return StepRecord(loss, {m: z.detach() for m, z in logits.items()}, mode, values)
+
+
+def _precision(rules: StepRules, device: torch.device) -> AbstractContextManager[object]:
+    # Where nothing is asked for, a loop of one's own may have an autocast of its own around the step.
+    if rules.precision == "of_weights":
+        return nullcontext()
+    return torch.autocast(device.type, torch.bfloat16)
 
 
 def step_without_held(

@@ -48,6 +48,12 @@ def build_network(spec: RunSpec, device: torch.device | str = "cpu") -> Network:
     return network
 
 
+def set_arithmetic(spec: RunSpec) -> None:
+    """Have GPUs multiply float32 with all its digits, which torch alone does not, or as TF32."""
+    tf32 = spec.switches.arithmetic == "tf32"
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32
+
+
 def start_from(network: Network, kind: str, path: Path) -> None:
     """Set every branch, but for its classifier, to weights that were trained before.
 

@@ -14,7 +14,7 @@ from equimodal.study.data.split import Split, Views, draw_views, load_split
 from equimodal.study.errors import UserError, first_line
 from equimodal.study.files import read_text, reading, require_places, save_arrays
 from equimodal.study.pickles import load_weights
-from equimodal.study.runs.build import build_network
+from equimodal.study.runs.build import build_network, set_arithmetic
 from equimodal.study.runs.score import predict
 from equimodal.study.runs.switched_off import (
     predict_permuted,
@@ -55,6 +55,7 @@ def evaluate_run(
     """
     require_places(out)
     spec = read_spec(folder)
+    set_arithmetic(spec)
     load = partial(
         load_split,
         data,

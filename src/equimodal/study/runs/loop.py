@@ -15,7 +15,7 @@ from equimodal.fusion.base import REGULAR, Flow
 from equimodal.metrics.learning_speed import LearningSpeed
 from equimodal.models.network import Network
 from equimodal.study.data.split import Split, draw_views
-from equimodal.study.runs.build import build_network, build_policy, start_from
+from equimodal.study.runs.build import build_network, build_policy, set_arithmetic, start_from
 from equimodal.study.runs.score import BATCH, Score, score, with_fused
 from equimodal.study.spec import OFFICIAL_SEED, RunSpec
 from equimodal.training.policies import REGULAR_MODE
@@ -69,6 +69,7 @@ class Training:
             l1_in_speed=spec.switches.l1_in_speed,
             speed_sums=spec.switches.speed_sums,
             held_parameters=spec.switches.held_parameters,
+            precision="bfloat16" if spec.switches.arithmetic == "bfloat16" else "of_weights",
         )
         self.optimizer = torch.optim.SGD(
             [*self.network.parameters(), *self.policy.parameters()],
@@ -106,6 +107,7 @@ class Training:
         Args:
             after_step: Called after every step; may save the state.
         """
+        set_arithmetic(self.spec)
         devices = [self.device] if self.device.type == "cuda" else []
         with torch.random.fork_rng(devices):
             while not self.progress.finished:
