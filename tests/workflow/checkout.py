@@ -24,9 +24,17 @@ TEST_DIGITS = "test_per_class: 30"  # leaves 200 digits to train, as the tiny sc
 
 
 def jobs_of(output: str) -> set[str]:
-    """The messages of the jobs that Snakemake lists, without the number of networks."""
-    messages = re.findall(r"^Job \d+: (.*)$", output, re.MULTILINE)
-    return {re.sub(r", from \d+ networks: .*", ".", message) for message in messages}
+    """The messages of the jobs that Snakemake lists, without the number of networks; of cells, their runs."""
+    jobs = set()
+    for message, lines in re.findall(r"^Job \d+: (.*)\n((?:    \S+/\S+\n)*)", output, re.MULTILINE):
+        named = [f"Train and evaluate {run}." for run in lines.split()]
+        jobs |= set(named or [re.sub(r", from \d+ networks: .*", ".", message)])
+    return jobs
+
+
+def trained_anew(output: str) -> set[str]:
+    """Runs that were trained, by what the workflow said."""
+    return set(re.findall(r"^Trained (\S+): ", output, re.MULTILINE))
 
 
 class Checkout(Project):

@@ -26,14 +26,14 @@ from ruamel.yaml import YAML
 
 from equimodal.study.code import COMPUTE_NOTHING, imported_modules
 from tests.conftest import ROOT
-from tests.workflow.checkout import TINY, Checkout, jobs_of
+from tests.workflow.checkout import TINY, Checkout, jobs_of, trained_anew
 from tests.workflow.test_workflow import AFTER_RUNS as AFTER_ALL_RUNS
-from tests.workflow.test_workflow import GUIDED, REPORTED, TABLE1, VANILLA, trained_anew, work_on
+from tests.workflow.test_workflow import GUIDED, REPORTED, TABLE1, VANILLA, work_on
 
 pytestmark = pytest.mark.workflow
 
 RESULTS = "results/tiny"
-STAGES = ("prepare@tiny", "train@tiny", "evaluate@tiny", "report@tiny")
+STAGES = ("prepare@tiny", "train@tiny", "report@tiny")
 TOLERANCE = ("params.yaml", "    tolerance: 0.1 ", "    tolerance: 0.2 ")
 NO_CHANGE = "Data and pipelines are up to date."
 FIGURES = ("figure9", "learning_curves", "linear_mnist", "linear_phase")
@@ -102,11 +102,6 @@ class Repository(Checkout):
         return Repository(folder)
 
 
-def trained(output: str) -> set[str]:
-    """Runs that a job was started for, which may have found them trained already."""
-    return set(re.findall(r"^Job \d+: Train (.*)\.$", output, re.MULTILINE))
-
-
 def stages_run(output: str) -> set[str]:
     return set(re.findall(r"^Running stage '(.*)':$", output, re.MULTILINE))
 
@@ -157,8 +152,7 @@ def pulled(repository, tmp_path):
 def restored_once(repository, tmp_path_factory):
     """The same after Snakemake has asked all receipts."""
     clone = pulled_clone(repository, tmp_path_factory.mktemp("restored") / "clone")
-    clone.make()
-    assert trained_anew(clone) == set()
+    assert trained_anew(clone.make()) == set()
     return clone
 
 
@@ -193,8 +187,7 @@ def test_a_clone_that_pulled_trains_nothing_and_shows_a_change(restored):
 
 def test_a_setting_that_changed_before_the_first_run_of_a_clone_is_seen(pulled):
     pulled.edit(*TOLERANCE)
-    pulled.dvc("repro")
-    assert trained_anew(pulled) == {GUIDED}
+    assert trained_anew(pulled.dvc("repro")) == {GUIDED}
 
 
 def test_damaged_files_of_the_cache_are_made_anew_or_refused_by_name(pulled):
@@ -202,8 +195,7 @@ def test_damaged_files_of_the_cache_are_made_anew_or_refused_by_name(pulled):
     labels = pulled.folder / "data/prepared/tiny/colored_mnist/test.labels.npy"
     true = {file: file.read_bytes() for file in (history, labels)}
     history.write_bytes(true[history][:-2] + b"!!")
-    pulled.make("trained_colored_mnist")
-    assert trained_anew(pulled) == {VANILLA}
+    assert trained_anew(pulled.make("evaluated_colored_mnist")) == {VANILLA}
     assert history.read_bytes() == true[history]
     labels.write_bytes(true[labels][:-2] + b"!!")
     refused = pulled.snakemake("evaluated_colored_mnist")
@@ -261,7 +253,7 @@ def test_an_experiment_with_another_setting_shows_the_numbers_that_changed(resto
     output = restored.dvc(
         "exp", "run", "--name", "wider", "-S", "balance.colored_mnist.tolerance=0.2"
     )
-    assert trained(output) == {GUIDED}
+    assert trained_anew(output) == {GUIDED}
     assert restored.run("git", "status", "--short").split() == ["M", "dvc.lock", "M", "params.yaml"]
     shown = restored.dvc("exp", "show", "--csv")
     rows = pd.read_csv(StringIO(shown[shown.index("Experiment,") :])).set_index("Experiment")
@@ -274,7 +266,7 @@ ADDED = {run.replace("seed0", f"seed{n}") for run in (VANILLA, GUIDED) for n in 
 
 
 def finished(checkout: Checkout) -> set[str]:
-    """Added runs whose training job has ended: Snakemake then writes down what it cost."""
+    """Added runs whose training has ended: what it cost is then written down."""
     costs = checkout.folder / RESULTS / "benchmarks/train"
     return {run for run in ADDED if (costs / f"{run}.tsv").is_file()}
 
@@ -294,8 +286,8 @@ def continued(restored_once, tmp_path_factory):
     checkout = restored_once.copied(tmp_path_factory.mktemp("continued") / "clone")
     checkout.edit(*MORE_SEEDS)
     killed = checkout.start("dvc", "repro")
-    logs = checkout.folder / RESULTS / "logs/train"
-    while not any((logs / f"{run}.log").exists() for run in ADDED):
+    runs = checkout.folder / RESULTS / "scratch"
+    while not any((runs / f"{run}.holder").exists() for run in ADDED):
         assert killed.poll() is None
         time.sleep(0.05)
     second = checkout.dvc("repro", may_fail=True)
@@ -305,7 +297,7 @@ def continued(restored_once, tmp_path_factory):
     time.sleep(2)  # and notes its outputs
     os.killpg(killed.pid, signal.SIGKILL)
     killed.wait()
-    return Continued(checkout, kept, trained(checkout.dvc("repro")), second)
+    return Continued(checkout, kept, trained_anew(checkout.dvc("repro")), second)
 
 
 def test_two_repros_at_once_are_one_and_a_message(continued):
@@ -331,7 +323,7 @@ def test_fewer_seeds_train_nothing_and_leave_no_stale_run(continued, restored_on
     file, one, four = MORE_SEEDS
     fewer.edit(file, four, one)
     output = fewer.dvc("repro")
-    assert trained(output) == set()
+    assert trained_anew(output) == set()
     assert {f"Removed {run}" for run in ADDED} <= set(output.splitlines())
     assert not ADDED & set(pd.read_csv(fewer.tables("runs.csv"))["run"])
     assert not [p for p in (fewer.folder / RESULTS).rglob("*seed[123]*") if "logs" not in p.parts
@@ -372,7 +364,7 @@ def test_tables_and_figures_are_made_of_what_the_page_pulls_without_a_network(re
     for command in PULLED:
         clone.run("bash", "-c", command.replace("demo", "tiny"))
     output = clone.make_target("redraw")
-    assert not trained(output)
+    assert not trained_anew(output)
     assert not (clone.folder / RESULTS / "models").exists()
     for pattern in ("tables/*.csv", "tables/*.md", "figures/*.svg"):
         for made in (repository.folder / RESULTS).glob(pattern):
@@ -418,8 +410,7 @@ def test_what_was_pushed_to_s3_is_pulled_from_it_by_another_clone(pulled, bucket
     other = pulled.clone(tmp_path / "other")
     other.dvc("pull")
     assert NO_CHANGE in other.dvc("status")
-    other.make()
-    assert trained_anew(other) == set()
+    assert trained_anew(other.make()) == set()
 
 
 def test_a_remote_that_is_down_is_named_and_costs_nothing(pulled, tmp_path):
@@ -474,7 +465,7 @@ def test_the_lock_is_short(repository):
     [
         ("prepare", ["equimodal.study.data.{}"]),
         ("train", ["equimodal.study.runs.run", "equimodal.models.{}"]),
-        ("evaluate", ["equimodal.study.runs.logit_bank", "equimodal.models.{}"]),
+        ("train", ["equimodal.study.runs.logit_bank"]),
         ("report", ["equimodal.study.analysis.claims", "equimodal.linear.noisy_mnist"]),
     ],
 )

@@ -15,9 +15,11 @@ import pandas as pd
 import pytest
 
 from equimodal.study.analysis import TABLES
+from equimodal.study.cells import cells
 from equimodal.study.figures import FIGURES
+from equimodal.study.params import expand_runs, load_params
 from tests.conftest import ROOT
-from tests.workflow.checkout import TEST_DIGITS, TINY, make_checkout
+from tests.workflow.checkout import TEST_DIGITS, TINY, make_checkout, trained_anew
 
 pytestmark = pytest.mark.workflow
 
@@ -29,6 +31,7 @@ DONOR = "nvgesture/color/vanilla/paper/lr0.01/seed0"
 PRETRAINED = "nvgesture/distinct/random/paper/lr0.01-pretrained/seed0"
 MODELNET = "modelnet40/distinct/guided/paper/lr0.1/seed0"
 RUNS = 12
+TINY_SETTINGS = load_params(ROOT / "params.yaml", "tiny")
 REPORTED = {
     "Write the report.",
     "Every table, every figure and the report.",
@@ -64,7 +67,9 @@ def made(made_once, tmp_path_factory):
 
 
 def work_on(*runs):
-    return {f"{verb} {run}." for run in runs for verb in ("Train", "Evaluate")}
+    """Messages of runs, in cells whole."""
+    found = [cell for cell in cells(TINY_SETTINGS, 0.5).values() if set(cell) & set(runs)]
+    return {f"Train and evaluate {run}." for cell in (runs, *found) for run in cell}
 
 
 def test_one_command_makes_every_table_every_figure_and_the_report(made):
@@ -89,12 +94,17 @@ def test_one_command_makes_every_table_every_figure_and_the_report(made):
 def test_every_job_leaves_a_log_and_a_benchmark(made):
     results = made.folder / "results/tiny"
     logs = {p.relative_to(results / "logs").with_suffix("") for p in results.rglob("logs/**/*.log")}
+    of_cells = {log for log in logs if log.parts[0] == "cells"}
     benchmarks = {
         p.relative_to(results / "benchmarks").with_suffix("")
         for p in results.rglob("benchmarks/**/*.tsv")
     }
-    assert logs == benchmarks
-    assert {Path("fetch/nvgesture"), Path("train") / GUIDED, Path("report")} <= logs
+    of_runs = {
+        Path(verb) / run for verb in ("train", "evaluate") for run in expand_runs(TINY_SETTINGS)
+    }
+    assert logs - of_cells == benchmarks - of_runs
+    assert {Path("fetch/nvgesture"), Path("report")} <= logs
+    assert len(of_cells) < len(of_runs) / 2  # several runs a process
 
 
 def test_the_report_has_every_table_and_every_figure_with_its_command_and_the_costs(made):
@@ -195,8 +205,7 @@ def test_a_setting_of_noisy_mnist_trains_its_networks_again_and_no_other(made):
 def test_changed_training_code_makes_every_run_again_and_no_data(made):
     with made.edited("src/equimodal/study/runs/loop.py", "steps: int = 0", "steps: int = 1"):
         jobs = made.to_do()
-    trained = {job for job in jobs if job.startswith("Train ")}
-    assert len(trained) == RUNS
+    assert len({job for job in jobs if job.startswith("Train and")}) == RUNS
     assert jobs > AFTER_RUNS
     assert not [job for job in jobs if job.startswith(("Fetch", "Prepare"))]
 
@@ -269,7 +278,8 @@ def refusal(checkout, *arguments):
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ("foo=1", "--config has unknown ['foo']; it takes device, params and scale."),
+        ("foo=1", "--config has unknown ['foo']; it takes cell_minutes, device, params and scale."),
+        ("cell_minutes=-1", "cell_minutes is -1, expected a number above 0"),
         ("device=$(touch x)", "device is '$(touch x)', expected cpu, cuda, cuda:1 or the like"),
         ("scale=huge", "params.yaml: unknown scale 'huge'; config/scales has ['brief', "),
     ],
@@ -317,25 +327,14 @@ def test_a_file_in_place_of_the_results_is_one_message(fresh):
 
 def test_a_run_that_nothing_asks_for_is_refused_by_name(fresh):
     run = GUIDED.replace("seed0", "seed7")
-    refused = fresh.dry_run(f"results/tiny/banks/{run}.npz")
-    assert refused.returncode == 1
-    assert f"asks for the run {run}; `equimodal runs` lists them" in refused.stdout
+    refused = refusal(fresh, f"results/tiny/banks/{run}.npz")
+    assert [line for line in refused if f"No rule to produce results/tiny/banks/{run}.npz" in line]
 
 
 def networks(checkout):
     """The bytes of each network."""
     models = checkout.folder / "results/tiny/models"
     return {path: path.read_bytes() for path in models.rglob("*.pt")}
-
-
-def trained_anew(checkout):
-    """Runs of which the last job of training did not find that they were trained already."""
-    logs = checkout.folder / "results/tiny/logs/train"
-    return {
-        path.relative_to(logs).with_suffix("").as_posix()
-        for path in logs.rglob("*.log")
-        if "is trained already" not in path.read_text()
-    }
 
 
 def failed(checkout, *targets):
@@ -357,7 +356,7 @@ def test_altered_data_are_refused_and_cost_no_network(hurt):
     whole, before = path.read_bytes(), networks(hurt)
     for damage in (whole[:-100], whole[:300] + bytes(600) + whole[900:]):
         path.write_bytes(damage)
-        said = failed(hurt, "trained_colored_mnist")
+        said = failed(hurt, "evaluated_colored_mnist")
         assert "train.gray.npy can not be used: its bytes are not those that were written" in said
         assert "run `equimodal prepare colored_mnist --scale tiny`" in said
         assert networks(hurt) == before
@@ -383,40 +382,33 @@ def test_a_damaged_bank_is_no_gap_in_the_tables(hurt):
 def test_without_snakemake_s_records_nothing_is_trained_and_a_changed_setting_is_seen(hurt):
     shutil.rmtree(hurt.folder / ".snakemake")
     with hurt.edited("params.yaml", "    tolerance: 0.1 ", "    tolerance: 0.2 "):
-        hurt.make()
-        assert trained_anew(hurt) == {GUIDED}
+        assert trained_anew(hurt.make()) == {GUIDED}
     hurt.make()
     assert hurt.to_do() == set()
 
 
-def test_the_stages_of_a_data_set_can_be_asked_for_by_name(fresh):
-    trained = fresh.to_do("trained_nvgesture")
-    assert trained == {
+def test_the_runs_of_a_data_set_can_be_asked_for_by_name(fresh):
+    assert fresh.to_do("evaluated_nvgesture") == {
         *("Fetch nvgesture.", "Prepare nvgesture.", "Check nvgesture."),
-        *(f"Train {DONOR}.", f"Train {PRETRAINED}."),
-        "All networks of nvgesture are trained.",
-    }
-    evaluated = fresh.to_do("evaluated_nvgesture")
-    assert evaluated - trained == {
-        *(f"Evaluate {run}." for run in (DONOR, PRETRAINED)),
-        "All networks of nvgesture are evaluated.",
+        *(f"Train and evaluate {run}." for run in (DONOR, PRETRAINED)),
+        "All networks of nvgesture are trained and evaluated.",
     }
 
 
 def test_the_runs_of_an_experiment_can_be_asked_for_by_name(fresh):
     of_table1 = {
-        job for job in fresh.to_do("evaluated_table1_colored_mnist") if job.startswith("Evaluate")
+        job for job in fresh.to_do("evaluated_table1_colored_mnist") if job.startswith("Train and")
     }
-    assert of_table1 == {f"Evaluate {run}." for run in (GRAY, VANILLA, GUIDED)}
+    assert of_table1 == {f"Train and evaluate {run}." for run in (GRAY, VANILLA, GUIDED)}
     everywhere = fresh.to_do("evaluated_table1")
     assert of_table1 < everywhere
-    assert f"Evaluate {MODELNET}." in everywhere
+    assert f"Train and evaluate {MODELNET}." in everywhere
 
 
 def test_runs_are_listed_by_experiment_without_being_made(fresh):
     listed = fresh.dry_run("runs")
     assert listed.returncode == 0
-    trained = re.findall(r"^Job \d+: Train (.*)\.$", listed.stdout, re.MULTILINE)
+    trained = re.findall(r"^    (\S+/seed0)$", listed.stdout, re.MULTILINE)
     assert len(trained) == len(set(trained)) == RUNS
     assert re.search(rf"{RUNS} networks: \d+ for table1, \d+ for sweep, ", listed.stdout)
     assert not (fresh.folder / "data").exists()
@@ -553,15 +545,9 @@ def test_a_setting_of_one_data_set_touches_its_runs_only(made):
     with made.edited(
         "params.yaml", "modelnet40: {tolerance: 0.01,", "modelnet40: {tolerance: 0.02,"
     ):
-        trained = {job for job in made.to_do() if job.startswith("Train ")}
-    balanced = (
-        MODELNET,
-        MODELNET.replace("lr0.1", "lr0.1-tolerance_0.3"),
-        "modelnet40/distinct/random/paper/lr0.01/seed0",
-    )
-    assert trained >= {f"Train {MODELNET}."}
-    assert all("modelnet40/distinct/" in job for job in trained)
-    assert len(trained) <= len(balanced)
+        asked = {job for job in made.to_do() if job.startswith("Train and")}
+    assert f"Train and evaluate {MODELNET}." in asked
+    assert all(job.startswith("Train and evaluate modelnet40/distinct/") for job in asked)
 
 
 def test_runs_that_are_left_out_are_not_made(made):

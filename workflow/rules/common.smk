@@ -12,6 +12,7 @@ from snakemake.exceptions import WorkflowError
 try:
     from equimodal.study import layout, steps
     from equimodal.study.analysis import COLLECTED, GIVEN, JUDGED, SUMMARIZED, TABLES
+    from equimodal.study.cells import cells
     from equimodal.study.code import code_hash
     from equimodal.study.data import kinetics
     from equimodal.study.devices import require_device
@@ -27,9 +28,10 @@ except ModuleNotFoundError as error:
     )
 
 # Every other setting belongs into params.yaml, where all verbs read it.
-if unknown := sorted(set(config) - {"scale", "device", "params"}):
+if unknown := sorted(set(config) - {"cell_minutes", "device", "params", "scale"}):
     raise WorkflowError(
-        f"--config has unknown {unknown}; it takes device, params and scale. Other settings belong into params.yaml."
+        f"--config has unknown {unknown}; it takes cell_minutes, device, params and scale. Other settings belong"
+        " into params.yaml."
     )
 
 
@@ -42,6 +44,15 @@ def here_or_with_the_code(name):
 DEVICE = str(config.get("device") or "") or os.environ.get("EQUIMODAL_DEVICE") or "cpu"
 if not re.fullmatch(r"[a-z]+(:\d+)?", DEVICE):
     raise WorkflowError(f"device is {DEVICE!r}, expected cpu, cuda, cuda:1 or the like")
+try:
+    # How long a job may train: more spares starts of Python, less shares work out more evenly.
+    CELL_MINUTES = float(config.get("cell_minutes") or 0.5)
+except ValueError:
+    CELL_MINUTES = float("nan")
+if not CELL_MINUTES > 0:
+    raise WorkflowError(
+        f"cell_minutes is {config['cell_minutes']!r}, expected a number above 0"
+    )
 SETTINGS = Path(str(config.get("params") or "") or here_or_with_the_code("params.yaml"))
 try:
     PARAMS = load_params(SETTINGS, scale=config.get("scale"))
@@ -60,10 +71,10 @@ os.environ.update(
 )
 
 
-def verb(call, scale="{wildcards.scale}"):
+def verb(call, scale="{wildcards.scale}", log="> {log:q} 2>&1"):
     """The shell command of a rule. Where its files go is in `params.root`, see `root_of`."""
     call = f"--directory {{params.root:q}} {call} --scale {scale}"
-    return f'"$EQUIMODAL_PYTHON" -m equimodal {call} > {{log:q}} 2>&1'
+    return f'"$EQUIMODAL_PYTHON" -m equimodal {call} {log}'
 
 
 def root_of(wildcards, output):
@@ -102,10 +113,24 @@ PARTS = {  # of the runs, by name
 if not Path(".snakemake/metadata").is_dir():
     shutil.rmtree(placed(layout.valid(SCALE, "", "")), ignore_errors=True)
 
-BANKS = of_scale(layout.bank("{scale}", "{run}"), run=RUNS)
-VALID_RUNS = of_scale(
-    layout.valid("{scale}", "{step}", "{run}"), step=["train", "evaluate"], run=RUNS
-)
+CELLS = cells(PARAMS, minutes=CELL_MINUTES)
+VALID = [layout.valid("{scale}", step, "{run}") for step in ("train", "evaluate")]
+RECEIPTS = [
+    layout.training_receipt("{scale}", "{run}"),
+    layout.bank_receipt("{scale}", "{run}"),
+]
+LONG = [  # what of a run took long
+    *(layout.run("{scale}", "{run}") / file for file in layout.RUN_FILES),
+    layout.model("{scale}", "{run}"),
+    layout.bank("{scale}", "{run}"),
+]
+
+
+def of_runs(paths, runs=RUNS):
+    """Paths of runs."""
+    return [file for path in paths for file in of_scale(path, run=runs)]
+
+
 # Decoding and drawing is shared by all cores there are, up to this; digits are done in seconds.
 PROCESSES = {
     name: 1 if dataset.kind == "colored_mnist" else 16
@@ -142,23 +167,6 @@ PRODUCTS = [
 
 wildcard_constraints:
     scale=re.escape(SCALE),
-
-
-def spec_of(wildcards):
-    if wildcards.run not in RUNS:
-        raise WorkflowError(
-            f"no experiment of {SCALE} asks for the run {wildcards.run}; `equimodal runs` lists them"
-        )
-    return RUNS[wildcards.run]
-
-
-def checked_data(wildcards):
-    return layout.valid(SCALE, "prepare", spec_of(wildcards).dataset)
-
-
-def pretrained(wildcards):
-    """The file of weights that a run starts from, if it does; another run of ours may make it."""
-    return spec_of(wildcards).pretrained or []
 
 
 def examples_of(dataset):

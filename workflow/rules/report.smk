@@ -1,9 +1,7 @@
 # What is made of the runs: tables, figures, claims, the report. All of it takes seconds.
 rule collect:
     input:
-        of_scale(rules.train.output.receipt, run=RUNS),
-        of_scale(rules.evaluate.output.receipt, run=RUNS),
-        of_scale(rules.evaluate.output.bank, run=RUNS),
+        of_runs([*RECEIPTS, layout.bank("{scale}", "{run}")]),
     output:
         report(
             tables(["runs"]),
@@ -144,7 +142,7 @@ rule summarize:
 
 rule report:
     input:
-        banks=BANKS,
+        banks=of_runs([layout.bank("{scale}", "{run}")]),
         products=[*PRODUCTS, *LINEAR_PRODUCTS],
     output:
         layout.report("{scale}"),

@@ -8,6 +8,7 @@ import fnmatch
 import json
 import os
 import sys
+import traceback
 from contextlib import ExitStack
 from functools import cache, partial
 from importlib import import_module
@@ -23,6 +24,7 @@ from equimodal.linear import cli as linear_cli
 from equimodal.linear import products as linear_products
 from equimodal.linear.settings import load_linear
 from equimodal.study import layout, receipts, steps
+from equimodal.study.cost import noted_cost
 from equimodal.study.devices import require_device
 from equimodal.study.errors import UserError, in_words
 from equimodal.study.files import is_there, read_arrays, read_text, reading, write_aside, write_text
@@ -191,12 +193,16 @@ def train(
     specs = [_spec(name, settings) for name in runs]
     for dataset in {spec.dataset for spec in specs}:
         steps.require_prepared(dataset, settings)
-
     for spec in specs:
-        with sole(f"the training of {spec.name}", layout.training_lock(settings.scale, spec.name)):
-            work = partial(_train, spec, settings, device)
-            if not steps.make(steps.training(spec, settings), settings, work, again=again):
-                print(f"{spec.name} is trained already; --again trains it anew", file=sys.stderr)
+        if not _make_network(spec, settings, device, again=again):
+            print(f"{spec.name} is trained already; --again trains it anew", file=sys.stderr)
+
+
+def _make_network(spec: RunSpec, settings: Params, device: str, *, again: bool = False) -> bool:
+    """Train a run, unless it is trained already; return whether it was trained."""
+    with sole(f"the training of {spec.name}", layout.training_lock(settings.scale, spec.name)):
+        work = partial(_train, spec, settings, device)
+        return steps.make(steps.training(spec, settings), settings, work, again=again)
 
 
 def _train(spec: RunSpec, settings: Params, device: str) -> str:
@@ -207,7 +213,10 @@ def _train(spec: RunSpec, settings: Params, device: str) -> str:
     from equimodal.study.runs.run import train_run
 
     folder = layout.run(settings.scale, spec.name)
-    with show_progress(f"{spec.name}, epochs", spec.training.max_epochs) as advance:
+    with (
+        noted_cost(layout.benchmark(settings.scale, "train", spec.name)),
+        show_progress(f"{spec.name}, epochs", spec.training.max_epochs) as advance,
+    ):
 
         def report(training: Training) -> None:
             rows, batch = training.progress.rows, training.progress.batch
@@ -249,19 +258,21 @@ def evaluate(
     specs = [_spec(name, settings) for name in runs]
     for spec in specs:
         steps.require_trained(spec, settings)
+    for spec in specs:
+        answers = [f"{way} {said}" for way, said in _make_bank(spec, settings, device).items()]
+        print(f"{spec.name}: test accuracy {', '.join(answers) or 'of nothing: it failed'}")
 
+
+def _make_bank(spec: RunSpec, settings: Params, device: str) -> dict[str, str]:
+    """Write the logit bank of a run, unless it is there; return the accuracy of each way of evaluating."""
     from equimodal.study.analysis.collect import accuracies
 
-    for spec in specs:
-        bank = layout.bank(settings.scale, spec.name)
-        work = partial(_evaluate, spec, settings, device)
-        steps.make(steps.evaluation(spec, settings), settings, work)
-        names = {m: m for m in spec.modalities}
-        fused = {
-            way: a for (way, output), a in accuracies(bank, names).items() if output == "fused"
-        }
-        answers = [f"{way.replace('_', ' ')} {100 * a:.2f} %" for way, a in fused.items()]
-        print(f"{spec.name}: test accuracy {', '.join(answers) or 'of nothing: it failed'}")
+    work = partial(_evaluate, spec, settings, device)
+    steps.make(steps.evaluation(spec, settings), settings, work)
+    names = {m: m for m in spec.modalities}
+    found = accuracies(layout.bank(settings.scale, spec.name), names)
+    fused = {way: a for (way, output), a in found.items() if output == "fused"}
+    return {way.replace("_", " "): f"{100 * a:.2f} %" for way, a in fused.items()}
 
 
 def _evaluate(spec: RunSpec, settings: Params, device: str) -> None:
@@ -269,14 +280,41 @@ def _evaluate(spec: RunSpec, settings: Params, device: str) -> None:
     require_device(device)
     from equimodal.study.runs.logit_bank import evaluate_run
 
-    evaluate_run(
-        layout.run(settings.scale, spec.name),
-        model=layout.model(settings.scale, spec.name),
-        data=layout.prepared(settings.scale, spec.dataset),
-        out=layout.bank(settings.scale, spec.name),
-        by_label=settings.datasets[spec.dataset].by_label,
-        device=device,
-    )
+    with noted_cost(layout.benchmark(settings.scale, "evaluate", spec.name)):
+        evaluate_run(
+            layout.run(settings.scale, spec.name),
+            model=layout.model(settings.scale, spec.name),
+            data=layout.prepared(settings.scale, spec.dataset),
+            out=layout.bank(settings.scale, spec.name),
+            by_label=settings.datasets[spec.dataset].by_label,
+            device=device,
+        )
+
+
+@app.command()
+def cell(
+    runs: Runs, params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None, device: Device = "cpu"
+) -> None:
+    """Train and evaluate runs, one after the other: a job of the workflow. One that fails leaves the others be.
+
+    What is trained or evaluated already, with these settings, is left as it is.
+    """
+    settings = load_params(params, scale)
+    specs = [_spec(name, settings) for name in runs]
+    failed = 0
+    for spec in specs:
+        try:
+            done = "Trained" if _make_network(spec, settings, device) else "Kept"
+            accuracy = _make_bank(spec, settings, device).get("regular", "none: it failed")
+            print(f"{done} {spec.name}: test accuracy {accuracy}", flush=True)
+        except UserError as error:
+            failed += 1
+            _said(str(error))
+        except Exception:  # noqa: BLE001  of one run, such as a full device: the log says it all
+            failed += 1
+            traceback.print_exc()
+    if failed:
+        raise UserError(f"{failed} of these {len(specs)} runs failed, as is said above")
 
 
 @app.command()
@@ -452,6 +490,7 @@ def estimate(
 ) -> None:
     """Say what experiments will cost at most: hours, memory and disk, and how that is known."""
     from equimodal.study import estimate as analysis
+    from equimodal.study import paces as known
 
     settings = load_params(params, scale)
     asked = settings.experiments
@@ -463,13 +502,15 @@ def estimate(
             " names all."
         )
         return
-    kinds = {analysis.kind_of(spec, settings): spec for spec in specs.values()}
-    paces = analysis.paces_from_benchmarks(settings)
+    kinds = {known.kind_of(spec, settings): spec for spec in specs.values()}
+    paces = known.paces_known(device) | analysis.paces_from_benchmarks(settings)
     from equimodal.study.runs import pace
 
     if measure:
         require_device(device)
-        paces |= pace.measure(kinds, settings, device)
+        for kind, found in pace.measure(kinds, settings, device):
+            paces[kind] = found
+            known.keep({kind: found}, device)
     sizes = {kind: pace.size_of(spec) for kind, spec in kinds.items()}
     print(f"\nThe {settings.scale} scale: {len(specs)} runs, {len(kinds)} kinds of network.\n")
     print(analysis.as_text(analysis.estimate(settings, chosen, paces, sizes)), "\n")

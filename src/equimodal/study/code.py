@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 COMPUTE_NOTHING = {PACKAGE, f"{PACKAGE}.linear", f"{PACKAGE}.study", f"{PACKAGE}.study.data"} | {
     f"{PACKAGE}.study.{name}"
     for name in (
-        *("code", "devices", "errors", "files", "layout", "locks", "pickles", "progress"),
+        *("code", "cost", "devices", "errors", "files", "layout", "locks", "pickles", "progress"),
         *("receipts", "schema", "steps"),
         *(f"data.{name}" for name in ("dataset", "download", "prepared", "status", "workers")),
     )

@@ -15,6 +15,7 @@ import pandas as pd
 from equimodal.study import layout
 from equimodal.study.data.dataset import Dataset
 from equimodal.study.errors import UserError
+from equimodal.study.paces import Pace, kind_of, label_of, most_steps, run_seconds
 from equimodal.study.params import Params, expand_runs
 from equimodal.study.report.costs import read_benchmark
 from equimodal.study.spec import RunSpec
@@ -30,48 +31,11 @@ BYTE, HALF, FLOAT, LONG = 1, 2, 4, 8  # bytes
 
 
 @dataclass(frozen=True)
-class Pace:
-    """How fast runs of a kind are, and how that is known."""
-
-    step: float  # wall-clock seconds of a training step
-    example: float  # of evaluating one example at the end of an epoch; 0 if `step` holds it
-    bank: float  # of the evaluate verb, a run
-    cpu: float  # CPU seconds of a wall-clock second; NaN if not known
-    memory: float  # MB of the process at its peak; of the device where there is one
-    basis: str
-
-
-@dataclass(frozen=True)
 class Size:
     """What of a run's network decides what its files take."""
 
     weights: int  # bytes of all parameters and buffers
     ways: int  # of evaluating it
-
-
-def kind_of(spec: RunSpec, settings: Params) -> str:
-    """All that decides what a step costs, as text: runs of a kind are of a pace.
-
-    Policy, penalty, preset and the channels of the inputs matter little and are not in it.
-    """
-    dataset = settings.datasets[spec.dataset]
-    decides = {
-        "dataset": spec.dataset,
-        "branches": len(spec.modalities),
-        "classes": spec.classes,
-        "network": spec.network.model_dump(mode="json"),
-        "batch": spec.training.batch_size,
-        "clip": None if spec.augmentation.clip is None else spec.augmentation.clip.model_dump(),
-        "size": dataset.shape(next(iter(spec.modalities.values())).source)[:-1],
-    }
-    return json.dumps(decides, sort_keys=True)
-
-
-def label_of(kind: str) -> str:
-    """Name of a kind for readers."""
-    decides = json.loads(kind)
-    branches = decides["branches"]
-    return f"{decides['dataset']} with {branches} branch{'es' * (branches > 1)}"
 
 
 def labels_of(kinds: Collection[str]) -> dict[str, str]:
@@ -83,18 +47,6 @@ def labels_of(kinds: Collection[str]) -> dict[str, str]:
         differing = [f"{k} {v}" for k, v in own.items() if any(n[k] != v for n in alike)]
         labels[kind] = label_of(kind) + (f" ({', '.join(differing)})" if differing else "")
     return labels
-
-
-def most_steps(spec: RunSpec, dataset: Dataset) -> int:
-    """Steps of a run that never stops early."""
-    return spec.training.max_epochs * -(-dataset.sizes["train"] // spec.training.batch_size)
-
-
-def run_seconds(spec: RunSpec, dataset: Dataset, pace: Pace) -> float:
-    """Wall-clock seconds of training a run to its last epoch, and of evaluating it."""
-    sizes = dataset.sizes
-    seen = spec.training.max_epochs * (sizes["validation"] + sizes["test"])
-    return most_steps(spec, dataset) * pace.step + seen * pace.example + pace.bank
 
 
 def run_bytes(spec: RunSpec, dataset: Dataset, size: Size) -> int:
@@ -140,11 +92,11 @@ def _steps(outcome: Path) -> float:
 def _pace(jobs: pd.DataFrame, scale: str) -> Pace:
     total = jobs.sum()
     return Pace(
-        step=total["wall"] / total["steps"],
+        step=float(total["wall"] / total["steps"]),
         example=0.0,
-        bank=jobs["bank"].mean(),
-        cpu=total["cpu"] / total["wall"],
-        memory=jobs["memory"].max(),
+        bank=float(jobs["bank"].mean()),
+        cpu=float(total["cpu"] / total["wall"]),
+        memory=float(jobs["memory"].max()),
         basis=f"benchmark files of {len(jobs)} runs of the {scale} scale, {total['steps']:,.0f} steps",
     )
 

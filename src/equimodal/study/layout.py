@@ -114,8 +114,18 @@ def curves(scale: str, dataset: str) -> Path:
 
 
 def benchmarks(scale: str) -> Path:
-    """What each job of the workflow cost."""
+    """What each job of the workflow cost, and each run of a cell."""
     return RESULTS / scale / "benchmarks"
+
+
+def paces(device: str) -> Path:
+    """How fast runs of each kind are here, as `equimodal estimate --measure` found; of all scales."""
+    return RESULTS / f"paces-{device.partition(':')[0]}.json"
+
+
+def benchmark(scale: str, step: str, name: str) -> Path:
+    """What a step of a run cost."""
+    return benchmarks(scale) / step / f"{name}.tsv"
 
 
 def report(scale: str) -> Path:

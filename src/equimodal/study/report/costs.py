@@ -1,4 +1,4 @@
-"""What the runs cost, from the benchmark files that Snakemake writes beside the results."""
+"""What was spent, from the benchmark files of jobs and of runs (`cost`)."""
 
 from collections.abc import Collection, Iterable, Mapping
 from io import BytesIO

@@ -1,10 +1,9 @@
 """Times a few real training steps on random data, so that an estimate has something to go by."""
 
-import resource
 import statistics
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from itertools import pairwise
 from multiprocessing import get_context
@@ -14,11 +13,14 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import torch
 
+from equimodal.study.cost import peak_memory
 from equimodal.study.data.split import LENGTHS, Split, load_split
-from equimodal.study.estimate import Pace, Size, label_of
+from equimodal.study.estimate import Size
+from equimodal.study.paces import Pace, label_of
 from equimodal.study.params import Params
 from equimodal.study.runs.build import build_network
 from equimodal.study.runs.loop import Training
+from equimodal.study.runs.run import machine
 from equimodal.study.runs.score import predict
 from equimodal.study.spec import RunSpec
 from equimodal.training.evaluate import evaluations
@@ -37,16 +39,17 @@ def size_of(spec: RunSpec) -> Size:
     return Size(weights, ways + len(more))
 
 
-def measure(kinds: Mapping[str, RunSpec], settings: Params, device: str) -> dict[str, Pace]:
-    """Measure the pace of a run of each kind, each in a process of its own."""
+def measure(
+    kinds: Mapping[str, RunSpec], settings: Params, device: str
+) -> Iterator[tuple[str, Pace]]:
+    """Measure the pace of a run of each kind, each in a process of its own; yield each as it is known."""
     context = get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=context, max_tasks_per_child=1) as pool:
-        found = {}
         for kind, spec in kinds.items():
             print(f"Measuring {label_of(kind)} ...", file=sys.stderr, flush=True)
-            found[kind] = pool.submit(measure_run, spec, settings, device).result()
-            print(f"  {found[kind].step:.3g} s a step", file=sys.stderr, flush=True)
-    return found
+            found = pool.submit(measure_run, spec, settings, device).result()
+            print(f"  {found.step:.3g} s a step", file=sys.stderr, flush=True)
+            yield kind, found
 
 
 def measure_run(spec: RunSpec, settings: Params, device: str) -> Pace:
@@ -82,7 +85,7 @@ def measure_run(spec: RunSpec, settings: Params, device: str) -> Pace:
         cpu=cpu if torch.device(device).type == "cpu" else float("nan"),
         memory=_peak_memory(device),
         basis=(
-            f"measured now on this machine's {device}, median of {len(steps)} steps on random data,"
+            f"measured on {machine(torch.device(device))}: median of {len(steps)} steps on random data,"
             " without the start of a process"
         ),
     )
@@ -129,5 +132,4 @@ def _peak_memory(device: str) -> float:
     """MB that this process has taken at its peak, on the device where there is one."""
     if torch.device(device).type == "cuda":
         return torch.cuda.max_memory_reserved(device) / 1e6
-    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, kibibytes elsewhere
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+    return peak_memory()

@@ -1,0 +1,68 @@
+"""Cells: the runs that one job of the workflow trains and evaluates, in one process."""
+
+from collections.abc import Mapping
+from itertools import groupby
+
+from equimodal.study.paces import kind_of, paces_with_the_code, run_seconds
+from equimodal.study.params import Params, expand_runs
+from equimodal.study.spec import RunSpec
+
+# Of a step whose kind of network was never measured. A guess that is too small makes jobs longer.
+UNKNOWN_STEP = 0.05  # seconds
+
+
+def cells(settings: Params, minutes: float) -> dict[str, list[str]]:
+    """Gather the runs of a scale into cells, cell -> names of its runs.
+
+    Runs of a cell share the data set and the weights to start from, and belong to the same
+    experiments, so that whoever asks for one experiment gets no other. A cell lasts about as long as
+    asked for, on the machine whose paces come with the code: so it is the same cell everywhere.
+
+    Args:
+        settings: Of the scale.
+        minutes: That a cell may last. A run that lasts longer has a cell of its own.
+    """
+    specs = expand_runs(settings)
+    asked = {e: expand_runs(settings, e) for e in settings.experiments}
+    paces = paces_with_the_code()
+
+    def seconds(spec: RunSpec) -> float:
+        dataset = settings.datasets[spec.dataset]
+        pace = paces.get(kind_of(spec, settings))
+        if pace is None:
+            return (
+                spec.training.max_epochs
+                * dataset.sizes["train"]
+                / spec.training.batch_size
+                * UNKNOWN_STEP
+            )
+        return run_seconds(spec, dataset, pace)
+
+    def shared(name: str) -> tuple[str, ...]:
+        spec = specs[name]
+        return (
+            spec.dataset,
+            spec.pretrained or "",
+            *(e for e, runs in asked.items() if name in runs),
+        )
+
+    found: dict[str, list[str]] = {}
+    for (dataset, *_), together in groupby(sorted(specs, key=shared), key=shared):
+        runs = list(together)
+        each = {run: seconds(specs[run]) for run in runs}
+        count = max(1, min(len(runs), round(sum(each.values()) / (60 * minutes))))
+        for part in _parts(each, count):
+            number = sum(name.startswith(f"{dataset}_") for name in found)
+            found[f"{dataset}_{number}"] = part
+    return found
+
+
+def _parts(seconds: Mapping[str, float], count: int) -> list[list[str]]:
+    """Cut runs, in their order, into parts that last about as long as one another."""
+    total, done = sum(seconds.values()), 0.0
+    parts: list[list[str]] = [[] for _ in range(count)]
+    for run, lasts in seconds.items():
+        middle = done + lasts / 2
+        parts[min(count - 1, int(count * middle / total)) if total else 0].append(run)
+        done += lasts
+    return [part for part in parts if part]

@@ -1,0 +1,26 @@
+"""What a step of a run costs, noted in the columns that Snakemake has for its jobs."""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from equimodal.study.files import write_text
+
+
+@contextmanager
+def noted_cost(path: Path) -> Iterator[None]:
+    """Write wall-clock and CPU seconds of what is done inside, and the peak memory of the process so far."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    yield
+    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    write_text(f"s\tmax_rss\tcpu_time\n{wall:.2f}\t{peak_memory():.2f}\t{cpu:.2f}\n", path)
+
+
+def peak_memory() -> float:
+    """MB that this process has taken at its peak (resident set)."""
+    import resource  # Windows has none
+
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, kibibytes elsewhere
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
