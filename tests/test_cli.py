@@ -9,11 +9,12 @@ import pytest
 from typer.testing import CliRunner
 
 from equimodal import __version__
-from equimodal.study import layout, steps
+from equimodal.study import cli, layout, steps
 from equimodal.study.analysis import COLLECTED, maker
 from equimodal.study.cli import app, main
 from equimodal.study.locks import sole
 from equimodal.study.params import expand_runs, load_params
+from equimodal.study.report.costs import cost_of_run
 from equimodal.study.spec import read_specs
 from equimodal.study.table_files import write_table
 from tests.conftest import write_run
@@ -363,6 +364,38 @@ def test_what_is_trained_is_not_trained_again_unless_asked(refused, project):
     assert "can not be used: its bytes" in refused("evaluate", run)
 
 
+def test_a_run_that_fails_leaves_the_others_of_its_cell_be(project, monkeypatch):
+    """One is under way elsewhere, one overfills the device: the third is trained, evaluated and told."""
+    for command in (["fetch", "colored_mnist"], ["prepare", "colored_mnist"]):
+        assert CliRunner().invoke(app, command).exit_code == 0
+    runs = [r for r in expand_runs(project.load()) if r.startswith("colored_mnist/distinct")]
+    whole, overfull, *others = runs
+    busy = others[0]
+    evaluate = cli._evaluate
+
+    def evaluate_or_fail(spec, settings, device):
+        if spec.name == overfull:
+            raise RuntimeError("out of memory")
+        return evaluate(spec, settings, device)
+
+    with monkeypatch.context() as patch, sole("a test", layout.training_lock("tiny", busy)):
+        patch.setattr(cli, "_evaluate", evaluate_or_fail)
+        ended = CliRunner().invoke(app, ["cell", busy, overfull, whole])
+    assert "2 of these 3 runs failed" in str(ended.exception)
+    assert f"the training of {busy} is under way already" in ended.stderr
+    assert "out of memory" in ended.stderr
+    assert re.fullmatch(rf"Trained {whole}: test accuracy [\d.]+ %\n", ended.stdout)
+    assert layout.training_receipt("tiny", overfull).is_file()  # it is not trained again
+    again = CliRunner().invoke(app, ["cell", busy, overfull, whole])
+    assert again.exit_code == 0
+    assert [line.split(":")[0] for line in again.stdout.splitlines()] == [
+        *(f"Trained {busy}", f"Kept {overfull}", f"Kept {whole}"),
+    ]
+    costs = layout.benchmarks("tiny")
+    assert cost_of_run(costs, whole)["wall_seconds"] > 0
+    assert cost_of_run(costs, overfull)["peak_memory_mb"] > 50
+
+
 def test_claims_are_judged_by_tables_of_which_none_may_be_missing(refused):
     for name, table in made_up_tables().items():
         if name != "three_views":
@@ -392,6 +425,10 @@ def test_an_estimate_names_what_it_is_based_on_and_what_was_never_measured(proje
     runs = len(expand_runs(project.load(), "sweep"))
     assert f"The tiny scale: {runs} runs" in shown.output
     assert "table1" not in shown.output.split("Hours are")[0]
+    known = r"colored_mnist with 2 branches: [\d.]+ s a step; measured on .+: median of \d+ steps"
+    assert re.search(known, shown.output)  # comes with the code
+    project.edit("config/scales/tiny.yaml", "widths: [2, 2, 2, 2]", "widths: [3, 3, 3, 3]")
+    shown = CliRunner().invoke(app, ["estimate", "--experiment", "sweep"])
     assert "colored_mnist with 2 branches: no measurement. Add --measure, or train" in shown.output
 
 

@@ -5,19 +5,15 @@ import pytest
 
 from equimodal.study import layout
 from equimodal.study.estimate import (
-    Pace,
     Size,
     as_text,
     data_bytes,
     estimate,
     explain,
-    kind_of,
-    label_of,
-    most_steps,
     paces_from_benchmarks,
     run_bytes,
-    run_seconds,
 )
+from equimodal.study.paces import Pace, kind_of, label_of, most_steps, run_seconds
 from equimodal.study.params import expand_runs, load_params
 from tests.conftest import ROOT
 from tests.study.report.test_costs import benchmark

@@ -1,6 +1,5 @@
 """Cells: the runs that one job of the workflow trains and evaluates, in one process."""
 
-from collections.abc import Mapping
 from itertools import groupby
 
 from equimodal.study.paces import kind_of, paces_with_the_code, run_seconds
@@ -48,21 +47,13 @@ def cells(settings: Params, minutes: float) -> dict[str, list[str]]:
 
     found: dict[str, list[str]] = {}
     for (dataset, *_), together in groupby(sorted(specs, key=shared), key=shared):
-        runs = list(together)
-        each = {run: seconds(specs[run]) for run in runs}
-        count = max(1, min(len(runs), round(sum(each.values()) / (60 * minutes))))
-        for part in _parts(each, count):
-            number = sum(name.startswith(f"{dataset}_") for name in found)
-            found[f"{dataset}_{number}"] = part
+        left = 0.0  # seconds of the last cell
+        for run in together:
+            lasts = seconds(specs[run])
+            if lasts > left:
+                number = sum(name.startswith(f"{dataset}_") for name in found)
+                name, left = f"{dataset}_{number}", 60 * minutes
+                found[name] = []
+            found[name].append(run)
+            left -= lasts
     return found
-
-
-def _parts(seconds: Mapping[str, float], count: int) -> list[list[str]]:
-    """Cut runs, in their order, into parts that last about as long as one another."""
-    total, done = sum(seconds.values()), 0.0
-    parts: list[list[str]] = [[] for _ in range(count)]
-    for run, lasts in seconds.items():
-        middle = done + lasts / 2
-        parts[min(count - 1, int(count * middle / total)) if total else 0].append(run)
-        done += lasts
-    return [part for part in parts if part]
