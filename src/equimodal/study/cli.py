@@ -653,21 +653,15 @@ def _spec(name: str, settings: Params) -> RunSpec:
 
 
 def _each(names: list[str], make: Callable[[str], None]) -> None:
-    """Make one product after the other; what failed is told when all others are made.
-
-    Raises:
-        UserError: With the messages of all, if none failed for another reason.
-    """
+    """Make one product after the other. One that fails takes down no other; then the first error is raised."""
     failed: list[Exception] = []
     for name in names:
         try:
             make(name)
-        except Exception as error:  # noqa: BLE001 - raised below
+        except Exception as error:  # noqa: BLE001  it is raised below
             failed.append(error)
-    if unforeseen := [error for error in failed if not isinstance(error, UserError)]:
-        raise unforeseen[0]
     if failed:
-        raise UserError("\n".join(dict.fromkeys(str(error) for error in failed)))
+        raise failed[0]
 
 
 def _one_of(name: str, known: Any, what: str) -> str:
