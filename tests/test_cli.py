@@ -279,6 +279,15 @@ def test_show_names_the_command_of_the_scale_unless_it_has_no_table_1(refused):
     assert "results/brief/tables/claims.csv is missing" in refused("show", "--scale", "brief")
 
 
+def test_a_figure_that_fails_takes_down_no_other(refused, tmp_path):
+    tables = tmp_path / "results/tiny/tables"
+    tables.mkdir(parents=True)
+    made_up_tables()["sensitivity"].to_csv(tables / "sensitivity.csv", index=False)
+    message = refused("draw", "figure7", "figure8", "figure9")
+    assert message.count("results/tiny/tables/runs.csv is missing") == 1
+    assert (tmp_path / "results/tiny/figures/figure9.pdf").exists()
+
+
 def test_results_that_can_not_be_written_are_named(refused, tmp_path):
     tables = tmp_path / "results/tiny/tables"
     tables.mkdir(parents=True)

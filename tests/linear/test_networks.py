@@ -152,6 +152,23 @@ def test_a_run_is_the_same_alone_and_among_others():
     assert together.converged[1] == alone.converged[0]
 
 
+def test_how_many_runs_move_on_together_changes_no_bit(monkeypatch):
+    """Seven runs that stop at different steps, all at once or at most two at once."""
+    architecture, moments = Architecture(3, 2, 5), toy_moments(np.linspace(-0.6, 0.6, 7), 2.0)
+    layers = start(architecture, moments, "frobenius", np.linspace(0.2, 0.8, 7), 0)
+
+    def train_with(together):
+        monkeypatch.setattr("equimodal.linear.descent.TOGETHER", together)
+        how = {"step_size": 0.02, "steps": 2000, "every": 7, "tolerance": 1e-3}
+        got = descend(architecture, moments, layers, **how)
+        return got, [x.tobytes() for x in (got.steps, got.w_a, got.w_b, got.converged, *got.layers)]
+
+    whole, bits = train_with(2**30)
+    assert whole.converged.any()
+    of_a_run = sum(layer[0].nbytes for layer in layers)
+    assert all(train_with(n * of_a_run)[1] == bits for n in (0, 1, 2, 3))
+
+
 def test_frobenius_norms_are_the_scale_and_sqrt_2_times_it_after_the_fusion():
     layers = start(Architecture(4, 2, 200), toy_moments(0.0, 2.0), "frobenius", 0.1, 0)
     norms = [np.linalg.norm(x[0, b]) for x in layers for b in range(x.shape[1])]

@@ -113,7 +113,7 @@ class Checkout(Project):
         return self.folder / "results/tiny/tables" / name
 
     def draw_only(self, *figures: str) -> None:
-        """Cut down the list of figures: each is drawn by a job of its own, and tests do little else."""
+        """Cut down the list of figures: each takes a second, and tests would do little else."""
         for part in ("study", "linear"):
             with (self.folder / f"src/equimodal/{part}/figures/__init__.py").open("a") as code:
                 code.write(f"FIGURES = {{n: f for n, f in FIGURES.items() if n in {figures}}}\n")

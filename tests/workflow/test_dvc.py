@@ -1,7 +1,7 @@
 """DVC and Snakemake on one set of files: each takes for made what the other made.
 
 A git repository of the tiny scale with the real Snakefile and dvc.yaml, cut down to the runs of one data
-set and a few figures: each is drawn by a job of its own, and the tests would do little else.
+set and a few figures: a figure takes a second, and the tests would do little else.
 """
 
 import hashlib
@@ -27,8 +27,15 @@ from ruamel.yaml import YAML
 from equimodal.study.code import COMPUTE_NOTHING, imported_modules
 from tests.conftest import ROOT
 from tests.workflow.checkout import TINY, Checkout, jobs_of, trained_anew
-from tests.workflow.test_workflow import AFTER_RUNS as AFTER_ALL_RUNS
-from tests.workflow.test_workflow import GUIDED, REPORTED, TABLE1, VANILLA, work_on
+from tests.workflow.test_workflow import (
+    AFTER_RUNS,
+    DRAWN,
+    GUIDED,
+    REPORTED,
+    TABLE1,
+    VANILLA,
+    work_on,
+)
 
 pytestmark = pytest.mark.workflow
 
@@ -37,7 +44,6 @@ STAGES = ("prepare@tiny", "train@tiny", "report@tiny")
 TOLERANCE = ("params.yaml", "    tolerance: 0.1 ", "    tolerance: 0.2 ")
 NO_CHANGE = "Data and pipelines are up to date."
 FIGURES = ("figure9", "learning_curves", "linear_mnist", "linear_phase")
-AFTER_RUNS = {job for job in AFTER_ALL_RUNS if "Draw" not in job or job[5:-1] in FIGURES}
 
 
 class Repository(Checkout):
@@ -222,13 +228,13 @@ def test_after_checkouts_and_whatever_times_files_have_there_is_nothing_to_do(re
     assert NO_CHANGE in repository.dvc("status")
 
 
-def test_a_changed_figure_redraws_it_and_runs_the_last_stage_only(restored):
+def test_a_changed_figure_redraws_figures_and_runs_the_last_stage_only(restored):
     with restored.edited(
         "src/equimodal/study/figures/figure9.py", 'xscale="log"', 'xscale="linear"'
     ):
         output = restored.dvc("repro")
     assert stages_run(output) == {"report@tiny"}
-    assert jobs_of(output) == {"Draw figure9."} | REPORTED
+    assert jobs_of(output) == {DRAWN} | REPORTED
 
 
 def test_metrics_and_plots_are_shown_by_name(repository):

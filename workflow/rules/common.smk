@@ -175,11 +175,17 @@ def examples_of(dataset):
     return [str(layout.prepared(SCALE, dataset) / "examples.npz")] if shown else []
 
 
-def drawn_from(wildcards):
-    inputs = FIGURES[wildcards.figure].inputs
-    names = [name for name in inputs if name not in ("examples", "labels")]
+def drawn_from(figures):
+    """The tables and examples that figures show, as inputs of the rule that draws them."""
+    inputs = {name for about in figures.values() for name in about.inputs}
     shown = [f for d in USED for f in examples_of(d)] if "examples" in inputs else []
+    names = sorted(inputs - {"examples", "labels"})
     return collect(tables(names), scale=SCALE) + shown
+
+
+def drawn(figures, *suffixes):
+    """Files of figures, as patterns over scales."""
+    return collect(DRAWN, figure=figures, suffix=suffixes, allow_missing=True)
 
 
 def settings_of_raw(dataset):

@@ -94,33 +94,30 @@ rule noisy_mnist:
 
 rule draw_linear:
     input:
-        lambda wildcards: collect(
-            tables(linear.FIGURES[wildcards.figure].inputs), scale=SCALE
-        ),
+        drawn_from(linear.FIGURES),
     output:
-        svg=report(
-            layout.figures("{scale}") / "{figure}.svg",
-            category="Figures",
-            caption="../report/figure.rst",
-            labels={"figure": "{figure}"},
-        ),
-        png=layout.figures("{scale}") / "{figure}.png",
-        pdf=layout.figures("{scale}") / "{figure}.pdf",
+        [
+            report(
+                svg,
+                category="Figures",
+                caption="../report/figure.rst",
+                labels={"figure": figure, "command": f"equimodal draw {figure}"},
+            )
+            for figure, svg in zip(linear.FIGURES, drawn(linear.FIGURES, "svg"))
+        ],
+        drawn(linear.FIGURES, "png", "pdf"),
     log:
-        "results/{scale}/logs/draw/{figure}.log",
+        "results/{scale}/logs/draw_linear.log",
     benchmark:
-        "results/{scale}/benchmarks/draw/{figure}.tsv"
-    wildcard_constraints:
-        figure="|".join(linear.FIGURES),
+        "results/{scale}/benchmarks/draw_linear.tsv"
     params:
         root=root_of,
         note=LINEAR_NOTE,
-        caption=lambda wildcards: for_rest(linear.FIGURES[wildcards.figure].caption),
-        code=lambda wildcards: code_hash(
-            f"equimodal.linear.figures.{wildcards.figure}",
+        code=code_hash(
             "equimodal.study.figures.style",
+            *[f"equimodal.linear.figures.{figure}" for figure in linear.FIGURES],
         ),
     message:
-        "Draw {wildcards.figure}."
+        "Draw all figures of the second paper."
     shell:
-        verb("draw {wildcards.figure}")
+        verb(f"draw {' '.join(linear.FIGURES)}")

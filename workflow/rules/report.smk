@@ -61,34 +61,33 @@ rule tables:
 
 rule draw:
     input:
-        drawn_from,
+        drawn_from(FIGURES),
     output:
-        svg=report(
-            layout.figures("{scale}") / "{figure}.svg",
-            category="Figures",
-            caption="../report/figure.rst",
-            labels={"figure": "{figure}"},
-        ),
-        png=layout.figures("{scale}") / "{figure}.png",
-        pdf=layout.figures("{scale}") / "{figure}.pdf",
+        [
+            report(
+                svg,
+                category="Figures",
+                caption="../report/figure.rst",
+                labels={"figure": figure, "command": f"equimodal draw {figure}"},
+            )
+            for figure, svg in zip(FIGURES, drawn(FIGURES, "svg"))
+        ],
+        drawn(FIGURES, "png", "pdf"),
     log:
-        "results/{scale}/logs/draw/{figure}.log",
+        "results/{scale}/logs/draw.log",
     benchmark:
-        "results/{scale}/benchmarks/draw/{figure}.tsv"
-    wildcard_constraints:
-        figure="|".join(FIGURES),
+        "results/{scale}/benchmarks/draw.tsv"
     params:
         root=root_of,
         note=NOTE,
-        caption=lambda wildcards: for_rest(FIGURES[wildcards.figure].caption),
-        code=lambda wildcards: code_hash(
-            f"equimodal.study.figures.{wildcards.figure}",
+        code=code_hash(
             "equimodal.study.figures.style",
+            *[f"equimodal.study.figures.{figure}" for figure in FIGURES],
         ),
     message:
-        "Draw {wildcards.figure}."
+        "Draw all figures."
     shell:
-        verb("draw {wildcards.figure}")
+        verb(f"draw {' '.join(FIGURES)}")
 
 
 rule claims:

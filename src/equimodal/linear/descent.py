@@ -10,6 +10,7 @@ from equimodal.linear.moments import Moments
 from equimodal.linear.networks import (
     Architecture,
     Layers,
+    Padded,
     errors,
     gradient_factors,
     output_rows,
@@ -19,6 +20,7 @@ from equimodal.linear.networks import (
 from equimodal.study.errors import UserError
 
 LOOK_EVERY = 100  # steps between two looks at which runs have converged
+TOGETHER = 2**20  # bytes of weights that move on together; with as many of scratch they fit a cache
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,9 @@ def descend(
     """Train one network a run, all of one architecture, from given weights; leaves those alone.
 
     Runs are independent: moments and weights may differ between them in any way. A step of one run
-    costs two products of a row with each matrix and one outer product; examples play no part.
+    costs two products of a row with each matrix and one outer product; examples play no part. So most
+    of a step is passing over weights. Only as many runs move on together as stay in the cache
+    (`TOGETHER`); more gain nothing.
 
     Args:
         architecture: Of all runs.
@@ -61,14 +65,56 @@ def descend(
         UserError: If the step size is beyond the stability limit of a run.
     """
     check_step_size(step_size, stability_limit(architecture, moments))
-    data = pad(moments)
-    layers = [layer.copy() for layer in layers]
+    data, runs = pad(moments), len(moments)
+    chunk = max(1, TOGETHER * runs // max(1, sum(layer.nbytes for layer in layers)))
+    parts = [
+        _descend_together(
+            data[first : first + chunk],
+            [layer[first : first + chunk].copy() for layer in layers],
+            step_size=step_size,
+            steps=steps,
+            every=every,
+            tolerance=tolerance,
+        )
+        for first in range(0, max(1, runs), chunk)
+    ]
+    last = max(len(part.records) for part in parts)
+    records = np.concatenate([part.until(last) for part in parts], axis=1)
+    return Trajectory(
+        steps=every * np.arange(last, dtype=float),
+        w_a=records[:, :, 0, : moments.a.shape[1]],
+        w_b=records[:, :, 1, : moments.b.shape[1]],
+        converged=np.concatenate([part.converged for part in parts]),
+        layers=[
+            np.concatenate(of_runs) for of_runs in zip(*(p.layers for p in parts), strict=True)
+        ],
+    )
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What some of the runs of a trajectory came to."""
+
+    records: Float64[ndarray, "records runs 2 d"]  # total weights until the last one stopped
+    converged: Bool[ndarray, " runs"]
+    layers: Layers
+
+    def until(self, records: int) -> Float64[ndarray, "records runs 2 d"]:
+        """Return so many records: those that are lacking are the last one."""
+        return np.pad(self.records, ((0, records - len(self.records)), *[(0, 0)] * 3), mode="edge")
+
+
+def _descend_together(
+    data: Padded, layers: Layers, *, step_size: float, steps: int, every: int, tolerance: float
+) -> _Part:
+    """Train some runs as `descend` does, all in one array a layer; changes `layers`."""
+    runs = len(data.cross)
     final = [layer.copy() for layer in layers]
     scratch = [np.empty_like(layer) for layer in layers]
-    active = np.arange(len(moments))
-    converged = np.zeros(len(moments), bool)
+    active = np.arange(runs)
+    converged = np.zeros(runs, bool)
     size = layers[0].shape[3]
-    records = np.empty((steps // every + 1, len(moments), 2, size))
+    records = np.empty((steps // every + 1, runs, 2, size))
     stops: list[tuple[int, ndarray, ndarray]] = []  # from which record on runs stay as they are
     for step in range(steps + 1):
         if step % LOOK_EVERY == 0:
@@ -98,13 +144,7 @@ def descend(
         records[record:, stopped] = total
     for kept, layer in zip(final, layers, strict=True):
         kept[active] = layer
-    return Trajectory(
-        steps=every * np.arange(len(records), dtype=float),
-        w_a=records[:, :, 0, : moments.a.shape[1]],
-        w_b=records[:, :, 1, : moments.b.shape[1]],
-        converged=converged,
-        layers=final,
-    )
+    return _Part(records, converged, final)
 
 
 def networks_at(

@@ -120,7 +120,7 @@ class Padded:
     sigma: Float64[ndarray, "runs 2*d 2*d"]
     cross: Float64[ndarray, "runs 2*d"]
 
-    def __getitem__(self, runs: ndarray) -> "Padded":
+    def __getitem__(self, runs: slice | ndarray) -> "Padded":
         return Padded(self.sigma[runs], self.cross[runs])
 
 

@@ -5,10 +5,12 @@ Each verb imports what it needs when it runs, so that drawing a figure does not 
 
 import csv
 import fnmatch
+import gc
 import json
 import os
 import sys
 import traceback
+from collections.abc import Callable
 from contextlib import ExitStack
 from functools import cache, partial
 from importlib import import_module
@@ -421,7 +423,10 @@ def table(
     params: ParamsFile = DEFAULT_PARAMS,
     scale: Scale = None,
 ) -> None:
-    """Build tables, published numbers beside ours, as CSV, Markdown and LaTeX."""
+    """Build tables, published numbers beside ours, as CSV, Markdown and LaTeX.
+
+    One that fails takes down no other.
+    """
     from equimodal.study.analysis import TABLES
     from equimodal.study.analysis.documents import notes_on, render
 
@@ -430,7 +435,8 @@ def table(
     read = cache(
         partial(_table_input, settings=settings)
     )  # a table that others need is made before them
-    for name in chosen:
+
+    def make(name: str) -> None:
         build = import_module(f"equimodal.study.analysis.{name}").build
         made = build(**{i: read(i) for i in TABLES[name].inputs}, settings=settings.analysis)
         notes = [settings.note] if settings.note else []
@@ -438,6 +444,8 @@ def table(
         for suffix, text in render(name, made, notes, settings.analysis).items():
             write_text(text, layout.table(settings.scale, name).with_suffix(suffix))
         steps.sign(steps.table(name, settings), settings)
+
+    _each(chosen, make)
 
 
 @app.command()
@@ -452,7 +460,7 @@ def draw(
     params: ParamsFile = DEFAULT_PARAMS,
     scale: Scale = None,
 ) -> None:
-    """Draw figures as SVG, PNG and PDF."""
+    """Draw figures as SVG, PNG and PDF. One that fails takes down no other."""
     from equimodal.linear.draw import draw_linear
     from equimodal.linear.figures import FIGURES as LINEAR_FIGURES
     from equimodal.study.analysis import COLLECTED, TABLES
@@ -466,14 +474,19 @@ def draw(
         decided = {*COLLECTED, *TABLES}
         chosen = [name for name in chosen if set(every[name].inputs) <= decided]
     read = cache(partial(_figure_input, settings=settings))
-    for name in chosen:
+    # A figure is a hundred thousand small objects, and most live until it is saved.
+    gc.set_threshold(50_000, 20, 20)
+
+    def make(name: str) -> None:
         if name in LINEAR_FIGURES:
             draw_linear(name, settings, load_linear(settings, params))
-            continue
+            return
         inputs = {i: read(i) for i in FIGURES[name].inputs}
         drawn = import_module(f"equimodal.study.figures.{name}").draw(**inputs)
         save(drawn, layout.figures(settings.scale) / name, settings.note)
         steps.sign(steps.figure(name, FIGURES[name].inputs, settings), settings)
+
+    _each(chosen, make)
 
 
 @app.command()
@@ -678,6 +691,18 @@ def _spec(name: str, settings: Params) -> RunSpec:
             f" {settings.scale}` lists the {len(specs)} runs"
         )
     return specs[name]
+
+
+def _each(names: list[str], make: Callable[[str], None]) -> None:
+    """Make one product after the other. One that fails takes down no other; then the first error is raised."""
+    failed: list[Exception] = []
+    for name in names:
+        try:
+            make(name)
+        except Exception as error:  # noqa: BLE001  it is raised below
+            failed.append(error)
+    if failed:
+        raise failed[0]
 
 
 def _one_of(name: str, known: Any, what: str) -> str:

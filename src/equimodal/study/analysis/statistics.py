@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from equimodal.study.params import Analysis
 
@@ -89,7 +89,7 @@ def resampled_mean(values: Values, how: Analysis) -> Estimate:
     x = present(values)
     if len(x) < how.fewest_resampled or not _spreads(x):
         return mean_t_interval(x, how.confidence)
-    interval = stats.bootstrap(
+    interval = scipy.stats.bootstrap(
         (x,),
         np.mean,
         n_resamples=how.resamples,
@@ -108,7 +108,7 @@ def paired_difference(ours: Values, other: Values, confidence: float) -> Tested:
     """
     x = present(np.asarray(ours, dtype=np.float64) - np.asarray(other, dtype=np.float64))
     mean, low, high = mean_t_interval(x, confidence)
-    p = float(stats.ttest_1samp(x, 0.0).pvalue) if _spreads(x) else NAN
+    p = float(scipy.stats.ttest_1samp(x, 0.0).pvalue) if _spreads(x) else NAN
     return Tested(len(x), mean, low, high, p)
 
 
@@ -226,7 +226,7 @@ def spearman(x: Values, y: Values, how: Analysis) -> Tested:
         drawn = rng.integers(len(a), size=(how.resamples, len(a)))
         resampled = _rank_correlation(a[drawn], b[drawn])
         low, high = np.nanquantile(resampled, [(1 - how.confidence) / 2, (1 + how.confidence) / 2])
-    test = stats.permutation_test(
+    test = scipy.stats.permutation_test(
         (a,),
         lambda order, axis: _rank_correlation(order, b, axis=axis),
         permutation_type="pairings",
@@ -241,7 +241,7 @@ def spearman(x: Values, y: Values, how: Analysis) -> Tested:
 
 def _rank_correlation(x: np.ndarray, y: np.ndarray, axis: int = -1) -> Any:
     """Pearson's correlation of the ranks; NaN where all ranks are equal."""
-    ranks = [stats.rankdata(values, axis=axis) for values in (x, y)]
+    ranks = [scipy.stats.rankdata(values, axis=axis) for values in (x, y)]
     a, b = (r - r.mean(axis=axis, keepdims=True) for r in ranks)
     spread = np.sqrt((a**2).sum(axis) * (b**2).sum(axis))
     with np.errstate(invalid="ignore"):
@@ -260,7 +260,7 @@ def wilson_interval(successes: int, n: int, confidence: float) -> Estimate:
     """Return a share and its interval: all p with |share - p| <= z * sqrt(p (1 - p) / n) (Wilson 1927)."""
     if n == 0:
         return Estimate(NAN, NAN, NAN)
-    interval = stats.binomtest(successes, n).proportion_ci(confidence, method="wilson")
+    interval = scipy.stats.binomtest(successes, n).proportion_ci(confidence, method="wilson")
     return Estimate(successes / n, float(interval.low), float(interval.high))
 
 
@@ -268,7 +268,7 @@ def symmetry_p(values: Values) -> float:
     """Return p of the values' being symmetric about 0 (Wilcoxon's signed-rank test; zeros left out)."""
     x = present(values)
     x = x[x != 0]
-    return float(stats.wilcoxon(x).pvalue) if len(x) else NAN
+    return float(scipy.stats.wilcoxon(x).pvalue) if len(x) else NAN
 
 
 def _spreads(x: Sequence[float] | np.ndarray) -> bool:
@@ -276,5 +276,6 @@ def _spreads(x: Sequence[float] | np.ndarray) -> bool:
     return len(x) > 1 and float(np.ptp(x)) > 1e-12 * float(np.abs(x).max())
 
 
+@cache
 def _t_quantile(confidence: float, df: float) -> float:
-    return float(stats.t.ppf((1 + confidence) / 2, df))
+    return float(scipy.stats.t.ppf((1 + confidence) / 2, df))
