@@ -31,7 +31,7 @@ docs: $(INSTALLED)  ## README.md and the pages of docs that hold numbers, from d
 provenance: $(INSTALLED)  ## which rule made which file, from what, with which settings: provenance.html (SCALE=demo)
 	@snakemake --config scale=$(SCALE) --report results/$(SCALE)/provenance.html
 
-bench: $(INSTALLED)  ## how long steps, data, products and the workflow take, beside plain code; writes results/benchmarks (8 minutes)
+bench: $(INSTALLED)  ## how long steps, data, products and the workflow take, beside plain code: results/benchmarks, in 8 minutes
 	@python -m benchmarks
 
 test: $(INSTALLED)  ## all tests, on all cores; `pytest` runs some of them, or all one by one

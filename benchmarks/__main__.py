@@ -58,6 +58,7 @@ def arguments() -> argparse.Namespace:
 
 def run(names: list[str], rounds: int | None) -> Row:
     """Run benchmarks; return their rows, and the floor of the steps among them."""
+    about = {"machine": machine(), "about": {name: BENCHMARKS[name].about for name in names}}
     times: list[Row] = []
     ratios: list[Row] = []
     for name in names:
@@ -66,8 +67,7 @@ def run(names: list[str], rounds: int | None) -> Row:
         times += of_calls
         ratios += of_pairs
         print(f"{name}: {time.perf_counter() - began:.0f} s", file=sys.stderr, flush=True)
-    found: Row = {"machine": machine(), "times": times, "ratios": ratios, "floor": []}
-    found["about"] = {name: BENCHMARKS[name].about for name in names}
+    found: Row = {**about, "times": times, "ratios": ratios, "floor": []}
     vanilla = {r["benchmark"]: r["cpu"] for r in times if r["call"] == "vanilla"}
     if vanilla:
         found["machine"] |= rates()
