@@ -58,7 +58,7 @@ def floor(machine: Mapping[str, float], measured: Mapping[str, float]) -> list[R
 
     Least: all operations at the rate of the matrix product, or all that is kept written once and read once
     at the rate of the copy, whichever takes longer. No step gets there, since batch norms, for one,
-    read their input twice.
+    read their input twice; a convolution by an algorithm of fewer operations could.
 
     Args:
         machine: As `rates` gives it.

@@ -31,10 +31,13 @@ class Command:
 
     arguments: Sequence[str]
     folder: Path
+    removed: Path | None = None  # a folder that it is to make anew
     peak_mb: float = 0.0
 
     def __call__(self) -> None:
         """Run it in its folder, with the settings of the project, and wait for it."""
+        if self.removed:
+            shutil.rmtree(self.removed, ignore_errors=True)
         path = os.pathsep.join([str(ROOT / "src"), str(ROOT)])
         settings = ROOT if not (self.folder / "params.yaml").exists() else self.folder
         more = {"PYTHONPATH": path, "EQUIMODAL_PARAMS": str(settings / "params.yaml")}
@@ -106,12 +109,8 @@ def build_starts(folder: Path) -> dict[str, Call]:
     for verb in ("fetch", "prepare"):
         equimodal(verb, "colored_mnist", "--scale", "tiny")()
     name = "colored_mnist/distinct/guided/paper/lr0.01/seed0"
-    train = equimodal("train", name, "--scale", "tiny")
-
-    def run() -> None:
-        shutil.rmtree(folder / "results", ignore_errors=True)
-        train()
-
+    run = equimodal("train", name, "--scale", "tiny")
+    run.removed = folder / "results"
     return {
         "import torch": python(folder, "-c", "import torch"),
         "--version": equimodal("--version"),

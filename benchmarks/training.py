@@ -149,8 +149,11 @@ def case_of_kind(folder: Path, kind: Kind) -> Case:
     return case_of(folder, spec, kind.space, train=examples, test=kind.evaluated)
 
 
-def our_step(training: Training) -> Callable[[], float]:
-    """Return what takes one step after the other of a training of ours and returns the loss."""
+def our_step(training: Training, *, metered: bool = True) -> Callable[[], float]:
+    """Return what takes one step after the other of a training of ours and returns the loss.
+
+    Without the meter no conditional learning speed is measured, as no run does it.
+    """
     split, size = training.splits["train"], training.spec.training.batch_size
     batches = cycle(torch.arange(len(split)).split(size))
 
@@ -161,7 +164,7 @@ def our_step(training: Training) -> Callable[[], float]:
             split.batch(next(batches)),
             training.optimizer,
             training.policy,
-            training.speeds,
+            training.speeds if metered else None,
             epoch=PAST_WARM_UP,
             rules=training.rules,
         )
@@ -185,6 +188,7 @@ def build_steps(kind: Kind, folder: Path) -> dict[str, Call]:
     """One training step of each policy, ours and the reference's."""
     case = case_of_kind(folder, kind)
     ours: dict[str, Call] = {p: our_step(case.ours(p)) for p in POLICIES}
+    ours["vanilla, no meter"] = our_step(case.ours("vanilla"), metered=False)
     theirs = {f"reference {p}": reference_step(case.reference(p)) for p in ("vanilla", "guided")}
     return ours | theirs
 
@@ -219,6 +223,7 @@ STEP_PAIRS = (
     ("vanilla", "reference vanilla"),
     ("guided", "reference guided"),
     ("guided", "vanilla"),
+    ("guided", "vanilla, no meter"),
 )
 BENCHMARKS = {
     f"{what}-{name}": benchmark
