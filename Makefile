@@ -5,7 +5,7 @@ VENV := .venv
 INSTALLED := $(VENV)/installed
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: help reproduce verify redraw rebuild docs provenance test test-faults test-mutations check site format clean setup
+.PHONY: help reproduce verify redraw rebuild docs provenance bench test test-faults test-mutations check site format clean setup
 
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -30,6 +30,9 @@ docs: $(INSTALLED)  ## README.md and the pages of docs that hold numbers, from d
 
 provenance: $(INSTALLED)  ## which rule made which file, from what, with which settings: provenance.html (SCALE=demo)
 	@snakemake --config scale=$(SCALE) --report results/$(SCALE)/provenance.html
+
+bench: $(INSTALLED)  ## how long steps, data, products and the workflow take, beside plain code: results/benchmarks, in 8 minutes
+	@python -m benchmarks
 
 test: $(INSTALLED)  ## all tests, on all cores; `pytest` runs some of them, or all one by one
 	@pytest --numprocesses auto --dist loadscope --no-loadscope-reorder

@@ -17,6 +17,7 @@ from equimodal.study.analysis.documents import for_readers
 from equimodal.study.analysis.stored import read_stored
 from equimodal.study.errors import UserError, in_words
 from equimodal.study.files import is_there
+from equimodal.study.report.performance import performance
 
 TEMPLATES = Path("docs/templates")
 HEAD = "<!-- Made from {} by `make docs`: change the template, not this page. -->\n"
@@ -93,7 +94,13 @@ def requires(scale: str, claim: str, dataset: str, measured: str, /) -> str:
     return ""
 
 
-CALLED = {"table": table, "number": number, "count": count, "requires": requires}
+CALLED = {
+    "table": table,
+    "number": number,
+    "count": count,
+    "requires": requires,
+    "performance": performance,
+}
 
 
 def _rows(

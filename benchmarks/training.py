@@ -1,0 +1,246 @@
+"""Training and evaluation beside the reference: networks of the paper's size on random data."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import cycle
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader
+
+from benchmarks import reference
+from benchmarks.timing import Benchmark, Call
+from equimodal.study.data.split import Split, load_split
+from equimodal.study.params import expand_runs, load_params
+from equimodal.study.runs.build import build_network
+from equimodal.study.runs.loop import Progress, Training
+from equimodal.study.runs.score import score
+from equimodal.study.spec import I3D, Augmentation, FourConv, RunSpec
+from equimodal.training.step import train_step
+
+ROOT = Path(__file__).parents[1]
+POLICIES = ("vanilla", "rubi", "random", "guided")
+PAST_WARM_UP = 2  # the epoch from which policies act
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A network and the data that it is timed with.
+
+    Attributes:
+        dataset: Whose run at the scale `paper` it is.
+        space: Time and sides of an example; the study's clips are larger.
+        steps: Of an epoch.
+        number: Steps that are timed in a row.
+        evaluated: Examples of the split that is scored.
+    """
+
+    dataset: str
+    space: tuple[int, ...]
+    steps: int
+    number: int
+    evaluated: int
+
+
+KINDS = {
+    "four_conv": Kind("colored_mnist", (28, 28), steps=8, number=6, evaluated=1000),
+    "resnet18": Kind("modelnet40", (224, 224), steps=1, number=1, evaluated=8),
+    "i3d": Kind("nvgesture", (16, 32, 32), steps=2, number=1, evaluated=8),
+}
+
+
+def spec_of(dataset: str, policy: str) -> RunSpec:
+    """Return the first such run with two modalities of the scale `paper`; every example is seen whole."""
+    runs = expand_runs(load_params(ROOT / "params.yaml", "paper"), "table1").values()
+    usual = (r for r in runs if (r.dataset, r.policy, r.inputs) == (dataset, policy, "distinct"))
+    spec = next(usual)
+    epochs = spec.training.model_copy(update={"max_epochs": PAST_WARM_UP})
+    whole = Augmentation(flip=0.0, shared=True)
+    changed = {"training": epochs, "augmentation": whole, "validation": "test", "pretrained": None}
+    return spec.model_copy(update=changed)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A spec and its data, as ours and as the reference take them."""
+
+    spec: RunSpec
+    splits: dict[str, Split]
+    examples: dict[str, reference.Examples]
+
+    def ours(self, policy: str | None = None) -> Training:
+        """Return a training of ours at the beginning of the first epoch after the warm-up."""
+        spec = self.spec if policy is None else spec_like(self.spec, policy)
+        training = Training(spec, self.splits)
+        training.progress = Progress(epoch=PAST_WARM_UP)
+        return training
+
+    def loader(self, split: str, order: Sequence[int] | None = None) -> DataLoader:
+        """Return a loader of the split's batches, shuffled anew each time unless an order is given."""
+        size = self.spec.training.batch_size
+        shuffled = order is None and split == "train"
+        return DataLoader(self.examples[split], size, shuffle=shuffled, sampler=order)
+
+    def reference(self, policy: str, order: Sequence[int] | None = None) -> reference.Training:
+        """Return the reference with the weights that ours starts from."""
+        spec = spec_like(self.spec, policy)
+        network = plain_network(spec)
+        start = build_network(spec).state_dict()
+        network.load_state_dict({name: start[name] for name in network.state_dict()})
+        guide = None
+        if policy == "guided" and spec.balance is not None:
+            guide = reference.Guide(network, spec.balance.tolerance, spec.balance.window)
+        return reference.Training(
+            network,
+            self.loader("train", order),
+            rate=spec.learning_rate,
+            momentum=spec.training.momentum,
+            guide=guide,
+        )
+
+
+def spec_like(spec: RunSpec, policy: str) -> RunSpec:
+    """Return the spec with another policy and its settings."""
+    other = spec_of(spec.dataset, policy)
+    return spec.model_copy(update={k: getattr(other, k) for k in ("policy", "balance", "rubi")})
+
+
+def plain_network(spec: RunSpec) -> reference.TwoBranches:
+    """Build the reference of a spec's network."""
+
+    def branch(channels: int) -> reference.Branch:
+        match spec.network:
+            case FourConv(widths=widths):
+                return reference.four_conv(channels, spec.classes, widths)
+            case I3D(dropout=dropout, norm_momentum=momentum):
+                return reference.i3d(channels, spec.classes, dropout, momentum)
+        return reference.resnet18(channels, spec.classes)
+
+    branches = {m: branch(x.channels) for m, x in spec.modalities.items()}
+    dimensions = 3 if isinstance(spec.network, I3D) else 2
+    return reference.TwoBranches(branches, spec.network.fused_after, dimensions)
+
+
+def case_of(folder: Path, spec: RunSpec, space: tuple[int, ...], *, train: int, test: int) -> Case:
+    """Store random examples as `prepare` would, and load them as `train` does."""
+    rng, splits, examples = np.random.default_rng(0), {}, {}
+    for name, n in (("train", train), ("test", test)):
+        arrays = {
+            m: rng.integers(0, 256, (n, *space, x.channels), np.uint8)
+            for m, x in spec.modalities.items()
+        }
+        labels = rng.integers(0, spec.classes, n, np.uint8)
+        for m, x in spec.modalities.items():
+            np.save(folder / f"{name}.{x.source}.npy", arrays[m])
+        np.save(folder / f"{name}.labels.npy", labels)
+        np.save(folder / f"{name}.ids.npy", np.arange(n, dtype=np.int32))
+        splits[name] = load_split(folder, name, modalities=spec.modalities, classes=spec.classes)
+        scale = {m: (x.normalization.mean, x.normalization.std) for m, x in spec.modalities.items()}
+        examples[name] = reference.Examples(arrays, labels, scale)
+    return Case(spec, splits, examples)
+
+
+def case_of_kind(folder: Path, kind: Kind) -> Case:
+    """Return the case of a kind."""
+    spec = spec_of(kind.dataset, "guided")
+    examples = kind.steps * spec.training.batch_size
+    return case_of(folder, spec, kind.space, train=examples, test=kind.evaluated)
+
+
+def our_step(training: Training, *, metered: bool = True) -> Callable[[], float]:
+    """Return what takes one step after the other of a training of ours and returns the loss.
+
+    Without the meter no conditional learning speed is measured, as no run does it.
+    """
+    split, size = training.splits["train"], training.spec.training.batch_size
+    batches = cycle(torch.arange(len(split)).split(size))
+
+    def step() -> float:
+        training.network.train()
+        record = train_step(
+            training.network,
+            split.batch(next(batches)),
+            training.optimizer,
+            training.policy,
+            training.speeds if metered else None,
+            epoch=PAST_WARM_UP,
+            rules=training.rules,
+        )
+        return float(record.loss)
+
+    return step
+
+
+def reference_step(training: reference.Training) -> Callable[[], float]:
+    """Return what takes one step after the other of the reference and returns the loss."""
+
+    def batches() -> Iterator[tuple[reference.Tensors, torch.Tensor]]:
+        while True:
+            yield from training.loader
+
+    given = batches()
+    return lambda: training.step(*next(given))
+
+
+def build_steps(kind: Kind, folder: Path) -> dict[str, Call]:
+    """One training step of each policy, ours and the reference's."""
+    case = case_of_kind(folder, kind)
+    ours: dict[str, Call] = {p: our_step(case.ours(p)) for p in POLICIES}
+    ours["vanilla, no meter"] = our_step(case.ours("vanilla"), metered=False)
+    theirs = {f"reference {p}": reference_step(case.reference(p)) for p in ("vanilla", "guided")}
+    return ours | theirs
+
+
+def build_epochs(kind: Kind, folder: Path) -> dict[str, Call]:
+    """One epoch of guided training and its evaluation."""
+    case = case_of_kind(folder, kind)
+    training, plain, test = case.ours(), case.reference("guided"), case.loader("test")
+
+    def ours() -> None:
+        training.progress = Progress(epoch=PAST_WARM_UP)
+        training.run()
+
+    def theirs() -> None:
+        plain.epoch()
+        reference.evaluate(plain.network, test)
+
+    return {"guided": ours, "reference guided": theirs}
+
+
+def build_scores(kind: Kind, folder: Path) -> dict[str, Call]:
+    """Accuracy on a split."""
+    case = case_of_kind(folder, kind)
+    network, plain = case.ours().network, case.reference("guided").network
+    return {
+        "score": lambda: score(network, case.splits["test"]),
+        "reference": lambda: reference.evaluate(plain, case.loader("test")),
+    }
+
+
+STEP_PAIRS = (
+    ("vanilla", "reference vanilla"),
+    ("guided", "reference guided"),
+    ("guided", "vanilla"),
+    ("guided", "vanilla, no meter"),
+)
+BENCHMARKS = {
+    f"{what}-{name}": benchmark
+    for name, kind in KINDS.items()
+    for what, benchmark in {
+        "step": Benchmark(
+            f"one training step of {name}", partial(build_steps, kind), STEP_PAIRS, kind.number
+        ),
+        "epoch": Benchmark(
+            f"steps ({kind.steps}) of {name} and the evaluation of {kind.evaluated} examples",
+            partial(build_epochs, kind),
+            (("guided", "reference guided"),),
+        ),
+        "score": Benchmark(
+            f"evaluation of {kind.evaluated} examples by {name}",
+            partial(build_scores, kind),
+            (("score", "reference"),),
+        ),
+    }.items()
+}

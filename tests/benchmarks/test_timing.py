@@ -1,0 +1,44 @@
+"""How benchmarks are run; no test says how long anything takes."""
+
+import sys
+
+import pytest
+
+from benchmarks.__main__ import BENCHMARKS, history
+from benchmarks.study import Command, scale_of
+from benchmarks.timing import Benchmark, measure
+from equimodal.study.params import expand_runs, load_params
+from equimodal.study.report.performance import FOLLOWED
+
+
+def test_calls_take_turns_after_each_was_made_once(capsys):
+    calls = {side: lambda side=side: print(side, end="") for side in "ab"}
+    benchmark = Benchmark("", lambda folder: calls, (("b", "a"),), number=2, rounds=3)
+    times, ratios = measure("turns", benchmark)
+    assert capsys.readouterr().out == "ab" + "aabb" + "bbaa" + "aabb"
+    assert [(row["call"], row["rounds"]) for row in times] == [("a", 3), ("b", 3)]
+    assert [(row["call"], row["against"]) for row in ratios] == [("b", "a")]
+
+
+def test_a_command_that_fails_ends_the_benchmark_with_what_it_said(tmp_path):
+    command = Command([sys.executable, "-c", "raise SystemExit('no such thing')"], tmp_path)
+    with pytest.raises(RuntimeError, match="no such thing"):
+        command()
+
+
+@pytest.mark.parametrize("runs", [100, 1000, 10_000])
+def test_a_scale_for_the_workflow_asks_for_so_many_runs(runs, project):
+    (project.folder / "config/scales/many.yaml").write_text(scale_of(runs))
+    assert len(expand_runs(load_params(scale="many"))) == runs
+
+
+def test_what_is_followed_over_time_is_measured():
+    assert {name.partition(" ")[0] for name in FOLLOWED} <= set(BENCHMARKS)
+
+
+def test_the_history_has_one_entry_a_commit(tmp_path):
+    path, machine = tmp_path / "machine.json", {"date": "2026-01-02", "commit": "b"}
+    times = [{"benchmark": "step", "call": "guided", "cpu": 0.5}]
+    path.write_text('{"history": [{"commit": "a"}, {"commit": "b", "cpu": {}}]}')
+    after = history(path, {"times": times, "machine": machine})
+    assert after == [{"commit": "a"}, machine | {"cpu": {"step guided": 0.5}}]
