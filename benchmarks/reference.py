@@ -119,7 +119,8 @@ def four_conv(channels: int, classes: int, widths: Sequence[int]) -> Branch:
         stages.append(nn.Sequential(convolution, nn.BatchNorm2d(width), nn.ReLU()))
         before = width
     stages[0].append(nn.MaxPool2d(3, stride=2, padding=1))
-    head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(before, classes))
+    pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    head = nn.Sequential(pool, nn.Linear(before, classes))
     return Branch(stages, head, widths)
 
 
@@ -160,7 +161,8 @@ def resnet18(channels: int, classes: int) -> Branch:
         groups.append(nn.Sequential(first, Residual(width, width, 1)))
         before = width
     groups[0] = nn.Sequential(stem, groups[0])
-    head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(before, classes))
+    pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    head = nn.Sequential(pool, nn.Linear(before, classes))
     return Branch(groups, head, widths)
 
 

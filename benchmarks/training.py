@@ -70,9 +70,10 @@ class Case:
     splits: dict[str, Split]
     examples: dict[str, reference.Examples]
 
-    def ours(self, policy: str | None = None) -> Training:
+    def ours(self, policy: str | None = None, **switches: str) -> Training:
         """Return a training of ours at the beginning of the first epoch after the warm-up."""
         spec = self.spec if policy is None else spec_like(self.spec, policy)
+        spec = spec.model_copy(update={"switches": spec.switches.model_copy(update=switches)})
         training = Training(spec, self.splits)
         training.progress = Progress(epoch=PAST_WARM_UP)
         return training
@@ -188,6 +189,7 @@ def build_steps(kind: Kind, folder: Path) -> dict[str, Call]:
     """One training step of each policy, ours and the reference's."""
     case = case_of_kind(folder, kind)
     ours: dict[str, Call] = {p: our_step(case.ours(p)) for p in POLICIES}
+    ours["guided, bfloat16"] = our_step(case.ours("guided", arithmetic="bfloat16"))
     ours["vanilla, no meter"] = our_step(case.ours("vanilla"), metered=False)
     theirs = {f"reference {p}": reference_step(case.reference(p)) for p in ("vanilla", "guided")}
     return ours | theirs
@@ -222,6 +224,7 @@ def build_scores(kind: Kind, folder: Path) -> dict[str, Call]:
 STEP_PAIRS = (
     ("vanilla", "reference vanilla"),
     ("guided", "reference guided"),
+    ("guided, bfloat16", "reference guided"),
     ("guided", "vanilla"),
     ("guided", "vanilla, no meter"),
 )

@@ -15,8 +15,16 @@ import pandas as pd
 from equimodal.study import layout
 from equimodal.study.data.dataset import Dataset
 from equimodal.study.errors import UserError
-from equimodal.study.paces import Pace, kind_of, label_of, most_steps, run_seconds
-from equimodal.study.params import Params, expand_runs
+from equimodal.study.options import DEFAULT_PARAMS
+from equimodal.study.paces import (
+    Pace,
+    kind_of,
+    label_of,
+    most_steps,
+    paces_with_the_code,
+    run_seconds,
+)
+from equimodal.study.params import Params, expand_runs, load_params
 from equimodal.study.report.costs import read_benchmark
 from equimodal.study.spec import RunSpec
 
@@ -175,9 +183,18 @@ def as_text(table: pd.DataFrame) -> str:
     units = {"hours": "hours", "cpu_hours": "CPU-hours", "memory_mb": "largest process, MB"}
     units |= {"run_gb": "runs, GB", "data_gb": "data, GB"}
     shown = table.copy()
-    for column in units:
+    for column in shown.columns.intersection([*units]):
         shown[column] = ["unknown" if pd.isna(x) else f"{x:,.3g}" for x in table[column]]
     shown["memory_mb"] = ["unknown" if pd.isna(x) else f"{x:,.0f}" for x in table["memory_mb"]]
     shown["unknown"] = ["" if x == 0 else f"{x}" for x in table["unknown"]]
     names = {"unknown": "of unknown cost"} | units
     return str(shown.rename(columns=names).to_markdown(index=False, disable_numparse=True))
+
+
+def with_the_code(scale: str) -> str:
+    """Return what each experiment of a scale takes by the paces that come with the code, in Markdown."""
+    settings = load_params(DEFAULT_PARAMS, scale)
+    kinds = {kind_of(spec, settings) for spec in expand_runs(settings).values()}
+    nothing = dict.fromkeys(kinds, Size(0, 0))
+    table = estimate(settings, settings.experiments, paces_with_the_code(), nothing)
+    return as_text(table[table["runs"] > 0].drop(columns=["run_gb", "data_gb"]))

@@ -33,4 +33,19 @@ def test_the_pace_of_every_kind_of_network_can_be_measured_without_data(
     assert found.example > 0
     assert found.bank > 0
     assert found.memory > 10
-    assert re.match(r"measured on .+, torch [\d.]+.*: median of 3 steps", found.basis)
+    assert re.match(r"measured on .+, torch [\d.]+.*: median of 3 steps on", found.basis)
+
+
+def test_of_large_clips_few_are_timed_and_a_step_is_that_of_the_whole_batch(project, monkeypatch):
+    monkeypatch.setattr(pace, "SECONDS", 0.01)
+    settings = project.load()
+    specs = expand_runs(settings).values()
+    spec = next(s for s in specs if s.dataset == "nvgesture" and len(s.modalities) == 2)
+    monkeypatch.setattr(pace, "VALUES", 2 * 2 * 8 * 16 * 16 * 3)  # two clips of two sensors
+    counted = pace._seconds_of_steps
+    monkeypatch.setattr(
+        pace, "_seconds_of_steps", lambda training: [1.0 for _ in counted(training)]
+    )
+    found = measure_run(spec, settings, "cpu")
+    assert found.step == spec.training.batch_size / 2
+    assert f" 3 steps with 2 of {spec.training.batch_size} examples on random data" in found.basis

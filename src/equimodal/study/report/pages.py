@@ -16,6 +16,7 @@ from equimodal.study.analysis import TABLES
 from equimodal.study.analysis.documents import for_readers
 from equimodal.study.analysis.stored import read_stored
 from equimodal.study.errors import UserError, in_words
+from equimodal.study.estimate import with_the_code
 from equimodal.study.files import is_there
 from equimodal.study.report.performance import performance
 
@@ -100,6 +101,7 @@ CALLED = {
     "count": count,
     "requires": requires,
     "performance": performance,
+    "costs": with_the_code,
 }
 
 

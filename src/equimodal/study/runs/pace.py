@@ -1,5 +1,6 @@
 """Times a few real training steps on random data, so that an estimate has something to go by."""
 
+import math
 import statistics
 import sys
 import time
@@ -27,6 +28,7 @@ from equimodal.training.evaluate import evaluations
 
 STEPS = 4  # of an epoch, of which the first, slower than the others, is not counted
 SECONDS = 4.0  # at least, of training a kind of network
+VALUES = 2**25  # of a batch; of clips so large that it has more, fewer are timed
 
 
 def size_of(spec: RunSpec) -> Size:
@@ -60,7 +62,8 @@ def measure_run(spec: RunSpec, settings: Params, device: str) -> Pace:
     torch.set_num_threads(1)
     dataset = settings.datasets[spec.dataset]
     shapes = {m.source: dataset.shape(m.source) for m in spec.modalities.values()}
-    one_epoch = spec.training.model_copy(update={"max_epochs": 1})
+    batch = min(spec.training.batch_size, max(1, VALUES // _values(spec, shapes)))
+    one_epoch = spec.training.model_copy(update={"max_epochs": 1, "batch_size": batch})
     short = spec.model_copy(update={"training": one_epoch, "pretrained": None})
     with TemporaryDirectory() as folder:
         split = _random_split(Path(folder), short, shapes, device)
@@ -74,20 +77,31 @@ def measure_run(spec: RunSpec, settings: Params, device: str) -> Pace:
         before = _now(device)
         predict(training.network, split)
         example = (_now(device) - before) / len(split)
+    whole = spec.training.batch_size / batch
+    of_batch = f" with {batch} of {spec.training.batch_size} examples" if whole > 1 else ""
     sizes, branches = dataset.sizes, len(spec.modalities)
     # The bank: passes over the training set for means, of all classes and, with several branches, of
     # each; one over the test set for each way, and the permuted way takes one for each branch.
     passes = min(branches, 2) * sizes["train"] + (size_of(spec).ways + branches - 1) * sizes["test"]
     return Pace(
-        step=statistics.median(steps),
+        step=statistics.median(steps) * whole,
         example=example,
         bank=passes * example,
         cpu=cpu if torch.device(device).type == "cpu" else float("nan"),
         memory=_peak_memory(device),
         basis=(
-            f"measured on {machine(torch.device(device))}: median of {len(steps)} steps on random data,"
-            " without the start of a process"
+            f"measured on {machine(torch.device(device))}: median of {len(steps)} steps{of_batch} on random"
+            " data, without the start of a process"
         ),
+    )
+
+
+def _values(spec: RunSpec, shapes: Mapping[str, list[int]]) -> int:
+    """Values that a network sees of one example."""
+    clip = spec.augmentation.clip
+    of_clip = None if clip is None else (clip.frames, clip.crop, clip.crop)
+    return sum(
+        math.prod(of_clip or shapes[x.source][:-1]) * x.channels for x in spec.modalities.values()
     )
 
 
