@@ -162,16 +162,18 @@ def test_a_setting_of_the_balance_makes_guided_runs_again_and_no_other(made):
         assert made.to_do() == work_on(GUIDED) | AFTER_RUNS
 
 
-def test_one_more_seed_makes_its_runs_only(made):
+def test_one_more_seed_makes_its_runs_and_asks_those_of_their_cell(made):
+    """Those are trained already: `test_more_seeds_train_as_many_a_cell_and_nothing_else` trains."""
     with made.edited(TINY, TABLE1, TABLE1.replace("seeds: 1", "seeds: 2")):
         added = [run.replace("seed0", "seed1") for run in (VANILLA, GUIDED)]
-        assert made.to_do() == work_on(*added) | AFTER_RUNS
+        assert made.to_do() == work_on(GRAY, VANILLA, GUIDED, *added) | AFTER_RUNS
 
 
-def test_one_seed_less_makes_tables_and_figures_again_and_no_run(made):
+def test_one_seed_less_makes_tables_and_figures_again_and_asks_what_is_left_of_its_cell(made):
     line = "    - {dataset: colored_mnist, inputs: [gray], policy: [vanilla], rates: table1, seeds: 1}\n"
     with made.edited(TINY, line, ""):
-        assert made.to_do() == AFTER_RUNS
+        left = {f"Train and evaluate {run}." for run in (VANILLA, GUIDED)}
+        assert made.to_do() == left | AFTER_RUNS
 
 
 def test_a_changed_figure_redraws_the_figures_of_its_paper_only(made):
