@@ -1,9 +1,11 @@
 """Long work in steps that take turns."""
 
 import signal
+from itertools import count
 
 import pytest
 
+from equimodal.study import cost
 from equimodal.study.turns import alone, in_turn, to_its_end, without_steps
 
 
@@ -103,3 +105,13 @@ def test_a_function_is_a_walk_without_steps(walk):
     assert list(in_turn([without_steps(lambda: 1), without_steps(lambda: 2)])) == [(0, 1), (1, 2)]
     assert to_its_end(without_steps(lambda: 3)) == 3
     assert to_its_end(walk("a", 2)) == "a"
+
+
+def test_the_cost_of_a_walk_is_that_of_its_own_steps(walk, monkeypatch, tmp_path):
+    """Every look at the clock finds it a second on: two a step, of which there are three with the last."""
+    clock = count()
+    monkeypatch.setattr(cost.time, "perf_counter", lambda: next(clock))
+    for _ in (noted := cost.with_noted_cost(walk("a", 2), tmp_path / "cost.tsv")):
+        next(clock)  # what others take
+    assert noted.gi_frame is None
+    assert (tmp_path / "cost.tsv").read_text().splitlines()[1].startswith("3.00\t")

@@ -6,6 +6,7 @@ result.
 
 import signal
 import threading
+import traceback
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import islice
@@ -85,6 +86,7 @@ def _until_one_ends(
                 except StopIteration as end:
                     ended = end.value
                 except Exception as error:  # noqa: BLE001  of one walk: for the caller to judge
+                    traceback.clear_frames(error.__traceback__)  # what they hold: memory of a GPU
                     ended = error
                 else:
                     stop_if_asked()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from equimodal.study.runs.graphed import WARM_UP, Recorded, recordable
+from equimodal.study.runs.graphed import WARM_UP, Recorder, recordable
 from equimodal.study.runs.loop import Training
 from equimodal.study.spec import Augmentation
 from tests.training.conftest import small_spec
@@ -72,33 +72,33 @@ def test_what_waits_for_the_device_is_noticed():
             ask(torch.ones(1))
 
 
-def test_dropout_and_data_elsewhere_are_not_recorded(splits):
+def test_dropout_and_data_elsewhere_are_not_recorder(splits):
     spec = small_spec(GUIDED)
-    assert Training(spec, splits(spec), graph=Tape)._recorded
-    assert not Training(spec, splits(spec))._recorded
+    assert Training(spec, splits(spec), graph=Tape)._recorder
+    assert not Training(spec, splits(spec))._recorder
     assert not recordable(with_dropout(Training(spec, splits(spec))).network, splits(spec)["train"])
     fewer = small_spec(GUIDED, training={"batch_size": 37})
-    assert not Training(fewer, splits(fewer), graph=Tape)._recorded
+    assert not Training(fewer, splits(fewer), graph=Tape)._recorder
     elsewhere = splits(spec)
     elsewhere["train"].arrays["gray"] = torch.empty(36, 12, 12, 1, device="meta")
-    assert not Training(spec, elsewhere, graph=Tape)._recorded
+    assert not Training(spec, elsewhere, graph=Tape)._recorder
 
 
-def test_what_python_gives_is_recorded_with_the_step():
+def test_what_python_gives_is_recorder_with_the_step():
     """The reason why it is recorded anew when a number changes."""
     total, factor = torch.zeros(()), 1
 
     def work(index):
         total.add_(index.sum() * factor)
 
-    recorded, index = Recorded(work, Tape, torch.arange(2)), torch.arange(2)
+    recorder, index = Recorder(Tape, torch.arange(2)), torch.arange(2)
     for _ in range(WARM_UP + 1):
-        recorded(index, factor)
+        recorder.do(work, index, factor)
     assert total == WARM_UP + 1
     factor = 10
-    recorded(index, 1)
+    recorder.do(work, index, 1)
     assert total == WARM_UP + 2
-    recorded(index + 1, factor)
+    recorder.do(work, index + 1, factor)
     assert total == WARM_UP + 2 + 30
-    recorded(torch.arange(4), factor)  # of another length
+    recorder.do(work, torch.arange(4), factor)  # of another length
     assert total == WARM_UP + 2 + 30 + 60

@@ -44,6 +44,8 @@ class CudaGraph:
         try:
             with torch.cuda.graph(self._graph, stream=torch.cuda.current_stream()):
                 work()
+        except torch.OutOfMemoryError:
+            raise
         except RuntimeError as error:
             raise UserError(
                 f"the training step can not be recorded as a CUDA graph ({first_line(error)}); train with"
@@ -55,35 +57,38 @@ class CudaGraph:
         self._graph.replay()
 
 
-class Recorded:
-    """A function of an index of examples that is recorded at its fourth call and replayed from then on."""
+class Recorder:
+    """Does some work on an index of examples; records it at the fourth time and replays it from then on."""
 
-    def __init__(
-        self, work: Callable[[Tensor], None], graph: Callable[[], Graph], batch: Tensor
-    ) -> None:
+    def __init__(self, graph: Callable[[], Graph], batch: Tensor) -> None:
         """Record nothing yet.
 
         Args:
-            work: Reads and changes tensors in place, and returns nothing.
             graph: Makes an empty graph.
-            batch: An index of the usual length. Of any other length it is not recorded.
+            batch: An index of the usual length. Work on any other length is not recorded.
         """
-        self._work, self._new = work, graph
+        self._new = graph
         self._index = batch.clone()
         self._graph: Graph | None = None
         self._recorded_for: Hashable = None
         self._calls = 0
 
-    def __call__(self, index: Tensor, numbers: Hashable) -> None:
-        """Do the work; `numbers` are all that it takes from Python: where they change it is recorded anew."""
+    def do(self, work: Callable[[Tensor], None], index: Tensor, numbers: Hashable) -> None:
+        """Do the work, each time the same.
+
+        Args:
+            work: Reads and changes tensors in place.
+            index: That it is given.
+            numbers: All that it takes from Python: where they change it is recorded anew.
+        """
         if len(index) != len(self._index) or self._calls < WARM_UP:
             self._calls += len(index) == len(self._index)
-            self._work(index)
+            work(index)
             return
         if self._graph is None or numbers != self._recorded_for:
             self._graph = None  # its memory first
             graph = self._new()
-            graph.capture(partial(self._work, self._index))
+            graph.capture(partial(work, self._index))
             self._graph, self._recorded_for = graph, numbers
         self._index.copy_(index)
         self._graph.replay()

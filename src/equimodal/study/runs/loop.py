@@ -17,7 +17,7 @@ from equimodal.metrics.learning_speed import LearningSpeed
 from equimodal.models.network import Network
 from equimodal.study.data.split import Split, Views, draw_views
 from equimodal.study.runs.build import build_network, build_policy, set_arithmetic, start_from
-from equimodal.study.runs.graphed import Graph, Recorded, recordable
+from equimodal.study.runs.graphed import Graph, Recorder, recordable
 from equimodal.study.runs.score import BATCH, Score, score, with_fused
 from equimodal.study.spec import OFFICIAL_SEED, RunSpec
 from equimodal.training.policies import REGULAR_MODE
@@ -114,11 +114,11 @@ class Training:
         self._mode = torch.tensor(REGULAR_MODE, dtype=torch.int8, device=self.device)
         self._speed = torch.zeros(branches, device=self.device)
         self._stream = torch.cuda.Stream(self.device) if self.device.type == "cuda" else None
-        self._recorded: Recorded | None = None
+        self._recorder: Recorder | None = None
         train, size = splits["train"], spec.training.batch_size
         if graph is not None and len(train) >= size and recordable(self.network, train):
             usual = torch.zeros(size, dtype=torch.int64, device=self.device)
-            self._recorded = Recorded(self._on_device, graph, usual)
+            self._recorder = Recorder(graph, usual)
 
     def run(self, after_step: Callable[["Training"], None] = lambda training: None) -> None:
         """Train until the stop rule holds, the cap is reached or the loss is not finite.
@@ -192,8 +192,8 @@ class Training:
         return [OFFICIAL_SEED if shared else self.spec.seed, self.progress.epoch, uses.index(use)]
 
     def _step(self, index: Tensor) -> None:
-        if self._recorded is not None:
-            self._recorded(index, self._numbers())
+        if self._recorder is not None:
+            self._recorder.do(self._on_device, index, self._numbers())
         else:
             dropout = np.random.SeedSequence([*self._seed("dropout"), self.progress.batch])
             torch.manual_seed(int(dropout.generate_state(1)[0]))
