@@ -1,8 +1,9 @@
 """Steps that a GPU takes as a whole: recorded once as a CUDA graph, and replayed from then on.
 
-A small network's step is about a thousand operations, and the host is expected to take longer to ask for one
-than the GPU to do it. A replay is one call. It runs the same kernels on the same memory, so what differs from step to step has to lie in tensors
-that are changed in place, and no value may be asked for on the way.
+A small network's step is about a thousand operations, and the host is expected to take longer to ask
+for one than the GPU to do it. A replay is one call. It runs the same kernels on the same memory, so what
+differs from step to step has to lie in tensors that are changed in place, and no value may be asked for on
+the way.
 """
 
 from collections.abc import Callable, Hashable
