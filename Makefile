@@ -61,6 +61,10 @@ format: $(INSTALLED)  ## put the code into its format
 	ruff check --fix .
 	snakefmt Snakefile workflow
 
+.PHONY: bench-gpu
+bench-gpu: $(INSTALLED)  ## steps and models an hour on one GPU, beside plain code: results/benchmarks, in 8 minutes
+	@python -m benchmarks.gpu
+
 clean:  ## remove the environment and what the demo made; downloads and results of other scales stay
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis data/prepared/demo results/demo
 

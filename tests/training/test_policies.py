@@ -147,3 +147,18 @@ def test_the_bias_of_rubi_sends_no_gradient_into_the_branch(rubi):
 def test_guided_refuses_a_uni_modal_network():
     with pytest.raises(ValueError, match="speeds of modalities"):
         guided().advance(None, epoch=2)
+
+
+@pytest.mark.parametrize(
+    "policy", [guided(), Random(("color", "gray"), warmup_epochs=1, seed=0), official()]
+)
+def test_a_mode_is_changed_where_it_lies_and_a_state_stays_what_it_was(policy):
+    mode, state = policy.mode, policy.state()
+    before = {k: x.clone() for k, x in state.items()}
+    taken = modes(policy, [0.5, 0.0], [2] * 9)
+    assert len(set(taken)) > 1
+    assert policy.mode is mode
+    assert all(torch.equal(x, before[k]) for k, x in state.items())
+    policy.restore(state)
+    assert policy.mode is mode
+    assert modes(policy, [0.5, 0.0], [2] * 9) == taken

@@ -13,7 +13,7 @@ from equimodal.metrics.learning_speed import LearningSpeed
 from equimodal.models.network import Network
 from equimodal.study.runs.loop import Training
 from equimodal.training.evaluate import conditional_utilization
-from equimodal.training.policies import RUBi, Vanilla
+from equimodal.training.policies import Random, RUBi, Vanilla
 from equimodal.training.step import StepRules, step_without_held, train_step
 
 from .conftest import small_spec
@@ -236,3 +236,24 @@ def test_a_step_never_waits_for_the_device(training, monkeypatch):
         monkeypatch.setattr(torch.Tensor, name, refuse)
     for _ in range(4):
         take_step(training, epoch=2)
+
+
+def test_a_record_keeps_the_mode_of_its_step_and_the_next_is_chosen_only_where_it_may_be(training):
+    kinds = []
+    for may in (True, False):
+        policy = Random(("color", "gray"), warmup_epochs=1, seed=0)
+        batch = training.splits["train"].batch(torch.arange(8))
+        records = [
+            train_step(
+                training.network.train(),
+                batch,
+                training.optimizer,
+                policy,
+                training.speeds,
+                epoch=2,
+                advance=may,
+            )
+            for _ in range(6)
+        ]
+        kinds.append({int(record.mode) for record in records})
+    assert kinds == [{-1, 0, 1}, {-1}]

@@ -26,7 +26,7 @@ from equimodal.linear import cli as linear_cli
 from equimodal.linear import products as linear_products
 from equimodal.linear.settings import load_linear
 from equimodal.study import layout, receipts, steps
-from equimodal.study.cost import noted_cost
+from equimodal.study.cost import noted_cost, with_noted_cost
 from equimodal.study.devices import require_device
 from equimodal.study.errors import UserError, in_words
 from equimodal.study.files import is_there, read_arrays, read_text, reading, write_aside, write_text
@@ -34,6 +34,7 @@ from equimodal.study.locks import sole
 from equimodal.study.options import DEFAULT_PARAMS, ParamsFile, Scale
 from equimodal.study.params import Params, expand_runs, load_params
 from equimodal.study.spec import RunSpec, read_specs
+from equimodal.study.turns import Walk, alone, in_turn
 
 app = typer.Typer(
     help="Measure and mend the greedy nature of multi-modal learning.",
@@ -49,6 +50,14 @@ Device = Annotated[
     str,
     typer.Option(envvar="EQUIMODAL_DEVICE", help="cpu, cuda, cuda:1, ...; of no run's identity."),
 ]
+Graphs = Annotated[
+    bool,
+    typer.Option(
+        envvar="EQUIMODAL_GRAPHS",
+        help="Whether a GPU takes each training step as a whole, a CUDA graph; of no run's identity.",
+    ),
+]
+AT_ONCE_ON_GPU = 4  # ASSUME: never measured; a small network leaves most of a GPU idle
 
 
 def _print_version(asked: bool) -> None:
@@ -186,6 +195,7 @@ def train(
     params: ParamsFile = DEFAULT_PARAMS,
     scale: Scale = None,
     device: Device = "cpu",
+    graphs: Graphs = True,
 ) -> None:
     """Train runs, one after the other, each going on from its checkpoint if it has one.
 
@@ -196,29 +206,35 @@ def train(
     for dataset in {spec.dataset for spec in specs}:
         steps.require_prepared(dataset, settings)
     for spec in specs:
-        if not _make_network(spec, settings, device, again=again):
+        if not alone(_make_network(spec, settings, device, graphs=graphs, again=again)):
             print(f"{spec.name} is trained already; --again trains it anew", file=sys.stderr)
 
 
-def _make_network(spec: RunSpec, settings: Params, device: str, *, again: bool = False) -> bool:
-    """Train a run, unless it is trained already; return whether it was trained."""
+def _make_network(
+    spec: RunSpec,
+    settings: Params,
+    device: str,
+    *,
+    graphs: bool,
+    again: bool = False,
+    bar: bool = True,
+) -> Walk[bool]:
+    """Train a run, unless it is trained already; the walk returns whether it was trained."""
     with sole(f"the training of {spec.name}", layout.training_lock(settings.scale, spec.name)):
-        work = partial(_train, spec, settings, device)
-        return steps.make(steps.training(spec, settings), settings, work, again=again)
+        work = _train(spec, settings, device, graphs=graphs, bar=bar)
+        product = steps.training(spec, settings)
+        return (yield from steps.making(product, settings, work, again=again))
 
 
-def _train(spec: RunSpec, settings: Params, device: str) -> str:
-    """Train one run and print how it ended; return what it was trained on."""
+def _train(spec: RunSpec, settings: Params, device: str, *, graphs: bool, bar: bool) -> Walk[str]:
+    """Train one run and print how it ended; the walk returns what it was trained on."""
     require_device(device)
     from equimodal.study.progress import show_progress
     from equimodal.study.runs.loop import Training
-    from equimodal.study.runs.run import train_run
+    from equimodal.study.runs.run import walk_run
 
     folder = layout.run(settings.scale, spec.name)
-    with (
-        noted_cost(layout.benchmark(settings.scale, "train", spec.name)),
-        show_progress(f"{spec.name}, epochs", spec.training.max_epochs) as advance,
-    ):
+    with show_progress(f"{spec.name}, epochs", spec.training.max_epochs, bar=bar) as advance:
 
         def report(training: Training) -> None:
             rows, batch = training.progress.rows, training.progress.batch
@@ -226,15 +242,18 @@ def _train(spec: RunSpec, settings: Params, device: str) -> str:
             batches = ceil(len(training.splits["train"]) / training.spec.training.batch_size)
             advance(len(rows) + batch / batches, accuracy)
 
-        outcome = train_run(
+        walk = walk_run(
             spec,
             data=layout.prepared(settings.scale, spec.dataset),
             out=folder,
             model=layout.model(settings.scale, spec.name),
             scratch=layout.scratch(settings.scale),
             device=device,
+            graphs=graphs,
             report=report,
         )
+        cost = layout.benchmark(settings.scale, "train", spec.name)
+        outcome = yield from with_noted_cost(walk, cost)
     print(f"{spec.name}: {_how_it_ended(outcome, folder)}", file=sys.stderr)
     return str(outcome["trained_on"])
 
@@ -295,18 +314,37 @@ def _evaluate(spec: RunSpec, settings: Params, device: str) -> None:
 
 @app.command()
 def cell(
-    runs: Runs, params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None, device: Device = "cpu"
+    runs: Runs,
+    params: ParamsFile = DEFAULT_PARAMS,
+    scale: Scale = None,
+    device: Device = "cpu",
+    graphs: Graphs = True,
+    side_by_side: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            envvar="EQUIMODAL_SIDE_BY_SIDE",
+            help="How many train at a time, a step each in turn; of no run's identity."
+            f" [default: {AT_ONCE_ON_GPU} on a GPU, else 1]",
+        ),
+    ] = None,
 ) -> None:
-    """Train and evaluate runs, one after the other: a job of the workflow. One that fails leaves the others be.
+    """Train and evaluate runs: a job of the workflow. One that fails leaves the others be.
 
     What is trained or evaluated already, with these settings, is left as it is.
     """
     settings = load_params(params, scale)
     specs = [_spec(name, settings) for name in runs]
+    at_once = side_by_side or (AT_ONCE_ON_GPU if device.startswith("cuda") else 1)
+    how = {"graphs": graphs, "bar": at_once == 1}
+    walks = (_make_network(spec, settings, device, **how) for spec in specs)
     failed = 0
-    for spec in specs:
+    for number, trained in in_turn(walks, at_once=at_once):
+        spec = specs[number]
         try:
-            done = "Trained" if _make_network(spec, settings, device) else "Kept"
+            if isinstance(trained, Exception):
+                raise trained
+            done = "Trained" if trained else "Kept"
             accuracy = _make_bank(spec, settings, device).get("regular", "none: it failed")
             print(f"{done} {spec.name}: test accuracy {accuracy}", flush=True)
         except UserError as error:

@@ -21,9 +21,12 @@ class Advance(Protocol):
 
 
 @contextmanager
-def show_progress(label: str, total: int) -> Iterator[Advance]:
-    """Show the progress of `total` units of work while the block runs, with pace and time left."""
-    if not sys.stderr.isatty():
+def show_progress(label: str, total: int, *, bar: bool = True) -> Iterator[Advance]:
+    """Show the progress of `total` units of work while the block runs, with pace and time left.
+
+    Without a bar, or a terminal that could show it, in lines: only one bar at a time can be shown.
+    """
+    if not (bar and sys.stderr.isatty()):
         yield _lines(label, total)
         return
     columns = (
@@ -33,9 +36,9 @@ def show_progress(label: str, total: int) -> Iterator[Advance]:
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
     )
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(label, total=total, note="")
-        yield lambda done, note="": bar.update(task, completed=done, note=note)
+    with Progress(*columns, console=Console(stderr=True)) as shown:
+        task = shown.add_task(label, total=total, note="")
+        yield lambda done, note="": shown.update(task, completed=done, note=note)
 
 
 def _lines(label: str, total: int) -> Advance:

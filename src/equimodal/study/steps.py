@@ -20,6 +20,7 @@ from equimodal.study.files import write_aside
 from equimodal.study.layout import COLLECTED
 from equimodal.study.params import Params, expand_runs
 from equimodal.study.spec import RunSpec
+from equimodal.study.turns import Walk, to_its_end, without_steps
 
 OTHER_ARRAYS = ("labels", "ids", "lengths")  # what is read of a split beside the sources
 
@@ -158,6 +159,13 @@ class Product:
 def make(
     product: Product, params: Params, work: Callable[[], str | None], *, again: bool = False
 ) -> bool:
+    """Make a product as `making` does, by work that is not cut into steps."""
+    return to_its_end(making(product, params, without_steps(work), again=again))
+
+
+def making(
+    product: Product, params: Params, work: Walk[str | None], *, again: bool = False
+) -> Walk[bool]:
     """Make a product, unless it is there: of these settings, this code and these inputs.
 
     Args:
@@ -175,7 +183,7 @@ def make(
     asked = product.asked(params)
     to_do = again or any(receipts.objections(product.receipt, files=product.files, **asked))
     if to_do:
-        made_on = work()
+        made_on = yield from work
         receipts.write(
             product.receipt,
             step=f"{product.step} {product.name}",

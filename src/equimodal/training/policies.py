@@ -2,7 +2,8 @@
 
 A policy chooses the mode of the next step and forms the terms of the loss. A mode is -1 for a
 regular step, b >= 0 for a re-balancing step on modality b. It is a tensor on the device where the
-network trains, so that a decision never waits for the device.
+network trains, so that a decision never waits for the device, and is changed in place: a CUDA graph
+reads and writes it where it lies.
 """
 
 import random
@@ -34,6 +35,7 @@ class Policy:
     """One algorithm; as it stands, conventional training with regular steps only."""
 
     mode: Mode | None = None  # of the next step; None where all steps are regular
+    draws_on_host = False  # whether `advance` is out of reach of a CUDA graph
 
     def advance(self, speeds: Speeds | None, *, epoch: int) -> None:
         """Choose the mode of the next step.
@@ -105,20 +107,22 @@ class Guided(Policy):
             raise TypeError(f"advance takes speeds.values, given a {type(speeds).__name__}")
         _require_from_1(epoch)
         regular = self.mode == REGULAR_MODE
-        self._taken = torch.where(regular, 0, self._taken + 1)
+        self._taken.copy_(torch.where(regular, 0, self._taken + 1))
         start = regular & (speeds.max() - speeds.min() > self.balance.tolerance)
         if epoch <= self.balance.warmup_epochs:
             start = torch.zeros_like(start)
         end = ~regular & (self._taken >= self.balance.window)
-        self.mode = torch.where(start, speeds.argmax(), torch.where(end, REGULAR_MODE, self.mode))
+        going_on = torch.where(end, REGULAR_MODE, self.mode)
+        self.mode.copy_(torch.where(start, speeds.argmax(), going_on))
 
     def state(self) -> dict[str, Tensor]:
         """Current mode, and how many steps of the window are taken."""
-        return {"mode": self.mode, "taken": self._taken}
+        return {"mode": self.mode.clone(), "taken": self._taken.clone()}
 
     def restore(self, state: dict[str, Tensor]) -> None:
         """Go on within the window."""
-        self.mode, self._taken = state["mode"], state["taken"]
+        self.mode.copy_(state["mode"])
+        self._taken.copy_(state["taken"])
 
 
 class Random(Policy):
@@ -129,6 +133,8 @@ class Random(Policy):
 
     # ASSUME: with more than two modalities the official code's numbers go on: of K, k means K - k.
     """
+
+    draws_on_host = True
 
     def __init__(
         self,
@@ -174,23 +180,26 @@ class Random(Policy):
         """
         _require_from_1(epoch)
         if epoch > self.warmup_epochs:
-            self.mode = self._draw().to(self.mode.device, non_blocking=True)
+            self.mode.fill_(self._draw())
 
-    def _draw(self) -> Mode:
+    def _draw(self) -> int:
         if self._official is None:
-            return torch.randint(self._kinds, (), generator=self._generator) + REGULAR_MODE
+            drawn = torch.randint(self._kinds, (), generator=self._generator)  # on the host
+            return int(drawn) + REGULAR_MODE
         choice = self._official.choice(range(self._kinds))
-        return torch.tensor(self._kinds - 1 - choice if choice else REGULAR_MODE)
+        return self._kinds - 1 - choice if choice else REGULAR_MODE
 
     def state(self) -> dict[str, Tensor]:
         """Current mode, and where the sequence of choices is."""
         if self._official is None:
-            return {"mode": self.mode, "generator": self._generator.get_state()}
-        return {"mode": self.mode, "generator": torch.tensor(self._official.getstate()[1])}
+            sequence = self._generator.get_state()
+        else:
+            sequence = torch.tensor(self._official.getstate()[1])
+        return {"mode": self.mode.clone(), "generator": sequence}
 
     def restore(self, state: dict[str, Tensor]) -> None:
         """Go on with the sequence."""
-        self.mode = state["mode"]
+        self.mode.copy_(state["mode"])
         if self._official is None:
             self._generator.set_state(state["generator"].cpu())
         else:

@@ -62,6 +62,7 @@ def train_step(
     *,
     epoch: int,
     rules: StepRules = PAPER,
+    advance: bool = True,
 ) -> StepRecord:
     """Take one step in the policy's current mode and let the policy choose the next one.
 
@@ -80,6 +81,8 @@ def train_step(
         speeds: Updated in place; None for a uni-modal network.
         epoch: Counted from 1.
         rules: Details of the step.
+        advance: Whether the policy chooses here; else the caller has it do so, such as outside of a
+            CUDA graph.
 
     Raises:
         ValueError: If the network is in evaluation mode, in which no running mean moves, the batch
@@ -119,7 +122,7 @@ def train_step(
         )
     if not network.training:
         raise ValueError("the network is in evaluation mode: call network.train() before the step")
-    mode = policy.mode
+    mode = None if policy.mode is None else policy.mode.clone()
     inputs, labels = inputs_and_labels(batch)
     with _precision(rules, labels.device):
         logits, features = network(inputs, Flow(rebalance=mode), with_features=True)
@@ -148,7 +151,8 @@ def train_step(
     if speeds is not None:
         speeds.after_step()
         values = speeds.values
-    policy.advance(values, epoch=epoch)
+    if advance:
+        policy.advance(values, epoch=epoch)
     return StepRecord(loss, {m: z.detach() for m, z in logits.items()}, mode, values)
 
 

@@ -16,8 +16,9 @@ from equimodal.study.errors import UserError
 from equimodal.study.layout import RUN_FILES
 from equimodal.study.runs.logit_bank import evaluate_run
 from equimodal.study.runs.loop import Training
-from equimodal.study.runs.run import train_run
+from equimodal.study.runs.run import train_run, walk_run
 from equimodal.study.spec import Schedule, read_spec
+from equimodal.study.turns import in_turn
 from tests.training.conftest import small_spec, write_prepared
 
 GUIDED = "colored_mnist/distinct/guided/paper/lr0.01/seed0"
@@ -436,3 +437,54 @@ def test_a_run_killed_hard_ends_in_the_same_bytes(places, tmp_path):
         made.append([file.read_bytes() for file in files])
     assert seen == [*range(6, 16), *range(1, 16)]  # from the checkpoint of step 5, then whole
     assert made[0] == made[1]
+
+
+def test_trainings_in_turn_end_in_the_bytes_that_each_has_alone(places, tmp_path):
+    """Of three policies and two arithmetics, one of which fails; each with its own files."""
+    specs = [
+        small_spec(RANDOM),
+        small_spec(GUIDED, learning_rate=1e30),
+        small_spec(GUIDED, switches={"arithmetic": "tf32"}, training={"max_epochs": 2}),
+        small_spec(RUBI),
+    ]
+    training, _ = places(specs[0])
+
+    def own(number, together):
+        folder = tmp_path / f"{number}{together}"
+        return training | {
+            "out": folder / "run",
+            "model": folder / "model.pt",
+            "scratch": folder / "scratch",
+        }
+
+    tf32 = [False, False, True, False]
+    seen = []
+
+    def report(of):
+        seen.append(specs.index(of.spec))
+        assert torch.backends.cuda.matmul.allow_tf32 is tf32[seen[-1]]
+
+    walks = (walk_run(s, **own(i, True), report=report) for i, s in enumerate(specs))
+    ended = dict(in_turn(walks, at_once=3))
+    assert seen[:4] == [0, 1, 2, 0]
+    for i, spec in enumerate(specs):
+        assert train_run(spec, **own(i, False)) == ended[i]
+        one, other = (own(i, together) for together in (True, False))
+        for name in RUN_FILES:
+            assert (one["out"] / name).read_bytes() == (other["out"] / name).read_bytes()
+        assert one["model"].read_bytes() == other["model"].read_bytes()
+        assert not list(one["scratch"].rglob("*.pt"))
+    assert [ended[i]["status"] for i in range(4)] == ["finished", "failed", "finished", "finished"]
+
+
+def test_networks_with_dropout_see_the_same_masks_in_turn_as_alone(splits):
+    trainings = [
+        with_dropout(Training(small_spec(GUIDED, seed=s), splits(small_spec(GUIDED))))
+        for s in (0, 1, 0, 1)
+    ]
+    for training in trainings[:2]:
+        training.run()
+    for _ in zip(*(training.walk() for training in trainings[2:]), strict=True):
+        pass
+    for alone, in_turn_ in zip(trainings[:2], trainings[2:], strict=True):
+        assert history(alone).equals(history(in_turn_))

@@ -42,6 +42,16 @@ class Views:
     part: Part | None = None  # of clips, the same in all modalities
     labels: Int64[Tensor, " n"] | None = None  # where the mirror changes them
 
+    def take(self, others: "Views") -> None:
+        """Take the values of others of the same kind, in place: a CUDA graph reads them where they lie."""
+        for old, new in zip(self._tensors(), others._tensors(), strict=True):
+            old.copy_(new)
+
+    def _tensors(self) -> list[Tensor]:
+        begin = None if self.part is None else self.part.begin
+        tensors = [*(self.mirrored or {}).values(), begin, self.labels]
+        return [x for x in tensors if x is not None]
+
 
 @dataclass(frozen=True)
 class Split:

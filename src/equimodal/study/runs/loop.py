@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,13 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from equimodal.fusion.base import REGULAR, Flow
 from equimodal.metrics.learning_speed import LearningSpeed
 from equimodal.models.network import Network
-from equimodal.study.data.split import Split, draw_views
+from equimodal.study.data.split import Split, Views, draw_views
 from equimodal.study.runs.build import build_network, build_policy, set_arithmetic, start_from
+from equimodal.study.runs.graphed import Graph, Recorder, recordable
 from equimodal.study.runs.score import BATCH, Score, score, with_fused
 from equimodal.study.spec import OFFICIAL_SEED, RunSpec
 from equimodal.training.policies import REGULAR_MODE
-from equimodal.training.step import StepRecord, StepRules, train_step
+from equimodal.training.step import StepRules, train_step
 
 CHECK_EVERY = 50  # steps between looks at the loss where looking waits for the device
 
@@ -49,13 +51,21 @@ class Training:
     same bytes as one that was never stopped (on the same machine, on the CPU).
     """
 
-    def __init__(self, spec: RunSpec, splits: dict[str, Split], device: torch.device | str = "cpu"):
+    def __init__(
+        self,
+        spec: RunSpec,
+        splits: dict[str, Split],
+        device: torch.device | str = "cpu",
+        *,
+        graph: Callable[[], Graph] | None = None,
+    ):
         """Build network, optimizer, schedule, policy and meter from the spec.
 
         Args:
             spec: What to train.
             splits: `train`, `test`, and `validation` if the spec selects on it; on `device`.
-            device: Where to train.
+            device: Where to train. On a GPU each training has a stream of its own.
+            graph: Makes what a step is recorded in, where that can be; None records none.
         """
         self.spec = spec
         self.splits = splits
@@ -91,12 +101,24 @@ class Training:
                 norm=spec.switches.speed_norm,
             )
         self.progress = Progress()
-        self._failed_at = torch.tensor(-1, device=self.device)  # first step of a loss not finite
         self.best_weights = copy.deepcopy(self.network.state_dict())
-        self._reset_epoch()
-        self._regular = torch.tensor(REGULAR_MODE, dtype=torch.int8, device=self.device)
         self._modes: list[Tensor] = []  # of every step
         self._speeds: list[Tensor] = []  # after every step
+        # What a step changes, each in place.
+        self._views: Views | None = None  # and what it reads, anew in every epoch
+        branches = len(self.network.modalities)
+        self._hits = torch.zeros(branches + 1, dtype=torch.int64, device=self.device)
+        self._loss = torch.zeros((), dtype=torch.float64, device=self.device)
+        self._taken = torch.tensor(0, device=self.device)  # steps
+        self._failed_at = torch.tensor(-1, device=self.device)  # first step of a loss not finite
+        self._mode = torch.tensor(REGULAR_MODE, dtype=torch.int8, device=self.device)
+        self._speed = torch.zeros(branches, device=self.device)
+        self._stream = torch.cuda.Stream(self.device) if self.device.type == "cuda" else None
+        self._recorder: Recorder | None = None
+        train, size = splits["train"], spec.training.batch_size
+        if graph is not None and len(train) >= size and recordable(self.network, train):
+            usual = torch.zeros(size, dtype=torch.int64, device=self.device)
+            self._recorder = Recorder(graph, usual)
 
     def run(self, after_step: Callable[["Training"], None] = lambda training: None) -> None:
         """Train until the stop rule holds, the cap is reached or the loss is not finite.
@@ -107,24 +129,59 @@ class Training:
         Args:
             after_step: Called after every step; may save the state.
         """
-        set_arithmetic(self.spec)
         devices = [self.device] if self.device.type == "cuda" else []
         with torch.random.fork_rng(devices):
-            while not self.progress.finished:
-                for index in self._batches_left():
-                    self._step(index)
-                    if self.progress.failure:
-                        return
-                    after_step(self)
-                self._check_finite()
+            for _ in self.walk():
+                after_step(self)
+
+    def walk(self) -> Iterator[None]:
+        """Train as `run` does and yield after every step: others may take theirs in between.
+
+        Torch's random state is left as the last step's seed has it.
+        """
+        steps = self._steps()
+        if self._stream is not None:
+            self._stream.wait_stream(torch.cuda.current_stream(self.device))
+        try:
+            while self._goes_on(steps):
+                yield
+        finally:  # memory that another may get next is not written to any more
+            self._wait()
+
+    def _goes_on(self, steps: Iterator[bool]) -> bool:
+        with self.at_work():
+            return next(steps, False)
+
+    def at_work(self) -> AbstractContextManager[object]:
+        """Have the GPU do what follows on the training's own stream, with its arithmetic."""
+        set_arithmetic(self.spec)
+        return nullcontext() if self._stream is None else torch.cuda.stream(self._stream)
+
+    def _wait(self) -> None:
+        if self._stream is not None:
+            self._stream.synchronize()
+
+    def _steps(self) -> Iterator[bool]:
+        while not self.progress.finished:
+            for index in self._batches_left():
+                self._step(index)
                 if self.progress.failure:
                     return
-                self._end_epoch()
+                yield True
+            self._check_finite()
+            if self.progress.failure:
+                return
+            self._end_epoch()
 
     def _batches_left(self) -> Iterator[Tensor]:
         train = self.splits["train"]
         order = np.random.default_rng(self._seed("order")).permutation(len(train))
-        self._views = draw_views(train, self.spec.augmentation, self._seed("flips"))
+        views = draw_views(train, self.spec.augmentation, self._seed("flips"))
+        if self._views is None or views is None:
+            self._views = views
+        else:
+            self._views.take(views)
+        self._taken.fill_(self.progress.steps)
         batches = torch.from_numpy(order).to(self.device).split(self.spec.training.batch_size)
         yield from batches[self.progress.batch :]
 
@@ -135,10 +192,34 @@ class Training:
         return [OFFICIAL_SEED if shared else self.spec.seed, self.progress.epoch, uses.index(use)]
 
     def _step(self, index: Tensor) -> None:
+        if self._recorder is not None:
+            self._recorder.do(self._on_device, index, self._numbers())
+        else:
+            dropout = np.random.SeedSequence([*self._seed("dropout"), self.progress.batch])
+            torch.manual_seed(int(dropout.generate_state(1)[0]))
+            self._on_device(index)
+        if self.policy.draws_on_host:
+            self.policy.advance(None, epoch=self.progress.epoch)
+        self.progress.batch += 1
+        self.progress.steps += 1
+        self._modes.append(self._mode.clone())
+        if self.speeds is not None:
+            self._speeds.append(self._speed.clone())
+        # Asking waits for the device; on the CPU there is nothing to wait for.
+        every = 1 if self.device.type == "cpu" else CHECK_EVERY
+        if self.progress.steps % every == 0:
+            self._check_finite()
+
+    def _numbers(self) -> tuple[object, ...]:
+        """All that a step takes from Python: the learning rate, and whether the warm-up lasts."""
+        balance = self.spec.balance
+        warming_up = balance is not None and self.progress.epoch <= balance.warmup_epochs
+        return (warming_up, *(group["lr"] for group in self.optimizer.param_groups))
+
+    def _on_device(self, index: Tensor) -> None:
+        """What the device does in a step: it reads and changes tensors where they lie, and is not asked."""
         batch = self.splits["train"].batch(index, self._views)
         self.network.train()
-        dropout = np.random.SeedSequence([*self._seed("dropout"), self.progress.batch])
-        torch.manual_seed(int(dropout.generate_state(1)[0]))
         record = train_step(
             self.network,
             batch,
@@ -147,27 +228,19 @@ class Training:
             self.speeds,
             epoch=self.progress.epoch,
             rules=self.rules,
+            advance=not self.policy.draws_on_host,
         )
-        self.progress.batch += 1
-        self.progress.steps += 1
-        hits = torch.stack(
+        self._hits += torch.stack(
             [(z.argmax(-1) == batch.labels).sum() for z in with_fused(record.logits).values()]
         )
-        self._hits += hits
         self._loss += record.loss.double() * len(batch)
-        self._remember(record)
-        self._failed_at = torch.where(
-            (self._failed_at < 0) & ~record.loss.isfinite(), self.progress.steps, self._failed_at
-        )
-        # Asking waits for the device; on the CPU there is nothing to wait for.
-        every = 1 if self.device.type == "cpu" else CHECK_EVERY
-        if self.progress.steps % every == 0:
-            self._check_finite()
-
-    def _remember(self, record: StepRecord) -> None:
-        self._modes.append(self._regular if record.mode is None else record.mode.to(torch.int8))
+        self._taken += 1
+        first_failure = (self._failed_at < 0) & ~record.loss.isfinite()
+        self._failed_at.copy_(torch.where(first_failure, self._taken, self._failed_at))
+        if record.mode is not None:
+            self._mode.copy_(record.mode)
         if record.speeds is not None:
-            self._speeds.append(record.speeds.float())
+            self._speed.copy_(record.speeds)
 
     def _check_finite(self) -> None:
         step = int(self._failed_at)
@@ -195,7 +268,8 @@ class Training:
         )
         progress.epoch += 1
         progress.batch = 0
-        self._reset_epoch()
+        self._hits.zero_()
+        self._loss.zero_()
 
     def _row(self, examples: int) -> Row:
         """The epoch as a row of history.csv."""
@@ -239,13 +313,9 @@ class Training:
         mode = REGULAR_MODE if self.policy.mode is None else int(self.policy.mode)
         return "regular" if mode == REGULAR_MODE else f"rebalance_{self.network.modalities[mode]}"
 
-    def _reset_epoch(self) -> None:
-        branches = len(self.network.modalities)
-        self._hits = torch.zeros(branches + 1, dtype=torch.int64, device=self.device)
-        self._loss = torch.zeros((), dtype=torch.float64, device=self.device)
-
     def steps(self) -> dict[str, np.ndarray]:
         """Return the mode (int8) of every step and the speeds (float32, a column a branch) after it."""
+        self._wait()
         branches = len(self.network.modalities)
         return {
             "modes": _stacked(self._modes, (0,), torch.int8),
@@ -254,6 +324,7 @@ class Training:
 
     def state(self) -> dict[str, Any]:
         """Everything that the rest of the training depends on."""
+        self._wait()
         return {
             "progress": copy.deepcopy(vars(self.progress)),
             "network": self.network.state_dict(),

@@ -9,12 +9,9 @@ import hashlib
 import json
 import math
 import platform
-import signal
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,17 +25,27 @@ from equimodal.study.errors import UserError, first_line
 from equimodal.study.files import require_places, save_arrays, write_aside
 from equimodal.study.pickles import load_torch
 from equimodal.study.runs.build import build_network
+from equimodal.study.runs.graphed import CudaGraph
 from equimodal.study.runs.loop import Training
 from equimodal.study.spec import RunSpec
+from equimodal.study.turns import Walk, alone
 
 HASHED = 2**28  # bytes of an array that its hash looks at; of more, every so many examples
-
-STOPPING = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
 
 Report = Callable[[Training], None]
 
 
-def train_run(
+def train_run(spec: RunSpec, *, device: str = "cpu", **how: Any) -> dict[str, Any]:
+    """Train a run as `walk_run` does, given the same, from its first step to its last; return its outcome.
+
+    A signal that stops it, such as SIGTERM, has it save a checkpoint after the step first.
+    """
+    devices = [device] if torch.device(device).type == "cuda" else []
+    with torch.random.fork_rng(devices):
+        return alone(walk_run(spec, device=device, **how))
+
+
+def walk_run(
     spec: RunSpec,
     *,
     data: Path,
@@ -46,12 +53,13 @@ def train_run(
     model: Path,
     scratch: Path,
     device: str = "cpu",
+    graphs: bool = False,
     checkpoint_seconds: float = 60.0,
     report: Report = lambda training: None,
-) -> dict[str, Any]:
-    """Train a run, going on from its checkpoint if it was stopped before; return its outcome.
+) -> Walk[dict[str, Any]]:
+    """Train a run, going on from its checkpoint if it was stopped before; the walk returns its outcome.
 
-    A signal that stops it, such as SIGTERM, has it save a checkpoint after the step first.
+    It yields after each step what saves a checkpoint.
 
     A run whose loss is not finite is finished all the same, with `status: failed` and the reason in
     its outcome: the other runs go on, and tables show it as missing.
@@ -63,6 +71,7 @@ def train_run(
         model: File for the weights of the chosen epoch.
         scratch: Folder for the checkpoint, which is removed at the end.
         device: Where to train.
+        graphs: Whether a GPU takes steps as a whole, where that can be; of no run's identity.
         checkpoint_seconds: Time between checkpoints.
         report: Called after every step, to show progress.
 
@@ -84,14 +93,15 @@ def train_run(
         for name in ("train", "validation", "test")
         if name in ("train", "test", spec.validation)
     }
-    training = Training(spec, splits, device)
+    graph = CudaGraph if graphs and torch.device(device).type == "cuda" else None
+    training = Training(spec, splits, device, graph=graph)
     identity = _identity(spec, splits)
     if checkpoint.exists():
         try:
             restore(training, checkpoint, identity)
         except UserError as error:
             print(f"{error}. Starting anew.", file=sys.stderr)
-            training = Training(spec, splits, device)
+            training = Training(spec, splits, device, graph=graph)
 
     saved = time.monotonic()
 
@@ -101,59 +111,16 @@ def train_run(
             torch.save({"identity": identity} | training.state(), file)
         saved = time.monotonic()
 
-    def after_step(training: Training) -> None:
+    for _ in training.walk():
         report(training)
         if time.monotonic() - saved >= checkpoint_seconds:
             save()
-        stop_if_asked()
-
-    with _stopping_waits(save) as stop_if_asked:
-        training.run(after_step)
-        stop_if_asked()
+        yield save
+    yield save
     outcome = _outcome(training)
     _write(training, outcome, out, model)
     checkpoint.unlink(missing_ok=True)
     return outcome
-
-
-@contextmanager
-def _stopping_waits(save: Callable[[], None]) -> Iterator[Callable[[], None]]:
-    """Have signals that stop wait until what this gives is called: it saves, then lets them act.
-
-    Who asks twice does not wait. What was ignored still is.
-    """
-    asked = 0
-
-    def note(number: int, _: object) -> None:
-        nonlocal asked
-        if asked:
-            act(number)
-        asked = number
-
-    def act(number: int) -> None:
-        nonlocal asked
-        asked = 0
-        signal.signal(number, before[number])
-        signal.raise_signal(number)
-
-    def stop_if_asked() -> None:
-        if asked:
-            save()
-            act(asked)
-
-    before: dict[int, Any] = {}
-    if threading.current_thread() is threading.main_thread():  # no other may handle signals
-        found = {number: signal.getsignal(number) for number in STOPPING}
-        before = {
-            n: handler for n, handler in found.items() if handler not in (signal.SIG_IGN, None)
-        }
-    for number in before:
-        signal.signal(number, note)
-    try:
-        yield stop_if_asked
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def restore(training: Training, path: Path, identity: str) -> None:
