@@ -95,6 +95,13 @@ def test_a_step_of_16_bits_is_near_that_of_32_and_weights_keep_theirs(splits):
     assert float(torch.cosine_similarity(*steps, dim=0).detach()) > 0.99
 
 
+def test_rubi_learns_with_16_bits_too():
+    """Its own layers stand outside of what is computed with 16 bits."""
+    logits = {m: torch.zeros(2, 10) for m in ("color", "gray")}
+    features = {m: torch.rand(2, 8, 3, 3).bfloat16() for m in logits}
+    assert RUBI.losses(logits, features, torch.tensor([0, 1])).isfinite().all()
+
+
 def test_a_record_holds_no_graph(training):
     """A list of records would keep the activations of all steps."""
     record = take_step(training)

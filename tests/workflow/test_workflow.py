@@ -14,9 +14,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from equimodal.study import layout
 from equimodal.study.analysis import TABLES
 from equimodal.study.cells import cells
 from equimodal.study.figures import FIGURES
+from equimodal.study.locks import sole
 from equimodal.study.params import expand_runs, load_params
 from tests.conftest import ROOT
 from tests.workflow.checkout import TEST_DIGITS, TINY, make_checkout, trained_anew
@@ -361,6 +363,21 @@ def test_altered_data_are_refused_and_cost_no_network(hurt):
     path.write_bytes(whole)
     hurt.make()
     assert networks(hurt) == before
+
+
+def test_a_run_that_fails_costs_the_others_of_its_cell_nothing(fresh, tmp_path):
+    """Snakemake removes all that a failed job made; what was finished comes back and is not trained again."""
+    checkout = fresh.copied(tmp_path / "copy")
+    target = "evaluated_table1_colored_mnist"
+    busy = checkout.folder / layout.training_lock("tiny", GUIDED)
+    with sole("a test", busy):
+        assert "1 of these 3 runs failed" in failed(checkout, target)
+    assert networks(checkout) == {}
+    said = checkout.make(target)
+    assert trained_anew(said) == {GUIDED}
+    assert all(f"Kept {run}: test accuracy" in said for run in (GRAY, VANILLA))
+    assert len(networks(checkout)) == 3
+    assert not list((checkout.folder / layout.spares("tiny")).rglob("*"))
 
 
 def test_a_damaged_bank_is_no_gap_in_the_tables(hurt):

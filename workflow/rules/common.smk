@@ -1,4 +1,5 @@
 # What the rules share: the settings, the runs that they ask for, and how a rule calls a verb.
+import hashlib
 import json
 import os
 import re
@@ -46,7 +47,7 @@ if not re.fullmatch(r"[a-z]+(:\d+)?", DEVICE):
     raise WorkflowError(f"device is {DEVICE!r}, expected cpu, cuda, cuda:1 or the like")
 try:
     # How long a job may train: more spares starts of Python, less shares work out more evenly.
-    CELL_MINUTES = float(config.get("cell_minutes") or 0.5)
+    CELL_MINUTES = float(config.get("cell_minutes", 0.5))
 except ValueError:
     CELL_MINUTES = float("nan")
 if not CELL_MINUTES > 0:
@@ -119,10 +120,11 @@ RECEIPTS = [
     layout.training_receipt("{scale}", "{run}"),
     layout.bank_receipt("{scale}", "{run}"),
 ]
+BANK = layout.bank("{scale}", "{run}")
 LONG = [  # what of a run took long
     *(layout.run("{scale}", "{run}") / file for file in layout.RUN_FILES),
     layout.model("{scale}", "{run}"),
-    layout.bank("{scale}", "{run}"),
+    BANK,
 ]
 
 
@@ -186,6 +188,20 @@ def drawn_from(figures):
 def drawn(figures, *suffixes):
     """Files of figures, as patterns over scales."""
     return collect(DRAWN, figure=figures, suffix=suffixes, allow_missing=True)
+
+
+def asked_of_cell(runs):
+    """A hash of all that the runs of a cell are asked for."""
+    texts = [
+        text
+        for spec in (RUNS[run] for run in runs)
+        for text in (
+            spec.model_dump_json(),
+            steps.training_code(spec),
+            steps.evaluation_code(spec),
+        )
+    ]
+    return hashlib.sha256("\n".join(texts).encode()).hexdigest()
 
 
 def settings_of_raw(dataset):

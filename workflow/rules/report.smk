@@ -1,7 +1,7 @@
 # What is made of the runs: tables, figures, claims, the report. All of it takes seconds.
 rule collect:
     input:
-        of_runs([*RECEIPTS, layout.bank("{scale}", "{run}")]),
+        of_runs([*RECEIPTS, BANK]),
     output:
         report(
             tables(["runs"]),
@@ -141,7 +141,7 @@ rule summarize:
 
 rule report:
     input:
-        banks=of_runs([layout.bank("{scale}", "{run}")]),
+        banks=of_runs([BANK]),
         products=[*PRODUCTS, *LINEAR_PRODUCTS],
     output:
         layout.report("{scale}"),

@@ -7,14 +7,14 @@ for part, runs in PARTS.items():
         name:
             f"evaluated_{part}"
         input:
-            of_runs(VALID, runs),
+            of_runs([BANK, *VALID], runs),
         message:
             f"All networks of {part} are trained and evaluated."
 
 
 rule runs:
     input:
-        of_runs(VALID),
+        of_runs([BANK, *VALID]),
     message:
         f"Trained and evaluated, and nothing drawn from them, {how_many()}."
 
@@ -35,17 +35,11 @@ for cell, runs in CELLS.items():
             f"results/{SCALE}/logs/cells/{cell}.log",
         threads: 1
         params:
-            # Not on the command line: they tell Snakemake which runs a change touches.
             root=root_of,
-            settings=[RUNS[run].model_dump_json() for run in runs],
-            code=sorted(
-                {
-                    code_of(RUNS[run])
-                    for run in runs
-                    for code_of in (steps.training_code, steps.evaluation_code)
-                }
-            ),
             runs=runs,
+            # Not on the command line: it tells Snakemake which cells a change touches. A hash, since Snakemake
+            # notes it with each file.
+            asked=asked_of_cell(runs),
         message:
             "Train and evaluate what is not yet of:\n    " + "\n    ".join(runs)
         shell:

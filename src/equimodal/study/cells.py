@@ -2,7 +2,7 @@
 
 from itertools import groupby
 
-from equimodal.study.paces import kind_of, paces_with_the_code, run_seconds
+from equimodal.study.paces import kind_of, most_steps, paces_with_the_code, run_seconds
 from equimodal.study.params import Params, expand_runs
 from equimodal.study.spec import RunSpec
 
@@ -29,12 +29,7 @@ def cells(settings: Params, minutes: float) -> dict[str, list[str]]:
         dataset = settings.datasets[spec.dataset]
         pace = paces.get(kind_of(spec, settings))
         if pace is None:
-            return (
-                spec.training.max_epochs
-                * dataset.sizes["train"]
-                / spec.training.batch_size
-                * UNKNOWN_STEP
-            )
+            return most_steps(spec, dataset) * UNKNOWN_STEP
         return run_seconds(spec, dataset, pace)
 
     def shared(name: str) -> tuple[str, ...]:
@@ -46,13 +41,14 @@ def cells(settings: Params, minutes: float) -> dict[str, list[str]]:
         )
 
     found: dict[str, list[str]] = {}
+    numbers = dict.fromkeys(settings.datasets, 0)  # of cells
     for (dataset, *_), together in groupby(sorted(specs, key=shared), key=shared):
         left = 0.0  # seconds of the last cell
         for run in together:
             lasts = seconds(specs[run])
             if lasts > left:
-                number = sum(name.startswith(f"{dataset}_") for name in found)
-                name, left = f"{dataset}_{number}", 60 * minutes
+                name, left = f"{dataset}_{numbers[dataset]}", 60 * minutes
+                numbers[dataset] += 1
                 found[name] = []
             found[name].append(run)
             left -= lasts

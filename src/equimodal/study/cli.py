@@ -25,7 +25,7 @@ from equimodal import __version__
 from equimodal.linear import cli as linear_cli
 from equimodal.linear import products as linear_products
 from equimodal.linear.settings import load_linear
-from equimodal.study import layout, receipts, steps
+from equimodal.study import layout, receipts, spares, steps
 from equimodal.study.cost import noted_cost, with_noted_cost
 from equimodal.study.devices import require_device
 from equimodal.study.errors import UserError, in_words
@@ -202,7 +202,7 @@ def train(
     What is trained already, with these settings, is left as it is.
     """
     settings = load_params(params, scale)
-    specs = [_spec(name, settings) for name in runs]
+    specs = _specs(runs, settings)
     for dataset in {spec.dataset for spec in specs}:
         steps.require_prepared(dataset, settings)
     for spec in specs:
@@ -276,7 +276,7 @@ def evaluate(
 ) -> None:
     """Write the logit bank of trained runs, and print the accuracies of the network's prediction."""
     settings = load_params(params, scale)
-    specs = [_spec(name, settings) for name in runs]
+    specs = _specs(runs, settings)
     for spec in specs:
         steps.require_trained(spec, settings)
     for spec in specs:
@@ -334,27 +334,38 @@ def cell(
     What is trained or evaluated already, with these settings, is left as it is.
     """
     settings = load_params(params, scale)
-    specs = [_spec(name, settings) for name in runs]
+    specs = _specs(runs, settings)
     at_once = side_by_side or (AT_ONCE_ON_GPU if device.startswith("cuda") else 1)
-    how = {"graphs": graphs, "bar": at_once == 1}
-    walks = (_make_network(spec, settings, device, **how) for spec in specs)
+
+    def network(spec: RunSpec) -> Walk[bool]:
+        product = steps.training(spec, settings)
+        spares.bring_back(product, settings)
+        made = yield from _make_network(spec, settings, device, graphs=graphs, bar=at_once == 1)
+        spares.lay_aside(product, settings.scale)
+        return made
+
     failed = 0
-    for number, trained in in_turn(walks, at_once=at_once):
+    for number, trained in in_turn(map(network, specs), at_once=at_once):
         spec = specs[number]
         try:
             if isinstance(trained, Exception):
                 raise trained
-            done = "Trained" if trained else "Kept"
+            product = steps.evaluation(spec, settings)
+            spares.bring_back(product, settings)
             accuracy = _make_bank(spec, settings, device).get("regular", "none: it failed")
+            spares.lay_aside(product, settings.scale)
+            done = "Trained" if trained else "Kept"
             print(f"{done} {spec.name}: test accuracy {accuracy}", flush=True)
-        except UserError as error:
+        except Exception as error:  # noqa: BLE001  of one run: the log says it all
             failed += 1
-            _said(str(error))
-        except Exception:  # noqa: BLE001  of one run, such as a full device: the log says it all
-            failed += 1
-            traceback.print_exc()
+            _told(error)
     if failed:
-        raise UserError(f"{failed} of these {len(specs)} runs failed, as is said above")
+        raise UserError(
+            f"{failed} of these {len(specs)} runs failed, as is said above; what the others gave is kept"
+        )
+    for spec in specs:
+        for product in (steps.training(spec, settings), steps.evaluation(spec, settings)):
+            spares.forget(product, settings.scale)
 
 
 @app.command()
@@ -721,26 +732,38 @@ def _said(sentence: str) -> int:
     return 2
 
 
-def _spec(name: str, settings: Params) -> RunSpec:
+def _told(error: Exception) -> None:
+    """Say what failed where the work goes on: in a sentence, or with all that leads to a mistake of ours."""
+    if isinstance(error, UserError):
+        _said(str(error))
+    else:
+        traceback.print_exception(error)
+
+
+def _specs(names: list[str], settings: Params) -> list[RunSpec]:
     specs = expand_runs(settings)
-    if name not in specs:
-        raise UserError(
-            f"there is no run {name!r} at scale {settings.scale}; `equimodal runs --scale"
-            f" {settings.scale}` lists the {len(specs)} runs"
-        )
-    return specs[name]
+    for name in names:
+        if name not in specs:
+            raise UserError(
+                f"there is no run {name!r} at scale {settings.scale}; `equimodal runs --scale"
+                f" {settings.scale}` lists the {len(specs)} runs"
+            )
+    return [specs[name] for name in names]
 
 
 def _each(names: list[str], make: Callable[[str], None]) -> None:
-    """Make one product after the other. One that fails takes down no other; then the first error is raised."""
-    failed: list[Exception] = []
+    """Make one product after the other. One that fails takes down no other; the last error is raised."""
+    failed: dict[str, Exception] = {}  # several fail for want of one table
     for name in names:
         try:
             make(name)
-        except Exception as error:  # noqa: BLE001  it is raised below
-            failed.append(error)
-    if failed:
-        raise failed[0]
+        except Exception as why:  # noqa: BLE001  it is told, or raised below
+            failed.setdefault(str(why), why)
+    errors = [*failed.values()]
+    for error in errors[:-1]:
+        _told(error)
+    if errors:
+        raise errors[-1]
 
 
 def _one_of(name: str, known: Any, what: str) -> str:

@@ -19,7 +19,7 @@ COMPUTE_NOTHING = {PACKAGE, f"{PACKAGE}.linear", f"{PACKAGE}.study", f"{PACKAGE}
     f"{PACKAGE}.study.{name}"
     for name in (
         *("code", "cost", "devices", "errors", "files", "layout", "locks", "pickles", "progress"),
-        *("receipts", "schema", "steps", "turns"),
+        *("receipts", "schema", "spares", "steps", "turns"),
         *(f"data.{name}" for name in ("dataset", "download", "prepared", "status", "workers")),
     )
 }

@@ -74,7 +74,7 @@ def data_bytes(dataset: Dataset) -> int:
 def paces_from_benchmarks(settings: Params) -> dict[str, Pace]:
     """Pace of each kind of which the workflow has finished runs at this scale.
 
-    Seconds a step: of all training jobs together, start and evaluations included, by all their steps.
+    Seconds a step: of all training jobs together, evaluations at the ends of epochs included, by all their steps.
     """
     folder = layout.benchmarks(settings.scale)
     found: dict[str, list[dict[str, float]]] = {}

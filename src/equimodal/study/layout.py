@@ -63,6 +63,11 @@ def scratch(scale: str) -> Path:
     return RESULTS / scale / "scratch"
 
 
+def spares(scale: str) -> Path:
+    """Second names of what a cell has finished that is not done yet, in folders as those of a scale."""
+    return scratch(scale) / "spares"
+
+
 def training_lock(scale: str, name: str) -> Path:
     """Held while a run is trained."""
     return scratch(scale) / f"{name}.lock"

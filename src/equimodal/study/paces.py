@@ -41,6 +41,8 @@ def kind_of(spec: RunSpec, settings: Params) -> str:
         "clip": None if spec.augmentation.clip is None else spec.augmentation.clip.model_dump(),
         "size": dataset.shape(next(iter(spec.modalities.values())).source)[:-1],
     }
+    if spec.switches.arithmetic != "float32":
+        decides["arithmetic"] = spec.switches.arithmetic
     return json.dumps(decides, sort_keys=True)
 
 

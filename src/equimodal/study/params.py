@@ -220,7 +220,7 @@ def _faults_between(params: Params, broken: Broken) -> Iterator[str]:
 
 
 def part_name(experiment: str, dataset: str) -> str:
-    """By which the runs of an experiment on a data set are asked for, as `trained_<name>`."""
+    """By which the runs of an experiment on a data set are asked for, as `evaluated_<name>`."""
     return f"{experiment}_{dataset}"
 
 

@@ -125,8 +125,11 @@ class Switches(Section):
     # `shared_by_torch`: an earlier version's, another sequence than the official code's.
     random_choices: Literal["per_run", "shared", "shared_by_torch"]
     data_order: Literal["per_run", "shared"]
-    # Anything but float32 is for speed, and changes digits. tf32 says something on GPUs only.
-    arithmetic: Literal["float32", "tf32", "bfloat16"] = "float32"
+    # Anything but float32 is for speed, and changes digits. tf32 says something on GPUs only. Float32 leaves no
+    # trace in a spec, so that networks from before there was a choice are of the same settings.
+    arithmetic: Annotated[
+        Literal["float32", "tf32", "bfloat16"], Field(exclude_if=lambda x: x == "float32")
+    ] = "float32"
 
 
 class Schedule(Section):

@@ -270,7 +270,7 @@ class RUBi(Policy):
             raise ValueError(
                 f"RUBi takes {self.modality!r} for the biased modality; the network has {list(features)}"
             )
-        q = squeeze(features[self.modality]).detach()
+        q = squeeze(features[self.modality]).detach().to(self._c2.weight.dtype)
         bias = self._c1(q)
         masked = {m: z * bias.sigmoid() for m, z in logits.items()}
         bias_loss = self.weight * F.cross_entropy(self._c2(bias), labels)

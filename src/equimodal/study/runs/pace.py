@@ -88,7 +88,7 @@ def measure_run(spec: RunSpec, settings: Params, device: str) -> Pace:
         example=example,
         bank=passes * example,
         cpu=cpu if torch.device(device).type == "cpu" else float("nan"),
-        memory=_peak_memory(device),
+        memory=_peak_memory(device) * whole,  # at most: a part of it is no example's
         basis=(
             f"measured on {machine(torch.device(device))}: median of {len(steps)} steps{of_batch} on random"
             " data, without the start of a process"
