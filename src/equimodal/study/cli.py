@@ -752,18 +752,15 @@ def _specs(names: list[str], settings: Params) -> list[RunSpec]:
 
 
 def _each(names: list[str], make: Callable[[str], None]) -> None:
-    """Make one product after the other. One that fails takes down no other; the last error is raised."""
-    failed: dict[str, Exception] = {}  # several fail for want of one table
+    """Make one product after the other. One that fails takes down no other; then the first error is raised."""
+    failed: list[Exception] = []
     for name in names:
         try:
             make(name)
-        except Exception as why:  # noqa: BLE001  it is told, or raised below
-            failed.setdefault(str(why), why)
-    errors = [*failed.values()]
-    for error in errors[:-1]:
-        _told(error)
-    if errors:
-        raise errors[-1]
+        except Exception as error:  # noqa: BLE001  it is raised below
+            failed.append(error)
+    if failed:
+        raise failed[0]
 
 
 def _one_of(name: str, known: Any, what: str) -> str:
