@@ -70,7 +70,7 @@ def measure_run(spec: RunSpec, settings: Params, device: str) -> Pace:
         splits = {"train": split, "test": split, spec.validation: split}
         steps: list[float] = []
         started, cpu = _now(device), time.process_time()
-        while _now(device) - started < SECONDS:
+        while not steps or _now(device) - started < SECONDS:
             training = Training(short, splits, device)
             steps += _seconds_of_steps(training)
         cpu = (time.process_time() - cpu) / (_now(device) - started)
