@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from equimodal.study.errors import UserError
+
 if TYPE_CHECKING:
     from benchmarks.timing import Call, Row
     from benchmarks.training import Case
@@ -69,6 +71,9 @@ def main() -> None:
         except torch.OutOfMemoryError:
             print(f"{name}: left out, the GPU has too little memory", file=sys.stderr)
             continue
+        except UserError as error:
+            print(f"{name} and what follows: left out, {error}", file=sys.stderr)
+            break
         finally:
             torch.cuda.empty_cache()
         found["times"] += times

@@ -29,6 +29,16 @@ def on_gpu(spec, splits):
     }
 
 
+def steps_without_waiting(training, batches):
+    """Take steps in which waiting for the GPU is an error."""
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        for index in batches:
+            training._step(index)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
 @pytest.mark.parametrize("policy", POLICIES)
 def test_no_step_waits_for_the_gpu(policy, splits):
     spec = small_spec(RUN.format(policy))
@@ -36,12 +46,7 @@ def test_no_step_waits_for_the_gpu(policy, splits):
     batches = list(training._batches_left())
     training._step(batches[0])  # lazy initialization over
     training.progress.epoch = 2  # past the warm-up
-    torch.cuda.set_sync_debug_mode("error")
-    try:
-        for index in batches[1:]:
-            training._step(index)
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
+    steps_without_waiting(training, batches[1:])
 
 
 @pytest.mark.parametrize("policy", POLICIES)
@@ -113,9 +118,4 @@ def test_no_replay_waits_for_the_gpu(splits):
         batches = list(training._batches_left())
         for index in batches[:4]:
             training._step(index)
-        torch.cuda.set_sync_debug_mode("error")
-        try:
-            for index in batches[4:]:
-                training._step(index)
-        finally:
-            torch.cuda.set_sync_debug_mode("default")
+        steps_without_waiting(training, batches[4:])

@@ -47,7 +47,7 @@ if not re.fullmatch(r"[a-z]+(:\d+)?", DEVICE):
     raise WorkflowError(f"device is {DEVICE!r}, expected cpu, cuda, cuda:1 or the like")
 try:
     # How long a job may train: more spares starts of Python, less shares work out more evenly.
-    CELL_MINUTES = float(config.get("cell_minutes", 0.5))
+    CELL_MINUTES = float(config.get("cell_minutes", 1))
 except ValueError:
     CELL_MINUTES = float("nan")
 if not CELL_MINUTES > 0:

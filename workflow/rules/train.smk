@@ -1,5 +1,6 @@
 # What takes long: networks and their logits, by cells of runs that a process trains and evaluates. Such files
-# stay when a job can not start or fails (`update`); that a receipt was asked, and is right, is said anew each
+# stay when a job can not start, and those of before come back when it fails (`update`); what the job had finished
+# comes back at its next start (`equimodal.study.spares`). That a receipt was asked, and is right, is said anew each
 # time (`valid`).
 for part, runs in PARTS.items():
 

@@ -26,7 +26,7 @@ from equimodal.linear import cli as linear_cli
 from equimodal.linear import products as linear_products
 from equimodal.linear.settings import load_linear
 from equimodal.study import layout, receipts, spares, steps
-from equimodal.study.cost import noted_cost, with_noted_cost
+from equimodal.study.cost import with_noted_cost
 from equimodal.study.devices import require_device
 from equimodal.study.errors import UserError, in_words
 from equimodal.study.files import is_there, read_arrays, read_text, reading, write_aside, write_text
@@ -34,7 +34,7 @@ from equimodal.study.locks import sole
 from equimodal.study.options import DEFAULT_PARAMS, ParamsFile, Scale
 from equimodal.study.params import Params, expand_runs, load_params
 from equimodal.study.spec import RunSpec, read_specs
-from equimodal.study.turns import Walk, alone, in_turn
+from equimodal.study.turns import Walk, alone, in_turn, to_its_end, without_steps
 
 app = typer.Typer(
     help="Measure and mend the greedy nature of multi-modal learning.",
@@ -301,15 +301,17 @@ def _evaluate(spec: RunSpec, settings: Params, device: str) -> None:
     require_device(device)
     from equimodal.study.runs.logit_bank import evaluate_run
 
-    with noted_cost(layout.benchmark(settings.scale, "evaluate", spec.name)):
-        evaluate_run(
-            layout.run(settings.scale, spec.name),
-            model=layout.model(settings.scale, spec.name),
-            data=layout.prepared(settings.scale, spec.dataset),
-            out=layout.bank(settings.scale, spec.name),
-            by_label=settings.datasets[spec.dataset].by_label,
-            device=device,
-        )
+    work = partial(
+        evaluate_run,
+        layout.run(settings.scale, spec.name),
+        model=layout.model(settings.scale, spec.name),
+        data=layout.prepared(settings.scale, spec.dataset),
+        out=layout.bank(settings.scale, spec.name),
+        by_label=settings.datasets[spec.dataset].by_label,
+        device=device,
+    )
+    cost = layout.benchmark(settings.scale, "evaluate", spec.name)
+    to_its_end(with_noted_cost(without_steps(work), cost))
 
 
 @app.command()

@@ -2,8 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,16 +12,12 @@ from equimodal.study.turns import Walk
 T = TypeVar("T")
 
 
-@contextmanager
-def noted_cost(path: Path) -> Iterator[None]:
-    """Write wall-clock and CPU seconds of what is done inside, and the peak memory of the process so far."""
-    wall, cpu = time.perf_counter(), time.process_time()
-    yield
-    _write(path, time.perf_counter() - wall, time.process_time() - cpu)
-
-
 def with_noted_cost(walk: Walk[T], path: Path) -> Walk[T]:
-    """Write the same of a walk: of its own steps, without those that others take in between."""
+    """Write what a walk cost at its end, and what the process took of memory at its peak until then.
+
+    Wall-clock and CPU seconds are those of its own steps, without those that others take in between. On a GPU
+    the host's time says little of a run that others train beside.
+    """
     walls = cpus = 0.0
     with closing(walk):
         while True:
@@ -36,12 +31,8 @@ def with_noted_cost(walk: Walk[T], path: Path) -> Walk[T]:
                 walls += time.perf_counter() - wall
                 cpus += time.process_time() - cpu
             yield save
-    _write(path, walls, cpus)
+    write_text(f"s\tmax_rss\tcpu_time\n{walls:.2f}\t{peak_memory():.2f}\t{cpus:.2f}\n", path)
     return result
-
-
-def _write(path: Path, wall: float, cpu: float) -> None:
-    write_text(f"s\tmax_rss\tcpu_time\n{wall:.2f}\t{peak_memory():.2f}\t{cpu:.2f}\n", path)
 
 
 def peak_memory() -> float:

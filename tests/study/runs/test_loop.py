@@ -439,7 +439,7 @@ def test_a_run_killed_hard_ends_in_the_same_bytes(places, tmp_path):
     assert made[0] == made[1]
 
 
-def test_trainings_in_turn_end_in_the_bytes_that_each_has_alone(places, tmp_path):
+def test_trainings_in_turn_end_in_the_bytes_that_each_has_alone(places, tmp_path, monkeypatch):
     """Of three policies and two arithmetics, one of which fails; each with its own files."""
     specs = [
         small_spec(RANDOM),
@@ -458,15 +458,20 @@ def test_trainings_in_turn_end_in_the_bytes_that_each_has_alone(places, tmp_path
         }
 
     tf32 = [False, False, True, False]
-    seen = []
+    flags = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = [flag.allow_tf32 for flag in flags]
+    seen, step = [], Training._step
 
-    def report(of):
+    def watched(of, index):
         seen.append(specs.index(of.spec))
-        assert torch.backends.cuda.matmul.allow_tf32 is tf32[seen[-1]]
+        assert [flag.allow_tf32 for flag in flags] == [tf32[seen[-1]]] * 2
+        step(of, index)
 
-    walks = (walk_run(s, **own(i, True), report=report) for i, s in enumerate(specs))
+    monkeypatch.setattr(Training, "_step", watched)
+    walks = (walk_run(s, **own(i, True)) for i, s in enumerate(specs))
     ended = dict(in_turn(walks, at_once=3))
     assert seen[:4] == [0, 1, 2, 0]
+    assert [flag.allow_tf32 for flag in flags] == before  # of whoever goes on in this process
     for i, spec in enumerate(specs):
         assert train_run(spec, **own(i, False)) == ended[i]
         one, other = (own(i, together) for together in (True, False))

@@ -1,5 +1,7 @@
 """Networks and policies as the spec of a run asks for them."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -48,10 +50,16 @@ def build_network(spec: RunSpec, device: torch.device | str = "cpu") -> Network:
     return network
 
 
-def set_arithmetic(spec: RunSpec) -> None:
-    """Have GPUs multiply float32 with all its digits, which torch alone does not, or as TF32."""
-    tf32 = spec.switches.arithmetic == "tf32"
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32
+@contextmanager
+def arithmetic(spec: RunSpec) -> Iterator[None]:
+    """Have GPUs multiply float32 with all its digits, which torch alone does not, or as TF32, while inside."""
+    multiply, convolve = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = multiply.allow_tf32, convolve.allow_tf32
+    multiply.allow_tf32 = convolve.allow_tf32 = spec.switches.arithmetic == "tf32"
+    try:
+        yield
+    finally:
+        multiply.allow_tf32, convolve.allow_tf32 = before
 
 
 def start_from(network: Network, kind: str, path: Path) -> None:

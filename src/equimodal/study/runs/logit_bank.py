@@ -14,7 +14,7 @@ from equimodal.study.data.split import Split, Views, draw_views, load_split
 from equimodal.study.errors import UserError, first_line
 from equimodal.study.files import read_text, reading, require_places, save_arrays
 from equimodal.study.pickles import load_weights
-from equimodal.study.runs.build import build_network, set_arithmetic
+from equimodal.study.runs.build import arithmetic, build_network
 from equimodal.study.runs.score import predict
 from equimodal.study.runs.switched_off import (
     predict_permuted,
@@ -55,7 +55,6 @@ def evaluate_run(
     """
     require_places(out)
     spec = read_spec(folder)
-    set_arithmetic(spec)
     load = partial(
         load_split,
         data,
@@ -76,7 +75,8 @@ def evaluate_run(
             for m, x in spec.modalities.items()
         }
         recolored = load("test", modalities=biased) if by_label else None
-        bank |= _answers(network, train, test, recolored, seen, seed=spec.seed)
+        with arithmetic(spec):
+            bank |= _answers(network, train, test, recolored, seen, seed=spec.seed)
     save_arrays(out, {name: x.cpu().numpy() for name, x in bank.items()})
 
 

@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from equimodal.fusion.base import REGULAR, Flow
 from equimodal.metrics.learning_speed import LearningSpeed
 from equimodal.models.network import Network
 from equimodal.study.data.split import Split, Views, draw_views
-from equimodal.study.runs.build import build_network, build_policy, set_arithmetic, start_from
+from equimodal.study.runs.build import arithmetic, build_network, build_policy, start_from
 from equimodal.study.runs.graphed import Graph, Recorder, recordable
 from equimodal.study.runs.score import BATCH, Score, score, with_fused
 from equimodal.study.spec import OFFICIAL_SEED, RunSpec
@@ -152,10 +152,11 @@ class Training:
         with self.at_work():
             return next(steps, False)
 
-    def at_work(self) -> AbstractContextManager[object]:
-        """Have the GPU do what follows on the training's own stream, with its arithmetic."""
-        set_arithmetic(self.spec)
-        return nullcontext() if self._stream is None else torch.cuda.stream(self._stream)
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Have the GPU do what is inside on the training's own stream, with its arithmetic."""
+        with arithmetic(self.spec), torch.cuda.stream(self._stream):  # None is no stream of its own
+            yield
 
     def _wait(self) -> None:
         if self._stream is not None:

@@ -12,6 +12,7 @@ import platform
 import sys
 import time
 from collections.abc import Callable
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -95,10 +96,12 @@ def walk_run(
     }
     graph = CudaGraph if graphs and torch.device(device).type == "cuda" else None
     training = Training(spec, splits, device, graph=graph)
-    identity = _identity(spec, splits)
+    identity = cache(
+        partial(_identity, spec, splits)
+    )  # it reads much, and short runs need it never
     if checkpoint.exists():
         try:
-            restore(training, checkpoint, identity)
+            restore(training, checkpoint, identity())
         except UserError as error:
             print(f"{error}. Starting anew.", file=sys.stderr)
             training = Training(spec, splits, device, graph=graph)
@@ -108,7 +111,7 @@ def walk_run(
     def save() -> None:
         nonlocal saved
         with write_aside(checkpoint) as aside, aside.open("wb") as file:
-            torch.save({"identity": identity} | training.state(), file)
+            torch.save({"identity": identity()} | training.state(), file)
         saved = time.monotonic()
 
     for _ in training.walk():
