@@ -579,15 +579,27 @@ def test_a_preset_may_have_a_network_of_its_own(project):
     assert "paper_but_kims_network" in spec.name
 
 
+def test_a_preset_may_train_otherwise(project):
+    mine = "\npresets:\n  mine: {base: paper, training: {weight_decay: 0.5}}\n"
+    project.edit("params.yaml", "\npresets:\n", mine)
+    asked_for(project, "mine")
+    params = project.load()
+    (spec,) = expand_runs(params, "fidelity").values()
+    usual = params.training["colored_mnist"]
+    assert spec.training == usual.model_copy(update={"weight_decay": 0.5})
+
+
 @pytest.mark.parametrize(
-    ("dataset", "said"),
+    ("dataset", "own", "said"),
     [
-        ("colored_mnist", "presets.mine.network.batch_norm: Input should be a valid boolean"),
-        ("modelnet40", "presets.mine.network.batch_norm: Extra inputs are not permitted (resnet18"),
+        ("colored_mnist", "network: {batch_norm: perhaps}", "presets.mine.network.batch_norm: Input should be a valid boolean"),
+        ("modelnet40", "network: {batch_norm: true}", "presets.mine.network.batch_norm: Extra inputs are not permitted (resnet18"),
+        ("colored_mnist", "training: {weight_decay: -1}", "presets.mine.training.weight_decay: Input should be greater"),
+        ("colored_mnist", "training: {decay: 0}", "presets.mine.training.decay: Extra inputs are not permitted (training"),
     ],
 )
-def test_a_network_that_a_data_set_can_not_have_is_refused(project, dataset, said):
-    mine = "\npresets:\n  mine: {base: paper, network: {batch_norm: perhaps}}\n"
+def test_what_a_data_set_can_not_have_of_a_preset_is_refused(project, dataset, own, said):
+    mine = f"\npresets:\n  mine: {{base: paper, {own}}}\n"
     project.edit("params.yaml", "\npresets:\n", mine)
     asked_for(project, "mine", dataset)
     with pytest.raises(UserError) as caught:

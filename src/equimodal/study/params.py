@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar, get_origin
 
 import numpy as np
-from pydantic import Field, TypeAdapter, ValidationError, model_validator
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError, model_validator
 
 from equimodal.study.datasets import DatasetSettings, NVGesture
 from equimodal.study.errors import UserError, in_words
@@ -103,15 +103,16 @@ class Grid(Section):
 
 
 class Preset(Switches):
-    """A reading of the paper or its code: every switch and, for the fidelity study, another network or data."""
+    """A reading of the paper or its code: every switch and, where it is open, another network, training or data."""
 
     network: dict[str, Any] = Field(default_factory=dict)  # laid over the data set's
+    training: dict[str, Any] = Field(default_factory=dict)  # the same
     sources: dict[str, str] = Field(default_factory=dict)  # stored array -> what stands in for it
 
     @property
     def switches(self) -> Switches:
         """The switches alone."""
-        return Switches.model_validate(self.model_dump(exclude={"network", "sources"}))
+        return Switches.model_validate(self.model_dump(include={*Switches.model_fields}))
 
     def network_of(self, usual: NetworkSettings) -> NetworkSettings:
         """A data set's network with the preset's settings in place of the usual ones.
@@ -119,8 +120,18 @@ class Preset(Switches):
         Raises:
             ValidationError: If the data set's kind of network has no such setting or value.
         """
-        changed = json.dumps(usual.model_dump() | self.network)
-        return type(usual).model_validate_json(changed, strict=True)
+        return _laid_over(usual, self.network)
+
+    def training_of(self, usual: TrainingSettings) -> TrainingSettings:
+        """How a data set's networks are trained, likewise; raises as `network_of`."""
+        return _laid_over(usual, self.training)
+
+
+S = TypeVar("S", bound=BaseModel)
+
+
+def _laid_over(usual: S, own: Mapping[str, Any]) -> S:
+    return type(usual).model_validate_json(json.dumps(usual.model_dump() | own), strict=True)
 
 
 class Analysis(Section):
@@ -287,21 +298,24 @@ def _faults_of_preset(
 ) -> Iterator[str]:
     """Say what of a preset a data set that it is asked for can not have."""
     preset, sources = params.presets[name], params.datasets[dataset].sources
-    if usual := params.networks.get(dataset):
+    laid: dict[str, Any] = {}
+    for section, usual, laid_over in (
+        ("network", params.networks.get(dataset), preset.network_of),
+        ("training", params.training.get(dataset), preset.training_of),
+    ):
         try:
-            network = preset.network_of(usual)
+            laid[section] = usual and laid_over(usual)
         except ValidationError as error:
             first = error.errors()[0]
             yield (
-                f"presets.{name}.network.{'.'.join(map(str, first['loc']))}: {first['msg']}"
-                f" ({usual.kind}, the network of {dataset}, takes {sorted(usual.model_dump())})"
+                f"presets.{name}.{section}.{'.'.join(map(str, first['loc']))}: {first['msg']}"
+                f" ({getattr(usual, 'kind', section)} of {dataset} takes {sorted(usual.model_dump())})"
             )
-        else:
-            if several and not network.fused_after:
-                yield (
-                    f"networks.{dataset}.fused_after names no place, but {where} asks for {several},"
-                    " whose branches have to be joined"
-                )
+    if several and laid.get("network") and not laid["network"].fused_after:
+        yield (
+            f"networks.{dataset}.fused_after names no place, but {where} asks for {several},"
+            " whose branches have to be joined"
+        )
     for pair in preset.sources.items():
         if unknown := [source for source in pair if source not in sources]:
             yield (
@@ -508,7 +522,7 @@ def _runs_of(grid: Grid, params: Params) -> Iterator[RunSpec]:
             seed=seed,
             network=preset.network_of(params.networks[grid.dataset]),
             switches=preset.switches,
-            training=params.training[grid.dataset],
+            training=preset.training_of(params.training[grid.dataset]),
             augmentation=params.augmentation[grid.dataset],
             balance=balance,
             rubi=params.rubi[grid.dataset] if needs == "rubi" else None,
