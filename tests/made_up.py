@@ -75,6 +75,8 @@ def runs_of_study(rng):
     for preset in ("official", "official_but_gate_scale", "official_but_schedule"):
         for seed in range(2):
             yield run("fidelity", "colored_mnist", "distinct", "guided", seed, fidelity=preset)
+    for preset in ("official", "official_but_widths"):
+        yield run("stop_rule", "colored_mnist", "distinct", "vanilla", 7, fidelity=preset)
 
 
 def study():

@@ -592,10 +592,26 @@ def test_a_preset_may_train_otherwise(project):
 @pytest.mark.parametrize(
     ("dataset", "own", "said"),
     [
-        ("colored_mnist", "network: {batch_norm: perhaps}", "presets.mine.network.batch_norm: Input should be a valid boolean"),
-        ("modelnet40", "network: {batch_norm: true}", "presets.mine.network.batch_norm: Extra inputs are not permitted (resnet18"),
-        ("colored_mnist", "training: {weight_decay: -1}", "presets.mine.training.weight_decay: Input should be greater"),
-        ("colored_mnist", "training: {decay: 0}", "presets.mine.training.decay: Extra inputs are not permitted (training"),
+        (
+            "colored_mnist",
+            "network: {batch_norm: perhaps}",
+            "presets.mine.network.batch_norm: Input should be a valid boolean",
+        ),
+        (
+            "modelnet40",
+            "network: {batch_norm: true}",
+            "presets.mine.network.batch_norm: Extra inputs are not permitted (resnet18",
+        ),
+        (
+            "colored_mnist",
+            "training: {weight_decay: -1}",
+            "presets.mine.training.weight_decay: Input should be greater",
+        ),
+        (
+            "colored_mnist",
+            "training: {decay: 0}",
+            "presets.mine.training.decay: Extra inputs are not permitted (training",
+        ),
     ],
 )
 def test_what_a_data_set_can_not_have_of_a_preset_is_refused(project, dataset, own, said):

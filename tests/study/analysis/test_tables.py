@@ -162,7 +162,7 @@ def as_official(tables):
 
 
 # Each of these is of one preset, or compares them.
-OF_ONE_READING = {"fidelity_study", "calibration", "preregistration"}
+OF_ONE_READING = {"fidelity_study", "calibration", "preregistration", "stop_rule"}
 
 
 @pytest.mark.parametrize("name", [n for n in TABLES if n not in OF_ONE_READING])
@@ -431,6 +431,25 @@ def test_a_switch_without_its_base_is_not_compared():
     table = fidelity_study(of_preset("official_but_gate_scale", 0, regular=0.5))
     assert table["accuracy"].tolist() == [50]
     assert table["difference"].isna().all()
+
+
+def test_the_stop_rule_is_told_of_training_accuracy_alone():
+    runs = table_of(
+        *({"experiments": "stop_rule", "fidelity": preset} for preset in ("official", "wide")),
+        failed(experiments="stop_rule", fidelity="broken"),
+    )
+    accuracy = {"run0": (0.5, 0.75, 0.875), "run1": (0.5, 1.0, 0.75), "run2": (1.0,)}
+    histories = pd.DataFrame(
+        [(run, i + 1, a) for run, of_run in accuracy.items() for i, a in enumerate(of_run)],
+        columns=["run", "epoch", "train_accuracy"],
+    )
+    table = build("stop_rule", runs=runs, histories=histories).set_index("fidelity")
+    assert [*table.index] == ["official", "wide"]
+    assert table["train_accuracy"].tolist() == [87.5, 100]
+    assert table["perfect_epochs"].tolist() == [0, 1]
+    assert table.loc["wide", "first_perfect"] == 2
+    assert table["epochs"].tolist() == [3, 3]
+    assert not [column for column in table if column.startswith(("test", "validation", "accuracy"))]
 
 
 def test_three_views_are_compared_with_vanilla_at_their_seed():

@@ -329,6 +329,17 @@ TABLES = {
             + (" It is of until perfect, and verdicts are as in Table 1.")
         ),
     ),
+    "stop_rule": AboutTable(
+        title="When networks fit the training set",
+        inputs=("runs", "histories"),
+        experiments=("stop_rule",),
+        caption=(
+            "Training ends after the fifth epoch in which every training example was answered"
+            " right, or at the cap of the scale. Train_accuracy: the best of an epoch in %,"
+            " counted while the epoch trains. Nothing here is of the test set"
+            " (docs/preregistration.md)."
+        ),
+    ),
     "switching_off": AboutTable(
         title="How a modality is switched off",
         inputs=("runs", "evaluations"),

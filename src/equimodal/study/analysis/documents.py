@@ -45,7 +45,9 @@ FORMATS = {
     "published_d_util": "{:+.1f}",
     "published_abs_d_util": "{:.1f}",
     **dict.fromkeys(("l1", "value", "held"), "{:g}"),
-    **dict.fromkeys(("n", "n_perfect", "unfinished", "epoch"), "{:.0f}"),
+    **dict.fromkeys(("n", "n_perfect", "unfinished", "epoch", "epochs"), "{:.0f}"),
+    **dict.fromkeys(("first_perfect", "perfect_epochs"), "{:.0f}"),
+    "train_accuracy": "{:.3f}",
 }
 WORDS = {
     **dict.fromkeys(
@@ -64,6 +66,7 @@ WORDS = {
         ("sign_balance_by_label", "greedy_by_label", "largest_by_label"), "not measured"
     ),
     "which_differ": "",
+    "first_perfect": "none",
 }
 
 
