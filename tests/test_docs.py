@@ -2,10 +2,12 @@
 
 import re
 import subprocess
+from importlib import import_module
 from itertools import chain
 
 import pandas as pd
 import pytest
+import torch
 import typer
 
 from equimodal.linear.figures import FIGURES as LINEAR_FIGURES
@@ -112,6 +114,25 @@ def test_the_page_on_own_networks_runs(capsys):
     shown = capsys.readouterr().out
     assert len(re.findall(r"epoch \d+: d_speed [-+]\d", shown)) == 3
     assert len(re.findall(r"branch owes -?\d+ % of its accuracy", shown)) == 2
+
+
+def test_the_loop_of_the_readme_runs(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "examples")
+    names = dict(vars(import_module("digits")))
+    (inputs, labels), test = names["digits"]()
+    names |= {"batches": [(inputs, labels)], "test_batches": [test], "epochs": 1}
+    model = names["model"] = names["TwoBranches"]()
+    names["optimizer"] = torch.optim.SGD(model.parameters(), lr=0.02)
+    names["cross_entropy"] = torch.nn.functional.cross_entropy
+    (code,) = re.findall(r"```python\n(.*?)```", PAGES["README.md"], re.DOTALL)
+    exec(compile(code, "README.md", "exec"), names)  # noqa: S102
+    assert names["utilization"].keys() == {"color", "gray"}
+
+
+def test_the_readme_fits_a_terminal():
+    lines = PAGES["README.md"].splitlines()
+    assert len(lines) <= 120
+    assert [line for line in lines if len(line) > 100] == []
 
 
 @pytest.mark.parametrize("switch", Switches.model_fields)
