@@ -62,7 +62,7 @@ IN_PARAMS = {  # mistake -> text, what stands in its place, what is said
     "two ways of holding out": ("validation_subjects: null", "validation_subjects: [1]",
         "datasets.nvgesture: hold out validation_subjects or validation_examples, not both"),
     "a place of fusion named twice": ("fused_after: [2, 3, 4]      # [ours]", "fused_after: [2, 2, 4]      # [ours]",
-        "networks.colored_mnist.fused_after: name each place once; given [2, 2, 4]"),
+        "networks.colored_mnist.fused_after: name each once; given [2, 2, 4]"),
     # Without it figures and trends would be empty after the whole L1 study was trained.
     "thresholds without the headline's": ("[0.01, 0.001, 0.0001, ", "[0.01, 0.0001, ",
         "sparsity_thresholds: 0.001 has to be among them"),

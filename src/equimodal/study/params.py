@@ -342,8 +342,10 @@ def _faults_of_augmentation(
             f"{where}.clip sees {seen.clip.frames} frames of {seen.clip.crop} pixels; datasets.{name}"
             f" stores {dataset.frames} of {dataset.size}"
         )
-    if unknown := [label for pair in seen.flip_swaps for label in pair if label >= dataset.classes]:
-        yield f"{where}.flip_swaps has {unknown}; labels go to {dataset.classes - 1}"
+    if unknown := [
+        label for pair in seen.flip_swaps for label in pair if label >= dataset.class_count
+    ]:
+        yield f"{where}.flip_swaps has {unknown}; labels go to {dataset.class_count - 1}"
 
 
 def load_params(path: Path = Path("params.yaml"), scale: str | None = None) -> Params:
@@ -511,7 +513,7 @@ def _runs_of(grid: Grid, params: Params) -> Iterator[RunSpec]:
                 for branch, source in stored.items()
             },
             data=dataset.preparation_of(stored.values()),
-            classes=dataset.classes,
+            classes=dataset.class_count,
             validation=dataset.validation,
             policy=policy,
             fidelity=fidelity,

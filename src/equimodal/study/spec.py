@@ -54,13 +54,14 @@ class Modality(Section):
 FourCounts = Annotated[tuple[Count, ...], Field(min_length=4, max_length=4)]
 
 
-def _each_once(places: tuple[int, ...]) -> tuple[int, ...]:
-    if len(set(places)) < len(places):
-        raise ValueError(f"name each place once; given {list(places)}")
-    return places
+def each_once(named: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Raise ValueError if something is named twice."""
+    if len(set(named)) < len(named):
+        raise ValueError(f"name each once; given {list(named)}")
+    return named
 
 
-Places = AfterValidator(_each_once)  # of fusion modules
+Places = AfterValidator(each_once)  # of fusion modules
 
 
 class FourConv(Section):

@@ -25,9 +25,11 @@ TRAIN, TEST = 5, 2
 SIZE = 8
 
 
+VIEW = {"channels": 3, "normalization": {"mean": [0.0] * 3, "std": [1.0] * 3}}
+
+
 def settings(source="new_12x", views=(0, 6), **changes):
-    view = {"channels": 3, "normalization": {"mean": [0.0] * 3, "std": [1.0] * 3}}
-    few = {"classes": 2, "size": SIZE, "sources": {f"view{v}": view for v in views}}
+    few = {"classes": 2, "size": SIZE, "sources": {f"view{v}": VIEW for v in views}}
     return dataset("modelnet40", source=source, **few | changes)
 
 
@@ -162,6 +164,56 @@ def test_v1_is_read_as_well(raw, out):
     assert levels == pytest.approx([level(c, n, 6) for c in (0, 1) for n in (5, 6)], abs=1)
 
 
+def test_some_of_the_classes_are_taken_by_name(raw, out, tmp_path):
+    """The same arrays as if the others were not there, whatever is wrong with them."""
+    as_folder(raw, renderings() | {f"{TOP}/lamp/train/lamp_0001.obj.shaded_v001.png": b""})
+    settings(classes=["chair", "bed"]).prepare(raw, out)
+    assert_prepared(out)
+    with pytest.raises(UserError, match=r"(?s)no class \['sofa'\].*bed.*chair.*lamp"):
+        settings(classes=["bed", "sofa"]).prepare(raw, tmp_path / "other")
+    assert settings(classes=["bed", "sofa"]).class_count == 2
+
+
+OWN = settings("own", sources={v: VIEW for v in ("front", "top_left", "001")}, folder="shop")
+
+
+def own_images():
+    """Of three views, one kind of name each; the folder has more views than are asked for."""
+    names = {"front": "{}_front.png", "top_left": "{}-top_left.JPG", "001": "{}.001.jpeg"}
+    return {
+        f"shop/{name}/{split}/" + file.format(f"my {name} {number}"): encoded(
+            np.full((SIZE, SIZE), level(label, number, place)), "PNG" if place == 0 else "JPEG"
+        )
+        for label, name in enumerate(CLASSES)
+        for split, numbers in {"train": range(TRAIN), "test": range(TRAIN, TRAIN + TEST)}.items()
+        for number in numbers
+        for place, file in enumerate([*names.values(), "{}_rear.png"])
+    }
+
+
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+def test_views_of_ones_own_are_called_as_one_likes(raw, out, way):
+    way(raw, own_images())
+    OWN.prepare(raw, out)
+    assert (out / "test.names.txt").read_text().splitlines() == [
+        *("my bed 5", "my bed 6", "my chair 5", "my chair 6")
+    ]
+    for place, view in enumerate(("front", "top_left", "001")):
+        levels = [level(c, n, place) for c in (0, 1) for n in (5, 6)]
+        assert load(out, f"test.{view}")[:, 0, 0, 0] == pytest.approx(levels, abs=1)
+    assert OWN.raw == "shop"
+
+
+def test_what_is_wrong_with_images_of_ones_own_is_said(raw, out):
+    files = own_images() | {"shop/bed/train/my bed 0_front.jpg": b""}
+    del files["shop/chair/test/my chair 6.001.jpeg"]
+    as_folder(raw, files)
+    with pytest.raises(UserError) as raised:
+        OWN.prepare(raw, out)
+    for said in ("my bed 0_front.png", "my bed 0_front.jpg", "my chair 6 lacks view 001"):
+        assert said in str(raised.value)
+
+
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory):
     """Stand-ins of two classes; not to be changed."""
@@ -274,11 +326,11 @@ def count_decodes(monkeypatch, *, kill_after=None):
     """Count the renderings that are decoded from here on; end the run after some of them."""
     decoded = []
 
-    def counting(content, where, size):
+    def counting(content, where, size, **options):
         if len(decoded) == kill_after:
             raise KilledError
         decoded.append(where)
-        return decode(content, where, size)
+        return decode(content, where, size, **options)
 
     monkeypatch.setattr(modelnet40, "decode", counting)
     return decoded
@@ -502,6 +554,24 @@ def test_16_bits_are_scaled_and_not_clipped(raw, out):
     file = io.BytesIO()
     Image.fromarray(deep).save(file, "PNG")
     assert decode(file.getvalue(), "it", 5)[:, 0, 0].tolist() == [0, 0, 1, 127, 255]
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "P", "RGB", "RGBA"])
+def test_what_is_seen_through_is_refused_of_ones_own_and_what_is_not_is_taken(mode):
+    """A palette or a gray may have a transparent entry, and the others an alpha channel."""
+    image = Image.fromarray(np.eye(4, dtype=np.uint8) * 255).convert(mode)
+    whole, through = io.BytesIO(), io.BytesIO()
+    image.save(whole, "PNG")
+    if mode in ("LA", "RGBA"):
+        image.putalpha(254)
+    image.save(
+        through,
+        "PNG",
+        **({} if "A" in mode else {"transparency": (0,) * 3 if mode == "RGB" else 0}),
+    )
+    assert decode(whole.getvalue(), "it", 4, opaque=True).shape == (4, 4, 1)
+    with pytest.raises(UserError, match="it is transparent in places"):
+        decode(through.getvalue(), "it", 4, opaque=True)
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK"])

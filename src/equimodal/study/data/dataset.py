@@ -9,15 +9,19 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from equimodal.study.data.status import Origin
 from equimodal.study.errors import UserError
 from equimodal.study.files import require_writable
 from equimodal.study.schema import Name, Section
-from equimodal.study.spec import Count, Normalization, Positive
+from equimodal.study.spec import Count, Normalization, Positive, each_once
 
 SplitName = Literal["train", "validation", "test"]
+ClassCount = Annotated[int, Field(ge=2, le=256)]  # a label is a byte
+ClassNames = Annotated[
+    tuple[str, ...], Field(min_length=2, max_length=256), AfterValidator(each_once)
+]
 FETCH = "run `equimodal fetch` with the data set and scale"
 
 
@@ -39,7 +43,7 @@ class Source(Section):
 class Dataset(Section, ABC, defer_build=True):  # as all settings are built at once
     """The interface of all data sets."""
 
-    classes: Annotated[int, Field(ge=2, le=256)]  # a label is a byte
+    classes: ClassCount | ClassNames
     sources: dict[Name, Source]
     inputs: dict[Name, dict[Name, str]]
     table1_rate: Positive
@@ -54,6 +58,11 @@ class Dataset(Section, ABC, defer_build=True):  # as all settings are built at o
                     f"inputs.{name} reads unknown {unknown}; the sources are {sorted(self.sources)}"
                 )
         return self
+
+    @property
+    def class_count(self) -> int:
+        """How many classes there are."""
+        return self.classes if isinstance(self.classes, int) else len(self.classes)
 
     # Raw files
 

@@ -1,8 +1,8 @@
 """ModelNet40: views of 12,311 CAD models in 40 categories (paper, App. A).
 
-Three sources, one prepared form. `new_12x` are the renderings that the paper uses, `v1` the older
-ones of a third of the models, `meshes` the meshes themselves, of which we draw the views of `new_12x`.
-Only the views that are asked for are decoded or drawn.
+Four sources, one prepared form. `new_12x` are the renderings that the paper uses, `v1` the older
+ones of a third of the models, `meshes` the meshes themselves, of which we draw the views of `new_12x`,
+and `own` the user's own images. Only the classes and views that are asked for are decoded or drawn.
 """
 
 import hashlib
@@ -28,6 +28,8 @@ from equimodal.study.errors import UserError
 from equimodal.study.files import save_arrays, write_aside
 
 if TYPE_CHECKING:
+    from PIL import Image
+
     from equimodal.study.data.render import Renderer
     from equimodal.study.datasets import ModelNet40
 
@@ -37,7 +39,7 @@ MODES = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK",
 CHUNK = 32  # jobs that a process is given at once
 
 SplitName = Literal["train", "test"]
-ReleaseName = Literal["new_12x", "v1", "meshes"]
+ReleaseName = Literal["new_12x", "v1", "meshes", "own"]
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class Release:
 
     folder: str  # top folder, also within an archive
     archives: tuple[str, ...]  # names of archives, as patterns without suffix
-    file: re.Pattern[str]  # groups `name` and, of a rendering, `view`
+    file: str  # pattern with groups `name` and, of a rendering, `view`; {views} are the names of those asked for
     get: str
     default: str  # name of the archive as it comes
 
@@ -55,7 +57,7 @@ RELEASES: dict[ReleaseName, Release] = {
     "new_12x": Release(
         "modelnet40_images_new_12x",
         ("modelnet40_images_new_12x*", "shaded_images*"),
-        re.compile(r"(?P<name>.+)\.obj\.shaded_v(?P<view>\d{3})\.png"),
+        r"(?P<name>.+)\.obj\.shaded_v(?P<view>\d{3})\.png",
         "the paper's renderings: http://supermoe.cs.umass.edu/shape_recog/shaded_images.tar.gz"
         " (1.6 GB; reported dead, a mirror that people name is"
         " https://cloud.tsinghua.edu.cn/f/dd9ef45fb00e427eae23/?dl=1), as shaded_images.tar.gz or"
@@ -65,7 +67,7 @@ RELEASES: dict[ReleaseName, Release] = {
     "v1": Release(
         "modelnet40v1",
         ("modelnet40v1*",),
-        re.compile(r"(?P<name>.+)_(?P<view>\d{3})\.jpg"),
+        r"(?P<name>.+)_(?P<view>\d{3})\.jpg",
         "older renderings of 3,983 models: http://maxwell.cs.umass.edu/mvcnn-data/modelnet40v1.tar"
         " (204 MB), as modelnet40v1.tar or unpacked to modelnet40v1/",
         "modelnet40v1.tar",
@@ -73,10 +75,18 @@ RELEASES: dict[ReleaseName, Release] = {
     "meshes": Release(
         "ModelNet40",
         ("ModelNet40*",),
-        re.compile(r"(?P<name>.+)\.off"),
+        r"(?P<name>.+)\.off",
         "the meshes, which are rendered here: http://modelnet.cs.princeton.edu/ModelNet40.zip"
         " (2.0 GB), as ModelNet40.zip or unpacked to ModelNet40/",
         "ModelNet40.zip",
+    ),
+    "own": Release(
+        "",
+        ("*",),
+        r"(?P<name>.+?)[_.-](?P<view>{views})\.(png|jpg|jpeg|PNG|JPG|JPEG)",
+        "your own images, <class>/<train or test>/<object>_<view>.png or .jpg, with the names of `sources` for"
+        " <view>",
+        "the folder of your classes, or an archive of it,",
     ),
 }
 
@@ -92,7 +102,7 @@ class Shape:
 
     name: str
     label: int
-    files: dict[int, str]  # view asked for -> its rendering; of a mesh, one file for all views
+    files: dict[str, str]  # view asked for -> its rendering; of a mesh, one file for all views
 
 
 @dataclass(frozen=True)
@@ -100,7 +110,7 @@ class Job:
     """One raw file and the rows that it fills."""
 
     file: str
-    views: tuple[int, ...]
+    views: tuple[str, ...]
     split: str
     row: int
 
@@ -112,23 +122,33 @@ class _ColorError(Exception):
 # Raw files
 
 
-def origin(name: ReleaseName, classes: int) -> Origin:
+def origin(settings: "ModelNet40") -> Origin:
     """Where the objects come from, and what has to be done by hand."""
-    source = RELEASES[name]
-    if name == "meshes" and classes == 40:
-        return Origin(source.get, LICENCE)
+    name = settings.source
+    source, licence = RELEASES[name], "yours" if name == "own" else LICENCE
+    if downloads(settings):
+        return Origin(source.get, licence)
     others = "".join(f"\n  {other}: {s.get}" for other, s in RELEASES.items())
     by_hand = (
-        f"put {_default(name, classes)} into data/raw/modelnet40, unpacked or not, or a link to it; or take another"
+        f"put {_default(settings)} into data/raw/{settings.raw}, unpacked or not, or a link to it; or take another"
         f" source (datasets.modelnet40.source in config/scales/<scale>.yaml, now {name} with"
-        f" {classes} classes); meshes of 40 classes are downloaded:{others}"
+        f" {settings.class_count} classes); meshes of 40 classes, or of some by name, are downloaded:{others}"
     )
-    return Origin(source.get, LICENCE, by_hand)
+    return Origin(source.get, licence, by_hand)
 
 
 def downloads(settings: "ModelNet40") -> tuple[str, ...]:
     """Names of the archives that `fetch` downloads."""
-    return tuple(SHA256) if settings.source == "meshes" and settings.classes == 40 else ()
+    whole = settings.classes == 40 or not isinstance(settings.classes, int)
+    return tuple(SHA256) if settings.source == "meshes" and whole else ()
+
+
+def per_class(settings: "ModelNet40") -> tuple[float, float]:
+    """Objects of a class, to train and to test, on average: of other classes than all forty a guess."""
+    if settings.source in ("v1", "own"):
+        return 80, 20
+    train, test, classes = (3_991, 908, 10) if settings.class_count == 10 else (9_843, 2_468, 40)
+    return train / classes, test / classes
 
 
 def place(folder: Path, settings: "ModelNet40", mirror: str | None) -> Path:
@@ -136,7 +156,7 @@ def place(folder: Path, settings: "ModelNet40", mirror: str | None) -> Path:
     if found := _candidates(folder, settings):
         return found[0]
     given = _mirrored(mirror, settings)
-    return folder / (given[0].name if given else _default(settings.source, settings.classes))
+    return folder / (given[0].name if given else _default(settings))
 
 
 def fetch(folder: Path, settings: "ModelNet40", *, mirror: str | None) -> None:
@@ -158,23 +178,36 @@ def fetch(folder: Path, settings: "ModelNet40", *, mirror: str | None) -> None:
         open_archive(found[0])
     elif names := downloads(settings):
         files = {name: Published(SHA256[name], SIZES[name]) for name in names}
-        download(folder, name="modelnet40", files=files, addresses=[ADDRESS], mirror=mirror)
+        download(folder, name=settings.raw, files=files, addresses=[ADDRESS], mirror=mirror)
     elif given := _mirrored(mirror, settings):
         link(folder, given[0])
     else:
         settings.require_raw(folder)
 
 
-def _default(name: ReleaseName, classes: int) -> str:
+def _default(settings: "ModelNet40") -> str:
     """Name of a source's archive as it is published."""
-    return "ModelNet10.zip" if name == "meshes" and classes == 10 else RELEASES[name].default
+    small = settings.source == "meshes" and settings.classes == 10
+    return "ModelNet10.zip" if small else RELEASES[settings.source].default
+
+
+def _file(settings: "ModelNet40") -> re.Pattern[str]:
+    """What a file of the source is called."""
+    return re.compile(RELEASES[settings.source].file.replace("{views}", "|".join(_views(settings))))
+
+
+def _views(settings: "ModelNet40") -> dict[str, str]:
+    """What a view is called in the names of files -> the source that it is stored as."""
+    if settings.source == "own":
+        return {source: source for source in settings.sources}
+    return {f"{int(source.removeprefix('view')) + 1:03d}": source for source in settings.sources}
 
 
 def _names(settings: "ModelNet40") -> list[str]:
     """What the source's folder may be called, best first."""
     folder = RELEASES[settings.source].folder
-    small = settings.source == "meshes" and settings.classes == 10
-    return ["ModelNet10", folder] if small else [folder]
+    small = settings.source == "meshes" and settings.class_count == 10
+    return ["ModelNet10", folder] if small else [folder] * bool(folder)
 
 
 def _candidates(folder: Path, settings: "ModelNet40") -> list[Path]:
@@ -188,7 +221,7 @@ def _candidates(folder: Path, settings: "ModelNet40") -> list[Path]:
         found = [p for pattern in patterns for p in sorted(folder.glob(depth + pattern))]
         if found := [p for p in found if p.suffix or p.is_dir()]:
             return found
-    file = RELEASES[settings.source].file
+    file = _file(settings)
     return [
         place
         for place in (folder, *sorted(folder.glob("[!.]*")))  # by another name
@@ -200,7 +233,7 @@ def _mirrored(mirror: str | None, settings: "ModelNet40") -> list[Path]:
     """The same in a mirror that is a folder, if `fetch` takes it as it is."""
     given = mirror_folder(mirror)
     return (
-        [] if given is None or downloads(settings) else _candidates(given / "modelnet40", settings)
+        [] if given is None or downloads(settings) else _candidates(given / settings.raw, settings)
     )
 
 
@@ -208,7 +241,7 @@ def _mirrored(mirror: str | None, settings: "ModelNet40") -> list[Path]:
 
 
 def prepare(raw: Path, out: Path, settings: "ModelNet40", *, processes: int = 1) -> None:
-    """Write `view<v>` uint8 (n, size, size, 1) of each split, or 3 channels if a rendering is not gray.
+    """Write each view as uint8 (n, size, size, 1) of each split, or 3 channels if a rendering is not gray.
 
     And `<split>.names.txt`, and `classes.txt`, whose lines the labels count. The rest is as
     `Dataset.prepare` says.
@@ -233,7 +266,7 @@ def prepare(raw: Path, out: Path, settings: "ModelNet40", *, processes: int = 1)
     _write_lines(out / "classes.txt", classes)
     arrays.finish()
     if settings.is_stand_in:
-        save_arrays(out / prepared.EXAMPLES, _examples(out, splits, settings.views))
+        save_arrays(out / prepared.EXAMPLES, _examples(out, splits, settings.sources))
     prepared.end(out, settings.preparation, by=__name__)
 
 
@@ -253,17 +286,21 @@ def _list_objects(
     Raises:
         UserError: Names all that is missing.
     """
-    wanted, views = RELEASES[settings.source], settings.views
+    wanted, views, file = RELEASES[settings.source], _views(settings), _file(settings)
     kind = "meshes" if settings.source == "meshes" else "images"
-    found: dict[Prefix, dict[tuple[str, str], dict[str, dict[int, str]]]] = {}
+    found: dict[Prefix, dict[tuple[str, str], dict[str, dict[str, str]]]] = {}
     listed = [parts for path in archive.files if (parts := _visible(path))]
+    twice: list[str] = []
     for parts in listed:
-        match = wanted.file.fullmatch(parts[-1])
+        match = file.fullmatch(parts[-1])
         if match and len(parts) > 2 and parts[-2] in ("train", "test"):
             *above, name, split, _ = parts
-            of = [v for v in views if settings.source == "meshes" or v + 1 == int(match["view"])]
+            of = views.values() if settings.source == "meshes" else [views.get(match["view"])]
             of_class = found.setdefault(tuple(above), {}).setdefault((name, split), {})
-            of_class.setdefault(match["name"], {}).update(dict.fromkeys(of, "/".join(parts)))
+            of_object = of_class.setdefault(match["name"], {})
+            path = "/".join(parts)
+            twice += [f"both {of_object[v]} and {path}" for v in of if v in of_object]
+            of_object.update({v: path for v in of if v is not None})
     if not found:
         raise UserError(
             f"{archive.path} has no {kind} in folders <class>/train and <class>/test; the source"
@@ -279,19 +316,29 @@ def _list_objects(
     names = sorted(
         {p[depth] for p in [*folders, *of_classes] if len(p) > depth and tuple(p[:depth]) == top}
     )
+    if not isinstance(settings.classes, int):
+        if lacking := sorted({*settings.classes} - {*names}):
+            there = jobs.some(names)
+            raise UserError(f"{archive.path} has no class {lacking}; its classes are\n{there}")
+        names = sorted(settings.classes)
+        files = {(name, split): of for (name, split), of in files.items() if name in names}
     pairs = [(name, split) for split in ("train", "test") for name in names]
     wrong = [f"no {kind} in {name}/{split}" for name, split in pairs if (name, split) not in files]
+    wrong += twice
     wrong += [
-        f"{name}/{split}/{shape} lacks view {v + 1:03d}"
+        f"{name}/{split}/{shape} lacks view {in_file}"
         for (name, split), shapes in sorted(files.items())
         for shape, there in sorted(shapes.items())
-        for v in views
+        for in_file, v in views.items()
         if v not in there
     ]
     texts = {*names, *(shape for shapes in files.values() for shape in shapes)}
     wrong += [f"{text!a}, which is no name" for text in sorted(texts) if not text.isprintable()]
-    if len(names) != settings.classes:
-        wrong.append(f"{len(names)} classes, expected {settings.classes} (classes in params.yaml)")
+    if len(names) != settings.class_count:
+        wrong.append(
+            f"{len(names)} classes, expected {settings.class_count} (classes of the settings, which may be a list of"
+            " names, too)"
+        )
     if wrong:
         raise UserError(
             f"{archive.path} has\n{jobs.some(wrong)}\nIt is incomplete, or another data set."
@@ -334,7 +381,7 @@ def _jobs(splits: dict[str, dict[int, Shape]]) -> list[Job]:
     made = []
     for split, shapes in splits.items():
         for row, shape in enumerate(shapes.values()):
-            of_file: dict[str, list[int]] = {}
+            of_file: dict[str, list[str]] = {}
             for view, file in shape.files.items():
                 of_file.setdefault(file, []).append(view)
             made += [Job(file, tuple(views), split, row) for file, views in of_file.items()]
@@ -359,9 +406,9 @@ def _fill(
 
     def fill(channels: int) -> UnfinishedArrays:
         shapes = {
-            f"{split}.view{view}": (n, size, size, channels)
+            f"{split}.{view}": (n, size, size, channels)
             for split, n in rows.items()
-            for view in settings.views
+            for view in settings.sources
         }
         arrays = UnfinishedArrays(out, shapes, stamps)
         jobs.fill(
@@ -402,20 +449,21 @@ class _Reader:
         """Return the views of an object that are in a file."""
         content = read_file(self.path / job.file) if content is None else content
         images = self._images(content, f"{self.path}: {job.file}", job.views)
-        return {f"{job.split}.view{v}": i for v, i in zip(job.views, images, strict=True)}
+        return {f"{job.split}.{v}": i for v, i in zip(job.views, images, strict=True)}
 
     def _images(
-        self, content: bytes, where: str, views: Sequence[int]
+        self, content: bytes, where: str, views: Sequence[str]
     ) -> UInt8[ndarray, "views size size channels"]:
         if self.source == "meshes":
             from equimodal.study.data.off import parse_off
 
             mesh = parse_off(content, where)
             try:
-                return self._renderer.draw(mesh, views)[..., None]
+                numbers = [int(view.removeprefix("view")) for view in views]
+                return self._renderer.draw(mesh, numbers)[..., None]
             except UserError as error:
                 raise UserError(f"{where}: {error}") from None
-        image = decode(content, where, self.size)
+        image = decode(content, where, self.size, opaque=self.source == "own")
         if image.shape[-1] > self.channels:
             raise _ColorError
         return np.broadcast_to(image, (len(views), self.size, self.size, self.channels))
@@ -427,17 +475,20 @@ class _Reader:
         return Renderer("new_12x", self.size)
 
 
-def decode(content: bytes, where: str, size: int) -> UInt8[ndarray, "size size channels"]:
+def decode(
+    content: bytes, where: str, size: int, *, opaque: bool = False
+) -> UInt8[ndarray, "size size channels"]:
     """Decode a square image and, if it has another size, average it over the pixels asked for.
 
-    Gray values of 16 bits are scaled to 8. Transparency does not count, as in the official code.
+    Gray values of 16 bits are scaled to 8. Transparency does not count, as in the official code, unless the
+    image has to be `opaque`.
 
     Returns:
         One channel if it is gray (R = G = B everywhere), else three.
 
     Raises:
-        UserError: If it is empty, damaged, not square, of absurd size, or of values without a known
-            white; says `where` it lies.
+        UserError: If it is empty, damaged, not square, of absurd size, of values without a known white,
+            or not opaque; says `where` it lies.
     """
     from PIL import Image
 
@@ -451,6 +502,11 @@ def decode(content: bytes, where: str, size: int) -> UInt8[ndarray, "size size c
         raise UserError(f"{where} is not an image or damaged ({error})") from None
     if image.width != image.height:
         raise UserError(f"{where} is {image.width} x {image.height}, expected a square")
+    if opaque and image.has_transparency_data and not _is_opaque(image):
+        raise UserError(
+            f"{where} is transparent in places, and nothing says what is behind it; put it onto a background,"
+            " such as by `magick mogrify -background white -flatten`"
+        )
     if image.mode.startswith("I;16"):
         values = np.asarray(image).astype(np.uint32)
         image = Image.fromarray(((values * 255 + 32_767) // 65_535).astype(np.uint8))
@@ -468,18 +524,24 @@ def decode(content: bytes, where: str, size: int) -> UInt8[ndarray, "size size c
     return np.asarray(image).reshape(size, size, -1)
 
 
+def _is_opaque(image: "Image.Image") -> bool:
+    if image.mode.startswith("I"):
+        return False  # one of its grays is said to be transparent
+    return bool(np.all(np.asarray(image.convert("RGBA"))[..., 3] == 255))
+
+
 def _write_lines(path: Path, lines: Iterable[str]) -> None:
     with write_aside(path) as aside:
         aside.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 
-def _examples(out: Path, splits: Iterable[str], views: Iterable[int]) -> dict[str, ndarray]:
+def _examples(out: Path, splits: Iterable[str], views: Iterable[str]) -> dict[str, ndarray]:
     """The first object of each class and split."""
     examples: dict[str, ndarray] = {}
     for split in splits:
         labels = np.load(out / f"{split}.labels.npy")
         first = np.unique(labels, return_index=True)[1]
-        for array in (*(f"view{v}" for v in views), "labels", "ids"):
+        for array in (*views, "labels", "ids"):
             stored = np.load(out / f"{split}.{array}.npy", mmap_mode="r")
             examples[f"{split}.{array}"] = stored[first]
     return examples
