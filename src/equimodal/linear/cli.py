@@ -68,7 +68,7 @@ def _train_noisy_mnist(fusion: int, settings: LinearSettings, study: Params) -> 
             own,
             fusion,
             gray=Modality(source="gray", **dict(digits.sources["gray"])),
-            classes=digits.classes,
+            classes=digits.class_count,
             data=layout.prepared(study.scale, own.dataset),
             out=products.record(study.scale, fusion),
             checkpoint=layout.scratch(study.scale) / "noisy_mnist" / f"L_f{fusion}.pt",

@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 from equimodal.study.data.dataset import ClassCount, Dataset, SplitName
 from equimodal.study.data.status import Origin
 from equimodal.study.schema import Name, Section
-from equimodal.study.spec import Count, NotNegative, Share
+from equimodal.study.spec import Count, Few, NotNegative, Share
 
 if TYPE_CHECKING:
     from equimodal.study.data import colored_mnist, mnist, modelnet40, nvgesture
@@ -291,10 +291,9 @@ class ModelNet40(Dataset):
     @property
     def sizes(self) -> dict[SplitName, int]:
         """How many objects each split has; of other classes than the published ones, about as many."""
+        per_class: tuple[float, float] = modelnet40.per_class(self)
         if self.stand_in is not None:
             per_class = self.stand_in.train_per_class, self.stand_in.test_per_class
-        else:
-            per_class = modelnet40.per_class(self)
         train, test = (round(self.class_count * n) for n in per_class)
         return _sizes(train, test, int(self.validation_share * train))
 
@@ -332,7 +331,9 @@ class NVGesture(Dataset):
     classes: ClassCount
     list_version: Literal["v1", "v2"]
     size: Count
-    frames: Count
+    frames: Count  # of a window
+    # One frame of so many is stored; 1 leaves no trace in a spec, so that networks from before are of the same settings.
+    every: Annotated[Few, Field(exclude_if=lambda x: x == 1)] = 1
     validation_examples: Annotated[int, Field(ge=0)]
     validation_seed: int
     validation_subjects: tuple[int, ...] | None
@@ -380,13 +381,25 @@ class NVGesture(Dataset):
     @property
     def preparation(self) -> dict[str, Any]:
         """The settings that the raw files and the prepared arrays depend on."""
-        fields = {"list_version", "size", "frames", "validation_examples", "validation_seed"}
+        fields = {
+            "list_version",
+            "size",
+            "frames",
+            "every",
+            "validation_examples",
+            "validation_seed",
+        }
         return self.model_dump(
             mode="json", include={*fields, "validation_subjects", "classes", "stand_in"}
         )
 
     def _prepare(self, raw: Path, out: Path, processes: int) -> None:
         nvgesture.prepare(raw, out, self, processes=processes)
+
+    @property
+    def stored_frames(self) -> int:
+        """How many frames of a window are stored."""
+        return -(-self.frames // self.every)
 
     @property
     def holds_out(self) -> bool:
@@ -408,7 +421,7 @@ class NVGesture(Dataset):
 
     def shape(self, source: str) -> list[int]:
         """Shape of a clip as it is stored."""
-        return [self.frames, self.size, self.size, 3 if source == "color" else 1]
+        return [self.stored_frames, self.size, self.size, 3 if source == "color" else 1]
 
 
 def _sizes(train: int, test: int, held_out: int) -> dict[SplitName, int]:

@@ -337,10 +337,10 @@ def _faults_of_augmentation(
         return
     if seen.clip is None:
         yield f"{where}.clip is missing: which frames and square of a clip are seen"
-    elif seen.clip.frames > dataset.frames or seen.clip.crop > dataset.size:
+    elif seen.clip.frames > dataset.stored_frames or seen.clip.crop > dataset.size:
         yield (
             f"{where}.clip sees {seen.clip.frames} frames of {seen.clip.crop} pixels; datasets.{name}"
-            f" stores {dataset.frames} of {dataset.size}"
+            f" stores {dataset.stored_frames} of {dataset.size}"
         )
     if unknown := [
         label for pair in seen.flip_swaps for label in pair if label >= dataset.class_count

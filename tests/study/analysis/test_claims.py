@@ -8,6 +8,7 @@ from equimodal.study.analysis import claims as module
 from equimodal.study.analysis.claims import (
     Claim,
     Ledger,
+    Limit,
     Region,
     as_markdown,
     caveats,
@@ -37,10 +38,10 @@ def judge(tables, ledger=LEDGER, limits=None):
     return judge_claims(ledger, tables, limits=limits or {}, scale="demo")
 
 
-def found(number, rows, lies=None, data="modelnet40", limits=None):
+def found(number, rows, lies=None, data="modelnet40", limits=None, printed=False):
     """Judge one claim by one table named `t`; None: there is no such table."""
     claim = {"claim": "It is so.", "where": "Sec. 1", "ours": True, "experiments": ["table1"]}
-    claim |= {"data": [data], "measure": "gain", "lies": lies or {"above": 0}}
+    claim |= {"data": [data], "measure": "gain", "lies": lies or {"above": 0}, "printed": printed}
     claim["number"] = {"table": "t", "column": "x"} | number
     ledger = Ledger(fidelity="paper", claims={"c": Claim.model_validate(claim)})
     tables = {} if rows is None else {"t": pd.DataFrame(rows)}
@@ -187,11 +188,28 @@ def test_a_data_set_is_told_by_its_start_and_by_how_its_test_examples_are_biased
 
 
 def test_demo_data_cannot_say_but_what_was_measured_stays():
-    limits = {"modelnet40": "its data are stand-ins"}
+    limits = {"modelnet40": Limit("its data are stand-ins")}
     judged = found(GUIDED, [row(2, 1, 3)], limits=limits)
     assert (judged.verdict, judged.measured) == ("these data cannot say", "holds")
     assert (judged.evidence, judged.reason) == ("2 [1, 3], n = 3", "its data are stand-ins")
     assert found(GUIDED, None, limits=limits).verdict == "not run"
+
+
+def test_real_data_of_another_protocol_get_a_verdict_that_says_so_but_none_on_printed_numbers():
+    limits = {"modelnet40": Limit("ten classes", real=True)}
+    judged = found(GUIDED, [row(2, 1, 3)], limits=limits)
+    assert (judged.verdict, judged.reason) == ("holds", "ten classes")
+    judged = found(GUIDED, [row(2, 1, 3)], limits=limits, printed=True)
+    assert (judged.verdict, judged.measured) == ("these data cannot say", "holds")
+
+
+def test_every_claim_about_a_printed_number_says_that_it_is_one():
+    """Such numbers are columns `published_...`, or what Table 1 has less these."""
+    for name, claim in LEDGER.claims.items():
+        number = claim.number
+        less = isinstance(number.less, str) and number.less.startswith("published")
+        table1 = (number.table, number.column) == ("table1", "difference")
+        assert claim.printed == (less or table1), name
 
 
 @pytest.mark.parametrize("number", [{"rows": {"z": 1}}, {"column": "z"}, {"less": "z"}])
@@ -226,7 +244,8 @@ def test_a_damaged_ledger_is_told_in_one_sentence(tmp_path, monkeypatch, text):
 
 def limits_of(scale):
     """Why the data sets of a scale can not speak for the paper's."""
-    return limits(load_params(scale=scale), load_params(scale="paper"), LEDGER)
+    found = limits(load_params(scale=scale), load_params(scale="paper"), LEDGER)
+    return {data: limit.why for data, limit in found.items()}
 
 
 SAID = {  # what a scale like the paper's says -> data sets that it takes the voice
@@ -262,6 +281,21 @@ def test_stand_ins_cannot_speak(project):
     assert reasons["colored_mnist"].startswith("networks of the scale tiny have other settings")
     assert reasons["nvgesture"].startswith("its data are stand-ins; ")
     assert "ModelNet40" in reasons["all"]
+
+
+@pytest.mark.parametrize(("scale", "data"), [("views", "modelnet40"), ("gestures", "nvgesture")])
+def test_smaller_networks_of_real_data_are_known_and_changed_ones_are_not(project, scale, data):
+    """Where the scale was changed on purpose, its fingerprint belongs into claims.yaml."""
+    paper, settings = load_params(scale="paper"), load_params(ROOT / "params.yaml", scale)
+    known = limits(settings, paper, LEDGER)
+    assert fingerprint(networks(settings, LEDGER)[data]) in LEDGER.others[data]
+    assert known[data].real
+    assert "not the paper's protocol" in known[data].why
+    assert not known["all"].real
+    (project.folder / "config/scales/mine.yaml").write_text(
+        f"like: {scale}\nnetworks: {{{data}: {{width: 0.25}}}}\n"
+    )
+    assert not limits(load_params(scale="mine"), paper, LEDGER)[data].real
 
 
 def test_the_fingerprints_are_those_of_the_paper_scale_in_git():
@@ -302,7 +336,7 @@ def test_the_colors_of_kim_et_al_s_files_are_theirs():
 
 
 def test_the_ledger_for_readers_has_every_claim_its_source_its_region_and_its_numbers():
-    judged = judge(made_up_tables(), limits={"nvgesture": "stand-in"})
+    judged = judge(made_up_tables(), limits={"nvgesture": Limit("stand-in")})
     text = as_markdown(judged, ["A note.", "Another."])
     assert "A note.\n\nAnother." in text
     plain = text.replace("\\", "").replace("<br>", "; ")

@@ -174,7 +174,7 @@ def test_some_of_the_classes_are_taken_by_name(raw, out, tmp_path):
     assert settings(classes=["bed", "sofa"]).class_count == 2
 
 
-OWN = settings("own", sources={v: VIEW for v in ("front", "top_left", "001")}, folder="shop")
+OWN = settings("own", sources=dict.fromkeys(("front", "top_left", "001"), VIEW), folder="shop")
 
 
 def own_images():

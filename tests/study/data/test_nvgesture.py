@@ -345,6 +345,24 @@ def test_a_short_clip_is_stored_with_its_length(prepared):
     assert sorted(lengths) == [SHORT] + 7 * [WINDOW]
 
 
+def test_of_a_window_every_so_manyth_frame_is_stored(prepared, shared_raw, tmp_path):
+    thinned = changed(SETTINGS, every=3)
+    thinned.prepare(shared_raw, tmp_path)
+    assert thinned.shape("depth") == [-(-WINDOW // 3), SIZE, SIZE, 1]
+    for split in ("train", "validation", "test"):
+        every, lengths = (np.load(f / f"{split}.lengths.npy") for f in (prepared, tmp_path))
+        assert (lengths == -(-every // 3)).all()
+        for sensor in ("color", "depth"):
+            whole, thin = (np.load(f / f"{split}.{sensor}.npy") for f in (prepared, tmp_path))
+            for row, frames, few in zip(range(len(whole)), every, lengths, strict=True):
+                first = (whole.shape[1] - frames) // 2
+                begin = (thin.shape[1] - few) // 2
+                seen = whole[row, first : first + frames : 3]
+                np.testing.assert_array_equal(thin[row, begin : begin + few], seen)
+                assert not thin[row, :begin].any()
+                assert not thin[row, begin + few :].any()
+
+
 def test_of_a_longer_window_the_first_frames_are_stored(prepared, shared_raw, tmp_path):
     changed(SETTINGS, frames=5).prepare(shared_raw, tmp_path)
     few, all_of_them = load(tmp_path, "test"), load(prepared, "test")

@@ -34,7 +34,8 @@ HOLDS, FAILS, UNDECIDED, NOT_RUN, CANNOT_SAY = VERDICTS = (
 HOW = (
     "Intervals decide, never a bare number. A claim holds if the whole interval lies where the claim says. It"
     " does not hold if the whole interval lies elsewhere. Otherwise it is undecided. Data that cannot speak for"
-    " the paper's get their numbers and no verdict. Judged are networks of the preset `paper` with the regular"
+    " the paper's get their numbers and no verdict. Real data under some other settings get verdicts that say so,"
+    " but none on a number that the paper prints. Judged are networks of the preset `paper` with the regular"
     ' flow. Bounds other than 0 and 1 are ours, as the paper says "about" or "many". A difference of two means is'
     " unpaired."
 )
@@ -110,6 +111,7 @@ class Claim(Section):
     quote: str | None = None  # the paper's own words
     says: str | None = None  # what the paper says there, in our words
     ours: bool = False  # the paper says nothing of the kind
+    printed: bool = False  # it is about numbers that the paper prints, so that only its protocol can speak to it
     experiments: Annotated[tuple[str, ...], Field(min_length=1)]  # whose runs it needs
     data: Annotated[tuple[str, ...], Field(min_length=1)]
     measure: str
@@ -137,7 +139,17 @@ class Ledger(Section):
     fidelity: str
     # data set -> fingerprint of the paper scale's networks
     protocol: dict[str, str] = Field(default_factory=dict)
+    # data set -> fingerprint of networks of real data that are not the paper's -> what they are
+    others: dict[str, dict[str, str]] = Field(default_factory=dict)
     claims: dict[Name, Claim]
+
+
+@dataclass(frozen=True)
+class Limit:
+    """Why a data set cannot speak for the paper's."""
+
+    why: str
+    real: bool = False  # its data and networks are known, so that it can speak to what the paper does not print
 
 
 @dataclass(frozen=True)
@@ -175,7 +187,7 @@ def caveats(settings: Params) -> list[str]:
 
 
 def judge_claims(
-    ledger: Ledger, tables: Tables, *, limits: Mapping[str, str], scale: str
+    ledger: Ledger, tables: Tables, *, limits: Mapping[str, Limit], scale: str
 ) -> pd.DataFrame:
     """Judge every claim on each of its data sets.
 
@@ -199,6 +211,7 @@ def judge_claims(
         for data in claim.data:
             found = _judge(claim, tables, data, ledger.fidelity)
             limit = limits.get(data.split()[0]) if found.verdict != NOT_RUN else None
+            silent = limit is not None and (claim.printed or not limit.real)
             rows.append(
                 {
                     "id": name,
@@ -211,9 +224,9 @@ def judge_claims(
                     "measure": claim.measure,
                     "evidence": found.evidence,
                     "region": str(claim.lies),
-                    "verdict": CANNOT_SAY if limit else found.verdict,
+                    "verdict": CANNOT_SAY if silent else found.verdict,
                     "measured": found.verdict,
-                    "reason": "; ".join(filter(None, [limit, found.reason])),
+                    "reason": "; ".join(filter(None, [limit and limit.why, found.reason])),
                     "command": f"equimodal claims --scale {scale} --claim {name}",
                 }
             )

@@ -3,15 +3,15 @@
 import hashlib
 from collections.abc import Iterable
 
-from equimodal.study.analysis.claims import Ledger, data_name
+from equimodal.study.analysis.claims import Ledger, Limit, data_name
 from equimodal.study.params import Params, expand_runs
 
 
-def limits(settings: Params, paper: Params, ledger: Ledger) -> dict[str, str]:
+def limits(settings: Params, paper: Params, ledger: Ledger) -> dict[str, Limit]:
     """Say of each data set that cannot speak for the paper's why; others are not in it.
 
     Those speak whose networks are all of the paper's protocol, whatever their seeds. `all` is there as soon
-    as one data set is.
+    as one data set is. Some other networks of real data are known, by their fingerprint.
 
     Args:
         settings: Of the scale that is judged.
@@ -26,18 +26,24 @@ def limits(settings: Params, paper: Params, ledger: Ledger) -> dict[str, str]:
         else "the settings of the paper scale are no longer the paper's"
     )
     same = ledger.protocol.get("analysis") == fingerprint([settings.analysis.model_dump_json()])
-    reasons = {}
+    limits = {}
     for name, dataset in settings.datasets.items():
         asked, wanted = ours.get(name, set()), theirs.get(name, set())
         known = not asked or ledger.protocol.get(name) == fingerprint(wanted)
         parts = ["its data are stand-ins"] if dataset.is_stand_in else []
         parts += [] if known and same and asked <= wanted else [other]
-        if parts:
-            reasons[name] = "; ".join(parts)
-    if reasons:
-        names = ", ".join(map(data_name, reasons))
-        reasons["all"] = f"data of {names} cannot speak for the paper's"
-    return reasons
+        if (
+            parts == [other]
+            and same
+            and (what := ledger.others.get(name, {}).get(fingerprint(asked)))
+        ):
+            limits[name] = Limit(what, real=True)
+        elif parts:
+            limits[name] = Limit("; ".join(parts))
+    if limits:
+        names = ", ".join(map(data_name, limits))
+        limits["all"] = Limit(f"data of {names} cannot speak for the paper's")
+    return limits
 
 
 def networks(settings: Params, ledger: Ledger) -> dict[str, set[str]]:

@@ -172,7 +172,7 @@ def fetch(folder: Path, settings: "ModelNet40", *, mirror: str | None) -> None:
         from equimodal.study.data import modelnet40_standin, standin
 
         assert settings.drawn_with is not None
-        draw = partial(modelnet40_standin.write, classes=settings.classes, of=settings.stand_in)
+        draw = partial(modelnet40_standin.write, classes=settings.class_count, of=settings.stand_in)
         standin.renew(folder, settings.drawn_with, draw)
     elif found := _candidates(folder, settings):
         open_archive(found[0])

@@ -236,7 +236,8 @@ def prepare(raw: Path, out: Path, settings: "NVGesture", *, processes: int = 1) 
 
     And `lengths` int32 (n), the frames of each clip. A clip shorter than `frames` has black frames on
     both sides, in equal number or one more after it (paper, App. A): it begins at
-    (frames - length) // 2. Of a longer one the first frames are stored. `ids` are lines of the list
+    (frames - length) // 2. Of a longer one the first frames are stored. Of what is seen of a window,
+    one frame of `every` is stored, and all these numbers are of such frames. `ids` are lines of the list
     from 0. The rest is as `Dataset.prepare` says.
 
     Raises:
@@ -246,9 +247,9 @@ def prepare(raw: Path, out: Path, settings: "NVGesture", *, processes: int = 1) 
     clips, _ = _read_lists(raw, settings)
     _report_mismatched(clips)
     splits = _split(clips["train"], settings, lists["train"]) | {"test": clips["test"]}
-    frames, size = settings.frames, settings.size
+    reader = _Reader(_root(raw), settings)
     shapes = {
-        f"{split}.{sensor}": (len(chosen), frames, size, size, CHANNELS[sensor])
+        f"{split}.{sensor}": (len(chosen), *settings.shape(sensor))
         for split, chosen in splits.items()
         for sensor in SENSORS
     }
@@ -257,22 +258,20 @@ def prepare(raw: Path, out: Path, settings: "NVGesture", *, processes: int = 1) 
         for split, chosen in splits.items()
         for row, clip in enumerate(chosen)
     ]
-    root = _root(raw)
-    stamps = [stamp(*_videos(root, job.clip).values()) for job in todo]
+    stamps = [stamp(*_videos(reader.root, job.clip).values()) for job in todo]
     arrays = UnfinishedArrays(out, shapes, stamps)
     key = {  # all that the arrays depend on, but for the videos, of which `stamp` tells
         "version": VERSION,
         "settings": settings.preparation,
         "lists": [hashlib.sha256(path.read_bytes()).hexdigest() for path in lists.values()],
     }
-    reader = _Reader(root, frames, size)
     jobs.fill(arrays, key, todo, reader, label="nvgesture", processes=processes, at_once=1)
     prepared.begin(out, settings.preparation)
     for split, chosen in splits.items():
         small: dict[str, ndarray] = {
             "labels": np.array([clip.label for clip in chosen], np.uint8),
             "ids": np.array([clip.line - 1 for clip in chosen], np.int32),
-            "lengths": np.array([_length(clip, frames) for clip in chosen], np.int32),
+            "lengths": np.array([reader.length(clip) for clip in chosen], np.int32),
         }
         prepared.save(out, {f"{split}.{name}": array for name, array in small.items()})
     arrays.finish()
@@ -314,8 +313,15 @@ class _Reader:
     """Decodes clips."""
 
     root: Path
-    frames: int
-    size: int
+    settings: "NVGesture"
+
+    def length(self, clip: Clip) -> int:
+        """How many frames of a clip are stored."""
+        return -(-self._seen(clip) // self.settings.every)
+
+    def _seen(self, clip: Clip) -> int:
+        start, end = clip.span("color")
+        return min(end - start, self.settings.frames)
 
     def rows(self, job: Job, content: bytes | None, /) -> dict[str, UInt8[ndarray, "..."]]:
         """Return a clip in color and in depth."""
@@ -328,25 +334,21 @@ class _Reader:
         from equimodal.study.data.video import read_frames
 
         start, end = clip.span("color")
-        length = _length(clip, self.frames)
-        begin = (self.frames - length) // 2
-        stored = np.zeros((self.frames, self.size, self.size, CHANNELS[sensor]), np.uint8)
-        stored[begin : begin + length] = read_frames(
+        stored = np.zeros(self.settings.shape(sensor), np.uint8)
+        length = self.length(clip)
+        begin = (len(stored) - length) // 2
+        frames = read_frames(
             _videos(self.root, clip)[sensor],
             start,
-            start + length,
-            size=self.size,
+            start + self._seen(clip),
+            size=self.settings.size,
             gray=CHANNELS[sensor] == 1,
             # Where the windows differ, the color window may end a frame after the depth video.
             # ASSUME: its last frame then counts twice. The paper says whose window counts, no more.
             lacking=int(sensor == "depth" and clip.span("depth")[1] < end),
         )
+        stored[begin : begin + length] = frames[:: self.settings.every]
         return stored
-
-
-def _length(clip: Clip, frames: int) -> int:
-    start, end = clip.span("color")
-    return min(end - start, frames)
 
 
 def _examples(out: Path, splits: Iterable[str]) -> dict[str, ndarray]:
