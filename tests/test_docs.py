@@ -149,6 +149,16 @@ def test_the_scale_of_the_fidelity_page_asks_for_what_the_page_says(project):
     assert {run.fidelity for run in runs.values()} == {"paper", "paper_but_mine"}
 
 
+def test_the_scale_of_one_s_own_views_on_the_data_page_gives_the_rows_of_table_1(project):
+    (scale,) = re.findall(r"```yaml\n(like: .*?)```", PAGES["docs/data.md"], re.DOTALL)
+    (project.folder / "config/scales/mine.yaml").write_text(scale)
+    settings = load_params(scale="mine")
+    runs = expand_runs(settings).values()
+    assert {run.method for run in runs} == {"unimodal", "vanilla", "rubi", "random", "guided"}
+    assert {run.dataset for run in runs} == {"shop"}
+    assert settings.datasets["shop"].raw == "shop"
+
+
 @pytest.mark.parametrize(
     ("file", "sha256"),
     [*(mnist.SHA256 | modelnet40.SHA256).items(), (kinetics.FILE, kinetics.SHA256)],

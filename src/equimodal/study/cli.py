@@ -480,6 +480,7 @@ def table(
     """
     from equimodal.study.analysis import TABLES
     from equimodal.study.analysis.documents import notes_on, render
+    from equimodal.study.analysis.names import notice
 
     settings = load_params(params, scale)
     chosen = [_one_of(name, TABLES, "table") for name in names or TABLES]
@@ -490,7 +491,7 @@ def table(
     def make(name: str) -> None:
         build = import_module(f"equimodal.study.analysis.{name}").build
         made = build(**{i: read(i) for i in TABLES[name].inputs}, settings=settings.analysis)
-        notes = [settings.note] if settings.note else []
+        notes = [*filter(None, [notice(settings)])]
         notes += notes_on(name, made, read("runs"), settings.datasets)
         for suffix, text in render(name, made, notes, settings.analysis).items():
             write_text(text, layout.table(settings.scale, name).with_suffix(suffix))
@@ -515,6 +516,7 @@ def draw(
     from equimodal.linear.draw import draw_linear
     from equimodal.linear.figures import FIGURES as LINEAR_FIGURES
     from equimodal.study.analysis import COLLECTED, TABLES
+    from equimodal.study.analysis.names import notice
     from equimodal.study.figures import FIGURES
     from equimodal.study.figures.style import save
 
@@ -534,7 +536,7 @@ def draw(
             return
         inputs = {i: read(i) for i in FIGURES[name].inputs}
         drawn = import_module(f"equimodal.study.figures.{name}").draw(**inputs)
-        save(drawn, layout.figures(settings.scale) / name, settings.note)
+        save(drawn, layout.figures(settings.scale) / name, notice(settings))
         steps.sign(steps.figure(name, FIGURES[name].inputs, settings), settings)
 
     _each(chosen, make)
@@ -590,6 +592,7 @@ def claims(
 ) -> None:
     """Judge the paper's claims by our tables: claims.csv and claims.md."""
     from equimodal.study.analysis import claims as analysis
+    from equimodal.study.analysis.names import notice
     from equimodal.study.analysis.protocol import limits
     from equimodal.study.table_files import write_table
 
@@ -606,7 +609,7 @@ def claims(
         limits=limits(settings, load_params(params, "paper"), ledger),
         scale=settings.scale,
     )
-    notes = [*([settings.note] if settings.note else []), *analysis.caveats(settings)]
+    notes = [*filter(None, [notice(settings)]), *analysis.caveats(settings)]
     if claim is not None:
         print(analysis.as_markdown(judged, notes))
         return

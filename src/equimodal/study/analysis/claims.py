@@ -226,7 +226,7 @@ def judge_claims(
                     "region": str(claim.lies),
                     "verdict": CANNOT_SAY if silent else found.verdict,
                     "measured": found.verdict,
-                    "reason": "; ".join(filter(None, [limit and limit.why, found.reason])),
+                    "reason": "; ".join(filter(None, [limit.why if limit else "", found.reason])),
                     "command": f"equimodal claims --scale {scale} --claim {name}",
                 }
             )

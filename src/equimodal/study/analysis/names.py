@@ -5,6 +5,8 @@ from typing import Any
 
 import pandas as pd
 
+from equimodal.study.params import Params
+
 COLUMNS_OF_TABLE1 = {
     ("colored_mnist", "scratch"): "Colored-and-gray-MNIST",
     ("modelnet40", "scratch"): "ModelNet40",
@@ -46,6 +48,20 @@ def by_cell(table: pd.DataFrame, cell: list[str]) -> Iterator[tuple[dict[str, An
     """Yield each combination of the columns of a cell, as the beginning of a row, with its part of a table."""
     for key, of_cell in table.groupby(cell, sort=False):
         yield dict(zip(cell, key, strict=True)), of_cell
+
+
+def notice(settings: Params) -> str:
+    """Return what is said wherever a number of a scale is shown: its note, and which data are made up."""
+    asked = {grid.dataset for grids in settings.experiments.values() for grid in grids}
+    made_up = [
+        DATASETS.get(d, d)
+        for d in settings.datasets
+        if d in asked and settings.datasets[d].is_stand_in
+    ]
+    stand_ins = f"Stand-ins, made by code, are in place of the data of {' and '.join(made_up)}."
+    return " ".join(
+        [*([settings.note] if settings.note else []), *([stand_ins] if made_up else [])]
+    )
 
 
 def column_name(dataset: str, start: str) -> str:

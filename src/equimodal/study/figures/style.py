@@ -42,7 +42,7 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def save(figure: Figure, out: Path, note: str | None) -> None:
-    """Write `<out>.svg`, `.png` and `.pdf`, with the scale's note at the foot of the figure."""
+    """Write `<out>.svg`, `.png` and `.pdf`, with what is said of the scale at the foot of the figure."""
     mpl.rcParams.update(STYLE)
     if note:
         text = for_figure(note)
