@@ -4,6 +4,7 @@ import shutil
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from typer.testing import CliRunner
@@ -404,6 +405,32 @@ def test_a_run_that_fails_leaves_the_others_of_its_cell_be(at_once, project, mon
     costs = layout.benchmarks("tiny")
     assert cost_of_run(costs, whole)["wall_seconds"] > 0
     assert cost_of_run(costs, overfull)["peak_memory_mb"] > 50
+
+
+GESTURES = """\
+like: gestures
+datasets:
+  nvgesture:
+    {classes: 2, size: 18, frames: 20, validation_examples: 2, stand_in: {train_per_class: 4, test_per_class: 2, width: 32, height: 32, recorded: 24, window: 20, short: 5, seed: 1}}
+networks: {nvgesture: {width: 0.0625}}
+training: {nvgesture: {max_epochs: 1}}
+augmentation: {nvgesture: {clip: {frames: 8, crop: 16}}}
+"""
+
+
+def test_the_reduced_protocol_of_gestures_runs_on_the_stand_in(project):
+    (project.folder / "config/scales/mine.yaml").write_text(GESTURES)
+    run = "nvgesture/distinct/guided/paper/lr0.01/seed0"
+    for command in (
+        ["fetch", "nvgesture"],
+        ["prepare", "nvgesture"],
+        ["train", run],
+        ["evaluate", run],
+    ):
+        assert CliRunner().invoke(app, [*command, "--scale", "mine"]).exit_code == 0, command
+    seen = np.load(layout.prepared("mine", "nvgesture") / "train.color.npy", mmap_mode="r")
+    assert seen.shape == (6, 10, 18, 18, 3)  # every second of 20 frames
+    assert layout.bank("mine", run).exists()
 
 
 def test_claims_are_judged_by_tables_of_which_none_may_be_missing(refused):
