@@ -505,7 +505,7 @@ def decode(
     if opaque and image.has_transparency_data and not _is_opaque(image):
         raise UserError(
             f"{where} is transparent in places, and nothing says what is behind it; put it onto a background,"
-            " such as by `magick mogrify -background white -flatten`"
+            " such as by `magick mogrify -background white -alpha remove`"
         )
     if image.mode.startswith("I;16"):
         values = np.asarray(image).astype(np.uint32)
