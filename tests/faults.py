@@ -23,6 +23,8 @@ from typing import Annotated
 
 import typer
 
+from equimodal.study.errors import STOPPED
+
 ROOT = Path(__file__).parents[1]
 RUN = "colored_mnist/distinct/guided/paper/lr0.01/seed0"
 OTHER = "colored_mnist/distinct/vanilla/paper/lr0.01/seed0"
@@ -99,7 +101,7 @@ class Outcome:
 
     @property
     def is_traceback(self) -> bool:
-        return "Traceback" in self.said or self.status not in (0, 1, 2)
+        return "Traceback" in self.said or self.status not in (0, 1, 2, STOPPED)
 
 
 def started(folder: Path, call: str, scale: str = "tiny") -> tuple[int, Path]:
@@ -154,7 +156,7 @@ def contents(folder: Path) -> dict[str, bytes]:
         for part in ("data", "results")
         for path in sorted((folder / part).rglob("*"))
         if path.is_file()
-        and path.suffix not in (".seen", ".lock", ".log", ".tsv")
+        and path.suffix not in (".seen", ".lease", ".log", ".tsv")
         and not {"valid", "scratch"} & set(path.parts)
     }
 

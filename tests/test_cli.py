@@ -1,7 +1,9 @@
 import os
 import re
 import shutil
+import signal
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +12,10 @@ import pytest
 from typer.testing import CliRunner
 
 from equimodal import __version__
-from equimodal.study import cli, layout, steps
+from equimodal.study import cli, layout, progress, steps
 from equimodal.study.analysis import COLLECTED, maker
 from equimodal.study.cli import app, main
+from equimodal.study.errors import STOPPED
 from equimodal.study.locks import sole
 from equimodal.study.params import expand_runs, load_params
 from equimodal.study.report.costs import cost_of_run
@@ -431,6 +434,34 @@ def test_the_reduced_protocol_of_gestures_runs_on_the_stand_in(project):
     seen = np.load(layout.prepared("mine", "nvgesture") / "train.color.npy", mmap_mode="r")
     assert seen.shape == (6, 10, 18, 18, 3)  # every second of 20 frames
     assert layout.bank("mine", run).exists()
+
+
+def test_sigterm_leaves_a_checkpoint_of_each_run_under_way_and_a_status_of_its_own(
+    project, monkeypatch, capsys
+):
+    for command in (["fetch", "colored_mnist"], ["prepare", "colored_mnist"]):
+        assert CliRunner().invoke(app, command).exit_code == 0
+    runs = [r for r in expand_runs(project.load()) if r.startswith("colored_mnist/distinct")][:2]
+    monkeypatch.setattr(sys, "argv", ["equimodal", "cell", *runs, "--side-by-side", "2"])
+
+    @contextmanager
+    def asked_to_stop(*_, **__):
+        yield lambda done, note="": signal.raise_signal(signal.SIGTERM) if done > 0.3 else None
+
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(progress, "show_progress", asked_to_stop)
+            with pytest.raises(SystemExit) as ended:
+                main()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert ended.value.code == STOPPED == 75
+    assert "stopped by SIGTERM" in capsys.readouterr().err
+    assert all((layout.scratch("tiny") / f"{run}.pt").is_file() for run in runs)
+    assert not list(layout.scratch("tiny").rglob("*.lease"))
+    again = CliRunner().invoke(app, ["cell", *runs])
+    assert again.stdout.count("Trained ") == 2
 
 
 def test_claims_are_judged_by_tables_of_which_none_may_be_missing(refused):

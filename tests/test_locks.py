@@ -1,9 +1,11 @@
 import multiprocessing
 import os
 import signal
+import threading
 
 import pytest
 
+from equimodal.study import locks
 from equimodal.study.errors import UserError
 from equimodal.study.locks import sole
 
@@ -18,7 +20,7 @@ def hold(path, held):
 
 @pytest.fixture
 def path(tmp_path):
-    return tmp_path / "scratch/run.lock"
+    return tmp_path / "scratch/run.lease"
 
 
 @pytest.fixture
@@ -46,6 +48,24 @@ def test_the_lock_of_a_process_that_was_killed_is_taken_over(owner, path):
     owner.join()
     with sole(WORK, path):
         assert f"process {os.getpid()} " in path.with_suffix(".holder").read_text()
+
+
+def test_the_lock_of_another_host_is_free_when_it_gives_no_sign_of_life(path, monkeypatch, capsys):
+    monkeypatch.setattr(locks, "LEASE", 0.5)
+    with sole(WORK, path):
+        left_behind = path.read_text().replace("host=", "host=another-")
+    path.write_text(left_behind)
+    with pytest.raises(UserError, match=f"If its host is gone, remove {path}"), sole(WORK, path):
+        pass
+    with sole(WORK, path, wait=True):
+        assert path.read_text() != left_behind
+    assert f"{WORK} is under way already" in capsys.readouterr().err
+
+
+def test_who_waits_begins_when_the_other_has_ended(owner, path):
+    threading.Timer(0.5, owner.kill).start()
+    with sole(WORK, path, wait=True):
+        assert not owner.is_alive()
 
 
 def test_a_lock_is_free_again_after_work_that_failed(path):

@@ -365,11 +365,12 @@ def test_altered_data_are_refused_and_cost_no_network(hurt):
     assert networks(hurt) == before
 
 
-def test_a_run_that_fails_costs_the_others_of_its_cell_nothing(fresh, tmp_path):
+def test_a_run_that_fails_costs_the_others_of_its_cell_nothing(fresh, tmp_path, monkeypatch):
     """Snakemake removes all that a failed job made; what was finished comes back and is not trained again."""
     checkout = fresh.copied(tmp_path / "copy")
     target = "evaluated_table1_colored_mnist"
     busy = checkout.folder / layout.training_lock("tiny", GUIDED)
+    monkeypatch.setenv("EQUIMODAL_WAIT", "0")
     with sole("a test", busy):
         assert "1 of these 3 runs failed" in failed(checkout, target)
     assert networks(checkout) == {}

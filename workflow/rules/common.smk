@@ -70,6 +70,8 @@ os.environ.update(
     EQUIMODAL_PARAMS=str(SETTINGS.absolute()),
     EQUIMODAL_DEVICE=DEVICE,
 )
+# Jobs of a coordinator that was killed live on at a cluster: those of the next one wait for them.
+os.environ.setdefault("EQUIMODAL_WAIT", "1")
 
 
 def verb(call, scale="{wildcards.scale}", log="> {log:q} 2>&1"):

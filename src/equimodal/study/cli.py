@@ -8,6 +8,7 @@ import fnmatch
 import gc
 import json
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable
@@ -28,7 +29,7 @@ from equimodal.linear.settings import load_linear
 from equimodal.study import layout, receipts, spares, steps
 from equimodal.study.cost import with_noted_cost
 from equimodal.study.devices import require_device
-from equimodal.study.errors import UserError, in_words
+from equimodal.study.errors import STOPPED, UserError, in_words
 from equimodal.study.files import is_there, read_arrays, read_text, reading, write_aside, write_text
 from equimodal.study.locks import sole
 from equimodal.study.options import DEFAULT_PARAMS, ParamsFile, Scale
@@ -55,6 +56,22 @@ Graphs = Annotated[
     typer.Option(
         envvar="EQUIMODAL_GRAPHS",
         help="Whether a GPU takes each training step as a whole, a CUDA graph; of no run's identity.",
+    ),
+]
+CheckpointMinutes = Annotated[
+    float,
+    typer.Option(
+        min=0,
+        envvar="EQUIMODAL_CHECKPOINT_MINUTES",
+        help="Between two checkpoints of a training; longer where they would take 2 % of the time.",
+    ),
+]
+Wait = Annotated[
+    bool,
+    typer.Option(
+        "--wait",
+        envvar="EQUIMODAL_WAIT",
+        help="Wait for a process that is at the same work already.",
     ),
 ]
 AT_ONCE_ON_GPU = 4  # ASSUME: never measured; a small network leaves most of a GPU idle
@@ -137,19 +154,21 @@ def prune(
 
 
 @app.command()
-def fetch(dataset: Raw, params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> None:
+def fetch(
+    dataset: Raw, params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None, wait: Wait = False
+) -> None:
     """Bring the raw files of a data set, or the weights `kinetics`, verified by checksum."""
     settings = load_params(params, scale)
     if dataset == "kinetics":
         from equimodal.study.data import kinetics
 
         folder = layout.raw(dataset)
-        with sole(f"the download to {folder}", layout.data_lock(folder)):
+        with sole(f"the download to {folder}", layout.data_lock(folder), wait=wait):
             kinetics.fetch(folder, mirror=settings.mirror)
         return
     chosen = settings.datasets[_one_of(dataset, settings.datasets, "data set")]
     folder = layout.raw(chosen.raw)
-    with sole(f"the download to {folder}", layout.data_lock(folder)):
+    with sole(f"the download to {folder}", layout.data_lock(folder), wait=wait):
         chosen.fetch(folder, mirror=settings.mirror)
 
 
@@ -176,13 +195,14 @@ def prepare(
     params: ParamsFile = DEFAULT_PARAMS,
     scale: Scale = None,
     processes: Annotated[int, typer.Option(min=1, help="How many share the work.")] = 1,
+    wait: Wait = False,
 ) -> None:
     """Turn the raw files of a data set into arrays; one that was stopped goes on."""
     settings = load_params(params, scale)
     chosen = settings.datasets[_one_of(dataset, settings.datasets, "data set")]
     out = layout.prepared(settings.scale, dataset)
     raw = layout.raw(chosen.raw)
-    with sole(f"the preparation of {out}", layout.data_lock(out)):
+    with sole(f"the preparation of {out}", layout.data_lock(out), wait=wait):
         chosen.prepare(raw, out, processes=processes)
 
 
@@ -196,6 +216,8 @@ def train(
     scale: Scale = None,
     device: Device = "cpu",
     graphs: Graphs = True,
+    checkpoint_minutes: CheckpointMinutes = 1.0,
+    wait: Wait = False,
 ) -> None:
     """Train runs, one after the other, each going on from its checkpoint if it has one.
 
@@ -203,10 +225,11 @@ def train(
     """
     settings = load_params(params, scale)
     specs = _specs(runs, settings)
+    how = {"graphs": graphs, "checkpoint_seconds": 60 * checkpoint_minutes}
     for dataset in {spec.dataset for spec in specs}:
         steps.require_prepared(dataset, settings)
     for spec in specs:
-        if not alone(_make_network(spec, settings, device, graphs=graphs, again=again)):
+        if not alone(_make_network(spec, settings, device, wait=wait, again=again, **how)):
             print(f"{spec.name} is trained already; --again trains it anew", file=sys.stderr)
 
 
@@ -215,19 +238,22 @@ def _make_network(
     settings: Params,
     device: str,
     *,
-    graphs: bool,
+    wait: bool,
     again: bool = False,
-    bar: bool = True,
+    **how: Any,
 ) -> Walk[bool]:
     """Train a run, unless it is trained already; the walk returns whether it was trained."""
-    with sole(f"the training of {spec.name}", layout.training_lock(settings.scale, spec.name)):
-        work = _train(spec, settings, device, graphs=graphs, bar=bar)
+    lock = layout.training_lock(settings.scale, spec.name)
+    with sole(f"the training of {spec.name}", lock, wait=wait):
+        work = _train(spec, settings, device, **how)
         product = steps.training(spec, settings)
         return (yield from steps.making(product, settings, work, again=again))
 
 
-def _train(spec: RunSpec, settings: Params, device: str, *, graphs: bool, bar: bool) -> Walk[str]:
-    """Train one run and print how it ended; the walk returns what it was trained on."""
+def _train(
+    spec: RunSpec, settings: Params, device: str, *, bar: bool = True, **how: Any
+) -> Walk[str]:
+    """Train one run as `walk_run` does, and print how it ended; the walk returns what it was trained on."""
     require_device(device)
     from equimodal.study.progress import show_progress
     from equimodal.study.runs.loop import Training
@@ -249,8 +275,8 @@ def _train(spec: RunSpec, settings: Params, device: str, *, graphs: bool, bar: b
             model=layout.model(settings.scale, spec.name),
             scratch=layout.scratch(settings.scale),
             device=device,
-            graphs=graphs,
             report=report,
+            **how,
         )
         cost = layout.benchmark(settings.scale, "train", spec.name)
         outcome = yield from with_noted_cost(walk, cost)
@@ -321,6 +347,8 @@ def cell(
     scale: Scale = None,
     device: Device = "cpu",
     graphs: Graphs = True,
+    checkpoint_minutes: CheckpointMinutes = 1.0,
+    wait: Wait = False,
     side_by_side: Annotated[
         int | None,
         typer.Option(
@@ -338,11 +366,12 @@ def cell(
     settings = load_params(params, scale)
     specs = _specs(runs, settings)
     at_once = side_by_side or (AT_ONCE_ON_GPU if device.startswith("cuda") else 1)
+    how = {"graphs": graphs, "checkpoint_seconds": 60 * checkpoint_minutes, "bar": at_once == 1}
 
     def network(spec: RunSpec) -> Walk[bool]:
         product = steps.training(spec, settings)
         spares.bring_back(product, settings)
-        made = yield from _make_network(spec, settings, device, graphs=graphs, bar=at_once == 1)
+        made = yield from _make_network(spec, settings, device, wait=wait, **how)
         spares.lay_aside(product, settings.scale)
         return made
 
@@ -714,10 +743,12 @@ linear_cli.add_to(app)
 def main() -> None:
     """Run the verb that the command line names; what a user or the machine did wrong is one message, status 2.
 
+    One that SIGTERM stops has status 75: it goes on when it is called again.
     On one thread, as the workflow does: networks as small as these train several times slower with more
     beside one another, and to other last digits. Who sets OMP_NUM_THREADS has that many.
     """
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # before a verb imports what reads it
+    signal.signal(signal.SIGTERM, _stopped)  # a training under way saves first, see `in_turn`
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(encoding="utf-8")  # whatever the locale
@@ -730,6 +761,11 @@ def main() -> None:
         sys.exit(
             _said(f"{file} can not be used: {in_words(error)}; see that it is what it should be")
         )
+
+
+def _stopped(*_: object) -> None:
+    _said("stopped by SIGTERM, as clusters send it at a time limit; the same command goes on")
+    sys.exit(STOPPED)
 
 
 def _said(sentence: str) -> int:

@@ -1,5 +1,9 @@
 """The one kind of error that a user can cause and mend, and what other errors say."""
 
+STOPPED = (
+    75  # status of a verb that was asked to stop and goes on when it is called again: EX_TEMPFAIL
+)
+
 
 class UserError(Exception):
     """Something outside the code is wrong: a setting, a file, an address.

@@ -70,12 +70,12 @@ def spares(scale: str) -> Path:
 
 def training_lock(scale: str, name: str) -> Path:
     """Held while a run is trained."""
-    return scratch(scale) / f"{name}.lock"
+    return scratch(scale) / f"{name}.lease"
 
 
 def data_lock(folder: Path) -> Path:
     """Held while a folder of raw or of prepared data is filled."""
-    return folder.with_name(f".{folder.name}.lock")
+    return folder.with_name(f".{folder.name}.lease")
 
 
 def tables(scale: str) -> Path:

@@ -1,39 +1,56 @@
-"""One worker at a time: a training, a download or a preparation that two share would be spoiled."""
+"""One worker at a time: a training, a download or a preparation that two share would be spoiled.
+
+A lock is a file that its holder touches. So it holds between the nodes of a cluster as well, on any file system
+that they share.
+"""
 
 import os
+import signal
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import LeaseCompromise, SoftFileLease, Timeout
 
 from equimodal.study.errors import UserError
 from equimodal.study.files import make_folder
 
+LEASE = (
+    60.0  # seconds without a sign of life from another host, after which its holder counts as dead
+)
+
 
 @contextmanager
-def sole(work: str, path: Path) -> Iterator[None]:
+def sole(work: str, path: Path, *, wait: bool = False) -> Iterator[None]:
     """Hold a lock while some work is done. The lock of a process that has died is free again.
+
+    At once if it died on this host, and after a minute if on another.
 
     Args:
         work: What is done, as the start of a sentence: `the training of ...`.
         path: File of the lock; who holds it stands beside it.
+        wait: Whether to wait for whoever holds it.
 
     Raises:
-        UserError: If another process holds it, with its host, its number and since when.
+        UserError: If another process holds it and is not waited for, with its host, its number and since when.
     """
     make_folder(path.parent)
     holder = path.with_suffix(".holder")
-    lock = FileLock(path)
+    lock = SoftFileLease(path, lease_duration=LEASE, poll_interval=0.5, on_compromise=_stop)
     try:
         lock.acquire(timeout=0)
     except Timeout:
         who = holder.read_text(encoding="utf-8") if holder.is_file() else "another process"
-        raise UserError(
-            f"{work} is under way already, by {who}; wait for it, or end that process"
-        ) from None
+        said = f"{work} is under way already, by {who}"
+        if not wait:
+            raise UserError(
+                f"{said}; wait for it, or end that process. If its host is gone, remove {path}"
+            ) from None
+        print(f"equimodal: {said}; waiting for it", file=sys.stderr, flush=True)
+        lock.acquire()
     try:
         since = datetime.now().astimezone().isoformat(" ", "seconds")
         holder.write_text(
@@ -41,5 +58,11 @@ def sole(work: str, path: Path) -> Iterator[None]:
         )
         yield
     finally:
-        holder.unlink(missing_ok=True)
+        if not lock.compromise:
+            holder.unlink(missing_ok=True)
         lock.release()
+
+
+def _stop(_: LeaseCompromise) -> None:
+    """Another process has taken over, after this one gave no sign of life for long: it stood still."""
+    os.kill(os.getpid(), signal.SIGTERM)

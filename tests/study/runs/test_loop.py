@@ -3,6 +3,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 import zipfile
 from pathlib import Path
 
@@ -262,7 +263,7 @@ def test_a_stopped_run_goes_on_from_its_checkpoint_or_says_why_it_starts_anew(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train_run(spec, **training, report=stop, checkpoint_seconds=0)
+        train_run(spec, **training, report=stop, checkpoint_seconds=0, checkpoint_share=1)
     (checkpoint,) = (tmp_path / "scratch").rglob("*.pt")
     damage(checkpoint)
     seen = []
@@ -310,6 +311,25 @@ def test_a_run_that_is_asked_to_stop_saves_a_checkpoint_and_stops(
     train_run(spec, **training, report=lambda t: seen.append(t.progress.steps))
     assert seen[:1] == ([first] if first else [])
     assert [(tmp_path / "run" / name).read_bytes() for name in RUN_FILES] == whole
+
+
+def test_checkpoints_take_no_more_than_their_share_of_the_time(places, monkeypatch):
+    """A step takes a second and a checkpoint three: at a quarter of the time, one in nine steps."""
+    spec = small_spec(VANILLA, training={"max_epochs": 4})
+    training, _ = places(spec)
+    now, saved = [0.0], []  # `walk_run` reads the clock, and writes, by these names
+
+    def save(*_):
+        now[0] += 3
+        saved.append(now[0])
+
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(torch, "save", lambda *_: save())
+    walk = walk_run(spec, **training, checkpoint_seconds=2, checkpoint_share=0.25)
+    for _ in walk:
+        now[0] += 1
+    *checkpoints, _ = saved  # and the network
+    assert checkpoints == [5, 17]
 
 
 @pytest.mark.parametrize("place", ["run/steps.npz", "model.pt", f"scratch/{VANILLA}.pt"])
@@ -418,7 +438,7 @@ def kill(training):
     if training.progress.steps == 6:
         os.kill(os.getpid(), signal.SIGKILL)
 train_run(spec, data=folder, out=folder / "run", model=folder / "model.pt",
-          scratch=folder / "scratch", checkpoint_seconds=0, report=kill)
+          scratch=folder / "scratch", checkpoint_seconds=0, checkpoint_share=1, report=kill)
 """
 
 

@@ -56,6 +56,7 @@ def walk_run(
     device: str = "cpu",
     graphs: bool = False,
     checkpoint_seconds: float = 60.0,
+    checkpoint_share: float = 0.02,
     report: Report = lambda training: None,
 ) -> Walk[dict[str, Any]]:
     """Train a run, going on from its checkpoint if it was stopped before; the walk returns its outcome.
@@ -73,7 +74,8 @@ def walk_run(
         scratch: Folder for the checkpoint, which is removed at the end.
         device: Where to train.
         graphs: Whether a GPU takes steps as a whole, where that can be; of no run's identity.
-        checkpoint_seconds: Time between checkpoints.
+        checkpoint_seconds: Time between checkpoints, at least.
+        checkpoint_share: Of the time, that writing them may take: they are further apart where a disk is slow.
         report: Called after every step, to show progress.
 
     Raises:
@@ -106,17 +108,19 @@ def walk_run(
             print(f"{error}. Starting anew.", file=sys.stderr)
             training = Training(spec, splits, device, graph=graph)
 
-    saved = time.monotonic()
+    due = time.monotonic() + checkpoint_seconds
 
     def save() -> None:
-        nonlocal saved
+        nonlocal due
+        begun = time.monotonic()
         with write_aside(checkpoint) as aside, aside.open("wb") as file:
             torch.save({"identity": identity()} | training.state(), file)
-        saved = time.monotonic()
+        ended = time.monotonic()
+        due = ended + max(checkpoint_seconds, (ended - begun) * (1 / checkpoint_share - 1))
 
     for _ in training.walk():
         report(training)
-        if time.monotonic() - saved >= checkpoint_seconds:
+        if time.monotonic() >= due:
             save()
         yield save
     yield save
