@@ -5,7 +5,7 @@ VENV := .venv
 INSTALLED := $(VENV)/installed
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: help reproduce verify redraw rebuild docs provenance bench test test-faults test-mutations check site format clean setup
+.PHONY: help reproduce verify redraw rebuild docs provenance bench test test-faults test-slurm test-mutations check site format clean setup
 
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -39,6 +39,10 @@ test: $(INSTALLED)  ## all tests, on all cores; `pytest` runs some of them, or a
 
 test-faults: $(INSTALLED)  ## 500 seeded faults and 200 alterations in a tiny study: nothing lost, nothing silently wrong, no traceback
 	@python -m tests.faults
+
+test-slurm: $(INSTALLED)  ## the tiny study through a Slurm that is started here, hurt, and compared with a local run; as root
+	@python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[cluster]' --no-build-isolation
+	@python -m tests.slurm
 
 test-mutations: $(INSTALLED)  ## 60 seeded faults in the code of the method: the tests have to notice 57
 	@python -m tests.mutations

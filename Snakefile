@@ -12,9 +12,7 @@ report: "workflow/report/workflow.rst"
 
 
 onstart:
-    # Before the first job, and not where jobs run on other machines, which may have what this one lacks.
-    if DEVICE != "cpu" and workflow.local_exec:
-        require_device(DEVICE)
+    look_ahead()  # before the first job
 
 
 rule all:

@@ -11,16 +11,17 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 try:
-    from equimodal.study import layout, steps
+    from equimodal.study import layout, resources, steps
     from equimodal.study.analysis import COLLECTED, GIVEN, JUDGED, SUMMARIZED, TABLES
     from equimodal.study.cells import cells
     from equimodal.study.code import code_hash
     from equimodal.study.data import kinetics
-    from equimodal.study.devices import require_device
+    from equimodal.study import preflight
     from equimodal.study.errors import UserError
     from equimodal.study.figures import FIGURES
     from equimodal.study.files import require_writable
     from equimodal.study.markup import for_rest
+    from equimodal.study.paces import paces_known
     from equimodal.study.params import expand_runs, load_params, part_name
 except ModuleNotFoundError as error:
     raise WorkflowError(
@@ -45,9 +46,23 @@ def here_or_with_the_code(name):
 DEVICE = str(config.get("device") or "") or os.environ.get("EQUIMODAL_DEVICE") or "cpu"
 if not re.fullmatch(r"[a-z]+(:\d+)?", DEVICE):
     raise WorkflowError(f"device is {DEVICE!r}, expected cpu, cuda, cuda:1 or the like")
+
+
+def of_profile(*names):
+    """What a profile sets for rules that have other names in each study: `set-resources: {cells: ...}`."""
+    asked = workflow.resource_settings._parsed_overwrite_resources
+    return {key: value for name in names for key, value in asked.get(name, {}).items()}
+
+
+def knob(name, default=None):
+    """A whole number that a profile sets for `cells` and that no scheduler is told."""
+    found = of_profile("cells").get(name)
+    return default if found is None else found.value
+
+
 try:
     # How long a job may train: more spares starts of Python, less shares work out more evenly.
-    CELL_MINUTES = float(config.get("cell_minutes", 1))
+    CELL_MINUTES = float(config.get("cell_minutes", knob("minutes", 1)))
 except ValueError:
     CELL_MINUTES = float("nan")
 if not CELL_MINUTES > 0:
@@ -70,6 +85,10 @@ os.environ.update(
     EQUIMODAL_PARAMS=str(SETTINGS.absolute()),
     EQUIMODAL_DEVICE=DEVICE,
 )
+for name in ("checkpoint_minutes", "side_by_side"):
+    if knob(name) is not None:
+        os.environ.setdefault(f"EQUIMODAL_{name.upper()}", str(knob(name)))
+KNOBS = {"minutes", "checkpoint_minutes", "side_by_side", "longest"}
 # Jobs of a coordinator that was killed live on at a cluster: those of the next one wait for them.
 os.environ.setdefault("EQUIMODAL_WAIT", "1")
 
@@ -137,9 +156,65 @@ def of_runs(paths, runs=RUNS):
 
 # Decoding and drawing is shared by all cores there are, up to this; digits are done in seconds.
 PROCESSES = {
-    name: 1 if dataset.kind == "colored_mnist" else 16
+    name: (
+        1
+        if dataset.kind == "colored_mnist"
+        else workflow.resource_settings.overwrite_threads.get("prepare", 16)
+    )
     for name, dataset in PARAMS.datasets.items()
 }
+
+
+def evaluated_later(resource):
+    """A resource that a profile gives as an expression or a text, for a rule."""
+
+    def value(wildcards, input, threads, attempt, rulename, async_run):
+        known = dict(input=input, threads=threads, attempt=attempt)
+        known |= dict(rulename=rulename, async_run=async_run)
+        return resource.evaluate(wildcards, **known).value
+
+    return value if resource.is_evaluable() else resource.value
+
+
+def resources_of(*names, **own):
+    """What jobs of a rule ask for: their own, unless a profile sets another for these names."""
+    asked = of_profile(*names)
+    return own | {
+        key: evaluated_later(resource)
+        for key, resource in asked.items()
+        if key not in KNOBS
+    }
+
+
+def resources_of_cell(dataset, runs):
+    """Memory, time and device of a cell, by what runs of its kinds were measured to take."""
+    names = ("cells", f"cells_{dataset}")
+    gpu = of_profile(*names).get("gpu")
+    device = "cuda" if gpu is not None and gpu.value > 0 and DEVICE == "cpu" else DEVICE
+    specs = [RUNS[run] for run in runs]
+    about = (specs, PARAMS, PACES[device.partition(":")[0]])
+
+    def mem_mb(wildcards, attempt):
+        return resources.memory_mb(*about, device=device, attempt=attempt)
+
+    def runtime(wildcards, attempt):
+        return resources.minutes(*about, attempt=attempt, longest=knob("longest"))
+
+    return resources_of(*names, mem_mb=mem_mb, runtime=runtime, device=device)
+
+
+def memory_of_preparation(wildcards, threads, attempt):
+    return (1000 + 700 * threads) * attempt  # ASSUME, of a video or a mesh a process
+
+
+def four_hours(wildcards, attempt):
+    return 240 * attempt  # ASSUME; what takes longer goes on where it was
+
+
+PACES = {
+    device: paces_known(device) for device in {"cpu", "cuda", DEVICE.partition(":")[0]}
+}
+
 FETCHED, RAW_FILES = {}, {}
 for name, dataset in PARAMS.datasets.items():
     folder = layout.raw(dataset.raw)
@@ -231,3 +306,49 @@ def how_many():
     """How many runs each experiment asks for, as text; one may belong to several."""
     each = ", ".join(f"{len(runs)} for {e}" for e, runs in EXPERIMENTS.items())
     return f"{len(RUNS)} networks: {each}"
+
+
+def look_ahead():
+    """Say in one message what is missing and what it stops; refuse what a cluster would never start."""
+    jobs = [job for job in workflow.dag.needrun_jobs() if not job.is_group()]
+    devices = {job.resources.get("device", "cpu") for job in jobs}
+    # Other machines may have the device that this one lacks.
+    device = max(devices, default="cpu") if workflow.local_exec else "cpu"
+    made = {KINETICS, *of_runs([layout.model("{scale}", "{run}")])}
+    lacking = list(preflight.missing(PARAMS, device, made))
+    if lacking:
+        print("Missing:", *lacking, sep="\n  ", file=sys.stderr, flush=True)
+    if workflow.executor_plugin.name == "slurm":
+        lacking = list(preflight.slurm(map(asked_of_cluster, jobs), **slurm_options()))
+        if lacking:
+            raise WorkflowError("Slurm would not run this:\n  " + "\n  ".join(lacking))
+    elif any("can not be used here" in sentence for sentence in lacking):
+        raise WorkflowError("Every network needs the device.")
+
+
+def asked_of_cluster(job):
+    """What a job asks for, under the name that a profile has for its rule."""
+    named = re.sub(r"^cell_(.+)_\d+$", r"cells_\1", job.rule.name)
+    asked = {name: job.resources.get(name, 0) for name in ("mem_mb", "runtime", "gpu")}
+    if workflow.is_local(job.rule) or not all(
+        isinstance(n, int) for n in asked.values()
+    ):
+        return preflight.Job(named, 0, 0, 0)
+    return preflight.Job(named, job.threads, *asked.values())
+
+
+def slurm_options():
+    """What the profile and the command line tell Slurm's plugin."""
+
+    def named(resource):
+        found = workflow.resource_settings._parsed_default_resources.get(resource)
+        text = getattr(found, "raw", found)
+        return None if text is None else str(text).strip("'\"")
+
+    chosen = workflow.executor_settings
+    return dict(
+        partition=named("slurm_partition"),
+        account=chosen.no_account or named("slurm_account") is not None,
+        status_command=chosen.status_command,
+        profile="profiles/slurm/config.yaml",
+    )

@@ -12,6 +12,7 @@ for dataset in PARAMS.datasets:
                 f"results/{SCALE}/logs/fetch/{dataset}.log",
             benchmark:
                 f"results/{SCALE}/benchmarks/fetch/{dataset}.tsv"
+            localrule: True
             params:
                 root=root_of,
                 settings=settings_of_raw(dataset),
@@ -37,6 +38,8 @@ for dataset in PARAMS.datasets:
         benchmark:
             f"results/{SCALE}/benchmarks/prepare/{dataset}.tsv"
         threads: PROCESSES[dataset]
+        resources:
+            **resources_of("prepare", mem_mb=memory_of_preparation, runtime=four_hours),
         params:
             root=root_of,
             settings=json.dumps(PARAMS.datasets[dataset].preparation, sort_keys=True),
@@ -59,6 +62,7 @@ for dataset in PARAMS.datasets:
             f"results/{SCALE}/logs/check/{dataset}.log",
         benchmark:
             f"results/{SCALE}/benchmarks/check/{dataset}.tsv"
+        localrule: True
         params:
             root=root_of,
             dataset=dataset,
@@ -76,6 +80,7 @@ rule fetch_kinetics:
         f"results/{SCALE}/logs/fetch/kinetics.log",
     benchmark:
         f"results/{SCALE}/benchmarks/fetch/kinetics.tsv"
+    localrule: True
     params:
         root=root_of,
     message:

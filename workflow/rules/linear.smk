@@ -27,6 +27,9 @@ rule linear:
     benchmark:
         "results/{scale}/benchmarks/linear.tsv"
     threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=four_hours,
     params:
         **linear_products.asked_of_simulations(LINEAR),
         root=root_of,
@@ -48,6 +51,7 @@ rule linear_mnist:
         "results/{scale}/logs/linear_mnist.log",
     benchmark:
         "results/{scale}/benchmarks/linear_mnist.tsv"
+    localrule: True
     params:
         root=root_of,
         note=LINEAR_NOTE,
@@ -83,6 +87,9 @@ rule noisy_mnist:
     wildcard_constraints:
         layer=r"\d+",
     threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=four_hours,
     params:
         **linear_products.settings_and_code_of_noisy_mnist(LINEAR, PARAMS),
         root=root_of,
@@ -110,6 +117,7 @@ rule draw_linear:
         "results/{scale}/logs/draw_linear.log",
     benchmark:
         "results/{scale}/benchmarks/draw_linear.tsv"
+    localrule: True
     params:
         root=root_of,
         note=LINEAR_NOTE,

@@ -15,6 +15,7 @@ rule collect:
         "results/{scale}/logs/collect.log",
     benchmark:
         "results/{scale}/benchmarks/collect.tsv"
+    localrule: True
     params:
         root=root_of,
         note=NOTE,
@@ -44,6 +45,7 @@ rule tables:
         "results/{scale}/logs/tables.log",
     benchmark:
         "results/{scale}/benchmarks/tables.tsv"
+    localrule: True
     params:
         root=root_of,
         note=NOTE,
@@ -77,6 +79,7 @@ rule draw:
         "results/{scale}/logs/draw.log",
     benchmark:
         "results/{scale}/benchmarks/draw.tsv"
+    localrule: True
     params:
         root=root_of,
         note=NOTE,
@@ -105,6 +108,7 @@ rule claims:
         "results/{scale}/logs/claims.log",
     benchmark:
         "results/{scale}/benchmarks/claims.tsv"
+    localrule: True
     params:
         root=root_of,
         note=NOTE,
@@ -130,6 +134,7 @@ rule summarize:
         "results/{scale}/logs/summarize.log",
     benchmark:
         "results/{scale}/benchmarks/summarize.tsv"
+    localrule: True
     params:
         root=root_of,
         code=code_hash("equimodal.study.analysis.summary"),
@@ -149,6 +154,7 @@ rule report:
         "results/{scale}/logs/report.log",
     benchmark:
         "results/{scale}/benchmarks/report.tsv"
+    localrule: True
     params:
         root=root_of,
         settings=PARAMS.model_dump_json(exclude={"mirror"}),

@@ -35,6 +35,8 @@ for cell, runs in CELLS.items():
         log:
             f"results/{SCALE}/logs/cells/{cell}.log",
         threads: 1
+        resources:
+            **resources_of_cell(RUNS[runs[0]].dataset, runs),
         params:
             root=root_of,
             runs=runs,
@@ -45,4 +47,8 @@ for cell, runs in CELLS.items():
             "Train and evaluate what is not yet of:\n    " + "\n    ".join(runs)
         shell:
             # What it says of each run as it ends goes to the terminal.
-            verb("cell {params.runs:q}", SCALE, log="2> {log:q}")
+            verb(
+                "cell {params.runs:q} --device {resources.device}",
+                SCALE,
+                log="2> {log:q}",
+            )

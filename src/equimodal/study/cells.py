@@ -1,13 +1,23 @@
 """Cells: the runs that one job of the workflow trains and evaluates, in one process."""
 
+from collections.abc import Mapping
 from itertools import groupby
 
-from equimodal.study.paces import kind_of, most_steps, paces_with_the_code, run_seconds
+from equimodal.study.paces import Pace, kind_of, most_steps, paces_with_the_code, run_seconds
 from equimodal.study.params import Params, expand_runs
 from equimodal.study.spec import RunSpec
 
 # Of a step whose kind of network was never measured. A guess that is too small makes jobs longer.
 UNKNOWN_STEP = 0.05  # seconds
+
+
+def expected_seconds(spec: RunSpec, settings: Params, paces: Mapping[str, Pace]) -> float:
+    """Seconds of a run to its last epoch; by a guess if its kind was never measured."""
+    dataset = settings.datasets[spec.dataset]
+    pace = paces.get(kind_of(spec, settings))
+    if pace is None:
+        return most_steps(spec, dataset) * UNKNOWN_STEP
+    return run_seconds(spec, dataset, pace)
 
 
 def cells(settings: Params, minutes: float) -> dict[str, list[str]]:
@@ -25,13 +35,6 @@ def cells(settings: Params, minutes: float) -> dict[str, list[str]]:
     asked = {e: expand_runs(settings, e) for e in settings.experiments}
     paces = paces_with_the_code()
 
-    def seconds(spec: RunSpec) -> float:
-        dataset = settings.datasets[spec.dataset]
-        pace = paces.get(kind_of(spec, settings))
-        if pace is None:
-            return most_steps(spec, dataset) * UNKNOWN_STEP
-        return run_seconds(spec, dataset, pace)
-
     def shared(name: str) -> tuple[str, ...]:
         spec = specs[name]
         return (
@@ -45,7 +48,7 @@ def cells(settings: Params, minutes: float) -> dict[str, list[str]]:
     for (dataset, *_), together in groupby(sorted(specs, key=shared), key=shared):
         left = 0.0  # seconds of the last cell
         for run in together:
-            lasts = seconds(specs[run])
+            lasts = expected_seconds(specs[run], settings, paces)
             if lasts > left:
                 name, left = f"{dataset}_{numbers[dataset]}", 60 * minutes
                 numbers[dataset] += 1

@@ -28,7 +28,7 @@ from equimodal.linear import products as linear_products
 from equimodal.linear.settings import load_linear
 from equimodal.study import layout, receipts, spares, steps
 from equimodal.study.cost import with_noted_cost
-from equimodal.study.devices import require_device
+from equimodal.study.devices import placed, require_device
 from equimodal.study.errors import STOPPED, UserError, in_words
 from equimodal.study.files import is_there, read_arrays, read_text, reading, write_aside, write_text
 from equimodal.study.locks import sole
@@ -208,6 +208,7 @@ def prepare(
 
 @app.command()
 def train(
+    context: typer.Context,
     runs: Runs,
     again: Annotated[
         bool, typer.Option("--again", help="Train anew what is trained already.")
@@ -225,7 +226,8 @@ def train(
     """
     settings = load_params(params, scale)
     specs = _specs(runs, settings)
-    how = {"graphs": graphs, "checkpoint_seconds": 60 * checkpoint_minutes}
+    device = context.with_resource(placed(device))
+    how: dict[str, Any] = {"graphs": graphs, "checkpoint_seconds": 60 * checkpoint_minutes}
     for dataset in {spec.dataset for spec in specs}:
         steps.require_prepared(dataset, settings)
     for spec in specs:
@@ -342,6 +344,7 @@ def _evaluate(spec: RunSpec, settings: Params, device: str) -> None:
 
 @app.command()
 def cell(
+    context: typer.Context,
     runs: Runs,
     params: ParamsFile = DEFAULT_PARAMS,
     scale: Scale = None,
@@ -365,8 +368,10 @@ def cell(
     """
     settings = load_params(params, scale)
     specs = _specs(runs, settings)
+    device = context.with_resource(placed(device))
     at_once = side_by_side or (AT_ONCE_ON_GPU if device.startswith("cuda") else 1)
-    how = {"graphs": graphs, "checkpoint_seconds": 60 * checkpoint_minutes, "bar": at_once == 1}
+    how: dict[str, Any] = {"graphs": graphs, "checkpoint_seconds": 60 * checkpoint_minutes}
+    how["bar"] = at_once == 1  # only one can be shown
 
     def network(spec: RunSpec) -> Walk[bool]:
         product = steps.training(spec, settings)

@@ -1,0 +1,179 @@
+"""What is missing before the first job, and what that would stop: said at once, and not hours later one by one."""
+
+import getpass
+import re
+import subprocess
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from equimodal.study import layout
+from equimodal.study.devices import require_device
+from equimodal.study.errors import UserError
+from equimodal.study.params import Params, expand_runs
+
+FOREVER = 10**9  # minutes
+ASKED = {  # of a job: its unit, and the line of a profile that sets it
+    "cores": ("cores", "set-threads: {{{rule}: {limit}}}"),
+    "memory_mb": ("MB of memory", "set-resources: {{{rule}: {{mem_mb: {limit}}}}}"),
+    "minutes": ("minutes", "set-resources: {{{rule}: {{runtime: {limit}}}}}"),
+    "gpus": ("GPUs", "set-resources: {{{rule}: {{gpu: {limit}}}}}"),
+}
+
+
+def missing(settings: Params, device: str, made: Iterable[str]) -> Iterator[str]:
+    """Say what is not here, what it stops and what to do: data that only a user has, weights, the device.
+
+    Args:
+        settings: Of the scale.
+        device: Where networks are trained, if on this machine; else `cpu`.
+        made: Weights that the workflow fetches or makes.
+    """
+    asked = {e: expand_runs(settings, e) for e in settings.experiments}
+
+    def stopped(**of: str) -> str:
+        """How many networks of each experiment something stops: all, or those whose spec says so."""
+        counts = {
+            e: sum(all(getattr(s, k) == v for k, v in of.items()) for s in runs.values())
+            for e, runs in asked.items()
+        }
+        each = ", ".join(f"{count} of {e}" for e, count in counts.items() if count)
+        return f"It stops {each}." if each else ""
+
+    specs = expand_runs(settings).values()
+    for name in sorted({spec.dataset for spec in specs}):
+        dataset = settings.datasets[name]
+        folder = layout.raw(dataset.raw)
+        files = dataset.raw_files(folder, mirror=settings.mirror)
+        brought = {folder / file for file in dataset.fetched}
+        lacking = [str(f) for f in files if f not in brought and not f.exists()]
+        if lacking and not settings.mirror and not layout.prepared(settings.scale, name).exists():
+            what = (
+                dataset.origin.by_hand or f"run `equimodal fetch {name} --scale {settings.scale}`"
+            )
+            yield f"{name}: {' and '.join(lacking)}. {stopped(dataset=name)} {what}"
+    for weights in sorted({s.pretrained for s in specs if s.pretrained} - set(made)):
+        if not Path(weights).exists():
+            named = stopped(pretrained=weights)
+            yield f"weights to start from: {weights}. {named} See pretrained in config/scales."
+    if device != "cpu":
+        try:
+            require_device(device)
+        except UserError as error:
+            yield f"{error}. {stopped()}"
+
+
+@dataclass(frozen=True)
+class Job:
+    """What the jobs of a rule ask a cluster for, at most, in their first attempt."""
+
+    rule: str  # as a profile names it
+    cores: int
+    memory_mb: int
+    minutes: int
+    gpus: int = 0
+
+
+@dataclass(frozen=True)
+class Nodes:
+    """Nodes of a kind in a partition."""
+
+    partition: str
+    cores: int
+    memory_mb: int
+    minutes: int  # that a job may last
+    gpus: bool
+
+
+def too_large(jobs: Iterable[Job], nodes: Iterable[Nodes], profile: str) -> Iterator[str]:
+    """Say which jobs no node would ever take, with the line of the profile that changes it."""
+    kinds, rules = list(nodes), defaultdict[str, list[Job]](list)
+    for job in jobs:
+        rules[job.rule].append(job)
+    limits = {
+        "cores": max(n.cores for n in kinds),
+        "memory_mb": max(n.memory_mb for n in kinds),
+        "minutes": max(n.minutes for n in kinds),
+        "gpus": int(any(n.gpus for n in kinds)),
+    }
+    where = " and ".join(sorted({n.partition.rstrip("*") for n in kinds}))
+    for rule, of_rule in rules.items():
+        for what, limit in limits.items():
+            if (wanted := max(getattr(job, what) for job in of_rule)) > limit:
+                unit, line = ASKED[what]
+                yield (
+                    f"{rule} asks for {wanted} {unit}, and no node of the partition {where} gives more than"
+                    f" {limit}: {profile} needs `{line.format(rule=rule, limit=limit)}` or another slurm_partition"
+                )
+
+
+def slurm(
+    jobs: Iterable[Job], partition: str | None, *, account: bool, status_command: str, profile: str
+) -> Iterator[str]:
+    """Say why jobs would wait at this Slurm for ever, or not be taken.
+
+    Args:
+        jobs: The largest of each rule.
+        partition: That they name, or None for the cluster's own default.
+        account: Whether they name one, or are told to name none.
+        status_command: That is to tell what became of them: `sacct` or `squeue`.
+        profile: Where the options stand.
+    """
+    try:
+        nodes = nodes_of(_called("sinfo", "-h", "-e", "-o", "%P|%c|%m|%l|%G"))
+        accounts = "accounting_storage/none" not in _called("scontrol", "show", "config")
+    except OSError as error:
+        yield f"{error.filename} can not be called: take {profile} on a node that can submit jobs"
+        return
+    except subprocess.CalledProcessError as error:
+        yield f"{error.cmd[0]} failed ({error.stderr.strip()}): Slurm does not answer; ask its administrators"
+        return
+    chosen = [
+        n
+        for n in nodes
+        if n.partition.rstrip("*") == partition or (partition is None and n.partition.endswith("*"))
+    ]
+    names = sorted({n.partition.rstrip("*") for n in nodes})
+    if not chosen:
+        which = f"no partition {partition}" if partition else "no default partition"
+        yield f"there is {which}: slurm_partition in {profile} has to be one of {names}"
+    else:
+        yield from too_large(jobs, chosen, profile)
+    if not accounts and status_command == "sacct":
+        yield f"this cluster keeps no accounts: {profile} needs `slurm-status-command: squeue`"
+    if not accounts and not account:
+        yield f"this cluster keeps no accounts: {profile} needs `slurm-no-account: true`"
+    if accounts and not account:
+        ask = ["sacctmgr", "-n", "-P", "show", "assoc", "format=account", "where"]
+        mine = sorted(set(_called(*ask, f"user={getpass.getuser()}").split()))
+        if len(mine) != 1:
+            yield f"your accounts are {mine}: slurm_account in {profile} has to name one of them"
+
+
+def nodes_of(said: str) -> list[Nodes]:
+    """Read what `sinfo` says of partitions."""
+    found = []
+    for line in said.splitlines():
+        partition, cores, memory, limit, gres = line.split("|")
+        found.append(
+            Nodes(partition, _number(cores), _number(memory), minutes_of(limit), "gpu" in gres)
+        )
+    return found
+
+
+def minutes_of(limit: str) -> int:
+    """Read a time limit of Slurm, `days-hours:minutes:seconds` or `infinite`, in minutes."""
+    if not re.fullmatch(r"(\d+-)?\d+(:\d+)*", limit):
+        return FOREVER
+    days, _, rest = limit.rpartition("-")
+    hours, minutes, _ = ([0, 0, 0] + [int(n) for n in rest.split(":")])[-3:]
+    return 1440 * int(days or 0) + 60 * hours + minutes
+
+
+def _number(text: str) -> int:
+    return int(text.rstrip("+"))
+
+
+def _called(*words: str) -> str:
+    return subprocess.run(words, check=True, capture_output=True, text=True).stdout

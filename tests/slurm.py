@@ -1,0 +1,338 @@
+"""The tiny study through a real Slurm of one node: `make test-slurm`, or `python -m tests.slurm --help`.
+
+A Slurm is started on this machine (root, Debian's slurm-wlm and munge; slurmdbd and mariadb-server for accounting), and
+the workflow runs through it with profiles/slurm. Meanwhile jobs are canceled, stopped at a time limit and killed, the
+node is drained, the coordinator is killed and started again. All results have to be those of a local run, byte for
+byte. What was started is stopped. Status 1 if anything differs.
+"""
+
+import contextlib
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tests.faults import ROOT, contents, made_study
+
+CONF, DBD = Path("/etc/slurm/slurm.conf"), Path("/etc/slurm/slurmdbd.conf")
+NEEDED = ["slurmctld", "slurmd", "munged"]
+FOR_ACCOUNTING = ["slurmdbd", "mariadbd"]
+HOST = socket.gethostname().partition(".")[0]
+PATIENCE = 1200  # seconds, for all of the workflow
+RESULTS = Path("results/tiny")
+
+
+def call(*words: str | Path, check: bool = True) -> str:
+    done = subprocess.run(words, check=False, capture_output=True, text=True)
+    if check and done.returncode:
+        raise RuntimeError(f"{' '.join(map(str, words))}: {done.stderr.strip()}")
+    return done.stdout
+
+
+def until(what: str, holds: Callable[[], object], seconds: float = 120) -> object:
+    """Wait until something holds, and return it."""
+    late = time.monotonic() + seconds
+    while not (found := holds()):
+        if time.monotonic() > late:
+            raise TimeoutError(f"waited {seconds:.0f} s in vain until {what}")
+        time.sleep(0.2)
+    return found
+
+
+def works(*words: str) -> Callable[[], bool]:
+    return lambda: subprocess.run(words, check=False, capture_output=True).returncode == 0
+
+
+@contextmanager
+def daemon(log: Path, *words: str | Path) -> Iterator[None]:
+    with log.open("a") as said:
+        process = subprocess.Popen(words, stdout=said, stderr=said, start_new_session=True)
+    try:
+        yield
+    finally:
+        process.terminate()
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+
+
+@contextmanager
+def file(path: Path, text: str) -> Iterator[None]:
+    """A file for the time of the block: a slurm.conf that stays makes every start of Snakemake slow."""
+    if path.exists():
+        raise RuntimeError(
+            f"{path} is there: this machine has a Slurm of its own, which is left alone"
+        )
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
+    path.chmod(0o600)
+    try:
+        yield
+    finally:
+        path.unlink()
+
+
+def configuration(folder: Path, *, accounting: bool) -> str:
+    """A node that poses as one of 16 processors: jobs of some seconds then wait for no other."""
+    store = "AccountingStorageType=accounting_storage/none\nJobAcctGatherType=jobacct_gather/none"
+    if accounting:
+        store = (
+            "AccountingStorageType=accounting_storage/slurmdbd\nAccountingStorageHost=localhost\n"
+        )
+        store += "AccountingStoragePort=16819\nJobAcctGatherType=jobacct_gather/linux"
+    return f"""ClusterName=tested
+SlurmctldHost={HOST}(127.0.0.1)
+SlurmUser=root
+SlurmdUser=root
+AuthType=auth/munge
+CredType=cred/munge
+MpiDefault=none
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core_Memory
+ReturnToService=2
+KillWait=10
+SlurmctldPort=16817
+SlurmdPort=16818
+StateSaveLocation={folder}/state
+SlurmdSpoolDir={folder}/spool
+SlurmctldPidFile={folder}/slurmctld.pid
+SlurmdPidFile={folder}/slurmd.pid
+SlurmdParameters=config_overrides
+MinJobAge=86400
+{store}
+NodeName={HOST} NodeAddr=127.0.0.1 CPUs=16 RealMemory=60000 State=UNKNOWN
+PartitionName=debug Nodes={HOST} Default=YES MaxTime=INFINITE State=UP
+"""
+
+
+@contextmanager
+def slurm(folder: Path, *, accounting: bool) -> Iterator[None]:
+    """A Slurm of this machine as its one node, for the time of the block."""
+    wanted = NEEDED + FOR_ACCOUNTING * accounting
+    if missing := [name for name in wanted if shutil.which(name) is None]:
+        raise RuntimeError(
+            f"{missing} are not installed; on Debian: apt install slurm-wlm munge slurmdbd mariadb-server"
+        )
+    for name in ("state", "spool"):
+        (folder / name).mkdir(parents=True)
+    log = folder / "slurm.log"
+    with ExitStack() as started:
+        if not works("munge", "-n")():
+            call("install", "-d", "-o", "munge", "-g", "munge", "-m", "0755", "/run/munge")
+            started.enter_context(
+                daemon(log, "runuser", "-u", "munge", "--", "munged", "--foreground")
+            )
+            until("munged answers", works("munge", "-n"))
+        started.enter_context(file(CONF, configuration(folder, accounting=accounting)))
+        if accounting:
+            started.enter_context(database(folder, log))
+        started.enter_context(daemon(log, "slurmctld", "-D"))
+        until("slurmctld answers", works("scontrol", "ping"))
+        started.enter_context(daemon(log, "slurmd", "-D", "-N", HOST))
+        until("the node is idle", lambda: "idle" in call("sinfo", "-h", "-o", "%T", check=False))
+        try:
+            yield
+        finally:
+            call("scancel", "--user", "root", check=False)
+            until("all jobs have ended", lambda: not jobs(), 60)
+
+
+@contextmanager
+def database(folder: Path, log: Path) -> Iterator[None]:
+    """Slurm's accounting, with an account `lab`."""
+    call("install", "-d", "-o", "mysql", "-g", "mysql", "/run/mysqld", folder / "db")
+    folder.chmod(0o755)
+    call("mariadb-install-db", "--user=mysql", f"--datadir={folder}/db")
+    at = f"--socket={folder}/db/socket"
+    with ExitStack() as started:
+        started.enter_context(
+            daemon(
+                log,
+                "mariadbd",
+                "--user=mysql",
+                f"--datadir={folder}/db",
+                at,
+                "--port=13306",
+                "--bind-address=127.0.0.1",
+            )
+        )
+        until("the database answers", works("mariadb", at, "-e", "select 1"))
+        users = "".join(
+            f"create user slurm@'{host}' identified by 'slurm'; grant all on slurm_acct_db.* to slurm@'{host}';"
+            for host in ("127.0.0.1", "localhost")
+        )
+        call("mariadb", at, "-e", f"create database slurm_acct_db; {users}")
+        keys = {"AuthType": "auth/munge", "DbdHost": "localhost", "DbdPort": "16819", "SlurmUser": "root",
+                "StorageType": "accounting_storage/mysql", "StorageHost": "127.0.0.1", "StoragePort": "13306",
+                "StorageUser": "slurm", "StoragePass": "slurm", "StorageLoc": "slurm_acct_db",
+                "PidFile": f"{folder}/slurmdbd.pid"}  # fmt: skip
+        started.enter_context(file(DBD, "".join(f"{k}={v}\n" for k, v in keys.items())))
+        started.enter_context(daemon(log, "slurmdbd", "-D"))
+        until("slurmdbd answers", works("sacctmgr", "-n", "show", "cluster"))
+        for words in (
+            ("cluster", "tested"),
+            ("account", "lab", "Description=lab", "Organization=lab"),
+            ("user", "root", "Account=lab"),
+        ):
+            call("sacctmgr", "-i", "add", *words, check=False)
+        yield
+
+
+def jobs() -> dict[str, str]:
+    """Jobs that have not ended, number -> the rule."""
+    lines = call("squeue", "-h", "-o", "%i %k", check=False).splitlines()
+    return {number: rule.strip() for number, _, rule in (line.partition(" ") for line in lines)}
+
+
+def cells() -> list[str]:
+    return [number for number, rule in jobs().items() if "cell" in rule]
+
+
+def workers(folder: Path) -> list[int]:
+    """Processes of verbs that train there, as their locks say."""
+    found = []
+    for holder in (folder / RESULTS / "scratch").rglob("*.holder"):
+        with contextlib.suppress(OSError):
+            found += [int(n) for n in re.findall(r"process (\d+)", holder.read_text())]
+    return [process for process in found if Path(f"/proc/{process}").exists()]
+
+
+class Coordinator:
+    """Snakemake on the submitting side, which may be killed and started again."""
+
+    def __init__(self, folder: Path, *, accounting: bool, sooner: bool = True):
+        self.folder = folder
+        self.log = folder / "coordinator.log"
+        self.words = [
+            *("snakemake", "--snakefile", ROOT / "Snakefile", "--directory", folder),
+            *("--profile", ROOT / "profiles/slurm", "--config", "scale=tiny"),
+            *("--latency-wait", "15", "--slurm-init-seconds-before-status-checks", "4"),
+            # A job that is to meet its time limit gets the least that there is, and is not warned.
+            *("--set-resources", "cells_nvgesture:runtime=1", "cells_nvgesture:slurm_extra=''"),
+        ]
+        if not accounting:
+            self.words += ["--slurm-no-account", "--slurm-status-command", "squeue"]
+        self.start()
+
+    def start(self) -> None:
+        with self.log.open("a") as said:
+            self.process = subprocess.Popen(
+                self.words, stdout=said, stderr=said, start_new_session=True
+            )
+
+    def kill_and_start_again(self) -> None:
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        call(*self.words, "--unlock")
+        self.start()
+
+    def until(self, what: str, holds: Callable[[], object]) -> object:
+        """Wait as `until` does, no longer than the coordinator runs."""
+        found = until(what, lambda: holds() or self.process.poll() is not None, 600)
+        if found is True and self.process.poll() is not None:
+            raise RuntimeError(f"it ended before {what}:\n{self.said()[-2000:]}")
+        return found
+
+    def said(self) -> str:
+        return self.log.read_text(errors="replace")
+
+
+def goes_through(folder: Path, local: dict[str, bytes], *, accounting: bool) -> Iterator[str]:
+    """Run the study through Slurm with all that can happen; yield what was not as it should be."""
+    made_study_settings(folder)
+    coordinator = Coordinator(folder, accounting=accounting)
+    scratch = folder / RESULTS / "scratch"
+    try:
+        coordinator.until("a job waited or ran", jobs)
+        call("scontrol", "update", f"nodename={HOST}", "state=drain", "reason=a test")
+        print("  the node is drained", flush=True)
+        time.sleep(5)
+        call("scontrol", "update", f"nodename={HOST}", "state=resume")
+        print("  and resumed", flush=True)
+        coordinator.until("a network was trained", lambda: workers(folder))
+        canceled = coordinator.until("a cell ran", cells)[0]
+        call("scancel", canceled)
+        print(f"  job {canceled} was canceled", flush=True)
+        coordinator.kill_and_start_again()
+        print("  the coordinator was killed, and started again", flush=True)
+
+        def stopped() -> bool:
+            for holder in (scratch / "nvgesture").rglob("*.holder"):
+                (process,) = map(int, re.findall(r"process (\d+)", holder.read_text()))
+                os.kill(process, signal.SIGSTOP)
+                return True
+            return False
+
+        coordinator.until("a network of NVGesture was trained", lambda: stopped() and "stopped")
+        print("  a training stands still, until its time limit", flush=True)
+        status = coordinator.process.wait(PATIENCE)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(coordinator.process.pid, signal.SIGKILL)
+    if status:
+        yield f"the coordinator ended with status {status}:\n{coordinator.said()[-3000:]}"
+    yield from differences(local, contents(folder))
+
+
+def differences(local: dict[str, bytes], here: dict[str, bytes]) -> Iterator[str]:
+    """Which results are not those of the local run. The report tells costs, which differ."""
+    for name in sorted(local.keys() | here.keys()):
+        if name != f"{RESULTS}/report.html" and local.get(name) != here.get(name):
+            yield f"{name} {'differs' if name in here else 'is lost'}"
+
+
+def made_study_settings(folder: Path) -> None:
+    folder.mkdir(parents=True)
+    shutil.copytree(ROOT / "config", folder / "config")
+    shutil.copy(ROOT / "params.yaml", folder)
+
+
+def main(
+    accounting: Annotated[
+        bool | None,
+        typer.Option(help="Whether Slurm keeps accounts; both, one after the other, if left out."),
+    ] = None,
+    made: Annotated[
+        Path | None, typer.Option(help="Where the local study is made, or lies.")
+    ] = None,
+) -> None:
+    """Run the tiny study through Slurm, and compare it with a local run."""
+    aside = Path(tempfile.mkdtemp(prefix="slurm", dir=os.environ.get("TMPDIR")))
+    aside.chmod(0o755)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # and what was started is stopped
+    begun = time.monotonic()
+    local = contents(made_study((made or aside / "local").absolute()))
+    wrong: list[str] = []
+    for accounts in [False, True] if accounting is None else [accounting]:
+        print(
+            f"Slurm {'with' if accounts else 'without'} accounting ({time.monotonic() - begun:.0f} s)",
+            flush=True,
+        )
+        with slurm(aside / f"slurm{accounts:d}", accounting=accounts):
+            for fault in goes_through(aside / f"study{accounts:d}", local, accounting=accounts):
+                wrong.append(fault)
+                print(fault, flush=True)
+    print(
+        f"{len(local)} files of a local run, {len(wrong)} differences ({time.monotonic() - begun:.0f} s)"
+    )
+    if wrong:
+        sys.exit(1)
+    shutil.rmtree(aside)
+
+
+if __name__ == "__main__":
+    typer.run(main)

