@@ -1,6 +1,7 @@
 # `make reproduce` and `make test` do their own set-up; nothing is needed but Python 3.11 or later.
 PYTHON ?= python3
 SCALE ?= demo
+EXTRAS ?= study,nvgesture,versions,dev
 VENV := .venv
 INSTALLED := $(VENV)/installed
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
@@ -52,6 +53,7 @@ check: $(INSTALLED)  ## format, lint, types, which part imports which, and wheth
 	ruff check .
 	snakefmt --check Snakefile workflow
 	mypy
+	if command -v hadolint > /dev/null; then hadolint Containerfile; fi  # it has no wheel for every machine
 	lint-imports
 	equimodal pages --check
 
@@ -84,6 +86,6 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@pip install -q --disable-pip-version-check -c constraints.txt hatchling editables setuptools
 	@# HASHES=1: what is fetched has to have the published hashes. Torch's build depends on the machine, so it has none.
 	@$(if $(HASHES),pip install -q --disable-pip-version-check --no-deps --require-hashes --no-build-isolation -r constraints.hashes.txt)
-	@pip install -q --disable-pip-version-check -c constraints.txt --no-compile --no-build-isolation -e '.[study,nvgesture,versions,dev]'
+	@pip install -q --disable-pip-version-check -c constraints.txt --no-compile --no-build-isolation -e '.[$(EXTRAS)]'
 	@python -m compileall -qq -j 0 $(VENV)/lib || true  # what pip would do, on all cores
 	@touch $@

@@ -4,6 +4,9 @@ from snakemake.utils import min_version
 min_version("9.0")
 
 
+container: "equimodal.sif"  # of Containerfile, for `--software-deployment-method apptainer` only
+
+
 include: "workflow/rules/common.smk"
 include: "workflow/rules/linear.smk"
 

@@ -8,6 +8,7 @@ byte. What was started is stopped. Status 1 if anything differs.
 
 import contextlib
 import os
+import random
 import re
 import shutil
 import signal
@@ -16,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -295,8 +297,94 @@ def differences(local: dict[str, bytes], here: dict[str, bytes]) -> Iterator[str
             yield f"{name} {'differs' if name in here else 'is lost'}"
 
 
+def scancel(coordinator: Coordinator, chance: random.Random) -> None:
+    if there := sorted(jobs()):
+        call("scancel", chance.choice(there), check=False)
+
+
+def kill_worker(coordinator: Coordinator, chance: random.Random) -> None:
+    if there := sorted(workers(coordinator.folder)):
+        _kill(chance.choice(there))
+
+
+def kill_step(coordinator: Coordinator, chance: random.Random) -> None:
+    if there := call("pgrep", "-f", r"slurmstepd: \[", check=False).split():
+        _kill(int(chance.choice(there)))
+
+
+def kill_coordinator(coordinator: Coordinator, chance: random.Random) -> None:
+    coordinator.kill_and_start_again()
+
+
+def time_limit(coordinator: Coordinator, chance: random.Random) -> None:
+    if there := sorted(jobs()):
+        call("scontrol", "update", f"jobid={chance.choice(there)}", "timelimit=1", check=False)
+
+
+def full_disk(coordinator: Coordinator, chance: random.Random) -> None:
+    filler = coordinator.folder / "filler"
+    left = shutil.disk_usage(coordinator.folder).free
+    try:
+        call("fallocate", "-l", str(left), filler, check=False)
+        time.sleep(chance.uniform(1, 5))
+    finally:
+        filler.unlink(missing_ok=True)
+
+
+def read_only(coordinator: Coordinator, chance: random.Random) -> None:
+    folder = coordinator.folder / RESULTS / chance.choice(["models", "banks", "runs", "scratch"])
+    if folder.is_dir():
+        call("mount", "--bind", folder, folder)
+        try:
+            call("mount", "-o", "remount,bind,ro", folder)
+            time.sleep(chance.uniform(1, 5))
+        finally:
+            call("umount", "--lazy", folder)
+
+
+def _kill(process: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(process, signal.SIGKILL)
+
+
+KINDS = [scancel, kill_worker, kill_step, kill_coordinator, time_limit, full_disk, read_only]
+
+
+def faults(
+    folder: Path, local: dict[str, bytes], count: int, seed: int, *, accounting: bool
+) -> Iterator[str]:
+    """Run the study through Slurm with seeded faults, as often as it takes; yield what was lost or differs."""
+    chance, tried, failures = random.Random(seed), Counter[str](), 0
+    folder.mkdir()
+    call("mount", "-t", "tmpfs", "-o", "size=1G", "tmpfs", folder)  # a disk that can be filled
+    try:
+        while sum(tried.values()) < count:
+            call("find", folder, "-mindepth", "1", "-delete")
+            made_study_settings(folder)
+            coordinator = Coordinator(folder, accounting=accounting)
+            while (status := coordinator.process.poll()) != 0:
+                if (
+                    status is not None
+                ):  # too many jobs failed too often; whoever sees that calls it again
+                    failures += 1
+                    if failures > 2 * count:
+                        raise RuntimeError(coordinator.said()[-3000:])
+                    call(*coordinator.words, "--unlock", check=False)
+                    coordinator.start()
+                if sum(tried.values()) < count:
+                    kind = chance.choice(KINDS)
+                    tried[kind.__name__] += 1
+                    print(f"  {sum(tried.values())} {kind.__name__}", flush=True)
+                    kind(coordinator, chance)
+                time.sleep(chance.uniform(1, 8))
+            yield from differences(local, contents(folder))
+    finally:
+        call("umount", "--lazy", folder)
+    print(f"  {dict(tried)}; the coordinator was called {failures} times again")
+
+
 def made_study_settings(folder: Path) -> None:
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     shutil.copytree(ROOT / "config", folder / "config")
     shutil.copy(ROOT / "params.yaml", folder)
 
@@ -306,6 +394,8 @@ def main(
         bool | None,
         typer.Option(help="Whether Slurm keeps accounts; both, one after the other, if left out."),
     ] = None,
+    count: Annotated[int, typer.Option("--faults", help="So many seeded faults instead.")] = 0,
+    seed: Annotated[int, typer.Option(help="Of the faults.")] = 0,
     made: Annotated[
         Path | None, typer.Option(help="Where the local study is made, or lies.")
     ] = None,
@@ -323,7 +413,13 @@ def main(
             flush=True,
         )
         with slurm(aside / f"slurm{accounts:d}", accounting=accounts):
-            for fault in goes_through(aside / f"study{accounts:d}", local, accounting=accounts):
+            study = aside / f"study{accounts:d}"
+            found = (
+                faults(study, local, count, seed, accounting=accounts)
+                if count
+                else goes_through(study, local, accounting=accounts)
+            )
+            for fault in found:
                 wrong.append(fault)
                 print(fault, flush=True)
     print(

@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from equimodal.study import layout
+from equimodal.study import layout, resources
 from equimodal.study.cells import UNKNOWN_STEP, cells
 from equimodal.study.paces import (
     Pace,
@@ -81,3 +81,21 @@ def test_paces_are_kept_beside_those_of_other_kinds_and_the_latest_counts(projec
         keep({kind: PACE}, "cuda:1")
     assert paces_known("cuda") == dict.fromkeys(kinds, PACE)
     assert json.loads(layout.paces("cuda").read_text())[0]["kind"] == {"dataset": "a"}
+
+
+def test_a_job_asks_for_what_its_runs_were_measured_to_take_and_for_more_at_each_attempt(project):
+    tiny = project.load()
+    spec = expand_runs(tiny)[RUN]
+    paces = {kind_of(spec, tiny): PACE}  # 4 steps of 2 seconds, 300 MB
+
+    def asked(**how):
+        return resources.minutes([spec, spec], tiny, paces, **how)
+
+    assert asked(attempt=1) == resources.STARTING + 1  # 16 seconds
+    assert asked(attempt=3) == 3 * asked(attempt=1)
+    assert asked(attempt=3, longest=7) == 7
+    memory = [resources.memory_mb([spec], tiny, paces, device="cpu", attempt=a) for a in (1, 2)]
+    assert memory == [600 + 450, 1575]
+    unknown = resources.memory_mb([spec], tiny, {}, device="cpu", attempt=1)
+    assert unknown > memory[0]
+    assert resources.memory_mb([spec], tiny, paces, device="cuda", attempt=1) > memory[0]

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.settings.types import DeploymentMethod, SharedFSUsage
 
 try:
     from equimodal.study import layout, resources, steps
@@ -78,10 +79,13 @@ try:
 except UserError as error:
     raise WorkflowError(str(error))
 SCALE = config["scale"] = PARAMS.scale  # which Snakemake's own report names
+IN_CONTAINER = (
+    DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method
+)
 # A job finds in its environment what says nothing of its result: the Python that runs Snakemake, whatever
 # PATH says, where the settings lie, and the device. A network is the same run wherever it was trained.
 os.environ.update(
-    EQUIMODAL_PYTHON=sys.executable,
+    EQUIMODAL_PYTHON="python" if IN_CONTAINER else sys.executable,
     EQUIMODAL_PARAMS=str(SETTINGS.absolute()),
     EQUIMODAL_DEVICE=DEVICE,
 )
@@ -108,6 +112,23 @@ def root_of(wildcards, output):
 def placed(path):
     """Where a path lies for a workflow that uses this one as a module with a `prefix:`."""
     return Path(str(workflow.modifier.path_modifier.modify(str(path))))
+
+
+def vouched_for(files):
+    """What receipts vouch for, for jobs that share no folder and get what they name. Others find it."""
+    usage = workflow.storage_settings.shared_fs_usage
+    return [] if SharedFSUsage.INPUT_OUTPUT in usage else files
+
+
+def kept(file):
+    """What took long, as an output that stays when its job can not start; a storage keeps it by itself."""
+    return file if vouched_for([file]) else update(file)
+
+
+def prepared(dataset):
+    """The receipt and the arrays of a data set, where jobs share no folder."""
+    product = steps.preparation(dataset, PARAMS)
+    return vouched_for([product.receipt, *product.files])
 
 
 def of_scale(path, **parts):
@@ -177,7 +198,7 @@ def evaluated_later(resource):
 
 
 def resources_of(*names, **own):
-    """What jobs of a rule ask for: their own, unless a profile sets another for these names."""
+    """What jobs ask for: their own, or what a profile sets for these names."""
     asked = of_profile(*names)
     return own | {
         key: evaluated_later(resource)
@@ -294,6 +315,16 @@ def stand_in_code(dataset):
     settings = PARAMS.datasets[dataset]
     entry = f"equimodal.study.data.{settings.kind}_standin"
     return code_hash(entry) if settings.is_stand_in else None
+
+
+def prepared_by(dataset):
+    """The command that prepares a data set."""
+    call = "prepare {params.dataset} --processes {threads}"
+    if vouched_for([dataset]) and PARAMS.datasets[dataset].is_stand_in:
+        # It has more files than a rule names: where jobs share no folder, the job that reads them makes them.
+        made = verb("fetch {params.dataset}", SCALE)
+        return f"{made} && {verb(call, SCALE, log='>> {log:q} 2>&1')}"
+    return verb(call, SCALE)
 
 
 def contents(folder, pattern):

@@ -31,8 +31,8 @@ for dataset in PARAMS.datasets:
         output:
             # What took long stays when a job can not start or fails; its receipt is then missing.
             steps.preparation(dataset, PARAMS).receipt,
-            [update(file) for file in steps.preparation(dataset, PARAMS).files],
-            [update(file) for file in examples_of(dataset)],
+            [kept(file) for file in steps.preparation(dataset, PARAMS).files],
+            [kept(file) for file in examples_of(dataset)],
         log:
             f"results/{SCALE}/logs/prepare/{dataset}.log",
         benchmark:
@@ -48,7 +48,7 @@ for dataset in PARAMS.datasets:
         message:
             "Prepare {params.dataset}."
         shell:
-            verb("prepare {params.dataset} --processes {threads}", SCALE)
+            prepared_by(dataset)
 
     rule:
         name:

@@ -20,8 +20,8 @@ VALID_LINEAR = [
 rule linear:
     output:
         layout.valid("{scale}", "linear", "networks"),
-        update(linear_products.simulated("{scale}")),
-        [update(table) for table in tables(linear.SIMULATED)],
+        kept(linear_products.simulated("{scale}")),
+        [kept(table) for table in tables(linear.SIMULATED)],
     log:
         "results/{scale}/logs/linear.log",
     benchmark:
@@ -74,12 +74,11 @@ rule trained_noisy_mnist:
 rule noisy_mnist:
     input:
         data=layout.valid(SCALE, "prepare", LINEAR.noisy_mnist.dataset),
+        arrays=prepared(LINEAR.noisy_mnist.dataset),
     output:
         valid=layout.valid("{scale}", "noisy_mnist", "L_f{layer}"),
-        receipt=update(
-            linear_products.record("{scale}", "{layer}").with_suffix(".json")
-        ),
-        record=update(linear_products.record("{scale}", "{layer}")),
+        receipt=kept(linear_products.record("{scale}", "{layer}").with_suffix(".json")),
+        record=kept(linear_products.record("{scale}", "{layer}")),
     log:
         "results/{scale}/logs/noisy_mnist/L_f{layer}.log",
     benchmark:

@@ -2,6 +2,7 @@
 rule collect:
     input:
         of_runs([*RECEIPTS, BANK]),
+        vouched_for(of_runs(LONG)),
     output:
         report(
             tables(["runs"]),
@@ -30,6 +31,7 @@ rule collect:
 rule tables:
     input:
         tables(COLLECTED),
+        vouched_for(layout.specs("{scale}")),
     output:
         [
             report(
@@ -64,6 +66,7 @@ rule tables:
 rule draw:
     input:
         drawn_from(FIGURES),
+        vouched_for(layout.specs("{scale}")),
     output:
         [
             report(
@@ -96,6 +99,7 @@ rule draw:
 rule claims:
     input:
         tables(JUDGED),
+        vouched_for([layout.specs("{scale}"), *tables(["runs"])]),
     output:
         csv=report(
             layout.table("{scale}", "claims"),
@@ -127,6 +131,7 @@ rule claims:
 rule summarize:
     input:
         tables(SUMMARIZED),
+        vouched_for(layout.specs("{scale}")),
     output:
         layout.metrics("{scale}"),
         [layout.curves("{scale}", dataset) for dataset in CURVES],
@@ -148,6 +153,7 @@ rule report:
     input:
         banks=of_runs([BANK]),
         products=[*PRODUCTS, *LINEAR_PRODUCTS],
+        specs=vouched_for(of_scale(layout.specs("{scale}"))),
     output:
         layout.report("{scale}"),
     log:

@@ -29,11 +29,14 @@ for cell, runs in CELLS.items():
             # That all arrays are whole, checked once and not by every run.
             data=layout.valid(SCALE, "prepare", RUNS[runs[0]].dataset),
             pretrained=RUNS[runs[0]].pretrained or [],
+            arrays=prepared(RUNS[runs[0]].dataset),
         output:
             of_runs(VALID, runs),
-            [update(file) for file in of_runs([*RECEIPTS, *LONG], runs)],
+            [kept(file) for file in of_runs([*RECEIPTS, *LONG], runs)],
         log:
             f"results/{SCALE}/logs/cells/{cell}.log",
+        # The paper's own table comes before its studies.
+        priority: 1 if runs[0] in EXPERIMENTS.get("table1", {}) else 0
         threads: 1
         resources:
             **resources_of_cell(RUNS[runs[0]].dataset, runs),
