@@ -4,6 +4,8 @@ A Slurm is started on this machine (root, Debian's slurm-wlm and munge; slurmdbd
 the workflow runs through it with profiles/slurm. Meanwhile jobs are canceled, stopped at a time limit and killed, the
 node is drained, the coordinator is killed and started again. All results have to be those of a local run, byte for
 byte. What was started is stopped. Status 1 if anything differs.
+
+With `--faults 60` the study is hurt by so many seeded faults instead, and made again until they are through.
 """
 
 import contextlib
@@ -308,8 +310,16 @@ def kill_worker(coordinator: Coordinator, chance: random.Random) -> None:
 
 
 def kill_step(coordinator: Coordinator, chance: random.Random) -> None:
-    if there := call("pgrep", "-f", r"slurmstepd: \[", check=False).split():
-        _kill(int(chance.choice(there)))
+    """Kill the daemon of a job. Slurm sees that at the job's time limit, which is hours away."""
+    there = re.findall(
+        r"^(\d+) slurmstepd: \[(\d+)\.",
+        call("pgrep", "-a", "slurmstepd", check=False),
+        re.MULTILINE,
+    )
+    if there:
+        process, job = chance.choice(there)
+        _kill(int(process))
+        call("scontrol", "update", f"jobid={job}", "timelimit=1", check=False)
 
 
 def kill_coordinator(coordinator: Coordinator, chance: random.Random) -> None:
