@@ -238,9 +238,13 @@ class Coordinator:
                 self.words, stdout=said, stderr=said, start_new_session=True
             )
 
-    def kill_and_start_again(self) -> None:
-        os.killpg(self.process.pid, signal.SIGKILL)
+    def kill(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
+
+    def kill_and_start_again(self) -> None:
+        self.kill()
         call(*self.words, "--unlock")
         self.start()
 
@@ -285,8 +289,7 @@ def goes_through(folder: Path, local: dict[str, bytes], *, accounting: bool) -> 
         print("  a training stands still, until its time limit", flush=True)
         status = coordinator.process.wait(PATIENCE)
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(coordinator.process.pid, signal.SIGKILL)
+        coordinator.kill()
     if status:
         yield f"the coordinator ended with status {status}:\n{coordinator.said()[-3000:]}"
     yield from differences(local, contents(folder))
@@ -365,6 +368,7 @@ def faults(
 ) -> Iterator[str]:
     """Run the study through Slurm with seeded faults, as often as it takes; yield what was lost or differs."""
     chance, tried, failures = random.Random(seed), Counter[str](), 0
+    coordinator: Coordinator | None = None
     folder.mkdir()
     call("mount", "-t", "tmpfs", "-o", "size=1G", "tmpfs", folder)  # a disk that can be filled
     try:
@@ -389,6 +393,8 @@ def faults(
                 time.sleep(chance.uniform(1, 8))
             yield from differences(local, contents(folder))
     finally:
+        if coordinator is not None:
+            coordinator.kill()
         call("umount", "--lazy", folder)
     print(f"  {dict(tried)}; the coordinator was called {failures} times again")
 
