@@ -342,9 +342,9 @@ def how_many():
 def look_ahead():
     """Say in one message what is missing and what it stops; refuse what a cluster would never start."""
     jobs = [job for job in workflow.dag.needrun_jobs() if not job.is_group()]
-    devices = {job.resources.get("device", "cpu") for job in jobs}
+    devices = {DEVICE, *(job.resources.get("device", "cpu") for job in jobs)}
     # Other machines may have the device that this one lacks.
-    device = max(devices, default="cpu") if workflow.local_exec else "cpu"
+    device = max(devices) if workflow.local_exec else "cpu"
     made = {KINETICS, *of_runs([layout.model("{scale}", "{run}")])}
     lacking = list(preflight.missing(PARAMS, device, made))
     if lacking:
