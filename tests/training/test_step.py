@@ -13,12 +13,13 @@ from equimodal.metrics.learning_speed import LearningSpeed
 from equimodal.models.network import Network
 from equimodal.study.runs.loop import Training
 from equimodal.training.evaluate import conditional_utilization
-from equimodal.training.policies import Random, RUBi, Vanilla
+from equimodal.training.policies import Policy, Random, RUBi, Vanilla
 from equimodal.training.step import StepRules, step_without_held, train_step
 
 from .conftest import small_spec
 
 GUIDED = "colored_mnist/distinct/guided/paper/lr0.01/seed0"
+VANILLA = "colored_mnist/distinct/vanilla/paper/lr0.01/seed0"
 RUBI = RUBi("color", features=8, classes=10, hidden_layers=1, weight=1.0, seed=0)
 
 
@@ -215,7 +216,7 @@ def test_a_distributed_network_is_trained_whatever_is_around_it(training, monkey
     ("of_network", "of_batch", "policy", "said"),
     [
         (lambda n: n, lambda b: b, None, "pass the DistributedDataParallel itself, not its `module`"),
-        (DistributedDataParallel, lambda b: b, RUBI, "RUBi trains parameters of its own, whose gradients"),
+        (DistributedDataParallel, lambda b: b, RUBI, "RUBi has .'parameters'. of its own, which nobody averages"),
         (nn.DataParallel, lambda b: b, None, "wrap the network in DistributedDataParallel"),
         (lambda n: n.branches, lambda b: b, None, "takes an .*Network, given a ModuleDict: for any other"),
         (lambda n: n, lambda b: b.inputs, None, r"a batch is a dict: expected .*`labels` in it"),
@@ -264,3 +265,42 @@ def test_a_record_keeps_the_mode_of_its_step_and_the_next_is_chosen_only_where_i
         ]
         kinds.append({int(record.mode) for record in records})
     assert kinds == [{-1, 0, 1}, {-1}]
+
+
+def test_a_policy_makes_the_gradient_the_speeds_see_it_and_then_it_is_modulated(splits):
+    """Halved by `backward`, which the speeds see; doubled by `modulate`, so that the step is a usual one."""
+
+    class Halved(Policy):
+        def backward(self, terms, network):
+            (terms.sum() / 2).backward()
+
+        def modulate(self, network, logits, labels):
+            assert not any(z.requires_grad for z in logits.values())
+            for p in network.parameters():
+                p.grad.mul_(2)
+
+    spec, taken = small_spec(VANILLA, switches={"l1_in_speed": False}), []
+    for policy in (Vanilla(), Halved()):
+        training = Training(spec, splits(spec))
+        training.policy = policy
+        loss = take_step(training).loss
+        taken.append((loss, training.speeds.sums, [*training.network.parameters()]))
+    (loss, sums, weights), (of_halved, halved, same) = taken
+    assert torch.equal(loss, of_halved)
+    torch.testing.assert_close(halved * 4, sums)
+    assert all(torch.equal(p, q) for p, q in zip(weights, same, strict=True))
+
+
+def test_a_policy_looks_back_on_each_epoch_but_the_last_and_never_sees_the_test_set(splits):
+    seen = []
+
+    class Curious(Policy):
+        def end_epoch(self, network, splits):
+            seen.append({name: sum(map(len, batches)) for name, batches in splits.items()})
+
+    spec = small_spec(VANILLA, validation="validation")
+    parts = splits(spec)
+    training = Training(spec, parts | {"validation": parts["test"]})
+    training.policy = Curious()
+    training.run()
+    assert seen == [{"train": 36, "validation": 20}] * 2

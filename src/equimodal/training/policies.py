@@ -1,22 +1,24 @@
 """The algorithms that are compared: what each does otherwise than conventional training.
 
-A policy chooses the mode of the next step and forms the terms of the loss. A mode is -1 for a
+A policy chooses the mode of the next step and forms the terms of the loss; it may also change how these
+become a gradient, and the gradient. The balancing methods of others are in `training/methods`. A mode is -1 for a
 regular step, b >= 0 for a re-balancing step on modality b. It is a tensor on the device where the
 network trains, so that a decision never waits for the device, and is changed in place: a CUDA graph
 reads and writes it where it lies.
 """
 
 import random
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Hashable, Iterable, Mapping
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Float64, Int64
 from torch import Tensor, nn
 
-from equimodal.fusion.base import Features, squeeze
-from equimodal.models.network import Logits
+from equimodal.fusion.base import Features, Flow, squeeze
+from equimodal.models.network import Logits, Network
 from equimodal.training.balance import Balance
+from equimodal.training.batch import Batch
 
 REGULAR_MODE = -1
 
@@ -32,10 +34,17 @@ def modality_losses(
 
 
 class Policy:
-    """One algorithm; as it stands, conventional training with regular steps only."""
+    """One algorithm; as it stands, conventional training with regular steps only.
+
+    `train_step` calls, in this order: `forward`, `losses`, `backward`, `modulate`, `advance`. The loop calls
+    `end_epoch`. None of those that a step calls may wait for the device.
+    """
 
     mode: Mode | None = None  # of the next step; None where all steps are regular
     draws_on_host = False  # whether `advance` is out of reach of a CUDA graph
+    draws_on_device = (
+        False  # whether a step draws, so that the host seeds it anew: no CUDA graph holds it
+    )
 
     def advance(self, speeds: Speeds | None, *, epoch: int) -> None:
         """Choose the mode of the next step.
@@ -51,6 +60,33 @@ class Policy:
     ) -> Float[Tensor, " terms"]:
         """Return the terms of the loss, whose sum is minimized (Eq. 4)."""
         return modality_losses(logits, labels)
+
+    def forward(
+        self, network: nn.Module, inputs: Mapping[str, Tensor], flow: Flow
+    ) -> tuple[Logits, Features]:
+        """Return the logits of each branch, and the last features."""
+        answer: tuple[Logits, Features] = network(inputs, flow, with_features=True)
+        return answer
+
+    def backward(self, terms: Float[Tensor, " terms"], network: Network) -> None:
+        """Set the gradients of the network's parameters, which are None before."""
+        terms.sum().backward()
+
+    def modulate(self, network: Network, logits: Logits, labels: Int64[Tensor, " batch"]) -> None:
+        """Change the gradients in place, once the speeds have seen them."""
+
+    def end_epoch(self, network: Network, splits: Mapping[str, Iterable[Batch]]) -> None:
+        """Look back on an epoch; may leave the network in evaluation mode.
+
+        Args:
+            network: As the epoch left it.
+            splits: Batches of `train`, as in evaluation, and of `validation` if there is one beside the
+                test set, which no policy ever sees.
+        """
+
+    def numbers(self, epoch: int) -> Hashable:
+        """All that a step in this epoch takes from Python: a CUDA graph holds it as it was."""
+        return ()
 
     def parameters(self) -> Iterable[nn.Parameter]:
         """Parameters that are trained with the network's and are not part of it."""
@@ -114,6 +150,10 @@ class Guided(Policy):
         end = ~regular & (self._taken >= self.balance.window)
         going_on = torch.where(end, REGULAR_MODE, self.mode)
         self.mode.copy_(torch.where(start, speeds.argmax(), going_on))
+
+    def numbers(self, epoch: int) -> bool:
+        """Whether the warm-up lasts."""
+        return epoch <= self.balance.warmup_epochs
 
     def state(self) -> dict[str, Tensor]:
         """Current mode, and how many steps of the window are taken."""

@@ -115,25 +115,25 @@ def train_step(
             f"the speeds are of {list(speeds.modalities)}, the network's modalities are"
             f" {list(bare.modalities)}; name the same in the same order, as a mode is an index"
         )
-    if processes() > 1 and list(policy.parameters()):
+    if processes() > 1 and (own := _of_its_own(policy)):
         raise ValueError(
-            f"{type(policy).__name__} trains parameters of its own, whose gradients nobody averages over the"
-            f" {processes()} processes of the group; train with one"
+            f"{type(policy).__name__} has {own} of its own, which nobody averages over the {processes()}"
+            " processes of the group; train with one"
         )
     if not network.training:
         raise ValueError("the network is in evaluation mode: call network.train() before the step")
     mode = None if policy.mode is None else policy.mode.clone()
     inputs, labels = inputs_and_labels(batch)
     with _precision(rules, labels.device):
-        logits, features = network(inputs, Flow(rebalance=mode), with_features=True)
+        logits, features = policy.forward(network, inputs, Flow(rebalance=mode))
     if rules.precision == "bfloat16":
         logits = {m: z.float() for m, z in logits.items()}
     for m, z in logits.items():
         require_shapes(m, z, labels)
-    loss = policy.losses(logits, features, labels).sum()
+    terms = policy.losses(logits, features, labels)
     optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    loss = loss.detach()
+    policy.backward(terms, bare)
+    loss = terms.detach().sum()
     if rules.l1:
         loss = loss + rules.l1 * l1_norm(network.parameters())
         if rules.l1_in_speed:
@@ -142,6 +142,7 @@ def train_step(
         speeds.update(None if rules.speed_sums == "every_step" else mode)
     if rules.l1 and not rules.l1_in_speed:
         add_l1_gradient(network.parameters(), rules.l1)
+    policy.modulate(bare, {m: z.detach() for m, z in logits.items()}, labels)
     # With a penalty every parameter has a gradient: there is nothing to hold.
     if rules.l1 or rules.held_parameters == "zero_gradient":
         optimizer.step()
@@ -154,6 +155,13 @@ def train_step(
     if advance:
         policy.advance(values, epoch=epoch)
     return StepRecord(loss, {m: z.detach() for m, z in logits.items()}, mode, values)
+
+
+def _of_its_own(policy: Policy) -> list[str]:
+    """What a policy has beside the terms of the loss that only one process may see."""
+    hooks = ("forward", "backward", "modulate", "end_epoch")
+    own = [hook for hook in hooks if getattr(type(policy), hook) is not getattr(Policy, hook)]
+    return own + ["parameters"] * bool(list(policy.parameters()))
 
 
 def _precision(rules: StepRules, device: torch.device) -> AbstractContextManager[object]:

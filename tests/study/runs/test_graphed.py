@@ -7,6 +7,7 @@ import torch
 from equimodal.study.runs.graphed import WARM_UP, Recorder, recordable
 from equimodal.study.runs.loop import Training
 from equimodal.study.spec import Augmentation
+from equimodal.training.policies import Vanilla
 from tests.training.conftest import small_spec
 
 from .tape import Tape, Unasked
@@ -76,7 +77,12 @@ def test_dropout_and_data_elsewhere_are_not_recorder(splits):
     spec = small_spec(GUIDED)
     assert Training(spec, splits(spec), graph=Tape)._recorder
     assert not Training(spec, splits(spec))._recorder
-    assert not recordable(with_dropout(Training(spec, splits(spec))).network, splits(spec)["train"])
+    training, train = with_dropout(Training(spec, splits(spec))), splits(spec)["train"]
+    assert not recordable(training.network, training.policy, train)
+    drawing = Vanilla()
+    assert recordable(Training(spec, splits(spec)).network, drawing, train)
+    drawing.draws_on_device = True
+    assert not recordable(Training(spec, splits(spec)).network, drawing, train)
     fewer = small_spec(GUIDED, training={"batch_size": 37})
     assert not Training(fewer, splits(fewer), graph=Tape)._recorder
     elsewhere = splits(spec)

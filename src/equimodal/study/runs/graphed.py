@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from equimodal.study.data.split import Split
 from equimodal.study.errors import UserError, first_line
+from equimodal.training.policies import Policy
 
 WARM_UP = 3  # steps before one is recorded, so that what is made once is made: momenta, workspaces
 
@@ -95,7 +96,8 @@ class Recorder:
         self._graph.replay()
 
 
-def recordable(network: nn.Module, train: Split) -> bool:
-    """Whether each step is the same work on the device: no dropout, seeded anew by the host, and data there."""
+def recordable(network: nn.Module, policy: Policy, train: Split) -> bool:
+    """Whether each step is the same work on the device: nothing drawn, which the host seeds, and data there."""
     dropout = any(isinstance(m, nn.modules.dropout._DropoutNd) and m.p for m in network.modules())
-    return not dropout and all(x.device == train.labels.device for x in train.arrays.values())
+    drawn = dropout or policy.draws_on_device
+    return not drawn and all(x.device == train.labels.device for x in train.arrays.values())

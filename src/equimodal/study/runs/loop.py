@@ -18,8 +18,9 @@ from equimodal.models.network import Network
 from equimodal.study.data.split import Split, Views, draw_views
 from equimodal.study.runs.build import arithmetic, build_network, build_policy, start_from
 from equimodal.study.runs.graphed import Graph, Recorder, recordable
-from equimodal.study.runs.score import BATCH, Score, score, with_fused
+from equimodal.study.runs.score import BATCH, Score, score, slices, with_fused
 from equimodal.study.spec import OFFICIAL_SEED, RunSpec
+from equimodal.training.batch import Batch
 from equimodal.training.policies import REGULAR_MODE
 from equimodal.training.step import StepRules, train_step
 
@@ -116,7 +117,11 @@ class Training:
         self._stream = torch.cuda.Stream(self.device) if self.device.type == "cuda" else None
         self._recorder: Recorder | None = None
         train, size = splits["train"], spec.training.batch_size
-        if graph is not None and len(train) >= size and recordable(self.network, train):
+        if (
+            graph is not None
+            and len(train) >= size
+            and recordable(self.network, self.policy, train)
+        ):
             usual = torch.zeros(size, dtype=torch.int64, device=self.device)
             self._recorder = Recorder(graph, usual)
 
@@ -212,10 +217,9 @@ class Training:
             self._check_finite()
 
     def _numbers(self) -> tuple[object, ...]:
-        """All that a step takes from Python: the learning rate, and whether the warm-up lasts."""
-        balance = self.spec.balance
-        warming_up = balance is not None and self.progress.epoch <= balance.warmup_epochs
-        return (warming_up, *(group["lr"] for group in self.optimizer.param_groups))
+        """All that a step takes from Python: the learning rate, and what the policy does."""
+        rates = (group["lr"] for group in self.optimizer.param_groups)
+        return (self.policy.numbers(self.progress.epoch), *rates)
 
     def _on_device(self, index: Tensor) -> None:
         """What the device does in a step: it reads and changes tensors where they lie, and is not asked."""
@@ -267,10 +271,16 @@ class Training:
             progress.perfect_epochs >= self.spec.switches.perfect_epochs
             or progress.epoch >= self.spec.training.max_epochs
         )
+        if not progress.finished:
+            self.policy.end_epoch(self.network, self._for_policy())
         progress.epoch += 1
         progress.batch = 0
         self._hits.zero_()
         self._loss.zero_()
+
+    def _for_policy(self) -> dict[str, Iterator[Batch]]:
+        """Batches of the splits that a policy may see: never those of the test set."""
+        return {n: map(s.batch, slices(s)) for n, s in self.splits.items() if n != "test"}
 
     def _row(self, examples: int) -> Row:
         """The epoch as a row of history.csv."""
