@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from equimodal.fusion.base import Flow, held_parameters
+from equimodal.fusion.base import Flow, fusion_parameters, held_parameters
 from equimodal.fusion.late import LateFusion
 from equimodal.metrics.learning_speed import LearningSpeed
 from equimodal.models.network import Network
@@ -32,6 +32,35 @@ def test_every_branch_answers_with_one_layer_of_the_concatenated_squeezes():
     torch.testing.assert_close(fusion(x, flow)["b"], logits["b"])
     assert held_parameters(fusion) == [[], []]
     assert [name for name, _ in fusion.named_parameters()] == ["squeeze.weight", "squeeze.bias"]
+
+
+def test_the_answer_is_the_mean_of_the_branches_shares():
+    """Of one layer and of classifiers of their own, with two modalities and with three."""
+    for sizes in ({"a": 4, "b": 2}, {"a": 4, "b": 2, "c": 3}):
+        torch.manual_seed(0)
+        x = {m: torch.rand(5, c) for m, c in sizes.items()}
+        heads = {m: nn.Linear(c, 3) for m, c in sizes.items()}
+        for fusion in (LateFusion(sizes, 3), LateFusion(sizes, 3, heads)):
+            shares = fusion(x, Flow(apart=True))
+            answer = torch.stack(list(shares.values())).mean(0)
+            for m, z in fusion(x).items():
+                torch.testing.assert_close(z, answer)
+                other = fusion(x | {m: 2 * x[m]}, Flow(apart=True))
+                assert [not torch.equal(other[n], shares[n]) for n in sizes] == [
+                    n == m for n in sizes
+                ]
+        for m, head in heads.items():
+            assert torch.equal(shares[m], head(x[m]))
+
+
+def test_isolated_the_others_are_at_their_training_set_means():
+    sizes, x = {"a": 4, "b": 2}, {"a": torch.rand(6, 4), "b": torch.rand(6, 2)}
+    fusion = LateFusion(sizes, 3, heads := {m: nn.Linear(c, 3) for m, c in sizes.items()})
+    fusion.eval()(x, Flow(record=True))
+    isolated = fusion(x, Flow(isolated=True))["a"]
+    torch.testing.assert_close(isolated, (heads["a"](x["a"]) + heads["b"](x["b"].mean(0))) / 2)
+    fusion_of_a = {id(p) for p in fusion_parameters(fusion, "a")}
+    assert fusion_of_a == {id(p) for head in heads.values() for p in head.parameters()}
 
 
 class Branch(nn.Module):

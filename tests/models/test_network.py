@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from equimodal.fusion.base import fusion_parameters
+from equimodal.fusion.base import Flow, fusion_parameters
 from equimodal.fusion.mmtm import MMTM
 from equimodal.models.network import Network, fused
 from equimodal.study.errors import UserError
@@ -182,3 +182,29 @@ def test_weights_that_do_not_fit_are_refused_by_file(tmp_path):
         start_from(taker, "four_conv", tmp_path / "none/model.pt")
     with pytest.raises(UserError, match=r"can not be loaded into branches of kind four_conv"):
         start_from(taker, "four_conv", tmp_path / "kinetics.ckpt")
+
+
+def test_branches_that_nothing_joins_are_uni_modal_networks_whose_logits_are_averaged():
+    without = DISTINCT.network.model_copy(update={"fused_after": ()})
+    plain = build_network(GRAY.model_copy(update={"network": without})).eval()
+    x = images()
+    for classifier in ("own", "shared"):
+        settings = without.model_copy(update={"classifier": classifier})
+        network = build_network(DISTINCT.model_copy(update={"network": settings})).eval()
+        network.branches["gray"].stages.load_state_dict(plain.branches["gray"].stages.state_dict())
+        logits, features = network(x, Flow(frozen=True, apart=True), with_features=True)
+        torch.testing.assert_close(fused(logits), network(x)["color"])
+        of_gray = plain({"gray": x["gray"]}, with_features=True)[1]["gray"]
+        torch.testing.assert_close(features["gray"], of_gray)
+        parts = [network.encoder_parameters(m) for m in x] + [network.head_parameters()]
+        assert [id(p) for part in parts for p in part] == [id(p) for p in network.parameters()]
+    assert "classifier" not in without.model_dump()
+    with pytest.raises(ValueError, match="classifier: shared is of networks with fused_after"):
+        type(without).model_validate(DISTINCT.network.model_dump() | {"classifier": "shared"})
+
+
+def test_the_classifier_of_clips_takes_a_vector_for_a_clip_of_one_place():
+    without = CLIPS.network.model_copy(update={"fused_after": ()})
+    head = build_network(CLIPS.model_copy(update={"network": without})).branches["color"].head
+    h = torch.rand(2, head.logits.in_channels)
+    torch.testing.assert_close(head(h), head(h[..., None, None, None]))

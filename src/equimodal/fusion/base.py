@@ -26,6 +26,8 @@ class Flow:
         zeroed: Whether an isolated branch sees zeros in place of that mean.
         record: Whether the pass adds to the training-set means that an isolated pass needs (Eq. 6).
         frozen: Whether the pass leaves the running means of re-balancing alone in any case.
+        apart: Whether a late fusion gives each branch its own share of the answer in place of the answer.
+            The shares' mean is the answer. Other fusions know no shares.
     """
 
     rebalance: Int64[Tensor, ""] | int | None = None
@@ -33,6 +35,7 @@ class Flow:
     zeroed: bool = False
     record: bool = False
     frozen: bool = False
+    apart: bool = False
 
 
 REGULAR = Flow()

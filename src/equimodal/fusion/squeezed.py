@@ -136,7 +136,7 @@ class SqueezeFusion(Fusion):
             others = {m: self._standing_in(m, h, flow) for m, h in squeezes.items()}
             w = {m: self._outputs(others | {m: h})[m] for m, h in squeezes.items()}
         else:
-            w = self._outputs(squeezes)
+            w = self._shares(squeezes) if flow.apart else self._outputs(squeezes)
         held = self._held(flow)
         every_pass = self.running_mean.updates == "every_pass"
         if (self.training or every_pass) and not flow.frozen:
@@ -185,6 +185,10 @@ class SqueezeFusion(Fusion):
     def _outputs(self, squeezes: Vectors) -> Vectors:
         code = self.squeeze(torch.cat(list(squeezes.values()), dim=-1)).relu()
         return {m: layer(code) for m, layer in self.excite.items()}
+
+    def _shares(self, squeezes: Vectors) -> Vectors:
+        """What each branch gets where they are apart."""
+        return self._outputs(squeezes)
 
     def _standing_in(
         self, modality: str, h: Float[Tensor, "batch channels"], flow: Flow

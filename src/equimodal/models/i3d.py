@@ -214,8 +214,9 @@ class Head(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.logits = nn.Conv3d(channels, classes, 1)
 
-    def forward(self, x: Video) -> Float[Tensor, "batch classes"]:
-        """Return one vector of logits a clip."""
+    def forward(self, x: Float[Tensor, "batch channels *space"]) -> Float[Tensor, "batch classes"]:
+        """Return one vector of logits a clip; a vector of means is a clip of one place."""
+        x = x.view(*x.shape, *[1] * (5 - x.ndim))
         window = [min(k, size) for k, size in zip(HEAD_POOL, x.shape[2:], strict=True)]
         pooled = F.avg_pool3d(x, window, stride=1)
         return self.logits(self.dropout(pooled)).mean((2, 3, 4))

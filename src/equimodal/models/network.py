@@ -72,11 +72,15 @@ class Network(nn.Module):
             )
         features = {m: inputs[m] for m in self.modalities}
         branches: dict[str, Any] = dict(self.branches)
+        answers = None
         for stage in range(len(branches[self.modalities[0]].stages)):
             features = {m: b.stages[stage](features[m]) for m, b in branches.items()}
-            if str(stage + 1) in self.fusions:
-                features = self.fusions[str(stage + 1)](features, flow)
-        logits = {m: branch.head(features[m]) for m, branch in branches.items()}
+            fusion = self.fusions[place] if (place := str(stage + 1)) in self.fusions else None
+            if isinstance(fusion, LateFusion):
+                answers = fusion(features, flow)
+            elif fusion is not None:
+                features = fusion(features, flow)
+        logits = answers or {m: branch.head(features[m]) for m, branch in branches.items()}
         return (logits, features) if with_features else logits
 
     def width(self, modality: str) -> int:
@@ -87,6 +91,17 @@ class Network(nn.Module):
     def branch_parameters(self, modality: str) -> list[nn.Parameter]:
         """theta_b of the paper: all parameters of the modality's branch."""
         return list(self.branches[modality].parameters())
+
+    def encoder_parameters(self, modality: str) -> list[nn.Parameter]:
+        """Those of the modality's branch but for its classifier."""
+        branch: Any = self.branches[modality]
+        return list(branch.stages.parameters())
+
+    def head_parameters(self) -> list[nn.Parameter]:
+        """Those of all classifiers."""
+        late = [f for f in self.fusions.values() if isinstance(f, LateFusion)]
+        heads: list[Any] = late or [branch.head for branch in self.branches.values()]
+        return [p for head in heads for p in head.parameters()]
 
 
 def _check(branches: Mapping[str, nn.Module], fusions: Mapping[int, Fusion]) -> None:

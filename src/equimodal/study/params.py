@@ -264,11 +264,10 @@ def _faults_of_grid(
     known = params.datasets[grid.dataset].inputs
     if unknown := sorted({*grid.inputs} - {*known}):
         yield f"{where} asks for inputs {unknown}; {grid.dataset} has {sorted(known)}"
-    several = [i for i in grid.inputs if len(known.get(i, ())) > 1]
     single = [i for i in grid.inputs if len(known.get(i, ())) == 1]
     for preset in grid.fidelity or (params.fidelity,):
         if preset in params.presets:
-            yield from _faults_of_preset(where, preset, grid.dataset, several, params)
+            yield from _faults_of_preset(where, preset, grid.dataset, params)
     if "rubi" in grid.policy and grid.dataset in params.rubi:
         biased = params.rubi[grid.dataset].modality
         if lacking := [i for i in grid.inputs if i in known and biased not in known[i]]:
@@ -293,29 +292,22 @@ def _faults_of_grid(
         )
 
 
-def _faults_of_preset(
-    where: str, name: str, dataset: str, several: list[str], params: Params
-) -> Iterator[str]:
+def _faults_of_preset(where: str, name: str, dataset: str, params: Params) -> Iterator[str]:
     """Say what of a preset a data set that it is asked for can not have."""
     preset, sources = params.presets[name], params.datasets[dataset].sources
-    laid: dict[str, Any] = {}
     for section, usual, laid_over in (
         ("network", params.networks.get(dataset), preset.network_of),
         ("training", params.training.get(dataset), preset.training_of),
     ):
         try:
-            laid[section] = usual and laid_over(usual)
+            if usual:
+                laid_over(usual)
         except ValidationError as error:
             first = error.errors()[0]
             yield (
                 f"presets.{name}.{section}.{'.'.join(map(str, first['loc']))}: {first['msg']}"
                 f" ({getattr(usual, 'kind', section)} of {dataset} takes {sorted(usual.model_dump())})"
             )
-    if several and laid.get("network") and not laid["network"].fused_after:
-        yield (
-            f"networks.{dataset}.fused_after names no place, but {where} asks for {several},"
-            " whose branches have to be joined"
-        )
     for pair in preset.sources.items():
         if unknown := [source for source in pair if source not in sources]:
             yield (

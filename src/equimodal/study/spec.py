@@ -64,7 +64,23 @@ def each_once(named: tuple[Any, ...]) -> tuple[Any, ...]:
 Places = AfterValidator(each_once)  # of fusion modules
 
 
-class FourConv(Section):
+class OfBranches(Section):
+    """How the branches of a network are joined.
+
+    `classifier` is of networks that are fused nowhere else: each branch's own, their logits averaged, or one
+    layer on the concatenated features. The first leaves no trace in a spec, so that older ones stay as they are.
+    """
+
+    classifier: Annotated[Literal["own", "shared"], Field(exclude_if=lambda x: x == "own")] = "own"
+
+    @model_validator(mode="after")
+    def _fused_once(self) -> "OfBranches":
+        if self.classifier == "shared" and getattr(self, "fused_after", ()):
+            raise ValueError("classifier: shared is of networks with fused_after: []")
+        return self
+
+
+class FourConv(OfBranches):
     """The four-convolution branch of Colored-and-gray-MNIST."""
 
     kind: Literal["four_conv"]
@@ -76,7 +92,7 @@ class FourConv(Section):
     fused_after: Annotated[tuple[Annotated[int, Field(ge=1, le=4)], ...], Places]
 
 
-class ResNet18(Section):
+class ResNet18(OfBranches):
     """The ResNet-18 branch of ModelNet40."""
 
     kind: Literal["resnet18"]
@@ -84,7 +100,7 @@ class ResNet18(Section):
     fused_after: Annotated[tuple[Annotated[int, Field(ge=1, le=4)], ...], Places]
 
 
-class I3D(Section):
+class I3D(OfBranches):
     """The inflated-inception branch of NVGesture."""
 
     kind: Literal["i3d"]

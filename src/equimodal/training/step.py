@@ -125,7 +125,7 @@ def train_step(
     mode = None if policy.mode is None else policy.mode.clone()
     inputs, labels = inputs_and_labels(batch)
     with _precision(rules, labels.device):
-        logits, features = policy.forward(network, inputs, Flow(rebalance=mode))
+        logits, features = policy.forward(network, inputs, Flow(rebalance=mode, apart=policy.apart))
     if rules.precision == "bfloat16":
         logits = {m: z.float() for m, z in logits.items()}
     for m, z in logits.items():

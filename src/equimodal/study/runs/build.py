@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from equimodal.fusion.base import Fusion
+from equimodal.fusion.late import LateFusion
 from equimodal.fusion.mmtm import MMTM
 from equimodal.fusion.squeeze_excite import SqueezeExcite
 from equimodal.fusion.squeezed import RunningMean
@@ -35,7 +36,7 @@ def build_network(spec: RunSpec, device: torch.device | str = "cpu") -> Network:
         kind = spec.network.kind
         # By name, so that the code of a run is that of its own kind of branch (`steps.training_code`).
         branch = getattr(import_module(f"equimodal.models.{kind}"), BRANCHES[kind])
-        settings = spec.network.model_dump(exclude={"kind", "fused_after"})
+        settings = spec.network.model_dump(exclude={"kind", "fused_after", "classifier"})
         branches = {
             m: branch(x.channels, spec.classes, **settings) for m, x in spec.modalities.items()
         }
@@ -43,6 +44,8 @@ def build_network(spec: RunSpec, device: torch.device | str = "cpu") -> Network:
             stage: _build_fusion(spec, {m: b.widths[stage - 1] for m, b in branches.items()})
             for stage in spec.network.fused_after
         }
+        if not fusions and len(branches) > 1:
+            fusions = {len(next(iter(branches.values())).stages): _late(spec, branches)}
         network = Network(branches, fusions).to(device)
     for p in network.parameters():
         if p.ndim in CHANNELS_LAST:
@@ -104,6 +107,16 @@ def _stages_of_run(path: Path) -> dict[str, Tensor]:
     first = parts[0][1] if parts else None
     prefix = f"branches.{first}.stages."
     return {n.removeprefix(prefix): x for n, x in state.items() if n.startswith(prefix)}
+
+
+def _late(spec: RunSpec, branches: dict[str, Any]) -> LateFusion:
+    """The fusion of branches that nothing else joins; it takes their classifiers."""
+    widths = {m: branch.widths[-1] for m, branch in branches.items()}
+    heads = {m: branch.head for m, branch in branches.items()}
+    for branch in branches.values():
+        branch.head = nn.Identity()
+    own = spec.network.classifier == "own"
+    return LateFusion(widths, spec.classes, heads if own else None)
 
 
 def _build_fusion(spec: RunSpec, channels: dict[str, int]) -> Fusion:
