@@ -28,7 +28,7 @@ for cell, runs in CELLS.items():
         input:
             # That all arrays are whole, checked once and not by every run.
             data=layout.valid(SCALE, "prepare", RUNS[runs[0]].dataset),
-            pretrained=RUNS[runs[0]].pretrained or [],
+            of_other_runs=sorted({path for run in runs for path in RUNS[run].reads}),
             arrays=prepared(RUNS[runs[0]].dataset),
         output:
             of_runs(VALID, runs),

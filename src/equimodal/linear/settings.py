@@ -9,7 +9,7 @@ from pydantic import Field, ValidationError, model_validator
 from equimodal.study.datasets import ColoredMnist
 from equimodal.study.errors import UserError
 from equimodal.study.params import Params
-from equimodal.study.schema import Section, Sentence
+from equimodal.study.schema import Count, Few, NotNegative, Positive, Section, Sentence, Share
 from equimodal.study.settings_files import (
     as_json,
     explain,
@@ -18,7 +18,6 @@ from equimodal.study.settings_files import (
     read_scales,
     read_yaml,
 )
-from equimodal.study.spec import Count, Few, NotNegative, Positive, Share
 
 Correlations = Annotated[tuple[Annotated[float, Field(gt=-1, lt=1)], ...], Field(min_length=1)]
 Ratios = Annotated[

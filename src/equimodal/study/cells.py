@@ -40,6 +40,7 @@ def cells(settings: Params, minutes: float) -> dict[str, list[str]]:
         return (
             spec.dataset,
             spec.pretrained or "",
+            spec.policy if spec.members else "",  # not beside the runs that it reads
             *(e for e, runs in asked.items() if name in runs),
         )
 

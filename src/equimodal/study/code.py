@@ -14,12 +14,12 @@ from pathlib import Path
 PACKAGE = "equimodal"
 ROOT = Path(__file__).parents[1]
 # What these do shows in no result: they hold the version, hash code, bring files of known checksums,
-# name and write files, word messages, say what a data set is asked, share work out.
+# name and write files, word messages, say what a data set or a method is asked, share work out.
 COMPUTE_NOTHING = {PACKAGE, f"{PACKAGE}.linear", f"{PACKAGE}.study", f"{PACKAGE}.study.data"} | {
     f"{PACKAGE}.study.{name}"
     for name in (
         *("code", "cost", "devices", "errors", "files", "layout", "locks", "pickles", "progress"),
-        *("receipts", "schema", "spares", "steps", "turns"),
+        *("receipts", "methods", "schema", "spares", "steps", "turns"),
         *(f"data.{name}" for name in ("dataset", "download", "prepared", "status", "workers")),
     )
 }

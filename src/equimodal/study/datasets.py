@@ -12,8 +12,7 @@ from pydantic import Field, model_validator
 
 from equimodal.study.data.dataset import ClassCount, Dataset, SplitName
 from equimodal.study.data.status import Origin
-from equimodal.study.schema import Name, Section
-from equimodal.study.spec import Count, Few, NotNegative, Share
+from equimodal.study.schema import Count, Few, Name, NotNegative, Section, Share
 
 if TYPE_CHECKING:
     from equimodal.study.data import colored_mnist, mnist, modelnet40, nvgesture

@@ -18,9 +18,21 @@ from typing import Annotated, Any, Literal, Self, TypeVar, get_origin
 import numpy as np
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError, model_validator
 
+from equimodal.study import layout
 from equimodal.study.datasets import DatasetSettings, NVGesture
 from equimodal.study.errors import UserError, in_words
-from equimodal.study.schema import Name, Section, Sentence, why_no_name
+from equimodal.study.methods import METHODS, SETTINGS, OfDataset
+from equimodal.study.schema import (
+    Count,
+    Few,
+    Name,
+    NotNegative,
+    Positive,
+    Section,
+    Sentence,
+    first_reason,
+    why_no_name,
+)
 from equimodal.study.settings_files import (
     as_json,
     explain,
@@ -36,13 +48,9 @@ from equimodal.study.settings_files import (
 from equimodal.study.spec import (
     POLICY_SECTION,
     Augmentation,
-    Count,
-    Few,
     Modality,
     NetworkSettings,
-    NotNegative,
     PolicyName,
-    Positive,
     RubiSettings,
     RunSpec,
     Switches,
@@ -94,12 +102,15 @@ class Grid(Section):
     inputs: Axis[str]
     policy: Axis[PolicyName]
     fidelity: tuple[str, ...] | None = None  # the preset of params.yaml if left out
-    rates: Literal["table1", "sweep"]
+    rates: Literal["table1", "sweep"] | Axis[Positive]
     seeds: Annotated[int, Field(ge=1, le=999)]
     start: Axis[Literal["scratch", "pretrained"]] = ("scratch",)
     l1: Axis[NotNegative] = (0.0,)
     tolerance: Axis[NotNegative] | None = None  # of `balance`, in place of the data set's
     window: Axis[Count] | None = None
+    parameters: Axis[dict[str, Any]] | None = (
+        None  # of a method, in place of some of the data set's
+    )
 
 
 class Preset(Switches):
@@ -160,6 +171,7 @@ class Params(Section):
     augmentation: dict[str, Augmentation]
     balance: dict[str, Balance]
     rubi: dict[str, RubiSettings]
+    methods: dict[str, OfDataset] = Field(default_factory=dict)  # of others
     sweeps: dict[str, Sweep]
     analysis: Analysis
     # Data set -> file of the weights that `start: pretrained` means; {scale} in it is the scale's name.
@@ -181,6 +193,7 @@ NEEDED = {
     "augmentation": lambda grid: True,
     "balance": lambda grid: {"random", "guided"} & {*grid.policy},
     "rubi": lambda grid: "rubi" in grid.policy,
+    "methods": lambda grid: {p for p in grid.policy if POLICY_SECTION[p] == "methods"},
     "sweeps": lambda grid: grid.rates == "sweep",
 }
 # Section and name of what has a fault of its own and so is not there; no name where it is all of a section.
@@ -285,11 +298,41 @@ def _faults_of_grid(
         yield (
             f"{where} sets tolerance or window for policy {list(grid.policy)}; only guided has them"
         )
+    yield from _faults_of_methods(where, grid, params)
     if single and {*grid.policy} != {"vanilla"}:
         yield (
             f"{where} asks for policy {list(grid.policy)} on the uni-modal inputs {single}; they take"
             " [vanilla]: there is nothing to balance"
         )
+
+
+def _faults_of_methods(where: str, grid: Grid, params: Params) -> Iterator[str]:
+    """Say what a grid asks of methods that the settings do not have."""
+    dataset = params.datasets[grid.dataset]
+    methods = [p for p in grid.policy if p in METHODS]
+    for policy in methods:
+        try:
+            for change in grid.parameters or ({},):
+                _parameters(policy, grid.dataset, change, params)
+        except ValidationError as error:
+            yield (
+                f"{where}: settings of {policy}: {first_reason(error)}; it takes"
+                f" {sorted(METHODS[policy].settings)}, and methods.{grid.dataset} has the usual ones"
+            )
+        if METHODS[policy].validates and dataset.validation == "test":
+            yield (
+                f"{where} asks for {policy}, which looks at a validation split, but {grid.dataset} has none"
+                " beside its test set"
+            )
+        named = grid.fidelity or (params.fidelity,)
+        presets = [params.presets[p] for p in named if p in params.presets]
+        usual = params.networks.get(grid.dataset)
+        networks = [{**usual.model_dump(), **p.network} for p in presets] if usual else []
+        joined = any(n["fused_after"] or n.get("classifier") == "shared" for n in networks)
+        if METHODS[policy].members == "weights" and joined:
+            yield f"{where} asks for {policy}, which is of networks with fused_after: []"
+    if grid.parameters and len(methods) < len(grid.policy):
+        yield f"{where} sets parameters for policy {list(grid.policy)}; only {sorted(METHODS)} have them"
 
 
 def _faults_of_preset(where: str, name: str, dataset: str, params: Params) -> Iterator[str]:
@@ -485,10 +528,10 @@ def _runs_of(grid: Grid, params: Params) -> Iterator[RunSpec]:
     presets = grid.fidelity or (params.fidelity,)
     choices = product(
         *(grid.start, grid.inputs, grid.policy, presets, grid.l1),
-        *(grid.tolerance or (None,), grid.window or (None,)),
+        *(grid.tolerance or (None,), grid.window or (None,), grid.parameters or ({},)),
         _draws(grid, params),
     )
-    for start, inputs, policy, fidelity, l1, tolerance, window, (rate, seed) in choices:
+    for start, inputs, policy, fidelity, l1, tolerance, window, own, (rate, seed) in choices:
         preset = params.presets[fidelity]
         needs = POLICY_SECTION[policy]
         stored = {b: preset.sources.get(s, s) for b, s in dataset.inputs[inputs].items()}
@@ -496,8 +539,14 @@ def _runs_of(grid: Grid, params: Params) -> Iterator[RunSpec]:
         balance, variant = None, ""
         if needs == "balance":
             balance, variant = _balance(params.balance[grid.dataset], changes)
+        parameters = None
+        if policy in METHODS:
+            parameters = _parameters(policy, grid.dataset, own, params) or None
+            variant = "-".join(
+                f"{k}_{v:g}" if _is_number(v) else f"{k}_{v}" for k, v in own.items()
+            )
         weights = params.pretrained.get(grid.dataset, "").replace("{scale}", params.scale)
-        yield RunSpec(
+        spec = RunSpec(
             dataset=grid.dataset,
             inputs=inputs,
             modalities={
@@ -520,7 +569,40 @@ def _runs_of(grid: Grid, params: Params) -> Iterator[RunSpec]:
             augmentation=params.augmentation[grid.dataset],
             balance=balance,
             rubi=params.rubi[grid.dataset] if needs == "rubi" else None,
+            parameters=parameters,
         )
+        yield spec.model_copy(update={"members": _members(spec, params)})
+
+
+def _parameters(
+    policy: str, dataset: str, changes: Mapping[str, Any], params: Params
+) -> dict[str, Any]:
+    """The hyper-parameters of a method, some of them changed; raises ValidationError if they do not fit."""
+    usual = getattr(params.methods.get(dataset), policy, None)
+    known = {} if usual is None else usual.model_dump()
+    return SETTINGS[policy].model_validate(known | dict(changes), strict=True).model_dump()
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _members(spec: RunSpec, params: Params) -> dict[str, str] | None:
+    """Files that a run reads of others that differ in the policy, or see one modality alone."""
+    kind = METHODS[spec.policy].members if spec.policy in METHODS else None
+    if kind is None:
+        return None
+    plain = {"parameters": None, "variant": ""}
+    names = {}
+    known = params.datasets[spec.dataset].inputs
+    for m in spec.modalities:
+        inputs = next((name for name, branches in known.items() if [*branches] == [m]), m)
+        alone = spec.model_copy(update=plain | {"inputs": inputs, "policy": "vanilla"})
+        names[m] = alone.name
+    if kind == "weights":
+        return {m: layout.model(params.scale, n).as_posix() for m, n in names.items()}
+    names["joint"] = spec.model_copy(update=plain | {"policy": "joint"}).name
+    return {k: (layout.run(params.scale, n) / "history.csv").as_posix() for k, n in names.items()}
 
 
 def _balance(balance: Balance, changes: Mapping[str, Any]) -> tuple[Balance, str]:
@@ -536,7 +618,9 @@ def _draws(grid: Grid, params: Params) -> list[tuple[float, int]]:
     In a sweep no two models share a seed. Seeds count the initialization in thousands and the rate
     in ones, so that one more of either leaves the other runs as they are.
     """
-    if grid.rates == "table1":
-        return [(params.datasets[grid.dataset].table1_rate, seed) for seed in range(grid.seeds)]
+    if grid.rates != "sweep":
+        usual = (params.datasets[grid.dataset].table1_rate,)
+        rates = usual if grid.rates == "table1" else grid.rates
+        return [(rate, seed) for rate in rates for seed in range(grid.seeds)]
     rates = params.sweeps[grid.dataset].rates()
     return [(rate, 1000 * j + i) for j in range(grid.seeds) for i, rate in enumerate(rates)]

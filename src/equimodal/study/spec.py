@@ -5,7 +5,7 @@ bytes. The sections below are the schema of params.yaml as well; `equimodal.stud
 """
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -16,18 +16,18 @@ from pydantic import (
 )
 
 from equimodal.study.files import read_json, read_text, reading
-from equimodal.study.schema import Section, first_reason
+from equimodal.study.methods import METHODS
+from equimodal.study.schema import Count, NotNegative, Positive, Section, Share, first_reason
 from equimodal.training.balance import Balance
 
-PolicyName = Literal["vanilla", "rubi", "random", "guided"]
 # The section of params.yaml that a policy needs: only its runs depend on it.
-POLICY_SECTION = {"vanilla": None, "rubi": "rubi", "random": "balance", "guided": "balance"}
-
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Count = Annotated[int, Field(ge=1, le=10**7)]
-Few = Annotated[int, Field(ge=1, le=999)]  # of what is listed one by one: runs, networks, layers
-Share = Annotated[float, Field(ge=0, le=1)]
+POLICY_SECTION = {"vanilla": None, "rubi": "rubi", "random": "balance", "guided": "balance"} | {
+    name: "methods" if method.settings else None for name, method in METHODS.items()
+}
+if TYPE_CHECKING:
+    PolicyName = str
+else:
+    PolicyName = Literal[tuple(POLICY_SECTION)]
 
 
 class Normalization(Section):
@@ -232,6 +232,9 @@ class RunSpec(Section):
     augmentation: Augmentation
     balance: Balance | None  # None where the policy takes no re-balancing steps
     rubi: RubiSettings | None  # None unless the policy is rubi
+    # Hyper-parameters of a method of others, and files of other runs that it reads, by modality.
+    parameters: Annotated[dict[str, Any] | None, Field(exclude_if=lambda x: x is None)] = None
+    members: Annotated[dict[str, str] | None, Field(exclude_if=lambda x: x is None)] = None
 
     @property
     def name(self) -> str:
@@ -244,6 +247,12 @@ class RunSpec(Section):
         ]
         cell = f"{self.dataset}/{self.inputs}/{self.policy}/{self.fidelity}"
         return f"{cell}/{'-'.join(settings)}/seed{self.seed}"
+
+    @property
+    def reads(self) -> list[str]:
+        """Files that the training starts from."""
+        first = [] if self.pretrained is None else [self.pretrained]
+        return [*first, *(self.members or {}).values()]
 
     @property
     def start(self) -> Literal["scratch", "pretrained"]:

@@ -18,6 +18,7 @@ from equimodal.study.errors import UserError
 from equimodal.study.figures import FIGURES
 from equimodal.study.files import write_aside
 from equimodal.study.layout import COLLECTED
+from equimodal.study.methods import METHODS
 from equimodal.study.params import Params, expand_runs
 from equimodal.study.spec import RunSpec
 from equimodal.study.turns import Walk, to_its_end, without_steps
@@ -33,9 +34,10 @@ def preparation_code(kind: str) -> str:
 
 
 def training_code(spec: RunSpec) -> str:
-    """Hash of the code that trains a run: of the networks, only its own kind's."""
-    weights = ["equimodal.study.runs.weights"] if spec.pretrained is not None else []
-    return code_hash("equimodal.study.runs.run", f"equimodal.models.{spec.network.kind}", *weights)
+    """Hash of the code that trains a run: of networks and methods, only its own kind's."""
+    more = ["equimodal.study.runs.weights"] if spec.pretrained is not None else []
+    more += [f"equimodal.training.methods.{spec.policy}"] if spec.policy in METHODS else []
+    return code_hash("equimodal.study.runs.run", f"equimodal.models.{spec.network.kind}", *more)
 
 
 def evaluation_code(spec: RunSpec) -> str:
@@ -108,12 +110,10 @@ def inputs_of_training(spec: RunSpec, params: Params, prepared: dict[str, str]) 
     """Return what a run is trained on: file -> SHA-256.
 
     Raises:
-        UserError: If the weights that it starts from are missing.
+        UserError: If what it starts from of other runs is missing.
     """
     inputs = _of(prepared, training_arrays(spec, params), spec, params)
-    if spec.pretrained is not None:
-        inputs[spec.pretrained] = _hash(Path(spec.pretrained))
-    return inputs
+    return inputs | {path: _hash(Path(path)) for path in spec.reads}
 
 
 def model_of(spec: RunSpec, scale: str, trained: receipts.Receipt) -> dict[str, str]:

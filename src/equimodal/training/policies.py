@@ -42,6 +42,7 @@ class Policy:
 
     mode: Mode | None = None  # of the next step; None where all steps are regular
     apart = False  # whether its loss takes of a late fusion each branch's share, not the answer
+    trains = True  # whether it takes steps at all
     draws_on_host = False  # whether `advance` is out of reach of a CUDA graph
     draws_on_device = (
         False  # whether a step draws, so that the host seeds it anew: no CUDA graph holds it

@@ -21,8 +21,8 @@ from equimodal.study.analysis.stored import COLUMNS
 from equimodal.study.errors import UserError
 from equimodal.study.files import is_there, read_arrays, read_json, reading
 from equimodal.study.receipts import OtherSettingsError, Receipt
-from equimodal.study.schema import Section
-from equimodal.study.spec import HEADLINE_THRESHOLD, Count, RunSpec, Share
+from equimodal.study.schema import Count, Section, Share
+from equimodal.study.spec import HEADLINE_THRESHOLD, RunSpec
 from equimodal.study.table_files import read_table
 
 SPARSITY = f"below_{HEADLINE_THRESHOLD}"  # share of parameters

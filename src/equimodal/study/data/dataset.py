@@ -14,8 +14,8 @@ from pydantic import AfterValidator, Field, model_validator
 from equimodal.study.data.status import Origin
 from equimodal.study.errors import UserError
 from equimodal.study.files import require_writable
-from equimodal.study.schema import Name, Section
-from equimodal.study.spec import Count, Normalization, Positive, each_once
+from equimodal.study.schema import Count, Name, Positive, Section
+from equimodal.study.spec import Normalization, each_once
 
 SplitName = Literal["train", "validation", "test"]
 ClassCount = Annotated[int, Field(ge=2, le=256)]  # a label is a byte

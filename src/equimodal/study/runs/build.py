@@ -1,6 +1,7 @@
 """Networks and policies as the spec of a run asks for them."""
 
-from collections.abc import Iterator
+import csv
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -16,6 +17,8 @@ from equimodal.fusion.squeeze_excite import SqueezeExcite
 from equimodal.fusion.squeezed import RunningMean
 from equimodal.models.network import Network
 from equimodal.study.errors import UserError
+from equimodal.study.files import read_text, reading
+from equimodal.study.methods import METHODS
 from equimodal.study.pickles import load_weights
 from equimodal.study.spec import OFFICIAL_SEED, RubiSettings, RunSpec
 from equimodal.training.balance import Balance
@@ -96,6 +99,43 @@ def start_from(network: Network, kind: str, path: Path) -> None:
         weights_of_others.load_kinetics(branch, path)
 
 
+def take_branches(network: Network, files: Mapping[str, str]) -> None:
+    """Set each branch of a network without fusion, classifier too, to that of a uni-modal run.
+
+    Raises:
+        UserError: If a file is missing, damaged or does not fit.
+    """
+    (late,) = network.fusions.values()
+    for m, file in files.items():
+        path, branch = Path(file), network.branches[m]
+        if not path.exists():
+            raise UserError(f"{path} is missing; train that run first")
+        state = load_weights(path)
+        for part, module in (("stages", branch.stages), ("head", late.excite[m])):
+            prefix = f"branches.{m}.{part}."
+            own = {n.removeprefix(prefix): x for n, x in state.items() if n.startswith(prefix)}
+            try:
+                module.load_state_dict(own)
+            except RuntimeError as error:
+                reason = " ".join(str(error).split())
+                raise UserError(f"{path} does not fit the network: {reason}") from None
+
+
+def read_losses(file: str) -> tuple[list[float], list[float]]:
+    """Read the training and validation losses of a run's epochs from its history.
+
+    Raises:
+        UserError: If the file is missing, damaged or empty.
+    """
+    path = Path(file)
+    with reading(path, "the losses of a run by epoch", "train that run"):
+        rows = list(csv.DictReader(read_text(path).splitlines()))
+        train, validation = ([float(r[f"{s}_loss"]) for r in rows] for s in ("train", "validation"))
+        if not rows:
+            raise ValueError("it has no epoch: the run failed")
+        return train, validation
+
+
 def _stages_of_run(path: Path) -> dict[str, Tensor]:
     """Weights of the first branch, but for its classifier; empty if the file is no run's."""
     if path.suffix != ".pt":
@@ -140,11 +180,23 @@ def _build_fusion(spec: RunSpec, channels: dict[str, int]) -> Fusion:
 
 
 def build_policy(spec: RunSpec, network: Network, device: torch.device | str = "cpu") -> Policy:
-    """Build the policy that a run names.
+    """Build the policy that a run names; one of uni-modal runs has the network take their weights.
 
     Raises:
+        UserError: If a file of another run is missing, damaged or does not fit.
         ValueError: If no policy has that name.
     """
+    if spec.policy in METHODS:
+        method = METHODS[spec.policy]
+        given: dict[str, Any] = dict(spec.parameters or {})
+        if method.members == "weights":
+            take_branches(network, spec.members or {})
+        if method.members == "histories":
+            given["histories"] = {k: read_losses(p) for k, p in (spec.members or {}).items()}
+        # By name, so that the code of a run is that of its own method (`steps.training_code`).
+        module = import_module(f"equimodal.training.methods.{spec.policy}")
+        policy: Policy = module.METHOD(network, classes=spec.classes, seed=spec.seed, **given)
+        return policy
     match spec:
         case RunSpec(policy="vanilla"):
             return Vanilla()

@@ -16,6 +16,7 @@ from equimodal.fusion.base import REGULAR, Flow
 from equimodal.metrics.learning_speed import LearningSpeed
 from equimodal.models.network import Network
 from equimodal.study.data.split import Split, Views, draw_views
+from equimodal.study.methods import METHODS
 from equimodal.study.runs.build import arithmetic, build_network, build_policy, start_from
 from equimodal.study.runs.graphed import Graph, Recorder, recordable
 from equimodal.study.runs.score import BATCH, Score, score, slices, with_fused
@@ -169,7 +170,7 @@ class Training:
 
     def _steps(self) -> Iterator[bool]:
         while not self.progress.finished:
-            for index in self._batches_left():
+            for index in self._batches_left() if self.policy.trains else ():
                 self._step(index)
                 if self.progress.failure:
                     return
@@ -270,6 +271,7 @@ class Training:
         progress.finished = (
             progress.perfect_epochs >= self.spec.switches.perfect_epochs
             or progress.epoch >= self.spec.training.max_epochs
+            or not self.policy.trains
         )
         if not progress.finished:
             self.policy.end_epoch(self.network, self._for_policy())
@@ -300,10 +302,11 @@ class Training:
         if self.speeds is not None:
             values = self.speeds.values.tolist()
             row |= {f"speed_{m}": v for m, v in zip(self.network.modalities, values, strict=True)}
-            modes = torch.stack(self._modes[-self.progress.batch :])
-            row["regular_steps"] = int((modes == REGULAR_MODE).sum())
+            last = self._modes[len(self._modes) - self.progress.batch :]
+            modes = torch.stack(last).tolist() if last else []
+            row["regular_steps"] = modes.count(REGULAR_MODE)
             for b, m in enumerate(self.network.modalities):
-                row[f"rebalance_{m}_steps"] = int((modes == b).sum())
+                row[f"rebalance_{m}_steps"] = modes.count(b)
             row["next_mode"] = self._mode_name()
         return row
 
@@ -318,7 +321,14 @@ class Training:
         # Where evaluation passes move the running means, their number matters: batches as in training.
         every_pass = self.spec.switches.mean_gate_updates == "every_pass"
         batch_size = self.spec.training.batch_size if every_pass else BATCH
-        return score(self.network, self.splits[split], flow, views, batch_size=batch_size)
+        return score(
+            self.network,
+            self.splits[split],
+            flow,
+            views,
+            batch_size=batch_size,
+            of_prediction=self.spec.policy in METHODS,
+        )
 
     def _mode_name(self) -> str:
         mode = REGULAR_MODE if self.policy.mode is None else int(self.policy.mode)

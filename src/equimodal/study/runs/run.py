@@ -24,6 +24,7 @@ from equimodal.study.code import code_hash
 from equimodal.study.data.split import Split, load_split
 from equimodal.study.errors import UserError, first_line
 from equimodal.study.files import require_places, save_arrays, write_aside
+from equimodal.study.methods import METHODS
 from equimodal.study.pickles import load_torch
 from equimodal.study.runs.build import build_network
 from equimodal.study.runs.graphed import CudaGraph
@@ -153,9 +154,11 @@ def restore(training: Training, path: Path, identity: str) -> None:
 def _identity(spec: RunSpec, splits: dict[str, Split]) -> str:
     """Hash of all that a checkpoint belongs to, so that no other is ever taken for it."""
     digest = hashlib.sha256(spec.model_dump_json().encode())
-    digest.update(code_hash(__name__, f"equimodal.models.{spec.network.kind}").encode())
-    if spec.pretrained is not None:
-        digest.update(Path(spec.pretrained).read_bytes())
+    own = [f"equimodal.training.methods.{spec.policy}"] if spec.policy in METHODS else []
+    code = code_hash(__name__, f"equimodal.models.{spec.network.kind}", *own)
+    digest.update(code.encode())
+    for path in spec.reads:
+        digest.update(Path(path).read_bytes())
     for name, split in splits.items():
         digest.update(name.encode() + split.labels.cpu().numpy().tobytes())
         for array in split.arrays.values():

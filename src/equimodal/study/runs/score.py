@@ -43,7 +43,7 @@ class Score:
     """Accuracy (share of 1) and loss of a network on a split."""
 
     accuracy: dict[str, float]  # of each branch, and of their mean as `fused`
-    loss: float  # sum of the branches' mean cross-entropies
+    loss: float  # sum of the branches' mean cross-entropies, or that of the prediction
 
 
 def score(
@@ -53,11 +53,13 @@ def score(
     views: Views | None = None,
     *,
     batch_size: int = BATCH,
+    of_prediction: bool = False,
 ) -> Score:
     """Evaluate the network on a split; what is mirrored in `views` may have another label."""
     logits = predict(network, split, flow, views, batch_size=batch_size)
     labels = split.labels if views is None or views.labels is None else views.labels
-    loss = modality_losses(logits, labels).sum()
+    losses = {"fused": fused(logits)} if of_prediction else logits
+    loss = modality_losses(losses, labels).sum()
     hits = {m: (z.argmax(-1) == labels).float().mean() for m, z in with_fused(logits).items()}
     return Score({m: float(x) for m, x in hits.items()}, float(loss))
 

@@ -1,0 +1,53 @@
+"""The balancing methods that a run may name: what each is asked for. Their rules are in `training/methods`."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import create_model
+
+from equimodal.study.schema import Count, NotNegative, Positive, Section
+
+
+@dataclass(frozen=True)
+class Method:
+    """What a method needs.
+
+    Attributes:
+        settings: Its hyper-parameters in params.yaml, name -> type.
+        members: What it reads of runs of each modality alone: their weights, or the losses of their epochs
+            and of those of joint training.
+        validates: Whether it looks at a validation split beside the test set.
+    """
+
+    settings: dict[str, Any]
+    members: Literal["weights", "histories"] | None = None
+    validates: bool = False
+
+
+METHODS = {
+    "joint": Method({}),
+    "uniform": Method({}),
+    "ensemble": Method({}, members="weights"),
+    "ogm_ge": Method(
+        {
+            "alpha": Positive,
+            "last_epoch": Count,
+            "scaled": Literal["branch", "convolutions"],
+            "noise": bool,
+        }
+    ),
+    "agm": Method({"alpha": Positive}),
+    "pmr": Method({"alpha": Positive, "entropy": NotNegative, "last_epoch": Count}),
+    "mmpareto": Method({"gamma": Positive}),
+    "g_blend": Method({}, members="histories", validates=True),
+    "relearning": Method({"strength": Positive, "every": Count, "times": Count}, validates=True),
+}
+
+# A section of settings for each method, and one that holds those of a data set.
+SETTINGS: dict[str, type[Section]] = {
+    name: create_model(name, __base__=Section, **{k: (t, ...) for k, t in method.settings.items()})
+    for name, method in METHODS.items()
+}
+OfDataset: type[Section] = create_model(
+    "OfDataset", __base__=Section, **{name: (s | None, None) for name, s in SETTINGS.items()}
+)

@@ -1,0 +1,74 @@
+"""MMPareto: gradients of the answer and of each branch, integrated (Wei and Hu, ICML 2024)."""
+
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from equimodal.fusion.base import Features
+from equimodal.metrics.gradients import cosine, gradients_of
+from equimodal.models.network import Logits, Network
+from equimodal.training.methods import Method, with_shares
+
+
+class MMPareto(Method):
+    """Combine, for each encoder, g_m of CE(y, z) and g_u of CE(y, z_u), each as one vector.
+
+        w_m = w_u = 1/2 if cos(g_m, g_u) > 0, else the weights of least |w_m g_m + w_u g_u|:
+        w_m = clip((g_u - g_m) . g_u / |g_m - g_u|^2, 0, 1),  w_u = 1 - w_m;
+        h = 2 (w_m g_m + w_u g_u),  g <- gamma h max(1, |g_m + g_u| / |h|).
+
+    All other parameters, classifiers and fusion, get the gradient of the sum of all losses.
+    """
+
+    def __init__(self, network: Network, *, gamma: float, **common: Any):
+        """Take the settings.
+
+        Args:
+            network: Of two modalities or more.
+            gamma: Factor on the gradients of the encoders.
+            common: As of `Method`.
+        """
+        super().__init__(network, **common)
+        self.gamma = gamma
+        # Between g_m and g_u of each encoder, in the last step.
+        self.cosines = torch.zeros(len(self.modalities), dtype=self.dtype, device=self.device)
+
+    def losses(
+        self, logits: Logits, features: Features, labels: Int64[Tensor, " batch"]
+    ) -> Float[Tensor, " terms"]:
+        """Return CE(y, z), and CE(y, z_u) of each branch."""
+        return with_shares(logits, labels)
+
+    def backward(self, terms: Float[Tensor, " terms"], network: Network) -> None:
+        """Take a backward pass for each term."""
+        parameters = [p for p in network.parameters() if p.requires_grad]
+        of_answer, *of_branches = (gradients_of(term, parameters) for term in terms)
+        for i, p in enumerate(parameters):
+            p.grad = sum((g[i] for g in of_branches), of_answer[i])
+        place = {p: i for i, p in enumerate(parameters)}
+        for u, (m, of_branch) in enumerate(zip(self.modalities, of_branches, strict=True)):
+            encoder = [p for p in network.encoder_parameters(m) if p in place]
+            g_m, g_u = ([g[place[p]] for p in encoder] for g in (of_answer, of_branch))
+            similarity = cosine(g_m, g_u)
+            self.cosines[u] = similarity
+            for p, g in zip(encoder, _integrated(g_m, g_u, similarity), strict=True):
+                p.grad = self.gamma * g
+
+
+def _integrated(g_m: list[Tensor], g_u: list[Tensor], similarity: Tensor) -> list[Tensor]:
+    m, u = _vector(g_m), _vector(g_u)
+    least = ((u - m) @ u / (m - u).square().sum()).clamp(0, 1).nan_to_num(0.5)
+    w_m = torch.where(similarity > 0, 0.5, least)
+    h = 2 * (w_m * m + (1 - w_m) * u)
+    norm = h.norm()
+    h = h * torch.where(norm > 0, (m + u).norm() / norm, 1.0).clamp(min=1)
+    return [part.view_as(g) for part, g in zip(h.split([g.numel() for g in g_m]), g_m, strict=True)]
+
+
+def _vector(gradients: list[Tensor]) -> Float[Tensor, " n"]:
+    return torch.cat([g.flatten() for g in gradients])
+
+
+METHOD = MMPareto

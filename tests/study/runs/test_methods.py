@@ -1,0 +1,172 @@
+"""The balancing methods of others as runs of the study."""
+
+import pytest
+import torch
+
+from equimodal.study import layout
+from equimodal.study.errors import UserError
+from equimodal.study.methods import METHODS
+from equimodal.study.params import Grid, expand_runs, load_params
+from equimodal.study.runs.build import read_losses, take_branches
+from equimodal.study.runs.graphed import recordable
+from equimodal.study.runs.loop import Training
+from tests.conftest import ROOT
+from tests.training.conftest import small_spec
+
+from .tape import Unasked
+from .test_loop import GRAY, VANILLA
+
+PARAMS = load_params(ROOT / "params.yaml", "demo")
+DIGITS = PARAMS.datasets["colored_mnist"].model_copy(update={"validation_examples": 100})
+HELD_OUT = PARAMS.datasets | {"colored_mnist": DIGITS}
+STEPPING = [name for name, method in METHODS.items() if method.members is None]
+
+
+def asked(*grids, **changes):
+    """Runs of one experiment of the demo on two modalities without fusion."""
+    usual = {"dataset": "colored_mnist", "inputs": ("distinct",), "rates": "table1", "seeds": 1}
+    without = PARAMS.presets["paper"].model_copy(update={"network": {"fused_after": []}})
+    grids = tuple(Grid(**usual | {"fidelity": ("without_fusion",)} | grid) for grid in grids)
+    changes |= {
+        "presets": PARAMS.presets | {"without_fusion": without},
+        "experiments": {"methods": grids},
+    }
+    return expand_runs(type(PARAMS).model_validate(dict(PARAMS) | changes))
+
+
+def small(policy, **changes):
+    (spec,) = asked({"policy": (policy,)}, datasets=HELD_OUT).values()
+    of = small_spec(VANILLA)
+    return of.model_copy(
+        update={
+            "policy": policy,
+            "parameters": spec.parameters,
+            "network": of.network.model_copy(update={"fused_after": ()}),
+        }
+        | changes
+    )
+
+
+@pytest.mark.parametrize("policy", [p for p in STEPPING if not METHODS[p].validates])
+def test_no_method_waits_for_the_device_in_a_step(splits, policy):
+    spec = small(policy)
+    training = Training(spec, splits(spec))
+    first, *others = training._batches_left()
+    training._on_device(first)
+    training.policy.end_epoch(training.network, training._for_policy())
+    training.progress.epoch = 2
+    with Unasked():
+        for index in others:
+            training._on_device(index)
+    drawn = training.policy.draws_on_device
+    assert drawn == (policy == "ogm_ge")
+    assert recordable(training.network, training.policy, splits(spec)["train"]) != drawn
+
+
+@pytest.mark.parametrize("policy", [p for p in STEPPING if p != "joint"])
+def test_a_training_that_was_stopped_goes_on_to_the_same_weights(splits, policy):
+    validated = METHODS[policy].validates
+    spec = small(policy, **({"validation": "validation"} if validated else {}))
+    if policy == "relearning":
+        spec = spec.model_copy(update={"parameters": {"strength": 3.0, "every": 1, "times": 2}})
+    parts = splits(spec) | ({"validation": splits(spec)["test"]} if validated else {})
+    whole, first, second = (Training(spec, parts) for _ in range(3))
+    whole.run()
+    walk = first.walk()
+    for _ in range(7):  # into the second epoch
+        next(walk)
+    second.restore(first.state())
+    second.run()
+    for p, q in zip(whole.network.parameters(), second.network.parameters(), strict=True):
+        assert torch.equal(p, q)
+    assert whole.progress.rows == second.progress.rows
+
+
+def test_an_ensemble_averages_uni_modal_networks_and_is_not_trained(splits, tmp_path):
+    files, alone = {}, {}
+    ensemble = small("uniform").model_copy(update={"policy": "ensemble"})
+    for m in ("color", "gray"):
+        spec = small_spec(
+            GRAY,
+            network=ensemble.network,
+            modalities={m: ensemble.modalities[m]},
+        )
+        training = Training(spec, splits(spec))
+        training.run()
+        files[m] = str(tmp_path / f"{m}.pt")
+        torch.save(training.network.state_dict(), files[m])
+        alone[m] = training.network.eval()
+    spec = ensemble.model_copy(update={"members": files})
+    training = Training(spec, splits(spec))
+    training.run()
+    assert (training.progress.steps, training.progress.best_epoch) == (0, 1)
+    inputs = splits(spec)["test"].batch(torch.arange(20)).inputs
+    expected = torch.stack([net({m: inputs[m]})[m] for m, net in alone.items()]).mean(0)
+    torch.testing.assert_close(training.network.eval()(inputs)["gray"], expected)
+    with pytest.raises(UserError, match=r"color.pt does not fit the network"):
+        take_branches(training.network, {"gray": files["color"]})
+    with pytest.raises(UserError, match="is missing; train that run first"):
+        take_branches(training.network, {"gray": "nowhere.pt"})
+
+
+def test_g_blend_reads_the_losses_of_other_runs(tmp_path):
+    history = tmp_path / "history.csv"
+    history.write_text("epoch,train_loss,validation_loss\n1,2.0,2.5\n2,1.0,2.25\n")
+    assert read_losses(history) == ([2.0, 1.0], [2.5, 2.25])
+    history.write_text("epoch,train_loss\n1,2.0\n")
+    with pytest.raises(UserError, match=r"history.csv"):
+        read_losses(history)
+
+
+def test_what_a_run_reads_of_others_are_runs_of_equal_settings():
+    runs = asked(
+        {"inputs": ("color", "gray"), "policy": ("vanilla",)},
+        {"policy": ("joint", "g_blend", "ensemble")},
+        datasets=HELD_OUT,
+    )
+    made = {layout.model("demo", name).as_posix() for name in runs}
+    made |= {(layout.run("demo", name) / "history.csv").as_posix() for name in runs}
+    reads = {spec.policy: spec.reads for spec in runs.values()}
+    assert {policy: len(files) for policy, files in reads.items()} == {
+        "vanilla": 0, "joint": 0, "g_blend": 3, "ensemble": 2,
+    }  # fmt: skip
+    assert {file for files in reads.values() for file in files} <= made
+
+
+def test_hyper_parameters_are_those_of_the_data_set_unless_a_grid_changes_them():
+    grid = {"policy": ("ogm_ge",), "parameters": ({}, {"alpha": 0.5, "noise": False})}
+    usual, changed = asked(grid).values()
+    assert usual.parameters == PARAMS.methods["colored_mnist"].ogm_ge.model_dump()
+    assert changed.parameters == usual.parameters | {"alpha": 0.5, "noise": False}
+    assert changed.name == usual.name.replace("/seed0", "-alpha_0.5-noise_False/seed0")
+    (vanilla,) = asked({"policy": ("vanilla",)}).values()
+    assert not {"parameters", "members"} & vanilla.model_dump().keys()
+
+
+@pytest.mark.parametrize(
+    ("grid", "said"),
+    [
+        (
+            {"policy": ("agm",), "parameters": ({"beta": 1.0},)},
+            "settings of agm: beta: Extra inputs",
+        ),
+        (
+            {"policy": ("agm",), "parameters": ({"alpha": -1.0},)},
+            "settings of agm: alpha: Input should",
+        ),
+        ({"policy": ("vanilla",), "parameters": ({"alpha": 1.0},)}, "sets parameters for policy"),
+        ({"policy": ("relearning",)}, "asks for relearning, which looks at a validation split"),
+        ({"policy": ("ensemble",), "fidelity": ("paper",)}, "ensemble, which is of networks with"),
+        ({"policy": ("ogm",)}, "Input should be 'vanilla'"),
+    ],
+)
+def test_what_a_method_can_not_have_is_refused(grid, said):
+    with pytest.raises(ValueError, match=said):
+        asked(grid)
+
+
+def test_every_method_is_one_file_and_one_entry():
+    files = {p.stem for p in (ROOT / "src/equimodal/training/methods").glob("[a-z]*.py")}
+    assert files == set(METHODS)
+    text = (ROOT / "docs/methods.md").read_text()
+    assert [name for name in METHODS if f"`{name}`" not in text] == []
