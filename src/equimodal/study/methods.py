@@ -41,6 +41,7 @@ METHODS = {
     "mmpareto": Method({"gamma": Positive}),
     "g_blend": Method({}, members="histories", validates=True),
     "relearning": Method({"strength": Positive, "every": Count, "times": Count}, validates=True),
+    "dgl": Method({}),
 }
 
 # A section of settings for each method, and one that holds those of a data set.
