@@ -14,6 +14,19 @@ def gradients_of(loss: Float[Tensor, ""], parameters: Sequence[nn.Parameter]) ->
     )
 
 
+def gradient_cosines(
+    whole: Float[Tensor, ""],
+    parts: Float[Tensor, " modalities"],
+    encoders: Sequence[Sequence[nn.Parameter]],
+) -> Float[Tensor, " modalities"]:
+    """Return for each encoder the cosine between the gradients of the answer's loss and its branch's own.
+
+    Below 0 they pull apart. It takes two backward passes for each encoder, and leaves the graph.
+    """
+    pairs = zip(parts, encoders, strict=True)
+    return torch.stack([cosine(gradients_of(whole, e), gradients_of(p, e)) for p, e in pairs])
+
+
 def cosine(a: Iterable[Tensor], b: Iterable[Tensor]) -> Float[Tensor, ""]:
     """Return the cosine between two gradients, each of all its tensors as one vector; 0 if one is zero."""
     u, v = (torch.cat([g.flatten() for g in gradient]) for gradient in (a, b))

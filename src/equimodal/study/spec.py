@@ -147,6 +147,11 @@ class Switches(Section):
     arithmetic: Annotated[
         Literal["float32", "tf32", "bfloat16"], Field(exclude_if=lambda x: x == "float32")
     ] = "float32"
+    # What is measured beside the usual: cosines of gradients in each epoch, linear probes of the branches. None
+    # leaves no trace either.
+    measured: Annotated[
+        tuple[Literal["cosines", "probes"], ...], Field(exclude_if=lambda x: not x)
+    ] = ()
 
 
 class Schedule(Section):

@@ -6,16 +6,18 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, Float64
 from torch import Tensor, nn
 
 from equimodal.fusion.base import Flow, held_parameters
+from equimodal.metrics.gradients import gradient_cosines
 from equimodal.metrics.learning_speed import LearningSpeed
 from equimodal.metrics.sparsity import add_l1_gradient, l1_norm
-from equimodal.models.network import Logits, Network
+from equimodal.models.network import Logits, Network, fused
 from equimodal.training.batch import Batch
 from equimodal.training.own import inputs_and_labels, processes, require_shapes, unwrapped
-from equimodal.training.policies import Mode, Policy
+from equimodal.training.policies import Mode, Policy, modality_losses
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,8 @@ class StepRules:
             and weight decay still move them.
         precision: Of the pass through the network and back: that of its weights, or 16 bits where
             torch's autocast sees no harm. Weights, gradients, loss and speeds keep theirs.
+        cosines: Whether a step also says how far the gradients of CE(y, y_fused) and CE(y, y_b) agree in
+            each encoder, which takes backward passes of its own.
     """
 
     l1: float = 0.0
@@ -38,6 +42,7 @@ class StepRules:
     speed_sums: Literal["regular_steps", "every_step"] = "regular_steps"
     held_parameters: Literal["skip", "zero_gradient"] = "skip"
     precision: Literal["of_weights", "bfloat16"] = "of_weights"
+    cosines: bool = False
 
 
 PAPER = StepRules()
@@ -51,6 +56,7 @@ class StepRecord:
     logits: Logits
     mode: Mode | None  # of this step
     speeds: Float64[Tensor, " modalities"] | None  # after this step; None for one modality
+    cosines: Float[Tensor, " modalities"] | None = None  # None unless the rules ask
 
 
 def train_step(
@@ -131,6 +137,11 @@ def train_step(
     for m, z in logits.items():
         require_shapes(m, z, labels)
     terms = policy.losses(logits, features, labels)
+    cosines = None
+    if rules.cosines:
+        answer = F.cross_entropy(fused(logits), labels)
+        encoders = [bare.encoder_parameters(m) for m in bare.modalities]
+        cosines = gradient_cosines(answer, modality_losses(logits, labels), encoders)
     optimizer.zero_grad(set_to_none=True)
     policy.backward(terms, bare)
     loss = terms.detach().sum()
@@ -154,7 +165,7 @@ def train_step(
         values = speeds.values
     if advance:
         policy.advance(values, epoch=epoch)
-    return StepRecord(loss, {m: z.detach() for m, z in logits.items()}, mode, values)
+    return StepRecord(loss, {m: z.detach() for m, z in logits.items()}, mode, values, cosines)
 
 
 def _of_its_own(policy: Policy) -> list[str]:

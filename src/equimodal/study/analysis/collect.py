@@ -8,6 +8,7 @@ import re
 import sys
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -15,6 +16,8 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
+from equimodal.metrics.calibration import calibration_error
+from equimodal.metrics.shapley import shapley_values
 from equimodal.metrics.utilization import accuracy, utilization_rate
 from equimodal.study.analysis import COLLECTED
 from equimodal.study.analysis.stored import COLUMNS
@@ -30,6 +33,8 @@ MEASURES = (
     *("validation_accuracy", "accuracy", "accuracy_m0", "accuracy_m1", "m0", "m1"),
     SPARSITY,
     *("u_m1_given_m0", "u_m0_given_m1", "d_util", "s_m1_given_m0", "s_m0_given_m1", "d_speed"),
+    *("calibration_error", "accuracy_none"),
+    *(f"{x}_{m}" for x in ("accuracy_alone", "shapley") for m in ("m0", "m1")),
     *("u_m1_given_m0_by_label", "u_m0_given_m1_by_label", "d_util_by_label"),
 )
 TRAIN, EVALUATE = "train the run", "evaluate the run"
@@ -189,7 +194,12 @@ def _read_run(
         and "table1" in str(settings["experiments"]).split()
     )
     return _Run(
-        row=ended | {"commit": receipt.commit} | below | chosen | _utilization(found, outputs),
+        row=ended
+        | {"commit": receipt.commit}
+        | below
+        | chosen
+        | _utilization(found, outputs)
+        | measures(bank, names),
         evaluations=pd.DataFrame(
             [
                 {"run": name, "evaluation": e, "output": o, "accuracy": a}
@@ -270,6 +280,41 @@ def accuracies(path: Path, names: Mapping[str, str]) -> dict[tuple[str, str], fl
             for output, z in logits.items():
                 found[_rename(evaluation, names), output] = accuracy(z, labels)
     return found
+
+
+def measures(path: Path, names: Mapping[str, str]) -> dict[str, float]:
+    """Return what a logit bank says beside the accuracy of its answers.
+
+    `calibration_error` of the network's answer; of several modalities the accuracy of each alone,
+    `accuracy_alone_<m>`, without any, `accuracy_none`, and their Shapley values in the accuracy,
+    `shapley_<m>`, which add up to `accuracy` less `accuracy_none`.
+
+    Alone is isolated. Of some of three or more it is the mean of their isolated logits, as the branches that
+    are left would else see one another in no pass of the bank. Without any the commonest class is answered.
+    """
+    with reading(path, "the logits of a run and the labels of its test examples", EVALUATE):
+        arrays = read_arrays(path)
+        labels = arrays["labels"]
+        ways = {
+            way: {o: arrays[f"{way}/{m}"].astype(np.float64) for m, o in names.items()}
+            for way in ("regular", "isolated")
+            if f"{way}/{next(iter(names))}" in arrays
+        }
+    if "regular" not in ways:  # it failed
+        return {}
+    answer = np.mean(list(ways["regular"].values()), axis=0)
+    found = {"calibration_error": calibration_error(answer, labels)}
+    if "isolated" not in ways:
+        return found
+    worth = {frozenset(): float(np.bincount(labels).max() / len(labels))}
+    for size in range(1, len(names)):
+        for some in combinations(names.values(), size):
+            alone = np.mean([ways["isolated"][o] for o in some], axis=0)
+            worth[frozenset(some)] = accuracy(alone, labels)
+    worth[frozenset(names.values())] = accuracy(answer, labels)
+    found |= {f"accuracy_alone_{o}": worth[frozenset([o])] for o in names.values()}
+    shares = {f"shapley_{o}": x for o, x in shapley_values(worth).items()}
+    return found | {"accuracy_none": worth[frozenset()]} | shares
 
 
 def _check_logits(evaluation: str, logits: Mapping[str, np.ndarray], labels: np.ndarray) -> None:

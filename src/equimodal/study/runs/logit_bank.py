@@ -15,6 +15,7 @@ from equimodal.study.errors import UserError, first_line
 from equimodal.study.files import read_text, reading, require_places, save_arrays
 from equimodal.study.pickles import load_weights
 from equimodal.study.runs.build import arithmetic, build_network
+from equimodal.study.runs.probe import linear_probes
 from equimodal.study.runs.score import predict
 from equimodal.study.runs.switched_off import (
     predict_permuted,
@@ -77,6 +78,9 @@ def evaluate_run(
         recolored = load("test", modalities=biased) if by_label else None
         with arithmetic(spec):
             bank |= _answers(network, train, test, recolored, seen, seed=spec.seed)
+            if "probes" in spec.switches.measured:
+                probes = linear_probes(network, train, test, spec.classes)
+                bank |= {f"probe/{m}": z.half() for m, z in probes.items()}
     save_arrays(out, {name: x.cpu().numpy() for name, x in bank.items()})
 
 

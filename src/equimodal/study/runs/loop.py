@@ -82,6 +82,7 @@ class Training:
             speed_sums=spec.switches.speed_sums,
             held_parameters=spec.switches.held_parameters,
             precision="bfloat16" if spec.switches.arithmetic == "bfloat16" else "of_weights",
+            cosines="cosines" in spec.switches.measured and len(spec.modalities) > 1,
         )
         self.optimizer = torch.optim.SGD(
             [*self.network.parameters(), *self.policy.parameters()],
@@ -111,6 +112,7 @@ class Training:
         branches = len(self.network.modalities)
         self._hits = torch.zeros(branches + 1, dtype=torch.int64, device=self.device)
         self._loss = torch.zeros((), dtype=torch.float64, device=self.device)
+        self._cosines = torch.zeros(branches, dtype=torch.float64, device=self.device)
         self._taken = torch.tensor(0, device=self.device)  # steps
         self._failed_at = torch.tensor(-1, device=self.device)  # first step of a loss not finite
         self._mode = torch.tensor(REGULAR_MODE, dtype=torch.int8, device=self.device)
@@ -240,6 +242,8 @@ class Training:
             [(z.argmax(-1) == batch.labels).sum() for z in with_fused(record.logits).values()]
         )
         self._loss += record.loss.double() * len(batch)
+        if record.cosines is not None:
+            self._cosines += record.cosines
         self._taken += 1
         first_failure = (self._failed_at < 0) & ~record.loss.isfinite()
         self._failed_at.copy_(torch.where(first_failure, self._taken, self._failed_at))
@@ -279,6 +283,7 @@ class Training:
         progress.batch = 0
         self._hits.zero_()
         self._loss.zero_()
+        self._cosines.zero_()
 
     def _for_policy(self) -> dict[str, Iterator[Batch]]:
         """Batches of the splits that a policy may see: never those of the test set."""
@@ -308,6 +313,9 @@ class Training:
             for b, m in enumerate(self.network.modalities):
                 row[f"rebalance_{m}_steps"] = modes.count(b)
             row["next_mode"] = self._mode_name()
+        if self.rules.cosines:
+            means = (self._cosines / max(self.progress.batch, 1)).tolist()
+            row |= {f"cosine_{m}": x for m, x in zip(self.network.modalities, means, strict=True)}
         return row
 
     def _score(self, split: str) -> Score:
@@ -356,6 +364,7 @@ class Training:
             "policy": self.policy.state(),
             "hits": self._hits,
             "loss": self._loss,
+            "cosines": self._cosines,
             "failed_at": self._failed_at,
             "steps": {k: torch.from_numpy(v) for k, v in self.steps().items()},
         }
@@ -373,6 +382,7 @@ class Training:
         self.policy.restore(state["policy"])
         self._hits.copy_(state["hits"])
         self._loss.copy_(state["loss"])
+        self._cosines.copy_(state["cosines"])
         self._failed_at.copy_(state["failed_at"])
         self._modes = list(state["steps"]["modes"].to(self.device))
         self._speeds = list(state["steps"]["speeds"].to(self.device))
