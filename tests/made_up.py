@@ -77,6 +77,9 @@ def runs_of_study(rng):
             yield run("fidelity", "colored_mnist", "distinct", "guided", seed, fidelity=preset)
     for preset in ("official", "official_but_widths"):
         yield run("stop_rule", "colored_mnist", "distinct", "vanilla", 7, fidelity=preset)
+    for policy in ("uniform", "ensemble", "agm"):
+        for seed in range(3):
+            yield run("methods tuning", "colored_mnist", "distinct", policy, seed)
 
 
 def study():
@@ -97,7 +100,7 @@ def _study(seed=0):
             given = (m, f"{m}_copy")
         outputs = [f"m{i}" for i in range(len(given))]
         lean = {"distinct": 0.3, "identical": 0.0}.get(inputs, 0.1)
-        lean *= {"vanilla": 1, "rubi": 1, "random": 0.3, "guided": 0.5}[settings["policy"]]
+        lean *= {"vanilla": 1, "rubi": 1, "random": 0.3, "guided": 0.5}.get(settings["policy"], 0.7)
         d_util = lean + rng.normal(0, 0.05)
         best = int(rng.integers(2, EPOCHS + 1))
         row = settings | {

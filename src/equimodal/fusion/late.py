@@ -1,6 +1,7 @@
 """Late fusion: the branches meet in their classifiers only."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -46,7 +47,8 @@ class LateFusion(SqueezeFusion):
             raise ValueError(
                 f"the classifiers are of {list(heads)}, the channels of {list(channels)}"
             )
-        self.squeeze = nn.Identity() if heads else nn.Linear(sum(channels.values()), classes)
+        of_all: Any = nn.Identity() if heads else nn.Linear(sum(channels.values()), classes)
+        self.squeeze = of_all
         self.excite = nn.ModuleDict(heads or {})
 
     def shared_parameters(self) -> list[nn.Parameter]:

@@ -44,11 +44,14 @@ METHODS = {
     "dgl": Method({}),
 }
 
+
+def _section(name: str, fields: dict[str, Any]) -> type[Section]:
+    return create_model(name, __base__=Section, **fields)
+
+
 # A section of settings for each method, and one that holds those of a data set.
-SETTINGS: dict[str, type[Section]] = {
-    name: create_model(name, __base__=Section, **{k: (t, ...) for k, t in method.settings.items()})
+SETTINGS = {
+    name: _section(name, {key: (type_, ...) for key, type_ in method.settings.items()})
     for name, method in METHODS.items()
 }
-OfDataset: type[Section] = create_model(
-    "OfDataset", __base__=Section, **{name: (s | None, None) for name, s in SETTINGS.items()}
-)
+OfDataset = _section("OfDataset", {name: (of | None, None) for name, of in SETTINGS.items()})

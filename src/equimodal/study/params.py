@@ -171,7 +171,7 @@ class Params(Section):
     augmentation: dict[str, Augmentation]
     balance: dict[str, Balance]
     rubi: dict[str, RubiSettings]
-    methods: dict[str, OfDataset] = Field(default_factory=dict)  # of others
+    methods: dict[str, OfDataset] = Field(default_factory=dict)  # type: ignore[valid-type]  # of others
     sweeps: dict[str, Sweep]
     analysis: Analysis
     # Data set -> file of the weights that `start: pretrained` means; {scale} in it is the scale's name.
@@ -620,7 +620,7 @@ def _draws(grid: Grid, params: Params) -> list[tuple[float, int]]:
     """
     if grid.rates != "sweep":
         usual = (params.datasets[grid.dataset].table1_rate,)
-        rates = usual if grid.rates == "table1" else grid.rates
-        return [(rate, seed) for rate in rates for seed in range(grid.seeds)]
+        tried = usual if grid.rates == "table1" else grid.rates
+        return [(rate, seed) for rate in tried for seed in range(grid.seeds)]
     rates = params.sweeps[grid.dataset].rates()
     return [(rate, 1000 * j + i) for j in range(grid.seeds) for i, rate in enumerate(rates)]

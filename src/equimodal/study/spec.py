@@ -75,7 +75,7 @@ class OfBranches(Section):
 
     @model_validator(mode="after")
     def _fused_once(self) -> "OfBranches":
-        if self.classifier == "shared" and getattr(self, "fused_after", ()):
+        if self.classifier == "shared" and getattr(self, "fused_after", False):
             raise ValueError("classifier: shared is of networks with fused_after: []")
         return self
 

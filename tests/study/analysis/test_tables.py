@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from equimodal.study.analysis import TABLES, distributions
+from equimodal.study.analysis import TABLES, distributions, methods, tuning
 from equimodal.study.analysis.documents import FORMATS, for_readers, notes_on, render
 from equimodal.study.analysis.published import read_published
 from equimodal.study.params import load_params
@@ -537,3 +537,53 @@ def test_ways_of_switching_off_are_ranked_against_the_paper_s():
 
 def test_a_number_that_rounds_to_zero_has_no_minus():
     assert [FORMATS["d_util"].format(x) for x in (-0.0002, -0.0006)] == ["+0.000", "-0.001"]
+
+
+def made_up_methods():
+    """Three seeds of uniform training, the ensemble and another method, and their histories."""
+    accuracies = {"uniform": (0.5, 0.6, 0.7), "ensemble": (0.6, 0.6, 0.6), "agm": (0.6, 0.7, 0.9)}
+    rows, epochs = [], []
+    for method, values in accuracies.items():
+        for seed, accuracy in enumerate(values):
+            run = f"colored_mnist/distinct/{method}/late/lr0.01/seed{seed}"
+            rows.append(
+                {
+                    "run": run, "experiments": "methods tuning", "dataset": "colored_mnist",
+                    "start": "scratch", "fidelity": "late", "method": method, "inputs": "distinct",
+                    "seed": seed, "status": "finished", "accuracy": accuracy, "d_util": 0.1 * seed,
+                    "validation_accuracy": accuracy + 0.05,
+                }
+            )  # fmt: skip
+            epochs += [
+                {"run": run, "epoch": e, "test_accuracy": accuracy + x}
+                for e, x in ((1, 0.05), (2, 0.01))
+            ]
+    return pd.DataFrame(rows), pd.DataFrame(epochs)
+
+
+def test_methods_are_compared_seed_by_seed_with_uniform_training_and_the_ensemble():
+    table = methods.build(*made_up_methods(), SETTINGS).set_index("method")
+    agm = table.loc["agm"]
+    assert (agm["accuracy"], agm["last"], agm["test_selected"]) == pytest.approx(
+        (73.333333, 74.333333, 78.333333)
+    )
+    assert agm["difference_uniform"] == pytest.approx(40 / 3)
+    assert agm["difference_ensemble"] == pytest.approx(40 / 3)
+    assert agm["difference_uniform_low"] < 40 / 3 < agm["difference_uniform_high"]
+    assert pd.isna(table.loc["uniform", "difference_uniform"])
+    assert table.loc["uniform", "p_holm_ensemble"] >= table.loc["uniform", "p_ensemble"]
+    assert agm["d_util"] == pytest.approx(0.1)
+
+
+def test_the_table_of_tuning_says_which_setting_is_best_and_which_is_compared():
+    runs, _ = made_up_methods()
+    runs.loc[0, ["run", "experiments", "validation_accuracy"]] = (
+        "colored_mnist/distinct/uniform/late/lr0.1/seed0",
+        "tuning",
+        0.99,
+    )
+    table = tuning.build(runs, SETTINGS)
+    rows = table[table["method"] == "uniform"].set_index("setting")
+    assert rows["best"].to_dict() == {"lr0.1": "yes", "lr0.01": ""}
+    assert rows["compared"].to_dict() == {"lr0.1": "", "lr0.01": "yes"}
+    assert rows.loc["lr0.1", "validation_accuracy"] == pytest.approx(99)

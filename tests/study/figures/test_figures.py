@@ -147,6 +147,7 @@ SAID = {
         *("all 40 steps of 4 epochs", "regular step", "end of an epoch", "±α = ±0.1"),
         *("(color)", "(gray)", "training step", "units)"),
     ],
+    "methods": ["paper", "uniform", "ensemble", "agm", "test accuracy (%)", "|"],
     "prediction": [*DATASETS.values(), "ρ =", "n = 12", "n = 36", "chance", "models (%)", "epoch"],
     "learning_curves": [
         *("vanilla (3 seeds)", "guided (3 seeds)", "epoch", "test accuracy (%)", "units)"),

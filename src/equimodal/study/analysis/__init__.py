@@ -309,6 +309,31 @@ TABLES = {
             " interval. Section 6.4 has two such accuracies, which we could not find."
         ),
     ),
+    "methods": AboutTable(
+        title="Balancing methods of others",
+        inputs=("runs", "histories"),
+        experiments=("methods",),
+        sections=("dataset", "start"),
+        caption=(
+            "Test accuracy in %: mean ± sample SD over seeds at the epoch of the best validation accuracy,"
+            " with its {confidence:.0%} t interval. last: at the last epoch. test_selected: at the epoch of"
+            " the best test accuracy. Differences are in percentage points and paired by seed, with t"
+            " intervals: to uniform training of the same preset, and to the ensemble of uni-modal networks."
+            " p_holm: corrected for the methods of a preset. d_util, d_util_by_label and d_speed are as in"
+            " the other tables. accuracy_alone: of each modality, the other isolated. shapley: its share of"
+            " the accuracy. calibration_error: the expected one, of 15 bins. docs/methods.md has the rules."
+        ),
+    ),
+    "tuning": AboutTable(
+        title="What the balancing methods were tuned on",
+        inputs=("runs",),
+        experiments=("tuning", "methods"),
+        sections=("dataset", "start"),
+        caption=(
+            "Every method has the same number of settings to choose from. Validation accuracy in %, of n"
+            " runs. best: the highest of the method. compared: the one that the comparison takes."
+        ),
+    ),
     "selection": AboutTable(
         title="The choice of the epoch",
         inputs=("runs", "histories", "published"),

@@ -306,7 +306,9 @@ def measures(path: Path, names: Mapping[str, str]) -> dict[str, float]:
     found = {"calibration_error": calibration_error(answer, labels)}
     if "isolated" not in ways:
         return found
-    worth = {frozenset(): float(np.bincount(labels).max() / len(labels))}
+    worth: dict[frozenset[str], float] = {
+        frozenset(): float(np.bincount(labels).max() / len(labels))
+    }
     for size in range(1, len(names)):
         for some in combinations(names.values(), size):
             alone = np.mean([ways["isolated"][o] for o in some], axis=0)

@@ -33,6 +33,8 @@ FORMATS = {
     **dict.fromkeys(("accuracy_m0", "accuracy_m1", "accuracy_m2"), PERCENT),
     **dict.fromkeys(("validation_selected", "last", "test_selected", "until_perfect"), PERCENT),
     **dict.fromkeys(("difference", "optimism"), SIGNED_PERCENT),
+    **dict.fromkeys(("difference_uniform", "difference_ensemble"), SIGNED_PERCENT),
+    "validation_accuracy": PERCENT,
     **dict.fromkeys(("d_util", "d_util_perfect", "d_speed", "spearman"), SIGNED),
     **dict.fromkeys(("d_util_by_label", "spearman_by_label"), SIGNED),
     **dict.fromkeys(("sign_balance", "sign_balance_by_label"), SIGNED),

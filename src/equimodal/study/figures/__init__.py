@@ -179,6 +179,18 @@ FIGURES = {
         ),
         expect=("The paper has no such study. It tells which differences decide on its numbers."),
     ),
+    "methods": AboutFigure(
+        title="Balancing methods: accuracy and utilization",
+        published=None,
+        inputs=("methods",),
+        shows=(
+            "Test accuracy against |d_util|, one point a method. Points are means over seeds with their"
+            " intervals. A panel shows one preset, with MMTMs or without fusion."
+        ),
+        expect=(
+            "The paper compares other methods than these. A method that balances well lies to the upper left."
+        ),
+    ),
     "steps": AboutFigure(
         title="Algorithm 1 at work",
         published=None,

@@ -105,6 +105,8 @@ def take_branches(network: Network, files: Mapping[str, str]) -> None:
     Raises:
         UserError: If a file is missing, damaged or does not fit.
     """
+    late: Any
+    branch: Any
     (late,) = network.fusions.values()
     for m, file in files.items():
         path, branch = Path(file), network.branches[m]

@@ -1,0 +1,89 @@
+"""Balancing methods side by side, with paired differences to uniform training and to the ensemble."""
+
+import numpy as np
+import pandas as pd
+
+from equimodal.study.analysis.collect import of_experiment, unfinished
+from equimodal.study.analysis.names import by_cell, in_order
+from equimodal.study.analysis.statistics import (
+    Estimate,
+    holm,
+    mean_t_interval,
+    over_seeds,
+    paired_difference,
+)
+from equimodal.study.params import Analysis
+
+CELL = ["dataset", "start", "fidelity", "method", "inputs"]
+PAIRED = ["dataset", "start", "inputs", "seed"]  # of equal initial weights and batches
+AGAINST = ("uniform", "ensemble")
+MEANS = (
+    *("accuracy_alone_m0", "accuracy_alone_m1", "shapley_m0", "shapley_m1"),
+    *("calibration_error", "d_util_by_label", "d_speed"),
+)
+COLUMNS = [
+    *(*CELL, "n", "accuracy", "sd", "low", "high", "unfinished", "last", "test_selected"),
+    *(
+        column
+        for other in AGAINST
+        for column in (
+            *(f"difference_{other}{end}" for end in ("", "_low", "_high")),
+            *(f"p_{other}", f"p_holm_{other}"),
+        )
+    ),
+    *("d_util", "d_util_low", "d_util_high", *MEANS),
+]
+
+
+def build(runs: pd.DataFrame, histories: pd.DataFrame, settings: Analysis) -> pd.DataFrame:
+    """Average the runs of the experiment `methods`, a row a method and preset.
+
+    `accuracy` ± `sd`: test accuracy in percent at the epoch of the best validation accuracy, with its t
+    interval; `last` and `test_selected`: at the last epoch and at that of the best test accuracy. Differences,
+    in percentage points, are paired by seed: to `uniform` of the same preset, and to the uni-modal
+    `ensemble`, of another preset if there is none of the same; `p_holm` is corrected for the methods of a preset.
+    """
+    chosen = in_order(of_experiment(runs, "methods"), "dataset", "start", "fidelity", "method")
+    epochs = histories.reindex(columns=["run", "test_accuracy"])  # none, where all runs failed
+    by_run = epochs.groupby("run")["test_accuracy"]
+    chosen = chosen.assign(
+        last=chosen["run"].map(by_run.last()), test_selected=chosen["run"].map(by_run.max())
+    )
+    percent = ["accuracy", "last", "test_selected"]
+    chosen[percent] = 100 * chosen[percent].astype(float)
+    chosen = chosen.reindex(columns=[*dict.fromkeys([*chosen.columns, *MEANS])])
+    rows = []
+    for cell, group in by_cell(chosen, CELL):
+        row = cell | over_seeds(group["accuracy"], settings.confidence, "accuracy")
+        row["unfinished"] = unfinished(group)
+        row |= {c: group[c].astype(float).mean() for c in ("last", "test_selected", *MEANS)}
+        row |= mean_t_interval(group["d_util"], settings.confidence).named("d_util")
+        for other in AGAINST:
+            row |= _against(group, _of(chosen, other, cell), other, settings)
+        rows.append(row)
+    table = pd.DataFrame(rows, columns=COLUMNS)
+    for other in AGAINST:
+        families = table.groupby(["dataset", "start", "fidelity"], sort=False)[f"p_{other}"]
+        table[f"p_holm_{other}"] = families.transform(holm).astype(float)
+    return table
+
+
+def _of(runs: pd.DataFrame, method: str, cell: dict[str, str]) -> pd.DataFrame:
+    runs = runs[runs["method"] == method]
+    same = runs[runs["fidelity"] == cell["fidelity"]]
+    if len(same) or method == "uniform":
+        return same
+    return runs[runs["fidelity"] == runs["fidelity"].min()]
+
+
+def _against(
+    group: pd.DataFrame, other: pd.DataFrame, name: str, settings: Analysis
+) -> dict[str, float]:
+    columns = [*PAIRED, "accuracy"]
+    is_it = len(group) and group["method"].iloc[0] == name
+    pairs = group[columns].merge(other[columns], on=PAIRED, suffixes=("", "_other"))
+    ours, others = pairs["accuracy"], pairs["accuracy_other"]
+    if is_it:  # of itself there is no difference
+        ours = ours * np.nan
+    _, *estimate, p = paired_difference(ours, others, settings.confidence)
+    return Estimate(*estimate).named(f"difference_{name}") | {f"p_{name}": p}

@@ -1,0 +1,48 @@
+"""Balancing methods: test accuracy against the size of d_util."""
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from equimodal.study.analysis.statistics import Estimate, magnitude
+from equimodal.study.figures.parts import legend_below, saying
+from equimodal.study.figures.style import new_figure
+
+MARKERS = "osD^v<>ph*XP8d"
+
+
+def draw(methods: pd.DataFrame) -> Figure:
+    """Show one point a method, a panel a preset.
+
+    Args:
+        methods: The `methods` table: means over seeds with intervals, accuracy in percent.
+    """
+    known = methods.dropna(subset=["d_util", "accuracy"])
+    if known.empty:
+        return saying("Nothing to show: the experiment methods asks for no run at this scale.")
+    panels = list(known.groupby(["dataset", "fidelity"], sort=False))
+    figure = new_figure(4.5 * len(panels), 5)
+    names = list(dict.fromkeys(known["method"]))
+    for axes, ((_, preset), rows) in zip(
+        figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True
+    ):
+        for row in rows.itertuples():
+            place = names.index(row.method)
+            size = magnitude(Estimate(row.d_util, row.d_util_low, row.d_util_high))
+            axes.errorbar(
+                [size.value],
+                [row.accuracy],
+                xerr=_ends(size),
+                yerr=_ends(Estimate(row.accuracy, row.low, row.high)),
+                color=f"C{place % 10}",
+                marker=MARKERS[place % len(MARKERS)],
+                ls="",
+                elinewidth=1,
+                label=row.method,
+            )
+        axes.set(xlabel=r"$|d_{\mathrm{util}}|$", ylabel="test accuracy (%)", title=preset)
+        legend_below(axes, ncols=3)
+    return figure
+
+
+def _ends(x: Estimate) -> list[list[float]] | None:
+    return None if pd.isna(x.low) else [[x.value - x.low], [x.high - x.value]]
