@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 from jaxtyping import Float, Int64
-from torch import Tensor
+from torch import Tensor, nn
 
 from equimodal.fusion.base import Features
 from equimodal.metrics.gradients import cosine, gradients_of
@@ -42,19 +42,27 @@ class MMPareto(Method):
         return with_shares(logits, labels)
 
     def backward(self, terms: Float[Tensor, " terms"], network: Network) -> None:
-        """Take a backward pass for each term."""
-        parameters = [p for p in network.parameters() if p.requires_grad]
-        of_answer, *of_branches = (gradients_of(term, parameters) for term in terms)
-        for i, p in enumerate(parameters):
-            p.grad = sum((g[i] for g in of_branches), of_answer[i])
-        place = {p: i for i, p in enumerate(parameters)}
-        for u, (m, of_branch) in enumerate(zip(self.modalities, of_branches, strict=True)):
-            encoder = [p for p in network.encoder_parameters(m) if p in place]
-            g_m, g_u = ([g[place[p]] for p in encoder] for g in (of_answer, of_branch))
-            similarity = cosine(g_m, g_u)
-            self.cosines[u] = similarity
+        """Take a backward pass for each term, that of a branch through its own encoder only."""
+        encoders = [
+            [p for p in network.encoder_parameters(m) if p.requires_grad] for m in self.modalities
+        ]
+        inside = {p for encoder in encoders for p in encoder}
+        others = [p for p in network.parameters() if p.requires_grad and p not in inside]
+        of_answer = _by_parameter(terms[0], [*others, *inside])
+        for p in others:
+            p.grad = of_answer[p]
+        for u, encoder in enumerate(encoders):
+            of_branch = _by_parameter(terms[1 + u], [*others, *encoder])
+            for p in others:
+                p.grad = p.grad + of_branch[p]
+            g_m, g_u = ([g[p] for p in encoder] for g in (of_answer, of_branch))
+            self.cosines[u] = similarity = cosine(g_m, g_u)
             for p, g in zip(encoder, _integrated(g_m, g_u, similarity), strict=True):
                 p.grad = self.gamma * g
+
+
+def _by_parameter(loss: Tensor, parameters: list[nn.Parameter]) -> dict[nn.Parameter, Tensor]:
+    return dict(zip(parameters, gradients_of(loss, parameters), strict=True))
 
 
 def _integrated(g_m: list[Tensor], g_u: list[Tensor], similarity: Tensor) -> list[Tensor]:
