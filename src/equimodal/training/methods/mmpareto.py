@@ -49,16 +49,17 @@ class MMPareto(Method):
         inside = {p for encoder in encoders for p in encoder}
         others = [p for p in network.parameters() if p.requires_grad and p not in inside]
         of_answer = _by_parameter(terms[0], [*others, *inside])
-        for p in others:
-            p.grad = of_answer[p]
+        summed = {p: of_answer[p] for p in others}
         for u, encoder in enumerate(encoders):
             of_branch = _by_parameter(terms[1 + u], [*others, *encoder])
             for p in others:
-                p.grad = p.grad + of_branch[p]
+                summed[p] = summed[p] + of_branch[p]
             g_m, g_u = ([g[p] for p in encoder] for g in (of_answer, of_branch))
             self.cosines[u] = similarity = cosine(g_m, g_u)
             for p, g in zip(encoder, _integrated(g_m, g_u, similarity), strict=True):
                 p.grad = self.gamma * g
+        for p, g in summed.items():
+            p.grad = g
 
 
 def _by_parameter(loss: Tensor, parameters: list[nn.Parameter]) -> dict[nn.Parameter, Tensor]:
