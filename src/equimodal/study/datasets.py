@@ -296,6 +296,13 @@ class ModelNet40(Dataset):
         train, test = (round(self.class_count * n) for n in per_class)
         return _sizes(train, test, int(self.validation_share * train))
 
+    @property
+    def caveat(self) -> str | None:
+        """That real objects are drawn anew, where they are."""
+        if self.source != "meshes" or self.is_stand_in:
+            return None
+        return "its views are rendered anew from the meshes, as the paper's can not be downloaded any more"
+
     def shape(self, source: str) -> list[int]:
         """Shape of a view as it is stored, if all are gray."""
         return [self.size, self.size, 1]

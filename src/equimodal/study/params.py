@@ -141,7 +141,7 @@ class Preset(Switches):
 S = TypeVar("S", bound=BaseModel)
 
 
-def _laid_over(usual: S, own: Mapping[str, Any]) -> S:
+def _laid_over(usual: S, own: dict[str, Any]) -> S:
     return type(usual).model_validate_json(json.dumps(usual.model_dump() | own), strict=True)
 
 
@@ -338,18 +338,21 @@ def _faults_of_methods(where: str, grid: Grid, params: Params) -> Iterator[str]:
 def _faults_of_preset(where: str, name: str, dataset: str, params: Params) -> Iterator[str]:
     """Say what of a preset a data set that it is asked for can not have."""
     preset, sources = params.presets[name], params.datasets[dataset].sources
-    for section, usual, laid_over in (
-        ("network", params.networks.get(dataset), preset.network_of),
-        ("training", params.training.get(dataset), preset.training_of),
-    ):
+    laid: dict[str, tuple[BaseModel | None, dict[str, Any]]] = {
+        "network": (params.networks.get(dataset), preset.network),
+        "training": (params.training.get(dataset), preset.training),
+    }
+    for section, (usual, own) in laid.items():
+        if usual is None:
+            continue
         try:
-            if usual:
-                laid_over(usual)
+            _laid_over(usual, own)
         except ValidationError as error:
             first = error.errors()[0]
+            kind = getattr(usual, "kind", section)
             yield (
                 f"presets.{name}.{section}.{'.'.join(map(str, first['loc']))}: {first['msg']}"
-                f" ({getattr(usual, 'kind', section)} of {dataset} takes {sorted(usual.model_dump())})"
+                f" ({kind} of {dataset} takes {sorted(usual.model_dump())})"
             )
     for pair in preset.sources.items():
         if unknown := [source for source in pair if source not in sources]:
