@@ -16,6 +16,7 @@ from equimodal.study import cli, layout, progress, steps
 from equimodal.study.analysis import COLLECTED, maker
 from equimodal.study.cli import app, main
 from equimodal.study.errors import STOPPED
+from equimodal.study.files import write_text
 from equimodal.study.locks import sole
 from equimodal.study.params import expand_runs, load_params
 from equimodal.study.report.costs import cost_of_run
@@ -23,7 +24,7 @@ from equimodal.study.spec import read_specs
 from equimodal.study.table_files import write_table
 from tests.conftest import write_run
 from tests.made_up import study
-from tests.tables import made_up_tables
+from tests.tables import made_up_tables, whole
 
 RUN = "colored_mnist/gray/vanilla/paper/lr0.01/seed0"
 VERBS = {command.callback.__name__: command.callback for command in app.registered_commands}
@@ -290,6 +291,17 @@ def test_a_figure_that_fails_takes_down_no_other(refused, tmp_path):
     message = refused("draw", "figure7", "figure8", "figure9")
     assert message.count("results/tiny/tables/runs.csv is missing") == 1
     assert (tmp_path / "results/tiny/figures/figure9.pdf").exists()
+
+
+def test_without_data_there_is_no_figure_and_an_old_one_goes(project):
+    figures = layout.figures("tiny")
+    write_text("old", figures / "figure9.png")
+    none = made_up_tables()["sensitivity"][:0]
+    for name, table in {"sensitivity": none, "runs": whole("runs", study()["runs"])}.items():
+        write_table(table, layout.table("tiny", name))
+    done = CliRunner().invoke(app, ["draw", "figure9"])
+    assert "no figure figure9: No run of sensitivity on ModelNet40 has finished." in done.stderr
+    assert (done.exit_code, list(figures.iterdir())) == (0, [])
 
 
 def test_results_that_can_not_be_written_are_named(refused, tmp_path):

@@ -12,6 +12,7 @@ from equimodal.linear import figures as linear
 from equimodal.study.analysis import COLLECTED, GIVEN, JUDGED, SUMMARIZED, TABLES
 from equimodal.study.analysis.stored import columns_of
 from equimodal.study.figures import FIGURES
+from equimodal.study.steps import figures_of
 from tests.conftest import ROOT
 
 PAPERS = {"study": FIGURES, "linear": linear.FIGURES}
@@ -39,7 +40,7 @@ def test_a_figure_is_drawn_of_what_it_names(package, name):
     draw = import_module(f"equimodal.{package}.figures.{name}").draw
     inputs = PAPERS[package][name].inputs
     assert (*signature(draw).parameters,) == inputs
-    known = {"study": {*COLLECTED, *TABLES, "examples", "labels"}}
+    known = {"study": {*COLLECTED, *TABLES, "examples"}}
     known["linear"] = {*linear.SIMULATED, "linear_mnist"}
     assert {*inputs} <= known[package]
 
@@ -50,16 +51,27 @@ def test_what_is_read_again_has_columns_that_are_known():
     ] == []
 
 
+CAPTIONS = [
+    *(table.caption for table in TABLES.values()),
+    *(figure.shows for of_paper in PAPERS.values() for figure in of_paper.values()),
+]
+
+
 def test_captions_stand_once():
-    captions = [
-        about.caption for about in (*TABLES.values(), *FIGURES.values(), *linear.FIGURES.values())
-    ]
-    assert len({*captions}) == len(captions)
+    assert len({*CAPTIONS}) == len(CAPTIONS)
+
+
+def test_a_scale_has_the_figures_that_it_asks_runs_for(project):
+    assert {*FIGURES} - {*figures_of(project.load())} == {"fidelity", "figure2"}
+    project.edit("params.yaml", "leave_out: []", 'leave_out: ["modelnet40/*", "nvgesture/*"]')
+    assert {"figure4", "figure5", "figure9"}.isdisjoint(figures_of(project.load()))
 
 
 def test_sentences_of_captions_are_short():
-    captions = [c.caption for c in (*TABLES.values(), *FIGURES.values(), *linear.FIGURES.values())]
-    sentences = [s for caption in captions for s in re.split(r"(?<=[.!?])\s+", caption)]
+    expected = [figure.expect for of_paper in PAPERS.values() for figure in of_paper.values()]
+    sentences = [
+        s for caption in (*CAPTIONS, *expected) for s in re.split(r"(?<=[.!?])\s+", caption)
+    ]
     assert [s for s in sentences if len(s.split()) > 25] == []
 
 

@@ -17,9 +17,9 @@ import pytest
 from equimodal.study import layout
 from equimodal.study.analysis import TABLES
 from equimodal.study.cells import cells
-from equimodal.study.figures import FIGURES
 from equimodal.study.locks import sole
 from equimodal.study.params import expand_runs, load_params
+from equimodal.study.steps import figures_of
 from tests.conftest import ROOT
 from tests.workflow.checkout import TEST_DIGITS, TINY, make_checkout, trained_anew
 
@@ -78,7 +78,7 @@ def test_one_command_makes_every_table_every_figure_and_the_report(made):
         *(f"{t}.{x}" for t in TABLES for x in ("csv", "md", "tex")),
     ):
         assert (results / "tables" / table).stat().st_size > 0
-    for figure in FIGURES:
+    for figure in figures_of(TINY_SETTINGS):
         assert (results / f"figures/{figure}.svg").read_text().startswith("<?xml")
         assert (results / f"figures/{figure}.png").read_bytes().startswith(b"\x89PNG")
         assert (results / f"figures/{figure}.pdf").read_bytes().startswith(b"%PDF")
@@ -109,7 +109,7 @@ def test_the_report_has_every_table_and_every_figure_with_its_command_and_the_co
     report = (made.folder / "results/tiny/report.html").read_text()
     for name in TABLES:
         assert f"equimodal table {name}" in report
-    for name in FIGURES:
+    for name in figures_of(TINY_SETTINGS):
         assert f"equimodal draw {name}" in report
     for phrase in ("Tiny scale", "stand-in", "Claims", "Cost"):
         assert phrase in report

@@ -19,7 +19,6 @@ try:
     from equimodal.study.data import kinetics
     from equimodal.study import preflight
     from equimodal.study.errors import UserError
-    from equimodal.study.figures import FIGURES
     from equimodal.study.files import require_writable
     from equimodal.study.markup import for_rest
     from equimodal.study.paces import paces_known
@@ -253,6 +252,7 @@ def tables(names):
     return [str(layout.table("{scale}", name)) for name in names]
 
 
+FIGURES = steps.figures_of(PARAMS)  # of which this scale asks for runs
 DOCUMENTS = str(layout.tables("{scale}") / "{table}.{suffix}")  # for readers
 DRAWN = str(layout.figures("{scale}") / "{figure}.{suffix}")
 CURVES = sorted({spec.dataset for spec in EXPERIMENTS.get("table1", {}).values()})
@@ -279,7 +279,7 @@ def drawn_from(figures):
     """The tables and examples that figures show, as inputs of the rule that draws them."""
     inputs = {name for about in figures.values() for name in about.inputs}
     shown = [f for d in USED for f in examples_of(d)] if "examples" in inputs else []
-    names = sorted(inputs - {"examples", "labels"})
+    names = sorted(inputs - {"examples"})
     return collect(tables(names), scale=SCALE) + shown
 
 

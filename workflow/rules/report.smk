@@ -63,37 +63,39 @@ rule tables:
         verb("table")
 
 
-rule draw:
-    input:
-        drawn_from(FIGURES),
-        vouched_for(layout.specs("{scale}")),
-    output:
-        [
-            report(
-                svg,
-                category="Figures",
-                caption="../report/figure.rst",
-                labels={"figure": figure, "command": f"equimodal draw {figure}"},
-            )
-            for figure, svg in zip(FIGURES, drawn(FIGURES, "svg"))
-        ],
-        drawn(FIGURES, "png", "pdf"),
-    log:
-        "results/{scale}/logs/draw.log",
-    benchmark:
-        "results/{scale}/benchmarks/draw.tsv"
-    localrule: True
-    params:
-        root=root_of,
-        note=NOTE,
-        code=code_hash(
-            "equimodal.study.figures.style",
-            *[f"equimodal.study.figures.{figure}" for figure in FIGURES],
-        ),
-    message:
-        "Draw all figures."
-    shell:
-        verb(f"draw {' '.join(FIGURES)}")
+if FIGURES:
+
+    rule draw:
+        input:
+            drawn_from(FIGURES),
+            vouched_for(layout.specs("{scale}")),
+        output:
+            [
+                report(
+                    svg,
+                    category="Figures",
+                    caption="../report/figure.rst",
+                    labels={"figure": figure, "command": f"equimodal draw {figure}"},
+                )
+                for figure, svg in zip(FIGURES, drawn(FIGURES, "svg"))
+            ],
+            drawn(FIGURES, "png", "pdf"),
+        log:
+            "results/{scale}/logs/draw.log",
+        benchmark:
+            "results/{scale}/benchmarks/draw.tsv"
+        localrule: True
+        params:
+            root=root_of,
+            note=NOTE,
+            code=code_hash(
+                "equimodal.study.figures.style",
+                *[f"equimodal.study.figures.{figure}" for figure in FIGURES],
+            ),
+        message:
+            "Draw all figures."
+        shell:
+            verb(f"draw {' '.join(FIGURES)}")
 
 
 rule claims:

@@ -546,17 +546,21 @@ def draw(
     params: ParamsFile = DEFAULT_PARAMS,
     scale: Scale = None,
 ) -> None:
-    """Draw figures as SVG, PNG and PDF. One that fails takes down no other."""
+    """Draw figures as SVG, PNG and PDF: those that the scale has data for. One that fails takes down no other."""
     from equimodal.linear.draw import draw_linear
     from equimodal.linear.figures import FIGURES as LINEAR_FIGURES
     from equimodal.study.analysis import COLLECTED, TABLES
     from equimodal.study.analysis.names import notice
     from equimodal.study.figures import FIGURES
+    from equimodal.study.figures.parts import NothingToShow, saying
     from equimodal.study.figures.style import save
 
     settings = load_params(params, scale)
     every = FIGURES | LINEAR_FIGURES
-    chosen = [_one_of(name, every, "figure") for name in names or every]
+    chosen = [
+        _one_of(name, every, "figure")
+        for name in names or (*steps.figures_of(settings), *LINEAR_FIGURES)
+    ]
     if of_runs:
         decided = {*COLLECTED, *TABLES}
         chosen = [name for name in chosen if set(every[name].inputs) <= decided]
@@ -568,10 +572,20 @@ def draw(
         if name in LINEAR_FIGURES:
             draw_linear(name, settings, load_linear(settings, params))
             return
-        inputs = {i: read(i) for i in FIGURES[name].inputs}
-        drawn = import_module(f"equimodal.study.figures.{name}").draw(**inputs)
-        save(drawn, layout.figures(settings.scale) / name, notice(settings))
-        steps.sign(steps.figure(name, FIGURES[name].inputs, settings), settings)
+        about = FIGURES[name]
+        product = steps.figure(name, about.inputs, settings)
+        inputs = {i: read(i) for i in about.inputs}
+        try:
+            drawn = import_module(f"equimodal.study.figures.{name}").draw(**inputs)
+        except NothingToShow as nothing:
+            if not _has_failed(about, read("runs")):
+                for path in (*product.files, product.receipt):
+                    path.unlink(missing_ok=True)
+                print(f"equimodal: no figure {name}: {nothing}", file=sys.stderr)
+                return
+            drawn = saying(str(nothing))  # the workflow asked for it before the runs failed
+        save(drawn, layout.figures(settings.scale) / name, notice(settings), _stand_ins(settings))
+        steps.sign(product, settings)
 
     _each(chosen, make)
 
@@ -816,11 +830,19 @@ def _one_of(name: str, known: Any, what: str) -> str:
 
 
 def _figure_input(name: str, settings: Params) -> Any:
+    from equimodal.study.figures.parts import as_drawn
+
     if name == "examples":
         return _examples(settings)
-    if name == "labels":
-        return dict.fromkeys(_stand_ins(settings), "stand-in")
-    return _read_table(name, settings)
+    return as_drawn(_read_table(name, settings), _stand_ins(settings))
+
+
+def _has_failed(about: Any, runs: Any) -> bool:
+    """Whether runs that a figure shows have failed."""
+    from equimodal.study.analysis.collect import of_experiment
+
+    failed = runs[(runs["status"] == "failed") & runs["dataset"].isin(about.datasets)]
+    return any(len(of_experiment(failed, experiment)) for experiment in about.experiments)
 
 
 def _stand_ins(settings: Params) -> set[str]:
@@ -869,7 +891,6 @@ def _report_items(settings: Params) -> tuple[list[Any], list[Any]]:
     """Tables, Table 1 first, and figures of the report."""
     from equimodal.linear import figures as linear
     from equimodal.study.analysis import TABLES
-    from equimodal.study.figures import FIGURES
     from equimodal.study.report import Item
 
     scale = settings.scale
@@ -887,10 +908,14 @@ def _report_items(settings: Params) -> tuple[list[Any], list[Any]]:
         Item(
             name,
             f"{paper}{figure.published}. {figure.title}" if figure.published else figure.title,
-            figure.caption,
+            figure.shows,
             f"equimodal draw {name} --scale {scale}",
+            expect=figure.expect,
         )
-        for paper, of_paper in (("", FIGURES), (f"{linear.PAPER}, ", linear.FIGURES))
+        for paper, of_paper in (
+            ("", steps.figures_of(settings)),
+            (f"{linear.PAPER}, ", linear.FIGURES),
+        )
         for name, figure in of_paper.items()
     ]
     return tables, figures

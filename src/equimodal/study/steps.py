@@ -15,7 +15,7 @@ from equimodal.study import layout, receipts
 from equimodal.study.analysis import JUDGED, SUMMARIZED, TABLES, maker
 from equimodal.study.code import code_hash
 from equimodal.study.errors import UserError
-from equimodal.study.figures import FIGURES
+from equimodal.study.figures import FIGURES, AboutFigure
 from equimodal.study.files import write_aside
 from equimodal.study.layout import COLLECTED
 from equimodal.study.methods import METHODS
@@ -210,8 +210,21 @@ def products(params: Params) -> Iterator[Product]:
         yield table(name, params)
     yield claims(params)
     yield summary(params)
-    for name, about in FIGURES.items():
+    for name, about in figures_of(params).items():
         yield figure(name, about.inputs, params)
+
+
+def figures_of(params: Params) -> dict[str, AboutFigure]:
+    """Return the figures of which a scale asks for runs, or has examples that may be shown."""
+    runs = {e: expand_runs(params, e).values() for e in params.experiments}
+    used = {spec.dataset for specs in runs.values() for spec in specs}
+    examples = any(params.datasets[dataset].has_examples for dataset in used)
+
+    def is_asked(about: AboutFigure) -> bool:
+        shown = {spec.dataset for e in about.experiments for spec in runs.get(e, ())}
+        return not shown.isdisjoint(about.datasets) or ("examples" in about.inputs and examples)
+
+    return {name: about for name, about in FIGURES.items() if is_asked(about)}
 
 
 def sign(

@@ -11,6 +11,7 @@ from equimodal.study.figures import FIGURES
 from equimodal.study.params import expand_runs
 from equimodal.study.report import Item
 from equimodal.study.report.sources import gather
+from equimodal.study.steps import figures_of
 from tests.tables import made_up_tables, whole
 
 ITEM = Item("table1", "Table 1", "", "make-it")
@@ -67,7 +68,7 @@ def test_the_report_of_a_whole_study_is_written_and_misses_nothing(results):
     done = CliRunner().invoke(app, ["report"])
     assert (done.exit_code, done.stderr) == (0, "")
     page = layout.report("tiny").read_text()
-    for name in (*TABLES, *FIGURES):
+    for name in (*TABLES, *figures_of(results.load())):
         assert name in page
     assert "What is missing" not in page
 
@@ -79,7 +80,7 @@ def test_without_results_the_report_is_written_names_all_that_is_missing_and_end
     for name in ("runs", "claims", *TABLES):
         assert f"tables/{name}.csv is missing" in page
         assert f"tables/{name}.csv is missing" in done.stderr
-    for name in FIGURES | LINEAR_FIGURES:
+    for name in figures_of(project.load()) | LINEAR_FIGURES:
         assert (
             f"figures/{name}.svg is missing; run `equimodal draw {name} --scale tiny` first."
             in page

@@ -121,8 +121,7 @@ FIGURES = {
         ),
         expect=(
             "No paper has this. In one, speed is a proxy of greediness; in the other, greediness is"
-            " derived. Speeds at the start and half-way tell the ratio up to finite steps. The"
-            " later the fusion, the more unimodal the phase."
+            " derived."
         ),
     ),
     "linear_xor": AboutFigure(

@@ -1,6 +1,6 @@
 """One module a figure, each with `draw(...) -> Figure`. Never loads torch.
 
-`FIGURES` says of each module what its `draw` takes and what a reader is to see in it.
+`FIGURES` says of each module what its `draw` takes and what a reader sees in it.
 """
 
 from dataclasses import dataclass
@@ -12,14 +12,11 @@ class AboutFigure:
 
     title: str
     published: str | None  # the paper's name for it; None if the paper has no such figure
-    inputs: tuple[str, ...]  # tables by name; or `examples` and `labels`, see figure6
-    shows: str  # what is drawn, from which runs and data set
+    inputs: tuple[str, ...]  # tables by name; or `examples`, see figure6
+    shows: str  # what is drawn, from which runs and data set: the caption
     expect: str  # what the paper says that it shows
-
-    @property
-    def caption(self) -> str:
-        """What is shown, then what the paper says to expect."""
-        return f"{self.shows} {self.expect}"
+    experiments: tuple[str, ...] = ()  # whose runs it shows
+    datasets: tuple[str, ...] = ("colored_mnist", "modelnet40", "nvgesture")  # of these runs
 
 
 _STRIP = (
@@ -33,6 +30,8 @@ FIGURES = {
         title="Greediness on ModelNet40 and NVGesture",
         published="Figure 2",
         inputs=("runs", "greediness"),
+        experiments=("sweep",),
+        datasets=("modelnet40", "nvgesture"),
         shows=(
             "d_util, the difference of the conditional utilization rates, and d_speed, that of the"
             " conditional learning speeds, over the vanilla sweep. (a) is ModelNet40 and (b)"
@@ -47,6 +46,8 @@ FIGURES = {
         title="L1 regularization and greediness on ModelNet40",
         published="Figure 4",
         inputs=("runs", "l1_study", "l1_trends"),
+        experiments=("l1",),
+        datasets=("modelnet40",),
         shows=(
             "Vanilla models on ModelNet40 with the penalty λ‖θ‖₁. Sparsity, |d_util| and |d_speed|"
             " are drawn against λ, and |d_util| and |d_speed| against sparsity. Sparsity is the"
@@ -64,6 +65,8 @@ FIGURES = {
         title="Greediness by training algorithm",
         published="Figure 5",
         inputs=("runs", "greediness"),
+        experiments=("sweep", "sweep_balanced"),
+        datasets=("modelnet40", "nvgesture"),
         shows=(
             "d_util over the sweeps with vanilla, random and guided training, on distinct"
             f" modalities of ModelNet40 and NVGesture. {_STRIP}"
@@ -77,7 +80,7 @@ FIGURES = {
     "figure6": AboutFigure(
         title="Examples of the data",
         published="Figure 6",
-        inputs=("examples", "labels"),
+        inputs=("examples",),
         shows=(
             "Colored-and-gray-MNIST: one training and one test image of each class. ModelNet40:"
             " views of one training object of each class. NVGesture: an early, a middle and a late"
@@ -94,6 +97,8 @@ FIGURES = {
         title="Greediness on Colored-and-gray-MNIST",
         published="Figure 7",
         inputs=("runs", "greediness"),
+        experiments=("sweep",),
+        datasets=("colored_mnist",),
         shows=(
             "d_util and d_speed over the vanilla sweep on Colored-and-gray-MNIST, with distinct and"
             " with identical modalities. Where it was measured, d_util is also shown on the same"
@@ -109,6 +114,8 @@ FIGURES = {
         title="Sparsity at every threshold, and imbalance of the sparser models",
         published="Figure 8",
         inputs=("runs", "l1_study"),
+        experiments=("l1",),
+        datasets=("modelnet40",),
         shows=(
             "Vanilla models on ModelNet40 with the penalty λ‖θ‖₁. (a) The share of parameters below"
             " each threshold in absolute value, mean over the models of one λ. (b) The imbalance"
@@ -125,6 +132,8 @@ FIGURES = {
         title="Sensitivity to the tolerance α and the window Q",
         published="Figure 9",
         inputs=("sensitivity",),
+        experiments=("sensitivity",),
+        datasets=("modelnet40",),
         shows=(
             "Guided training on ModelNet40: test accuracy and d_util. (a) changes the imbalance"
             " tolerance α, and (b) the size Q of the re-balancing window. Marks are means over"
@@ -137,6 +146,8 @@ FIGURES = {
         title="Which way of evaluating gives the published accuracy?",
         published=None,
         inputs=("table1_evaluations",),
+        experiments=("table1",),
+        datasets=("colored_mnist",),
         shows=(
             "Test accuracy on Colored-and-gray-MNIST of the prediction ŷ, and of the branch of"
             " which the paper prints a number. Each mark is a way of evaluating: a mean over seeds"
@@ -156,28 +167,29 @@ FIGURES = {
         title="Which cap of training gives the published accuracy?",
         published=None,
         inputs=("by_cap",),
+        experiments=("table1",),
+        datasets=("colored_mnist",),
         shows=(
             "Test accuracy on Colored-and-gray-MNIST at the best epoch up to a cap, as the preset"
             " evaluates. Lines are means over seeds with their intervals. Dotted: only the epochs"
             " that leave the regular mode behind. Horizontal bands: published, mean ± 2 SD, in the color"
             " of their line. Gray: the caps of docs/preregistration.md."
         ),
-        expect=(
-            "The paper does not say when training ended. A reading explains a row where line and"
-            " band meet."
-        ),
+        expect=("The paper does not say when training ended."),
     ),
     "fidelity": AboutFigure(
         title="From the paper's reading to the official code's",
         published=None,
         inputs=("fidelity_study",),
+        experiments=("fidelity",),
+        datasets=("colored_mnist",),
         shows=(
             "The change of test accuracy on Colored-and-gray-MNIST when one switch is flipped. (a)"
             " starts from the preset of the paper's reading, and (b) from that of its official"
             " code. Marks are means of the differences at the same seed, with their intervals."
             " docs/fidelity.md says what each switch does."
         ),
-        expect=("The paper has no such study. It tells which differences decide on its numbers."),
+        expect="The paper has no such study.",
     ),
     "methods": AboutFigure(
         title="Balancing methods: accuracy and utilization",
@@ -195,6 +207,7 @@ FIGURES = {
         title="Algorithm 1 at work",
         published=None,
         inputs=("runs", "steps"),
+        experiments=("table1", "sweep_balanced", "sensitivity", "fidelity"),
         shows=(
             "One guided run, step by step. Left is the whole training, and right are the steps"
             " around the end of the warm-up. Top: which steps were regular, and which re-balanced a"
@@ -213,6 +226,7 @@ FIGURES = {
         title="Does d_speed tell d_util?",
         published=None,
         inputs=("runs", "prediction", "prediction_by_epoch"),
+        experiments=("sweep",),
         shows=(
             "All models of the vanilla sweeps. (a) d_util against d_speed, both at the chosen"
             " epoch. Filled marks are distinct modalities, and open ones identical. ρ is Spearman's"
@@ -229,12 +243,12 @@ FIGURES = {
         title="How the branches learn",
         published=None,
         inputs=("runs", "histories"),
+        experiments=("table1",),
+        datasets=("colored_mnist",),
         shows=(
             "Test accuracy and conditional learning speeds on Colored-and-gray-MNIST, epoch by"
             " epoch. Each line is one seed, of the preset `paper` or of the first that was run."
         ),
-        expect=(
-            "In vanilla training the gray branch follows the color. Guided training re-balances it."
-        ),
+        expect="The paper has no such figure.",
     ),
 }

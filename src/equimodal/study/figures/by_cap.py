@@ -3,9 +3,10 @@
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from equimodal.study.analysis.names import DATASETS, METHODS
-from equimodal.study.figures.parts import legend_above, saying
+from equimodal.study.figures.parts import NothingToShow, legend_above, lettered
 from equimodal.study.figures.style import (
     BLUE,
     GRAY,
@@ -38,12 +39,12 @@ def draw(by_cap: pd.DataFrame) -> Figure:
     """
     table = by_cap[(by_cap["dataset"] == DATASET) & by_cap["mean"].notna()]
     if table.empty:
-        return saying(f"Nothing to show: no run of table1 on {DATASETS[DATASET]} has finished.")
+        raise NothingToShow(f"No run of table1 on {DATASETS[DATASET]} has finished.")
     presets = list(dict.fromkeys(table["fidelity"]))
     figure = new_figure(max(5.4, 4.2 * len(presets)), 4.2)
     panels = figure.subplots(1, len(presets), sharey=True, squeeze=False)[0]
-    for letter, axes, preset in zip("abcdefgh", panels, presets, strict=False):
-        axes.set_title(f"({letter}) preset {preset}")
+    for title, axes, preset in zip(lettered("preset", presets), panels, presets, strict=True):
+        axes.set_title(title)
         _draw_preset(axes, table[table["fidelity"] == preset], int(table["cap"].max()))
     panels[0].set_ylabel("test accuracy (%), best epoch up to the cap")
     legend_above(figure, panels, ncols=2)
@@ -53,7 +54,8 @@ def draw(by_cap: pd.DataFrame) -> Figure:
 def _draw_preset(axes: Axes, table: pd.DataFrame, last: int) -> None:
     left_behind = (table["evaluation"] == "left_behind").any()
     reported = "left_behind" if left_behind else "regular"
-    axes.axvspan(*READING, color="#EEEEEE", lw=0, zorder=0, label="caps of the prediction")
+    if last >= READING[0]:
+        axes.axvspan(*READING, color="#EEEEEE", lw=0, zorder=0, label="caps of the prediction")
     for (method, output), (label, color) in LINES.items():
         of_line = table[(table["method"] == method) & (table["output"] == output)]
         if of_line.empty:
@@ -70,8 +72,10 @@ def _draw_preset(axes: Axes, table: pd.DataFrame, last: int) -> None:
     if left_behind:
         axes.plot([], [], color=GRAY, label="only epochs that leave it regular", **REGULAR)
     axes.fill_between([], [], [], color=GRAY, alpha=0.3, lw=0, label="flat: published ± 2 SD")
-    axes.fill_between([], [], [], color=GRAY, alpha=0.2, lw=0, label="around a line: interval")
+    if table["low"].notna().any():
+        axes.fill_between([], [], [], color=GRAY, alpha=0.2, lw=0, label="around a line: interval")
     axes.set(xlabel="cap: the last epoch that may be chosen", xlim=(1, last), ylim=(20, 101))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
 def _by_cap(of_line: pd.DataFrame, evaluation: str, last: int) -> pd.DataFrame:

@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from equimodal.study.analysis.names import DATASETS, METHODS, in_order
-from equimodal.study.figures.parts import legend_above, saying
+from equimodal.study.figures.parts import NothingToShow, legend_above, lettered
 from equimodal.study.figures.style import (
     BLUE,
     GRAY,
@@ -44,20 +44,16 @@ def draw(table1_evaluations: pd.DataFrame) -> Figure:
     """
     table = table1_evaluations
     rows = table[(table["dataset"] == DATASET) & table["published_mean"].notna()]
-    if rows.empty:
-        return saying(
-            f"Nothing to show: this scale asks for no run of table1 on {DATASETS[DATASET]}."
-        )
     if rows["mean"].isna().all():
-        return saying(f"No run of table1 on {DATASETS[DATASET]} has finished.")
+        raise NothingToShow(f"No run of table1 on {DATASETS[DATASET]} has finished.")
     presets = list(dict.fromkeys(rows["fidelity"]))
     rows = rows.sort_values("output", key=lambda output: output != "fused", kind="stable")
     rows = in_order(rows, "method")
     shown = list(dict.fromkeys(zip(rows["method"], rows["output"], strict=True)))
     figure = new_figure(max(5.4, 4.4 * len(presets)), 1.3 + 0.42 * len(shown))
     panels = figure.subplots(1, len(presets), sharey=True, squeeze=False)[0]
-    for letter, axes, preset in zip("abcdefgh", panels, presets, strict=False):
-        axes.set_title(f"({letter}) preset {preset}")
+    for title, axes, preset in zip(lettered("preset", presets), panels, presets, strict=True):
+        axes.set_title(title)
         axes.set(xlabel="test accuracy (%)", xlim=(0, 102))
         for place, (method, output) in enumerate(shown):
             of_row = (rows["method"] == method) & (rows["output"] == output)
@@ -81,11 +77,12 @@ def _draw_row(axes: Axes, place: int, rows: pd.DataFrame) -> None:
     of_way = rows.set_index("evaluation")
     if rows["mean"].isna().all():
         axes.text(2, place, "missing", color=GRAY, va="center", fontsize=8)
-    for i, (way, (label, look)) in enumerate(WAYS.items()):
-        if way in of_way.index and pd.notna(of_way["mean"][way]):
-            at = place + 0.16 * (i - (len(WAYS) - 1) / 2)
-            axes.hlines(at, of_way["low"][way], of_way["high"][way], color=look["color"], lw=1)
-            axes.plot(of_way["mean"][way], at, ls="", ms=5, label=label, **look)
+    ways = [way for way in WAYS if way in of_way.index and pd.notna(of_way["mean"][way])]
+    for i, way in enumerate(ways):
+        label, look = WAYS[way]
+        at = place + 0.16 * (i - (len(ways) - 1) / 2)
+        axes.hlines(at, of_way["low"][way], of_way["high"][way], color=look["color"], lw=1)
+        axes.plot(of_way["mean"][way], at, ls="", ms=5, label=label, **look)
     if "left_behind" in of_way.index and pd.notna(of_way["mean"]["left_behind"]):
         label = "as the last training step left it"
         low, high = of_way["low"]["left_behind"], of_way["high"]["left_behind"]

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from equimodal.study.analysis.names import METHODS
-from equimodal.study.figures.parts import legend_above, say, saying
+from equimodal.study.figures.parts import NothingToShow, legend_above, lettered
 from equimodal.study.figures.style import GRAY, GREEN, VERMILION, Look, new_figure
 
 LOOKS: dict[str, Look] = {
@@ -24,16 +24,17 @@ def draw(fidelity_study: pd.DataFrame) -> Figure:
         fidelity_study: The `fidelity_study` table: accuracies in percent, differences with intervals.
     """
     thrown = fidelity_study[fidelity_study["switch"].notna() & (fidelity_study["switch"] != "")]
-    if thrown.empty:
-        return saying("Nothing to show: the experiment fidelity asks for no run at this scale.")
-    bases = list(dict.fromkeys(thrown["base"]))
+    compared = thrown[thrown["difference"].notna()]
+    if compared.empty:
+        raise NothingToShow("No run of a switch has finished beside one of its base.")
+    bases = list(dict.fromkeys(compared["base"]))
     of_methods = [rows["switch"] for _, rows in thrown.groupby("method", sort=False)]
     # In the order of the study, which the method with most of them has.
     switches = list(dict.fromkeys(chain(*sorted(of_methods, key=len, reverse=True))))
     figure = new_figure(8, 1.6 + 0.45 * len(switches))
     panels = figure.subplots(1, len(bases), sharex=True, sharey=True, squeeze=False)[0]
-    for letter, axes, base in zip("abcdefgh", panels, bases, strict=False):
-        axes.set_title(f"({letter}) from the preset {base}")
+    for title, axes, base in zip(lettered("from the preset", bases), panels, bases, strict=True):
+        axes.set_title(title)
         _draw_base(axes, thrown[thrown["base"] == base], switches)
     panels[0].set_yticks(range(len(switches)), switches)
     panels[0].set_ylim(len(switches) - 0.5, -0.5)
@@ -43,9 +44,6 @@ def draw(fidelity_study: pd.DataFrame) -> Figure:
 
 def _draw_base(axes: Axes, rows: pd.DataFrame, switches: list[str]) -> None:
     axes.set_xlabel("difference in test accuracy (points)")
-    if rows["difference"].isna().all():
-        say(axes, "No run of a switch has ended beside one of its base.")
-        return
     axes.axvline(0, color=GRAY, lw=0.8, zorder=0)
     note: Look = {"transform": axes.get_yaxis_transform(), "color": GRAY, "va": "center"}
     for place, switch in enumerate(switches):

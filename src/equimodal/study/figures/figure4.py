@@ -7,10 +7,10 @@ from equimodal.study.analysis.collect import SPARSITY
 from equimodal.study.analysis.l1_study import SIZES, with_sizes
 from equimodal.study.figures.l1 import draw_against, handles
 from equimodal.study.figures.parts import (
+    NothingToShow,
     finished,
     models_of,
     of_one_preset,
-    saying,
     why_empty,
     with_interval,
 )
@@ -27,7 +27,7 @@ def draw(runs: pd.DataFrame, l1_study: pd.DataFrame, l1_trends: pd.DataFrame) ->
     """
     models = with_sizes(models_of(runs, "l1", "modelnet40", "vanilla"))
     if finished(models).empty:
-        return saying(why_empty(models, "l1", "modelnet40"))
+        raise NothingToShow(why_empty(models, "l1", "modelnet40"))
     l1_study, l1_trends = of_one_preset(l1_study), of_one_preset(l1_trends)
     figure = new_figure(9, 5.4)
     panels = figure.subplots(2, 3, sharey="col")
@@ -35,14 +35,14 @@ def draw(runs: pd.DataFrame, l1_study: pd.DataFrame, l1_trends: pd.DataFrame) ->
         draw_against(axes, models, l1_study, "l1", y)
     for axes, y in zip(panels[1, 1:], SIZES, strict=True):
         draw_against(axes, models, l1_study, SPARSITY, y)
-    panels[0, 0].set_title(f"(a) {_trend(l1_trends, 'l1', 'sparsity')}")
+    panels[0, 0].set_title(f"(a) ModelNet40\n{_trend(l1_trends, 'l1', 'sparsity')}")
     panels[0, 1].set_title("(b)")
     panels[0, 2].set_title("(c)")
     panels[1, 1].set_title(f"(d) {_trend(l1_trends, 'sparsity', 'abs_d_util')}")
     panels[1, 2].set_title(f"(e) {_trend(l1_trends, 'sparsity', 'abs_d_speed')}")
     panels[1, 0].set_axis_off()
     panels[1, 0].legend(
-        handles=handles(models),
+        handles=handles(models, l1_study),
         loc="center",
         fontsize=8,
         title="ρ: Spearman's rank correlation over models",

@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 
 from equimodal.study.analysis.names import DATASETS
 from equimodal.study.figures.greediness_sweep import draw_rows, legend_handles, summary
-from equimodal.study.figures.parts import finished, models_of, say, saying, why_empty
+from equimodal.study.figures.parts import NothingToShow, finished, models_of, say, tried, why_empty
 from equimodal.study.figures.style import BLUE, GREEN, VERMILION, new_figure
 
 POLICIES = {"vanilla": (BLUE, "o"), "random": (GREEN, "^"), "guided": (VERMILION, "s")}
@@ -25,16 +25,19 @@ def draw(runs: pd.DataFrame, greediness: pd.DataFrame) -> Figure:
     }
     empty = {dataset: _why_empty(rows, dataset) for dataset, rows in swept.items()}
     if all(empty.values()):
-        return saying(" ".join(empty.values()))
-    figure = new_figure(8, 3.8)
-    for axes, (dataset, rows) in zip(figure.subplots(1, 2), swept.items(), strict=True):
+        raise NothingToShow(" ".join(empty.values()))
+    swept = {d: rows for d, rows in swept.items() if len(tried(pd.concat(rows.values())))}
+    figure = new_figure(4 + 2 * len(swept), 3.8)
+    panels = figure.subplots(1, len(swept), squeeze=False)[0]
+    for axes, (dataset, rows) in zip(panels, swept.items(), strict=True):
         axes.set_title(DATASETS[dataset])
         if empty[dataset]:
             say(axes, empty[dataset])
             continue
         means = {policy: summary(greediness, dataset, "distinct", policy) for policy in POLICIES}
         draw_rows(axes, rows, means, "d_util", POLICIES)
-    figure.legend(handles=legend_handles(), loc="outside upper center", ncols=3, fontsize=8)
+    handles = legend_handles(greediness[greediness["dataset"].isin(swept)])
+    figure.legend(handles=handles, loc="outside upper center", ncols=3, fontsize=8)
     return figure
 
 

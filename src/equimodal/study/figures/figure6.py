@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from equimodal.study.analysis.names import DATASETS
-from equimodal.study.figures.parts import say
+from equimodal.study.figures.parts import NothingToShow
 from equimodal.study.figures.style import new_figure
 
 Arrays = Mapping[str, np.ndarray]
@@ -36,36 +36,27 @@ class Panel:
     classes: np.ndarray
 
 
-def draw(examples: Mapping[str, Arrays], labels: Mapping[str, str]) -> Figure:
+def draw(examples: Mapping[str, Arrays]) -> Figure:
     """Show images of each class, in each modality.
 
     Args:
         examples: Data set -> the arrays of its `examples.npz`. One that has none is left out.
-        labels: Data set -> words for its title, such as `stand-in`; may lack data sets.
     """
-    panels = []
-    for dataset, of_examples in (
-        ("colored_mnist", _digits),
-        ("modelnet40", _views),
-        ("nvgesture", _clips),
-    ):
-        name = DATASETS[dataset]
-        name += f" ({labels[dataset]})" if labels.get(dataset) else ""
-        found = of_examples(name, examples[dataset]) if dataset in examples else []
-        panels += found or [Panel(f"{name}: no examples", {}, np.array([]))]
+    of_examples = {"colored_mnist": _digits, "modelnet40": _views, "nvgesture": _clips}
+    panels = [
+        panel
+        for dataset, panels_of in of_examples.items()
+        if dataset in examples
+        for panel in panels_of(DATASETS[dataset], examples[dataset])
+    ]
+    if not panels:
+        raise NothingToShow("No data set is prepared whose images may be shown.")
     heights = [0.5 + 6.2 * _share_of_width(panel) for panel in panels]
     figure = new_figure(7.5, sum(heights))
     all_axes = figure.subplots(len(panels), 1, height_ratios=heights, squeeze=False)[:, 0]
     for axes, panel in zip(all_axes, panels, strict=True):
         axes.set_title(panel.title)
-        if panel.rows:
-            _show(axes, panel)
-        else:
-            say(
-                axes,
-                "Nothing to show: not prepared, or real data, whose images are not shown.",
-                width=80,
-            )
+        _show(axes, panel)
     return figure
 
 

@@ -7,11 +7,11 @@ from equimodal.study.analysis.collect import SPARSITY
 from equimodal.study.analysis.l1_study import with_sizes
 from equimodal.study.figures.l1 import LABELS, LAMBDA, draw_against, handles, scale_by_penalty
 from equimodal.study.figures.parts import (
+    NothingToShow,
     finished,
     legend_below,
     models_of,
     of_one_preset,
-    saying,
     why_empty,
 )
 from equimodal.study.figures.style import (
@@ -40,7 +40,7 @@ def draw(runs: pd.DataFrame, l1_study: pd.DataFrame) -> Figure:
     """
     models = with_sizes(models_of(runs, "l1", "modelnet40", "vanilla"))
     if finished(models).empty:
-        return saying(why_empty(models, "l1", "modelnet40"))
+        raise NothingToShow(why_empty(models, "l1", "modelnet40"))
     l1_study = of_one_preset(l1_study)
     figure = new_figure(8, 4)
     left, right = figure.subplots(1, 2)
@@ -53,7 +53,7 @@ def draw(runs: pd.DataFrame, l1_study: pd.DataFrame) -> Figure:
     left.set(xlabel=LAMBDA, ylabel="share of parameters below the threshold")
     scale_by_penalty(left, l1_study["l1"])
     left.set_ylim(bottom=0)
-    left.set_title("(a) sparsity at every threshold")
+    left.set_title("(a) ModelNet40: sparsity at every threshold")
     legend_below(left, title="threshold", ncols=3)
 
     border = finished(models)[SPARSITY].median()
@@ -61,6 +61,6 @@ def draw(runs: pd.DataFrame, l1_study: pd.DataFrame) -> Figure:
     means = l1_study[l1_study[SPARSITY] >= border]
     draw_against(right, sparser, means, SPARSITY, "abs_d_util")
     right.set_xlabel(LABELS[SPARSITY].replace("\n", " "))
-    legend_below(right, handles=handles(models))
+    legend_below(right, handles=handles(models, means))
     right.set_title(f"(b) the sparser half: {len(sparser)} of {len(finished(models))} models")
     return figure

@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
 from equimodal.study.analysis.sensitivity import OF_THE_PAPER
-from equimodal.study.figures.parts import D_UTIL, mark_mean, of_one_preset, say, saying
+from equimodal.study.figures.parts import D_UTIL, NothingToShow, mark_mean, of_one_preset, say
 from equimodal.study.figures.style import BLUE, GRAY, VERMILION, Look, new_figure
 
 SETTINGS = {"tolerance": r"tolerance $\alpha$ (log$_{10}$ units)", "window": "window $Q$ (steps)"}
@@ -26,14 +26,14 @@ def draw(sensitivity: pd.DataFrame) -> Figure:
     Args:
         sensitivity: The `sensitivity` table: means over seeds with intervals, accuracy in percent.
     """
-    if sensitivity.empty:
-        return saying("Nothing to show: the experiment sensitivity asks for no run at this scale.")
+    if not (sensitivity["n"] > 0).any():
+        raise NothingToShow("No run of sensitivity on ModelNet40 has finished.")
     sensitivity = of_one_preset(sensitivity)
     figure = new_figure(8, 5)
     panels = figure.subplots(2, 2, sharex="col", sharey="row")
     for letter, column, (setting, words) in zip("ab", panels.T, SETTINGS.items(), strict=True):
         rows = sensitivity[sensitivity["setting"] == setting].sort_values("value")
-        title = f"({letter}) against {words.split(' (')[0]}"
+        title = f"({letter}) ModelNet40, against {words.split(' (')[0]}"
         if (rows["n"] > 0).any():
             title += f" at {HELD[setting].format(rows['held'].iloc[0])}"
             _draw_setting(column, rows, setting)
@@ -41,7 +41,8 @@ def draw(sensitivity: pd.DataFrame) -> Figure:
             _say_nothing(column, rows, setting)
         column[0].set_title(title)
     paper = Line2D([], [], color=GRAY, lw=1, ls="--", label="the paper's choice")
-    mean = Line2D([], [], color="black", marker="o", ms=5, label="mean over seeds, with interval")
+    ends = ", with interval" if sensitivity["low"].notna().any() else ""
+    mean = Line2D([], [], color="black", marker="o", ms=5, label=f"mean over seeds{ends}")
     figure.legend(handles=[mean, paper], loc="outside upper center", ncols=2, fontsize=8)
     panels[0, 0].set_ylabel("test accuracy (%)")
     panels[1, 0].set_ylabel(D_UTIL)

@@ -12,12 +12,13 @@ from equimodal.study.analysis.names import DATASETS
 from equimodal.study.figures.parts import (
     D_SPEED,
     D_UTIL,
+    NothingToShow,
     count,
     finished,
     models_of,
     of_one_preset,
     say,
-    saying,
+    tried,
     why_empty,
     with_interval,
 )
@@ -36,15 +37,16 @@ def draw_sweep(runs: pd.DataFrame, greediness: pd.DataFrame, datasets: Sequence[
         greediness: The `greediness` table, for the means, their intervals and the published means.
         datasets: Names in params.yaml, from top to bottom.
     """
-    swept = {dataset: models_of(runs, "sweep", dataset, "vanilla") for dataset in datasets}
-    if all(finished(models).empty for models in swept.values()):
-        return saying(" ".join(why_empty(m, "sweep", d) for d, m in swept.items()))
+    asked = {dataset: models_of(runs, "sweep", dataset, "vanilla") for dataset in datasets}
+    if all(finished(models).empty for models in asked.values()):
+        raise NothingToShow(" ".join(why_empty(m, "sweep", d) for d, m in asked.items()))
+    swept = {dataset: models for dataset, models in asked.items() if len(tried(models))}
     heights = [0.6 if finished(models).empty else 2.5 for models in swept.values()]
     twice = any(models["d_util_by_label"].notna().any() for models in swept.values())
     measures = ["d_util", "d_util_by_label", "d_speed"] if twice else ["d_util", "d_speed"]
-    figure = new_figure(7 + 2 * twice, 0.5 + sum(heights))
-    panels = figure.subplots(len(datasets), len(measures), squeeze=False, height_ratios=heights)
-    letters = ["(a) ", "(b) "] if len(datasets) > 1 else [""]
+    figure = new_figure(7 + 3 * twice, 0.5 + sum(heights))
+    panels = figure.subplots(len(swept), len(measures), squeeze=False, height_ratios=heights)
+    letters = ["(a) ", "(b) "] if len(swept) > 1 else [""]
     for of_line, letter, (dataset, models) in zip(panels, letters, swept.items(), strict=True):
         of_line[0].set_title(f"{letter}{DATASETS[dataset]}: utilization")
         if finished(models).empty:
@@ -59,7 +61,8 @@ def draw_sweep(runs: pd.DataFrame, greediness: pd.DataFrame, datasets: Sequence[
             if axes is not of_line[0]:
                 axes.set_title(TITLES[measure])
                 axes.tick_params(labelleft=False)
-    figure.legend(handles=legend_handles(), loc="outside upper center", ncols=3, fontsize=8)
+    handles = legend_handles(greediness[greediness["dataset"].isin(swept)])
+    figure.legend(handles=handles, loc="outside upper center", ncols=3, fontsize=8)
     return figure
 
 
@@ -94,7 +97,7 @@ def draw_rows(
         axes.plot([low, high], [y + BELOW] * 2, "k-", lw=1.2)
         axes.plot([low, high], [y + BELOW] * 2, "k|", ms=6)
         axes.plot(mean, y + BELOW, "kD", ms=5)
-        if measure != "d_speed":
+        if measure == "d_util":
             for published in published_means(means):
                 axes.plot(published, y + ABOVE, "*", color="white", mec="black", ms=10)
     labels = [_label(group, rows[group], summaries[group]) for group in rows]
@@ -113,15 +116,17 @@ def published_means(means: pd.Series) -> list[float]:
     return [] if pd.isna(size) else [size] if size == 0 else [-size, size]
 
 
-def legend_handles() -> list[Line2D]:
-    """Return what the legend explains: a model, our mean and the published one."""
+def legend_handles(greediness: pd.DataFrame) -> list[Line2D]:
+    """Return what the legend explains: a model, our mean and the published one where there is any."""
     published = r"published E[$d_{\mathrm{util}}$]"
     model = "one network; the higher, the larger its learning rate"
-    return [
+    handles = [
         Line2D([], [], color=GRAY, marker="o", ms=4, mec="none", ls="", label=model),
         Line2D([], [], color="black", marker="D", ms=5, lw=1.2, label="our mean, with interval"),
-        Line2D([], [], color="white", mec="black", marker="*", ms=10, label=published),
     ]
+    if greediness[["published_d_util", "published_abs_d_util"]].notna().any(axis=None):
+        handles += [Line2D([], [], color="white", mec="black", marker="*", ms=10, label=published)]
+    return handles
 
 
 def _label(group: str, runs: pd.DataFrame, means: pd.Series | None) -> str:

@@ -54,9 +54,10 @@ def scale_by_penalty(axes: Axes, weights: pd.Series) -> None:
         axes.set(xscale="log", xlim=(least / 1.5, most * 1.5))
 
 
-def handles(models: pd.DataFrame) -> list[Line2D]:
+def handles(models: pd.DataFrame, means: pd.DataFrame) -> list[Line2D]:
     """Return what the legend explains, with the number of models."""
+    ends = ", with interval" if means["abs_d_util_low"].notna().any() else ""
     return [
         Line2D([], [], label=f"a model ({count(models)})", **DOTS),
-        Line2D([], [], label=r"mean of one $\lambda$, with interval", **MEANS),
+        Line2D([], [], label=rf"mean of one $\lambda${ends}", **MEANS),
     ]

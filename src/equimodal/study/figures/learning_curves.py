@@ -5,7 +5,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from equimodal.study.analysis.collect import of_experiment
-from equimodal.study.figures.parts import finished, of_one_preset, saying, why_empty
+from equimodal.study.figures.parts import NothingToShow, finished, of_one_preset, why_empty
 from equimodal.study.figures.style import BLUE, GRAY, ORANGE, Look, new_figure
 
 METHODS = {"vanilla": "vanilla", "rubi": "RUBi", "random": "random", "guided": "guided"}
@@ -18,19 +18,17 @@ def draw(runs: pd.DataFrame, histories: pd.DataFrame) -> Figure:
     Args:
         runs: The `runs` table; its multi-modal runs of Table 1 under one preset are drawn.
         histories: The `histories` table.
-
-    It should show the gray branch losing its accuracy in vanilla training and keeping it where steps
-    are re-balanced.
     """
     multimodal = of_experiment(runs, "table1").query(
         "dataset == 'colored_mnist' and inputs == 'distinct'"
     )
     if finished(multimodal).empty:
-        return saying(why_empty(multimodal, "table1", "colored_mnist"))
+        raise NothingToShow(why_empty(multimodal, "table1", "colored_mnist"))
     multimodal = of_one_preset(finished(multimodal))
-    figure = new_figure(9, 4.6)
-    axes = figure.subplots(2, len(METHODS), sharex=True, sharey="row", squeeze=False)
-    for column, policy in enumerate(METHODS):
+    methods = [m for m in METHODS if m in set(multimodal["policy"])]
+    figure = new_figure(1.8 + 1.8 * len(methods), 4.6)
+    axes = figure.subplots(2, len(methods), sharex=True, sharey="row", squeeze=False)
+    for column, policy in enumerate(methods):
         names = multimodal.loc[multimodal["policy"] == policy, "run"]
         chosen = histories[histories["run"].isin(names)]
         _draw_policy(axes[0, column], axes[1, column], chosen)
@@ -61,4 +59,4 @@ def _draw_policy(top: Axes, bottom: Axes, histories: pd.DataFrame) -> None:
 
 
 def _seeds(n: int) -> str:
-    return f"{n} seed{'s' * (n != 1)}" if n else "no run"
+    return f"{n} seed{'s' * (n != 1)}"

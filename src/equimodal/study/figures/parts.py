@@ -1,7 +1,7 @@
 """What several figures choose, word and draw alike."""
 
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import pandas as pd
@@ -15,6 +15,26 @@ from equimodal.study.figures.style import GRAY, Look, new_figure
 D_UTIL = r"$d_{\mathrm{util}} = u(m_1|m_0) - u(m_0|m_1)$"
 D_SPEED = r"$d_{\mathrm{speed}} = s(m_1|m_0) - s(m_0|m_1)$ (log$_{10}$ units)"
 PRESET = "paper"
+FEWEST = 3  # values of which an interval is drawn: two say next to nothing of their spread
+
+
+class NothingToShow(Exception):  # noqa: N818  no fault of anybody
+    """A figure has no data; the message says why."""
+
+
+def as_drawn(table: pd.DataFrame, stand_ins: Collection[str]) -> pd.DataFrame:
+    """Return a table without what no figure shows.
+
+    These are intervals of fewer than `FEWEST` values, and published values beside stand-in data.
+    """
+    table = table.copy()
+    if "n" in table:
+        ends = [c for c in table if c.endswith(("low", "high"))]
+        table.loc[table["n"] < FEWEST, ends] = float("nan")
+    if "dataset" in table:
+        published = [c for c in table if c.startswith("published")]
+        table.loc[table["dataset"].isin(stand_ins), published] = float("nan")
+    return table
 
 
 def finished(runs: pd.DataFrame) -> pd.DataFrame:
@@ -27,6 +47,11 @@ def of_one_preset(table: pd.DataFrame) -> pd.DataFrame:
     presets = set(table["fidelity"])
     chosen = PRESET if PRESET in presets or not presets else min(presets)
     return table[table["fidelity"] == chosen]
+
+
+def tried(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return the runs that finished or failed."""
+    return runs[runs["status"] != "missing"]
 
 
 def count(runs: pd.DataFrame) -> str:
@@ -47,7 +72,7 @@ def why_empty(runs: pd.DataFrame, experiment: str, dataset: str) -> str:
     name = DATASETS[dataset]
     if len(runs):
         return f"None of {len(runs)} runs of {experiment} on {name} has finished."
-    return f"Nothing to show: this scale asks for no run of {experiment} on {name}."
+    return f"This scale asks for no run of {experiment} on {name}."
 
 
 def number(x: float, digits: int = 2) -> str:
@@ -77,6 +102,12 @@ def saying(sentence: str) -> Figure:
     figure = new_figure(7, 1)
     say(figure.subplots(), sentence, width=80)
     return figure
+
+
+def lettered(words: str, names: Sequence[str]) -> list[str]:
+    """Return a title for each panel, such as `(a) preset paper`; one alone needs no letter."""
+    letters = [f"({letter}) " for letter in "abcdefgh"] if len(names) > 1 else [""]
+    return [f"{letter}{words} {name}" for letter, name in zip(letters, names, strict=False)]
 
 
 def legend_below(axes: Axes, **options: Any) -> None:

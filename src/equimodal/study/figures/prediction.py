@@ -10,11 +10,11 @@ from equimodal.study.analysis.names import DATASETS
 from equimodal.study.figures.parts import (
     D_SPEED,
     D_UTIL,
+    NothingToShow,
     finished,
     legend_below,
     of_one_preset,
     say,
-    saying,
     with_interval,
 )
 from equimodal.study.figures.style import BLUE, GRAY, GREEN, VERMILION, Look, new_figure
@@ -37,7 +37,7 @@ def draw(runs: pd.DataFrame, prediction: pd.DataFrame, prediction_by_epoch: pd.D
     """
     sweep = of_one_preset(finished(of_experiment(runs, "sweep").query("policy == 'vanilla'")))
     if sweep.empty:
-        return saying("Nothing to show: no model of a vanilla sweep finished at this scale.")
+        raise NothingToShow("No model of a vanilla sweep has finished.")
     prediction, prediction_by_epoch = (
         table[table["fidelity"] == sweep["fidelity"].iloc[0]]
         for table in (prediction, prediction_by_epoch)
@@ -53,6 +53,8 @@ def draw(runs: pd.DataFrame, prediction: pd.DataFrame, prediction_by_epoch: pd.D
 
 def _scatter(axes: Axes, models: pd.DataFrame, prediction: pd.DataFrame) -> None:
     for dataset, (color, marker, _) in LOOKS.items():
+        if not (models["dataset"] == dataset).any():
+            continue
         for pair, fill in (("distinct", color), ("identical", "none")):
             chosen = models[(models["dataset"] == dataset) & (models["inputs"] == pair)]
             look: Look = {
@@ -64,9 +66,7 @@ def _scatter(axes: Axes, models: pd.DataFrame, prediction: pd.DataFrame) -> None
                 "alpha": 0.8,
             }
             axes.plot(chosen["d_speed"], chosen["d_util"], **look)
-        known = (models["dataset"] == dataset).any()
-        words = _rank_correlation(prediction, dataset) if known else "no model"
-        label = f"{DATASETS[dataset]}: {words}"
+        label = f"{DATASETS[dataset]}: {_rank_correlation(prediction, dataset)}"
         axes.plot([], [], marker, color=color, label=label)
     for words, fill in (("filled: distinct modalities", GRAY), ("open: identical ones", "none")):
         axes.plot([], [], "h", mec=GRAY, mfc=fill, label=words)

@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from equimodal.study.analysis.names import DATASETS
-from equimodal.study.figures.parts import finished, saying
+from equimodal.study.figures.parts import NothingToShow, finished
 from equimodal.study.figures.style import BLUE, GRAY, ORANGE, VERMILION, Look, new_figure
 
 MODES: dict[str, Look] = {
@@ -34,7 +34,7 @@ def draw(runs: pd.DataFrame, steps: pd.DataFrame) -> Figure:
     guided = runs[(runs["policy"] == "guided") & (runs["inputs"] == "distinct")]
     guided = finished(guided[guided["run"].isin(steps["run"])])
     if guided.empty:
-        return saying("Nothing to show: no guided run at this scale finished and left its steps.")
+        raise NothingToShow("No guided run has finished and left its steps.")
     run = guided.iloc[0]
     taken = steps[steps["run"] == run["run"]].sort_values("step", ignore_index=True)
     figure = new_figure(9, 5.4)

@@ -1,11 +1,14 @@
 """What all figures share: type, colors that color-blind readers can tell apart, saving."""
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
+from equimodal.study.analysis.names import DATASETS
 from equimodal.study.files import write_aside
 from equimodal.study.markup import for_figure
 
@@ -41,9 +44,15 @@ def new_figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def save(figure: Figure, out: Path, note: str | None) -> None:
-    """Write `<out>.svg`, `.png` and `.pdf`, with what is said of the scale at the foot of the figure."""
+def save(figure: Figure, out: Path, note: str | None, stand_ins: Collection[str] = ()) -> None:
+    """Write `<out>.svg`, `.png` and `.pdf`, with the scale's note at the foot of the figure.
+
+    Data sets of `stand_ins` are called so wherever the figure names them.
+    """
     mpl.rcParams.update(STYLE)
+    for words in figure.findobj(Text):
+        for name in (name for dataset, name in DATASETS.items() if dataset in stand_ins):
+            words.set_text(words.get_text().replace(name, f"{name} (stand-in)"))
     if note:
         text = for_figure(note)
         figure.supxlabel(text, fontsize=7, color=GRAY, x=0.01, ha="left", wrap=True)

@@ -12,3 +12,4 @@ class Item:
     caption: str
     command: str  # that makes it
     sections: tuple[str, ...] = ()  # of a table: columns by which its rows are grouped
+    expect: str = ""  # of a figure: what the paper says that it shows
