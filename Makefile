@@ -22,9 +22,10 @@ redraw: $(INSTALLED)  ## every table and figure, and the report, from logit bank
 	@set -e; for verb in collect linear linear-mnist table claims draw summarize; do equimodal $$verb --scale $(SCALE); done
 	@equimodal report --scale $(SCALE)
 
-rebuild: $(INSTALLED)  ## tables, claims and figures from collected tables alone: SCALE=decisive, own_colors, calibration or brief, which git holds
+rebuild: $(INSTALLED)  ## tables, claims, figures and the page of findings from collected tables alone (SCALE=decisive; own_colors, ...)
 	@set -e; for verb in table claims 'draw --of-runs' summarize; do equimodal $$verb --scale $(SCALE); done
 	@echo "Made anew from the collected tables: results/$(SCALE)/tables and results/$(SCALE)/figures."
+	@equimodal findings
 
 docs: $(INSTALLED)  ## README.md and the pages of docs that hold numbers, from docs/templates and the tables in git
 	@equimodal pages

@@ -700,6 +700,20 @@ def report(params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> None:
 
 
 @app.command()
+def findings(params: ParamsFile = DEFAULT_PARAMS) -> None:
+    """Write the page to read: which claims hold, at all scales that have collected tables of real data."""
+    from equimodal.study.report.findings import as_html, collected_scales, read_scale
+    from equimodal.study.report.sources import read_figure
+
+    scales = []
+    for settings in collected_scales(params).values():
+        _, figures = _report_items(settings)
+        scales.append(read_scale(settings, [read_figure(item, settings.scale) for item in figures]))
+    write_text(as_html([scale for scale in scales if len(scale.runs)]), layout.findings())
+    print(f"Wrote {layout.findings()}")
+
+
+@app.command()
 def pages(
     check: Annotated[
         bool, typer.Option("--check", help="Only say which are not what their templates give.")

@@ -136,3 +136,8 @@ def benchmark(scale: str, step: str, name: str) -> Path:
 def report(scale: str) -> Path:
     """The report of a scale."""
     return RESULTS / scale / "report.html"
+
+
+def findings() -> Path:
+    """The page of all scales that were run on real data."""
+    return RESULTS / "findings.html"

@@ -266,7 +266,9 @@ def test_failed_runs_are_counted_and_their_failing_said(figure):
         draw(figure, with_runs(fail(runs, of_sweep)))
 
 
-@pytest.mark.parametrize("figure", [f for f in FIGURES if f not in ("fidelity", "figure6", "figure9")])
+@pytest.mark.parametrize(
+    "figure", [f for f in FIGURES if f not in ("fidelity", "figure6", "figure9")]
+)
 def test_finished_models_without_any_measure_are_drawn_all_the_same(figure):
     """As where a branch is never right: then no utilization rate is defined."""
     runs = study()["runs"].assign(d_util=np.nan, d_speed=np.nan, u_m1_given_m0=np.nan)

@@ -21,6 +21,7 @@ from equimodal.study.report.page import (
     as_html,
     duration,
 )
+from tests.browser import looked_at
 from tests.tables import made_up_tables
 
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg"><title>dots</title></svg>'
@@ -142,14 +143,14 @@ def test_the_page_takes_nothing_from_outside(report):
     page = as_html(report)
     assert "http" not in page
     assert "<script" not in page
-    assert all(link.startswith("#") for link in Outline(page).links)
+    assert {link for link in Outline(page).links if link[0] != "#"} == {"../findings.html"}
 
 
 def test_every_link_leads_to_one_place_and_headings_skip_no_level(report):
     outline = Outline(as_html(report))
     assert outline.open == []
     assert len(outline.ids) == len(set(outline.ids))
-    assert {link[1:] for link in outline.links} <= set(outline.ids)
+    assert {link[1:] for link in outline.links if link[0] == "#"} <= set(outline.ids)
     assert "#cost-table1" in outline.links
     assert outline.levels[0] == 1
     assert outline.levels.count(1) == 1
@@ -211,3 +212,12 @@ def test_numbers_are_set_to_the_right_and_names_to_the_left():
 )
 def test_durations_are_in_the_unit_that_suits_them(seconds, text):
     assert duration(seconds) == text
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_a_browser_finds_no_error_nothing_too_wide_and_no_pale_text(report, tmp_path, width):
+    page = tmp_path / "report.html"
+    page.write_text(as_html(report), encoding="utf-8")
+    seen = looked_at(page, width)
+    assert (seen["errors"], seen["pale"]) == ([], [])
+    assert seen["width"] <= width

@@ -5,6 +5,7 @@ has to lie. The interval decides, never the bare number: wholly inside, the clai
 does not; anything else is undecided.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -39,6 +40,10 @@ HOW = (
     ' flow. Bounds other than 0 and 1 are ours, as the paper says "about" or "many". A difference of two means is'
     " unpaired."
 )
+_FLOAT = r"-?(?:\d[\d.e+-]*|inf)"
+_TOLD = re.compile(
+    rf"(?:(.+): )?(?:missing|({_FLOAT})(?: \[(?:({_FLOAT}), ({_FLOAT})|no interval)\])?)(?:, n = .*)?"
+)  # what `_decide` writes
 BY_LABEL = "by_label"  # on the test examples biased as those for training are
 
 Tables = Mapping[str, pd.DataFrame]
@@ -262,6 +267,28 @@ def as_markdown(judged: pd.DataFrame, notes: Iterable[str]) -> str:
             f"Decided by the table {first['table']}: `{first['command']}`",
         ]
     return "\n\n".join(parts) + "\n"
+
+
+@dataclass(frozen=True)
+class Told:
+    """A number of the evidence, as `_decide` wrote it."""
+
+    text: str
+    label: str  # which of several numbers; empty if there is one
+    value: float | None  # None where it is missing
+    low: float | None
+    high: float | None
+
+
+def told_in(evidence: str) -> list[Told]:
+    """Read the numbers that the evidence of a claim tells."""
+    found = []
+    for text in evidence.split("; ") if evidence else []:
+        if not (match := _TOLD.fullmatch(text)):
+            raise UserError(f"the evidence of a claim is {text!r}, expected a number; judge anew")
+        value, low, high = (None if x is None else float(x) for x in match.group(2, 3, 4))
+        found.append(Told(text, match[1] or "", value, low, high))
+    return found
 
 
 def data_name(data: str) -> str:

@@ -18,7 +18,10 @@ from equimodal.study.report import Item
 
 MOST_ROWS = 200  # of a table in the page
 OPEN_ROWS = 40  # a longer one is folded
-SIGNS = dict(zip(VERDICTS, "✓✗?–◦", strict=True))  # so that color is not all that tells
+DEPENDS = "depends"  # it holds at one scale or on one data set, and not at another
+SIGNS = dict(
+    zip((*VERDICTS, DEPENDS), "✓✗?–◦±", strict=True)
+)  # so that color is not all that tells
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,21 @@ class TextTable:
 
 def as_html(report: Report) -> str:
     """Write the page. The same report gives the same bytes."""
+    return render(
+        "template.html",
+        report=report,
+        claims=list(_claims(report.claims)),
+        overview=_columns(report.claims),
+        table1=_shown(report.table1),
+        tables=[_shown(table) for table in report.tables],
+        failed=None if report.failed is None else as_grid(report.failed),
+        costs=_cost_rows(report.costs),
+        open_rows=OPEN_ROWS,
+    )
+
+
+def render(template: str, **context: Any) -> str:
+    """Fill in a template of this folder, with its style and with what both pages share."""
     environment = Environment(
         loader=PackageLoader("equimodal.study.report", "."),
         autoescape=True,
@@ -94,20 +112,16 @@ def as_html(report: Report) -> str:
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
-    environment.filters |= {"image": as_image, "slug": _slug, "data_name": data_name}
-    return environment.get_template("template.html").render(
-        report=report,
-        how=HOW,
-        style=files("equimodal.study.report").joinpath("style.css").read_text(encoding="utf-8"),
-        claims=list(_claims(report.claims)),
-        overview=_columns(report.claims),
-        signs=SIGNS,
-        table1=_shown(report.table1),
-        tables=[_shown(table) for table in report.tables],
-        failed=None if report.failed is None else as_grid(report.failed),
-        costs=_cost_rows(report.costs),
-        open_rows=OPEN_ROWS,
-    )
+    environment.filters |= {
+        "image": as_image,
+        "slug": _slug,
+        "data_name": data_name,
+        "first_word": lambda text: text.split()[0],
+        "twice": lambda text: (text, text),
+    }
+    style = files("equimodal.study.report").joinpath("style.css").read_text(encoding="utf-8")
+    shared = {"how": HOW, "signs": SIGNS, "style": style}
+    return environment.get_template(template).render(**shared, **context)
 
 
 def as_image(svg: bytes) -> str:

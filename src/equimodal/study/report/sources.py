@@ -40,7 +40,7 @@ def gather(
     runs, no_runs = _read_table("runs", settings.scale)
     claims, no_claims = _read_table("claims", settings.scale)
     shown = [_table(item, settings.scale) for item in (table1, *tables)]
-    drawn = [_figure(item, settings.scale) for item in figures]
+    drawn = [read_figure(item, settings.scale) for item in figures]
     missing = [no_runs, no_claims, *(t.missing for t in shown), *(f.missing for f in drawn)]
     missing += [*gaps(asked, runs)] if runs is not None else []
     return Report(
@@ -95,7 +95,8 @@ def _read_table(name: str, scale: str) -> tuple[pd.DataFrame | None, str]:
         return None, f"{error}."
 
 
-def _figure(item: Item, scale: str) -> Figure:
+def read_figure(item: Item, scale: str) -> Figure:
+    """The figure, or None and why there is none."""
     path = layout.figures(scale) / f"{item.name}.svg"
     try:
         require_unaltered(path, path.with_suffix(".json"), f"run `{item.command}`")

@@ -1,0 +1,292 @@
+"""The page of the real runs: which claims hold, at which scale, and the numbers behind it. Never loads torch."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
+
+import pandas as pd
+from markupsafe import Markup
+
+from equimodal.study import layout
+from equimodal.study.analysis.claims import (
+    FAILS,
+    HOLDS,
+    NOT_RUN,
+    UNDECIDED,
+    Region,
+    Told,
+    data_name,
+    read_claims,
+    told_in,
+)
+from equimodal.study.analysis.names import COLUMNS_OF_TABLE1, DATASETS
+from equimodal.study.analysis.stored import read_stored
+from equimodal.study.files import is_there
+from equimodal.study.paces import kind_of, paces_with_the_code
+from equimodal.study.params import Params, expand_runs, load_params
+from equimodal.study.report import pictures
+from equimodal.study.report.page import DEPENDS, Figure, TextTable, as_grid, duration, render
+from equimodal.study.spec import RunSpec, read_specs
+
+OUTCOMES = (HOLDS, FAILS, DEPENDS, UNDECIDED, NOT_RUN)
+SHOWN = ("accuracy", "d_util", "d_speed")  # of a run
+
+
+@dataclass(frozen=True)
+class Scale:
+    """What a scale left: its settings, and the tables that the page reads."""
+
+    settings: Params
+    runs: pd.DataFrame  # that finished
+    specs: Mapping[str, RunSpec]
+    claims: pd.DataFrame | None
+    table1: pd.DataFrame | None
+    expectations: pd.DataFrame | None  # that were written down before
+    figures: Sequence[Figure]
+
+    @property
+    def name(self) -> str:
+        """As in config/scales."""
+        return self.settings.scale
+
+    @property
+    def hours(self) -> float:
+        """Of its training steps, one process after the other, by the paces that come with the code."""
+        paces, kinds = paces_with_the_code(), expand_runs(self.settings)
+        known = {run: paces.get(kind_of(spec, self.settings)) for run, spec in kinds.items()}
+        steps = zip(self.runs["run"], self.runs["steps"], strict=True)
+        return sum(n * pace.step for run, n in steps if (pace := known.get(run))) / 3600
+
+
+@dataclass(frozen=True)
+class Judgment:
+    """What the numbers of a scale say of a claim on one data set."""
+
+    scale: str
+    data: str
+    verdict: str
+    evidence: str
+    numbers: Sequence[Told]
+    reason: str
+    command: str
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A claim with all that is known of it."""
+
+    id: str
+    claim: str
+    paper: str
+    measure: str
+    lies: Region
+    judgments: Sequence[Judgment]
+    not_run: Sequence[str]  # data
+
+    @property
+    def outcome(self) -> str:
+        """One of `OUTCOMES`: what the numbers that decide agree on."""
+        verdicts = {judgment.verdict for judgment in self.judgments}
+        decided = verdicts - {UNDECIDED}
+        if len(decided) > 1:
+            return DEPENDS
+        return next(iter(decided or verdicts), NOT_RUN)
+
+    @property
+    def datasets(self) -> list[str]:
+        """Data sets that it is about, for the filter."""
+        data = [*(judgment.data for judgment in self.judgments), *self.not_run]
+        return list(dict.fromkeys(map(dataset_of, data)))
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the paper's Table 1: what each scale says of it."""
+
+    name: str
+    parts: Sequence[tuple[str, str, TextTable]]  # scale, its status in words, its rows
+
+
+def as_html(scales: Sequence[Scale]) -> str:
+    """Write the page. The same tables give the same bytes."""
+    claims, runs = claims_of(scales), rows_of_runs(scales)
+    counts = Counter(claim.outcome for claim in claims)
+    names = [scale.name for scale in scales]
+    return render(
+        "findings.html",
+        scales=scales,
+        claims=claims,
+        counts={outcome: counts[outcome] for outcome in OUTCOMES},
+        columns=list(columns_of(scales)),
+        expectations=[
+            (s, as_grid(s.expectations))
+            for s in scales
+            if s.expectations is not None and len(s.expectations)
+        ],
+        runs=runs,
+        methods=methods(runs),
+        datasets=datasets(runs),
+        picture=Markup(pictures.accuracies(runs, methods(runs), names)),
+        specs=Markup(spec_texts(runs)),
+        script=Markup(files("equimodal.study.report").joinpath("findings.js").read_text("utf-8")),
+        intervals=lambda judgment, lies: Markup(
+            pictures.intervals(judgment.numbers, lies.above, lies.below)
+        ),
+        duration=duration,
+        named=named,
+        dataset_of=dataset_of,
+        number=lambda x, factor=1.0, digits=3: "–" if pd.isna(x) else f"{factor * x:.{digits}f}",
+    )
+
+
+def collected_scales(params: Any) -> dict[str, Params]:
+    """Return the scales that have collected tables here, of real data alone."""
+    names = sorted(path.parts[-3] for path in layout.RESULTS.glob("*/tables/runs.csv"))
+    found = {name: load_params(params, name) for name in names}
+    return {name: settings for name, settings in found.items() if not _stand_ins(settings)}
+
+
+def _stand_ins(settings: Params) -> set[str]:
+    used = {spec.dataset for spec in expand_runs(settings).values()}
+    return {dataset for dataset in used if settings.datasets[dataset].is_stand_in}
+
+
+def read_scale(settings: Params, figures: Sequence[Figure]) -> Scale:
+    """Read what a scale left; a table that is not there is None, and a damaged one is refused."""
+
+    def maybe(name: str) -> pd.DataFrame | None:
+        there = is_there(layout.table(settings.scale, name))
+        return read_stored(name, settings.scale) if there else None
+
+    runs = read_stored("runs", settings.scale)
+    return Scale(
+        settings=settings,
+        runs=runs[runs["status"] == "finished"],
+        specs=read_specs(layout.specs(settings.scale), "run `equimodal collect`"),
+        claims=maybe("claims"),
+        table1=maybe("table1"),
+        expectations=maybe("preregistration"),
+        figures=figures,
+    )
+
+
+def claims_of(scales: Iterable[Scale]) -> list[Claim]:
+    """Return each claim with its judgments at every scale that has numbers for it."""
+    judged = [scale.claims.assign(scale=scale.name) for scale in scales if scale.claims is not None]
+    if not judged:
+        return []
+    every = pd.concat(judged, ignore_index=True).fillna("")
+    ledger = read_claims().claims
+    return [_claim(rows, ledger[name].lies) for name, rows in every.groupby("id", sort=False)]
+
+
+def _claim(rows: pd.DataFrame, lies: Region) -> Claim:
+    first, known = rows.iloc[0], rows[rows["measured"] != NOT_RUN]
+    judgments = [
+        Judgment(
+            scale=row.scale,
+            data=row.dataset,
+            verdict=row.measured,
+            evidence=row.evidence,
+            numbers=told_in(row.evidence),
+            reason=row.reason,
+            command=row.command,
+        )
+        for row in known.itertuples()
+    ]
+    not_run = [data for data in dict.fromkeys(rows["dataset"]) if data not in set(known["dataset"])]
+    of_claim = first[["id", "claim", "paper", "measure"]].to_dict()
+    return Claim(**of_claim, lies=lies, judgments=judgments, not_run=not_run)
+
+
+def columns_of(scales: Iterable[Scale]) -> Iterator[Column]:
+    """Yield each column of Table 1 with what every scale has of it."""
+    tables = {s.name: s.table1 for s in scales if s.table1 is not None}
+    for (dataset, start), name in COLUMNS_OF_TABLE1.items():
+        parts = []
+        for scale, table in tables.items():
+            of_column = table[(table["dataset"] == dataset) & (table["start"] == start)]
+            if of_column["mean"].notna().any():
+                grid = as_grid(
+                    of_column[of_column["mean"].notna()].drop(columns=["dataset", "start"])
+                )
+                parts.append((scale, _status(of_column), grid))
+        yield Column(name, parts)
+
+
+def _status(table: pd.DataFrame) -> str:
+    words = []
+    for preset, rows in table.groupby("fidelity", sort=False):
+        trained = rows[rows["mean"].notna()]
+        differ = int((trained["verdict"] == "different").sum())
+        words.append(
+            f"preset {preset}: {len(trained)} of {len(rows)} rows trained,"
+            f" {differ} differ from the published number"
+        )
+    return "; ".join(words)
+
+
+def rows_of_runs(scales: Iterable[Scale]) -> list[dict[str, Any]]:
+    """Return what the page shows of each run, for its list, its picture and its filters."""
+    return [
+        {
+            "scale": scale.name,
+            "run": run.run,
+            "dataset": run.dataset,
+            "method": "unimodal" if run.method == "unimodal" else run.policy,
+            "spec": scale.specs[run.run],
+            **{name: getattr(run, name) for name in SHOWN},
+        }
+        for scale in scales
+        for run in scale.runs.itertuples()
+    ]
+
+
+def spec_texts(rows: Iterable[Mapping[str, Any]]) -> str:
+    """Return the specs of runs as JSON for a script, each setting that they share once.
+
+    `</` could end the script, so it is written in another way.
+    """
+    flat = {
+        f"{row['scale']}/{row['run']}": _flat(row["spec"].model_dump(mode="json")) for row in rows
+    }
+    texts = list(dict.fromkeys(text for lines in flat.values() for text in lines))
+    number = {text: i for i, text in enumerate(texts)}
+    runs = {run: [number[text] for text in lines] for run, lines in flat.items()}
+    return json.dumps({"lines": texts, "runs": runs}, ensure_ascii=False).replace("</", "<\\/")
+
+
+def _flat(spec: Mapping[str, Any], before: str = "") -> list[str]:
+    lines = []
+    for key, value in spec.items():
+        if isinstance(value, Mapping):
+            lines += _flat(value, f"{before}{key}.")
+        else:
+            lines.append(f"{before}{key}: {json.dumps(value)}")
+    return lines
+
+
+def dataset_of(data: str) -> str:
+    """The data set of what a claim is judged on."""
+    return data.split()[0]
+
+
+def named(data: str) -> str:
+    """Name of what a claim is judged on, for readers."""
+    return "all data sets" if data == "all" else data_name(data)
+
+
+def methods(rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Methods of runs, in the order of the paper."""
+    there = {row["method"] for row in rows}
+    usual = [m for m in ("unimodal", "vanilla", "rubi", "random", "guided") if m in there]
+    return usual + sorted(there.difference(usual))
+
+
+def datasets(rows: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Data sets of runs, with their names."""
+    there = dict.fromkeys(row["dataset"] for row in rows)
+    return {dataset: DATASETS.get(dataset, dataset) for dataset in there}
