@@ -267,7 +267,7 @@ def test_a_folder_without_settings_is_refused(refused, tmp_path, monkeypatch):
         (["table"], "results/tiny/tables/runs.csv"),
         (["draw", "figure6"], "data/prepared/tiny/colored_mnist/examples.npz"),
         (["draw", "figure7"], "results/tiny/tables/runs.csv"),
-        (["show"], "results/tiny/tables/table1.md"),
+        (["show"], "results/tiny/tables/table1.csv"),
     ],
     ids=lambda part: " ".join(part) if isinstance(part, list) else "",
 )
@@ -279,7 +279,7 @@ def test_a_verb_before_its_turn_names_the_file_that_it_lacks(refused, command, m
 
 
 def test_show_names_the_command_of_the_scale_unless_it_has_no_table_1(refused):
-    said = "tables/table1.md is missing; run `make reproduce SCALE=tiny` first"
+    said = "tables/table1.csv is missing; run `equimodal table table1 --scale tiny` first"
     assert said in refused("show")
     assert "results/brief/tables/claims.csv is missing" in refused("show", "--scale", "brief")
 

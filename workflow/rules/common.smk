@@ -14,7 +14,8 @@ from snakemake.settings.types import DeploymentMethod, SharedFSUsage
 try:
     from equimodal.study import layout, resources, steps
     from equimodal.study.analysis import COLLECTED, GIVEN, JUDGED, SUMMARIZED, TABLES
-    from equimodal.study.cells import cells
+    import snakemake_logger_plugin_equimodal as forecast
+    from equimodal.study.cells import cells, expected_seconds
     from equimodal.study.code import code_hash
     from equimodal.study.data import kinetics
     from equimodal.study import preflight
@@ -156,6 +157,9 @@ if not Path(".snakemake/metadata").is_dir():
     shutil.rmtree(placed(layout.valid(SCALE, "", "")), ignore_errors=True)
 
 CELLS = cells(PARAMS, minutes=CELL_MINUTES)
+forecast.expected.update(
+    {f"cell_{c}": s for c, s in expected_seconds(CELLS, PARAMS, DEVICE).items()}
+)
 VALID = [layout.valid("{scale}", step, "{run}") for step in ("train", "evaluate")]
 RECEIPTS = [
     layout.training_receipt("{scale}", "{run}"),

@@ -1,14 +1,22 @@
 """Cells: the runs that one job of the workflow trains and evaluates, in one process."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from itertools import groupby
 
-from equimodal.study.paces import Pace, kind_of, most_steps, paces_with_the_code, run_seconds
+from equimodal.study.paces import (
+    Pace,
+    kind_of,
+    most_steps,
+    paces_known,
+    paces_with_the_code,
+    run_seconds,
+)
 from equimodal.study.params import Params, expand_runs
 from equimodal.study.spec import RunSpec
 
 # Of a step whose kind of network was never measured. A guess that is too small makes jobs longer.
 UNKNOWN_STEP = 0.05  # seconds
+START = 4.0  # seconds until a cell trains: Python and torch
 
 
 def expected_seconds(spec: RunSpec, settings: Params, paces: Mapping[str, Pace]) -> float:
@@ -57,3 +65,14 @@ def cells(settings: Params, minutes: float) -> dict[str, list[str]]:
             found[name].append(run)
             left -= lasts
     return found
+
+
+def cell_seconds(
+    found: Mapping[str, Iterable[str]], settings: Params, device: str
+) -> dict[str, float]:
+    """Return how long each cell will last at most, by what was measured here or comes with the code."""
+    specs, paces = expand_runs(settings), paces_known(device)
+    return {
+        cell: START + sum(expected_seconds(specs[run], settings, paces) for run in runs)
+        for cell, runs in found.items()
+    }

@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import sys
+import textwrap
 import traceback
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -24,12 +25,15 @@ import typer
 
 from equimodal import __version__
 from equimodal.linear import cli as linear_cli
+from equimodal.linear import figures as linear
 from equimodal.linear import products as linear_products
 from equimodal.linear.settings import load_linear
 from equimodal.study import layout, receipts, spares, steps
+from equimodal.study.analysis import TABLES
 from equimodal.study.cost import with_noted_cost
 from equimodal.study.devices import placed, require_device
 from equimodal.study.errors import STOPPED, UserError, in_words
+from equimodal.study.figures import FIGURES
 from equimodal.study.files import is_there, read_arrays, read_text, reading, write_aside, write_text
 from equimodal.study.locks import sole
 from equimodal.study.options import DEFAULT_PARAMS, ParamsFile, Scale
@@ -39,6 +43,10 @@ from equimodal.study.turns import Walk, alone, in_turn, to_its_end, without_step
 
 app = typer.Typer(
     help="Measure and mend the greedy nature of multi-modal learning.",
+    epilog=(
+        "Experiments are those of config/scales (table1, sweep, ...); `runs` lists their networks."
+        f" Tables: {', '.join(TABLES)}. Figures: {', '.join((*FIGURES, *linear.FIGURES))}."
+    ),
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -512,7 +520,6 @@ def table(
 
     One that fails takes down no other.
     """
-    from equimodal.study.analysis import TABLES
     from equimodal.study.analysis.documents import notes_on, render
     from equimodal.study.analysis.names import notice
 
@@ -548,18 +555,16 @@ def draw(
 ) -> None:
     """Draw figures as SVG, PNG and PDF: those that the scale has data for. One that fails takes down no other."""
     from equimodal.linear.draw import draw_linear
-    from equimodal.linear.figures import FIGURES as LINEAR_FIGURES
-    from equimodal.study.analysis import COLLECTED, TABLES
+    from equimodal.study.analysis import COLLECTED
     from equimodal.study.analysis.names import notice
-    from equimodal.study.figures import FIGURES
     from equimodal.study.figures.parts import NothingToShow, saying
     from equimodal.study.figures.style import save
 
     settings = load_params(params, scale)
-    every = FIGURES | LINEAR_FIGURES
+    every = FIGURES | linear.FIGURES
     chosen = [
         _one_of(name, every, "figure")
-        for name in names or (*steps.figures_of(settings), *LINEAR_FIGURES)
+        for name in names or (*steps.figures_of(settings), *linear.FIGURES)
     ]
     if of_runs:
         decided = {*COLLECTED, *TABLES}
@@ -569,7 +574,7 @@ def draw(
     gc.set_threshold(50_000, 20, 20)
 
     def make(name: str) -> None:
-        if name in LINEAR_FIGURES:
+        if name in linear.FIGURES:
             draw_linear(name, settings, load_linear(settings, params))
             return
         about = FIGURES[name]
@@ -742,25 +747,25 @@ def show(params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> None:
     """Print Table 1 if the scale has one, the claims' verdicts, where all is; status 1 if results are missing."""
     from equimodal.study.analysis.collect import failures
     from equimodal.study.report.sources import gaps
+    from equimodal.study.report.terminal import as_text
 
     settings = load_params(params, scale)
-    folder = layout.tables(settings.scale)
-    path = folder / "table1.md"
     if settings.experiments.get("table1") and expand_runs(settings, "table1"):
-        product = steps.table("table1", settings)
-        if product.receipt.exists():
-            receipts.require(product.receipt, product.remedy, among=[path.name])
-        with reading(path, "Table 1", f"run `make reproduce SCALE={settings.scale}`"):
-            table1 = f"Table 1, {settings.scale} scale\n\n{read_text(path)}"
+        table1 = f"Table 1, {settings.scale} scale. " + as_text(
+            _read_table("table1", settings), _stand_ins(settings)
+        )
     else:
-        table1 = f"The {settings.scale} scale asks for no run of Table 1.\n"
+        table1 = f"The {settings.scale} scale asks for no run of Table 1."
     verdicts = _read_table("claims", settings)["verdict"].value_counts()
-    print(f"\n{table1}")
-    print("Claims:  ", ", ".join(f"{count} {verdict}" for verdict, count in verdicts.items()))
+    counted = ", ".join(f"{count} {verdict}" for verdict, count in verdicts.items())
+    print(f"{table1}\n")
+    print(textwrap.fill(f"Claims:    {counted}", 79, subsequent_indent=" " * 11))
+    print("Tables:   ", layout.tables(settings.scale))
+    print("Figures:  ", layout.figures(settings.scale))
+    if is_there(layout.findings()):
+        print("Real data:", layout.findings())
     if is_there(layout.report(settings.scale)):
-        print("Report:  ", layout.report(settings.scale))
-    print("Tables:  ", folder)
-    print("Figures: ", layout.figures(settings.scale))
+        print("Report:   ", layout.report(settings.scale))
     runs = _read_table("runs", settings)
     asked = {e: list(expand_runs(settings, e)) for e in settings.experiments}
     missing = list(gaps(asked, runs))
@@ -903,8 +908,6 @@ def _require_of_settings(settings: Params) -> None:
 
 def _report_items(settings: Params) -> tuple[list[Any], list[Any]]:
     """Tables, Table 1 first, and figures of the report."""
-    from equimodal.linear import figures as linear
-    from equimodal.study.analysis import TABLES
     from equimodal.study.report import Item
 
     scale = settings.scale

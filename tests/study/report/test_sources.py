@@ -137,17 +137,12 @@ def test_claims_and_runs_of_another_version_are_missing_and_the_report_is_writte
     assert "No claim was judged" in layout.report("tiny").read_text()
 
 
-def write_table1_for_readers():
-    (layout.tables("tiny") / "table1.md").write_text("# Table 1\n")
-
-
 def change_runs(**changes):
     runs = pd.read_csv(layout.tables("tiny") / "runs.csv")
     write_table("runs", runs.assign(**changes))
 
 
 def test_the_last_verb_says_with_its_status_what_the_report_misses(results):
-    write_table1_for_readers()
     assert CliRunner().invoke(app, ["show"]).exit_code == 0
     change_runs(status="failed", reason="the loss became NaN")
     done = CliRunner().invoke(app, ["show"])

@@ -1,0 +1,55 @@
+"""Table 1 for a terminal: at most 80 columns, a block a preset."""
+
+from collections.abc import Collection, Iterator
+
+import pandas as pd
+
+from equimodal.study.analysis.names import COLUMNS_OF_TABLE1, METHODS
+
+NAME, CELL = 22, 14  # columns of a terminal
+SHORT = {  # of a column of Table 1
+    ("colored_mnist", "scratch"): "Colored-gray",
+    ("modelnet40", "scratch"): "ModelNet40",
+    ("nvgesture", "scratch"): "NVG-scratch",
+    ("nvgesture", "pretrained"): "NVG-pretr.",
+}
+BLOCKS = 2  # presets that are shown; table1.md has all
+
+
+def as_text(table1: pd.DataFrame, stand_ins: Collection[str]) -> str:
+    """Write mean test accuracies in % beside the published ones, but for stand-in data.
+
+    Args:
+        table1: The table of that name.
+        stand_ins: Data sets whose data are stand-ins.
+    """
+    lines = ["Test accuracy in %: ours / published"]
+    presets = list(dict.fromkeys(table1["fidelity"]))
+    for preset in presets[:BLOCKS]:
+        lines += _block(table1[table1["fidelity"] == preset], preset, stand_ins)
+    if len(presets) > BLOCKS:
+        lines.append(f"and presets {', '.join(presets[BLOCKS:])}")
+    if not table1["dataset"][table1["dataset"].isin(list(stand_ins))].empty:
+        lines.append("* stand-in data: nothing was published of them")
+    return "\n".join(lines)
+
+
+def _block(rows: pd.DataFrame, preset: str, stand_ins: Collection[str]) -> Iterator[str]:
+    cells = {(row.dataset, row.start, row.method): row for row in rows.itertuples()}
+    columns = [c for c in COLUMNS_OF_TABLE1 if any(cell[:2] == c for cell in cells)]
+    heads = [SHORT[c] + "*" * (c[0] in stand_ins) for c in columns]
+    yield f"{'preset ' + preset:<{NAME}}" + "".join(f"{head:>{CELL}}" for head in heads)
+    for method, name in METHODS.items():
+        found = [cells.get((*column, method)) for column in columns]
+        if any(found):
+            texts = [_cell(row, stand_ins) for row in found]
+            yield f"{name:<{NAME}}" + "".join(f"{text:>{CELL}}" for text in texts)
+
+
+def _cell(row: object, stand_ins: Collection[str]) -> str:
+    mean, published = getattr(row, "mean", None), getattr(row, "published_mean", None)
+    ours = "missing" if pd.isna(mean) else f"{mean:.1f}"
+    if row is None:
+        return ""
+    beside = pd.isna(published) or getattr(row, "dataset", "") in stand_ins
+    return ours if beside else f"{ours} / {published:.1f}"
