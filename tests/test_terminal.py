@@ -73,8 +73,10 @@ def test_the_scheduler_says_nothing_but_warnings_and_that_nothing_is_to_be_done(
     tell(handler, LogEvent.SHELLCMD, msg="python")
     assert capsys.readouterr().err == ""
     tell(handler, msg="Nothing to be done (all requested files are present and up to date).")
-    tell(handler, msg="Directory cannot be locked.", level=logging.ERROR)
-    assert [line[:9] for line in capsys.readouterr().err.splitlines()] == ["Nothing t", "Directory"]
+    tell(handler, LogEvent.ERROR, msg="MissingOutputException: " + 999 * "a ", level=logging.ERROR)
+    said = capsys.readouterr().err.splitlines()
+    assert [line[:9] for line in said] == ["Nothing t", "MissingOu"]
+    assert len(said[1]) <= plugin.LONGEST
 
 
 def test_table_1_fits_a_terminal_and_has_nothing_published_beside_stand_ins():

@@ -6,6 +6,7 @@ Snakemake finds a package of this name as `--logger equimodal`. Its own words st
 import logging
 import shutil
 import sys
+import textwrap
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,7 +18,8 @@ from snakemake_interface_logger_plugins.common import LogEvent
 EVERY = 30.0  # seconds between lines where there is no terminal
 OTHER = 8.0  # seconds of a job that trains nothing
 TRUSTED = 30.0  # seconds of work that the expectation counts for beside what was seen
-LAST_LINES = 20  # of the log of a job that failed
+LAST_LINES = 20  # of the log of a job that failed, or of an error; .snakemake/log has all
+LONGEST = 400  # characters of a line of an error
 
 expected: dict[str, float] = {}  # rule -> seconds; the Snakefile knows the jobs that take long
 
@@ -81,10 +83,9 @@ class LogHandler(LogHandlerBase):
                 self.say(f"Failed: {of_job.rule_name}")
                 for log in of_job.log or ():
                     self.say(f"The end of {log}:\n{end_of(Path(log))}")
-            case None if record.levelno >= logging.WARNING or "Nothing to be done" in str(
-                record.msg
-            ):
-                self.say(str(record.msg))
+            case _ if record.levelno >= logging.WARNING or "Nothing to be done" in str(record.msg):
+                lines = str(record.msg).splitlines()[:LAST_LINES]
+                self.say("\n".join(textwrap.shorten(line, LONGEST) for line in lines))
 
     counted = ""
 

@@ -15,7 +15,7 @@ try:
     from equimodal.study import layout, resources, steps
     from equimodal.study.analysis import COLLECTED, GIVEN, JUDGED, SUMMARIZED, TABLES
     import snakemake_logger_plugin_equimodal as forecast
-    from equimodal.study.cells import cells, expected_seconds
+    from equimodal.study.cells import cell_seconds, cells
     from equimodal.study.code import code_hash
     from equimodal.study.data import kinetics
     from equimodal.study import preflight
@@ -158,7 +158,7 @@ if not Path(".snakemake/metadata").is_dir():
 
 CELLS = cells(PARAMS, minutes=CELL_MINUTES)
 forecast.expected.update(
-    {f"cell_{c}": s for c, s in expected_seconds(CELLS, PARAMS, DEVICE).items()}
+    {f"cell_{c}": s for c, s in cell_seconds(CELLS, PARAMS, DEVICE).items()}
 )
 VALID = [layout.valid("{scale}", step, "{run}") for step in ("train", "evaluate")]
 RECEIPTS = [

@@ -583,12 +583,14 @@ def draw(
         try:
             drawn = import_module(f"equimodal.study.figures.{name}").draw(**inputs)
         except NothingToShow as nothing:
-            if not _has_failed(about, read("runs")):
+            if not (names and _has_runs(about, read("runs"))):
                 for path in (*product.files, product.receipt):
                     path.unlink(missing_ok=True)
                 print(f"equimodal: no figure {name}: {nothing}", file=sys.stderr)
                 return
-            drawn = saying(str(nothing))  # the workflow asked for it before the runs failed
+            drawn = saying(
+                str(nothing)
+            )  # the workflow asks for it, since the scale asks for its runs
         save(drawn, layout.figures(settings.scale) / name, notice(settings), _stand_ins(settings))
         steps.sign(product, settings)
 
@@ -856,12 +858,13 @@ def _figure_input(name: str, settings: Params) -> Any:
     return as_drawn(_read_table(name, settings), _stand_ins(settings))
 
 
-def _has_failed(about: Any, runs: Any) -> bool:
-    """Whether runs that a figure shows have failed."""
+def _has_runs(about: Any, runs: Any) -> bool:
+    """Whether runs that a figure shows have finished or failed."""
     from equimodal.study.analysis.collect import of_experiment
+    from equimodal.study.figures.parts import tried
 
-    failed = runs[(runs["status"] == "failed") & runs["dataset"].isin(about.datasets)]
-    return any(len(of_experiment(failed, experiment)) for experiment in about.experiments)
+    of_figure = tried(runs[runs["dataset"].isin(about.datasets)])
+    return any(len(of_experiment(of_figure, experiment)) for experiment in about.experiments)
 
 
 def _stand_ins(settings: Params) -> set[str]:

@@ -74,7 +74,9 @@ def _draw_preset(axes: Axes, table: pd.DataFrame, last: int) -> None:
     axes.fill_between([], [], [], color=GRAY, alpha=0.3, lw=0, label="flat: published ± 2 SD")
     if table["low"].notna().any():
         axes.fill_between([], [], [], color=GRAY, alpha=0.2, lw=0, label="around a line: interval")
-    axes.set(xlabel="cap: the last epoch that may be chosen", xlim=(1, last), ylim=(20, 101))
+    axes.set(
+        xlabel="cap: the last epoch that may be chosen", xlim=(1, max(2, last)), ylim=(20, 101)
+    )
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 

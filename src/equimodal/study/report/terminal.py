@@ -43,7 +43,7 @@ def _block(rows: pd.DataFrame, preset: str, stand_ins: Collection[str]) -> Itera
         found = [cells.get((*column, method)) for column in columns]
         if any(found):
             texts = [_cell(row, stand_ins) for row in found]
-            yield f"{name:<{NAME}}" + "".join(f"{text:>{CELL}}" for text in texts)
+            yield (f"{name:<{NAME}}" + "".join(f"{text:>{CELL}}" for text in texts)).rstrip()
 
 
 def _cell(row: object, stand_ins: Collection[str]) -> str:
