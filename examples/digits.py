@@ -116,6 +116,7 @@ def draw(gaps, file):
 
 
 if __name__ == "__main__":
+    torch.set_num_threads(1)  # a network as small as this is slower on more
     balance = Balance(tolerance=0.1, window=5, warmup_epochs=1)
     gaps = {}
     for name, policy in {"vanilla": Vanilla(), "guided": Guided(balance)}.items():  # <-
