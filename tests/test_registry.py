@@ -62,7 +62,7 @@ def test_captions_stand_once():
 
 
 def test_a_scale_has_the_figures_that_it_asks_runs_for(project):
-    assert {*FIGURES} - {*figures_of(project.load())} == {"fidelity", "figure2"}
+    assert {*FIGURES} - {*figures_of(project.load())} == {"fidelity", "figure2", "methods"}
     project.edit("params.yaml", "leave_out: []", 'leave_out: ["modelnet40/*", "nvgesture/*"]')
     assert {"figure4", "figure5", "figure9"}.isdisjoint(figures_of(project.load()))
 

@@ -230,7 +230,7 @@ def test_after_checkouts_and_whatever_times_files_have_there_is_nothing_to_do(re
 
 def test_a_changed_figure_redraws_figures_and_runs_the_last_stage_only(restored):
     with restored.edited(
-        "src/equimodal/study/figures/figure9.py", 'xscale="log"', 'xscale="linear"'
+        "src/equimodal/study/figures/learning_curves.py", '{"alpha": 0.7', '{"alpha": 0.6'
     ):
         output = restored.dvc("repro")
     assert stages_run(output) == {"report@tiny"}

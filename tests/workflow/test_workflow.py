@@ -229,7 +229,8 @@ def diverged(made, tmp_path_factory):
     - {dataset: colored_mnist, inputs: [gray], policy: [vanilla], rates: table1, seeds: 2}
     - {dataset: colored_mnist, inputs: [distinct], policy: [vanilla], rates: sweep, seeds: 1}
     - {dataset: colored_mnist, inputs: [distinct], policy: [guided], rates: table1, seeds: 1}
-  sweep: []
+  sweep:
+    - {dataset: colored_mnist, inputs: [distinct], policy: [vanilla], rates: sweep, seeds: 1}
 """
     (checkout.folder / TINY).write_text(text[: text.index("experiments:")] + experiments)
     checkout.make("results/tiny/tables/table1.md", "results/tiny/figures/figure7.svg")
@@ -263,7 +264,10 @@ def test_table_1_shows_a_failed_run_as_missing_and_says_so(diverged):
 
 
 def test_figures_of_a_sweep_without_models_are_drawn_all_the_same(diverged):
-    assert "Nothing to show" in (diverged.folder / "results/tiny/figures/figure7.svg").read_text()
+    assert (
+        "None of 1 runs of sweep"
+        in (diverged.folder / "results/tiny/figures/figure7.svg").read_text()
+    )
 
 
 def refusal(checkout, *arguments):
@@ -451,7 +455,7 @@ def test_the_collected_tables_alone_give_what_the_runs_decide(made, tmp_path):
     clone.tables("").mkdir(parents=True)
     for name in ("runs.csv", "evaluations.csv", "histories.csv.gz", "steps.csv.gz"):
         shutil.copy(made.tables(name), clone.tables(name))
-    clone.draw_only("figure9", "figure6", "linear_phase")
+    clone.draw_only("figure8", "figure6", "linear_phase")
     for name in ("Makefile", "pyproject.toml", "constraints.txt"):
         shutil.copy(ROOT / name, clone.folder)
     (clone.folder / ".venv").mkdir()
@@ -462,7 +466,7 @@ def test_the_collected_tables_alone_give_what_the_runs_decide(made, tmp_path):
     for name in (*TABLES, "claims"):
         assert clone.tables(f"{name}.csv").read_bytes() == made.tables(f"{name}.csv").read_bytes()
     drawn = {path.name for path in (clone.folder / "results/tiny/figures").glob("*.svg")}
-    assert drawn == {"figure9.svg"}
+    assert drawn == {"figure8.svg"}
 
 
 MODULE = """

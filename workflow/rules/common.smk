@@ -128,7 +128,7 @@ def kept(file):
 def prepared(dataset):
     """The receipt and the arrays of a data set, where jobs share no folder."""
     product = steps.preparation(dataset, PARAMS)
-    return vouched_for([product.receipt, *product.files])
+    return vouched_for([product.receipt, *product.files, *examples_of(dataset)])
 
 
 def of_scale(path, **parts):
@@ -325,7 +325,7 @@ def prepared_by(dataset):
     """The command that prepares a data set."""
     call = "prepare {params.dataset} --processes {threads}"
     if vouched_for([dataset]) and PARAMS.datasets[dataset].is_stand_in:
-        # It has more files than a rule names: where jobs share no folder, the job that reads them makes them.
+        # A rule does not name all of its files. Where jobs share no folder, the job that reads them makes them.
         made = verb("fetch {params.dataset}", SCALE)
         return f"{made} && {verb(call, SCALE, log='>> {log:q} 2>&1')}"
     return verb(call, SCALE)

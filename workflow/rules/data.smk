@@ -56,6 +56,7 @@ for dataset in PARAMS.datasets:
         input:
             receipt=steps.preparation(dataset, PARAMS).receipt,
             arrays=steps.preparation(dataset, PARAMS).files,
+            examples=vouched_for(examples_of(dataset)),
         output:
             layout.valid(SCALE, "prepare", dataset),
         log:

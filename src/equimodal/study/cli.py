@@ -588,9 +588,7 @@ def draw(
                     path.unlink(missing_ok=True)
                 print(f"equimodal: no figure {name}: {nothing}", file=sys.stderr)
                 return
-            drawn = saying(
-                str(nothing)
-            )  # the workflow asks for it, since the scale asks for its runs
+            drawn = saying(str(nothing))  # the workflow asks for it, as the scale does for its runs
         save(drawn, layout.figures(settings.scale) / name, notice(settings), _stand_ins(settings))
         steps.sign(product, settings)
 

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from equimodal.study.analysis import TABLES
-from equimodal.study.analysis.claims import judge_claims, read_claims
+from equimodal.study.analysis.claims import Limit, judge_claims, read_claims
 from equimodal.study.report import Item
 from equimodal.study.report.costs import COLUMNS
 from equimodal.study.report.page import (
@@ -38,7 +38,7 @@ def report():
     judged = judge_claims(
         read_claims(),
         tables,
-        limits={"nvgesture": "its data are stand-ins"},
+        limits={"nvgesture": Limit("its data are stand-ins")},
         scale="tiny",
     )
     costs = pd.DataFrame(

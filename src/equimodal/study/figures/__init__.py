@@ -195,6 +195,7 @@ FIGURES = {
         title="Balancing methods: accuracy and utilization",
         published=None,
         inputs=("methods",),
+        experiments=("methods",),
         shows=(
             "Test accuracy against |d_util|, one point a method. Points are means over seeds with their"
             " intervals. A panel shows one preset, with MMTMs or without fusion."

@@ -4,7 +4,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from equimodal.study.analysis.statistics import Estimate, magnitude
-from equimodal.study.figures.parts import legend_below, saying
+from equimodal.study.figures.parts import NothingToShow, legend_below, saying
 from equimodal.study.figures.style import new_figure
 
 MARKERS = "osD^v<>ph*XP8d"
@@ -17,8 +17,10 @@ def draw(methods: pd.DataFrame) -> Figure:
         methods: The `methods` table: means over seeds with intervals, accuracy in percent.
     """
     known = methods.dropna(subset=["d_util", "accuracy"])
+    if not methods["accuracy"].notna().any():
+        raise NothingToShow("No run of methods has finished.")
     if known.empty:
-        return saying("Nothing to show: the experiment methods asks for no run at this scale.")
+        return saying("No method has a d_util.")
     panels = list(known.groupby(["dataset", "fidelity"], sort=False))
     figure = new_figure(4.5 * len(panels), 5)
     names = list(dict.fromkeys(known["method"]))

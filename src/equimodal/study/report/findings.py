@@ -131,7 +131,9 @@ def as_html(scales: Sequence[Scale]) -> str:
         datasets=datasets(runs),
         picture=Markup(pictures.accuracies(runs, methods(runs), names)),
         specs=Markup(spec_texts(runs)),
-        script=Markup(files("equimodal.study.report").joinpath("findings.js").read_text("utf-8")),
+        script=Markup(
+            files("equimodal.study.report").joinpath("findings.js").read_text(encoding="utf-8")
+        ),
         intervals=lambda judgment, lies: Markup(
             pictures.intervals(judgment.numbers, lies.above, lies.below)
         ),
