@@ -61,14 +61,15 @@ def knob(name, default=None):
     return default if found is None else found.value
 
 
+# How long a job may train: more spares starts of Python, less shares work out more evenly.
+asked_for = config.get("cell_minutes", knob("minutes", 1))
 try:
-    # How long a job may train: more spares starts of Python, less shares work out more evenly.
-    CELL_MINUTES = float(config.get("cell_minutes", knob("minutes", 1)))
+    CELL_MINUTES = float(asked_for)
 except ValueError:
     CELL_MINUTES = float("nan")
 if not CELL_MINUTES > 0:
     raise WorkflowError(
-        f"cell_minutes is {config['cell_minutes']!r}, expected a number above 0"
+        f"cell_minutes (minutes of cells in a profile) is {asked_for!r}, expected a number above 0"
     )
 SETTINGS = Path(str(config.get("params") or "") or here_or_with_the_code("params.yaml"))
 try:

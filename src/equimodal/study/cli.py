@@ -556,7 +556,7 @@ def draw(
     """Draw figures as SVG, PNG and PDF: those that the scale has data for. One that fails takes down no other."""
     from equimodal.linear.draw import draw_linear
     from equimodal.study.analysis import COLLECTED
-    from equimodal.study.analysis.names import notice
+    from equimodal.study.analysis.names import notice, stand_ins
     from equimodal.study.figures.parts import NothingToShow, saying
     from equimodal.study.figures.style import save
 
@@ -589,7 +589,7 @@ def draw(
                 print(f"equimodal: no figure {name}: {nothing}", file=sys.stderr)
                 return
             drawn = saying(str(nothing))  # the workflow asks for it, as the scale does for its runs
-        save(drawn, layout.figures(settings.scale) / name, notice(settings), _stand_ins(settings))
+        save(drawn, layout.figures(settings.scale) / name, notice(settings), stand_ins(settings))
         steps.sign(product, settings)
 
     _each(chosen, make)
@@ -746,13 +746,14 @@ def pages(
 def show(params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> None:
     """Print Table 1 if the scale has one, the claims' verdicts, where all is; status 1 if results are missing."""
     from equimodal.study.analysis.collect import failures
+    from equimodal.study.analysis.names import stand_ins
     from equimodal.study.report.sources import gaps
     from equimodal.study.report.terminal import as_text
 
     settings = load_params(params, scale)
     if settings.experiments.get("table1") and expand_runs(settings, "table1"):
         table1 = f"Table 1, {settings.scale} scale. " + as_text(
-            _read_table("table1", settings), _stand_ins(settings)
+            _read_table("table1", settings), stand_ins(settings)
         )
     else:
         table1 = f"The {settings.scale} scale asks for no run of Table 1."
@@ -849,11 +850,12 @@ def _one_of(name: str, known: Any, what: str) -> str:
 
 
 def _figure_input(name: str, settings: Params) -> Any:
+    from equimodal.study.analysis.names import stand_ins
     from equimodal.study.figures.parts import as_drawn
 
     if name == "examples":
         return _examples(settings)
-    return as_drawn(_read_table(name, settings), _stand_ins(settings))
+    return as_drawn(_read_table(name, settings), stand_ins(settings))
 
 
 def _has_runs(about: Any, runs: Any) -> bool:
@@ -863,10 +865,6 @@ def _has_runs(about: Any, runs: Any) -> bool:
 
     of_figure = tried(runs[runs["dataset"].isin(about.datasets)])
     return any(len(of_experiment(of_figure, experiment)) for experiment in about.experiments)
-
-
-def _stand_ins(settings: Params) -> set[str]:
-    return {d for d, s in settings.datasets.items() if s.is_stand_in}
 
 
 def _examples(settings: Params) -> dict[str, Any]:

@@ -1,8 +1,7 @@
 """The one kind of error that a user can cause and mend, and what other errors say."""
 
-STOPPED = (
-    75  # status of a verb that was asked to stop and goes on when it is called again: EX_TEMPFAIL
-)
+# Status of a verb that was asked to stop, and goes on when it is called again: EX_TEMPFAIL.
+STOPPED = 75
 
 
 class UserError(Exception):

@@ -18,9 +18,8 @@ from filelock import LeaseCompromise, SoftFileLease, Timeout
 from equimodal.study.errors import UserError
 from equimodal.study.files import make_folder
 
-LEASE = (
-    60.0  # seconds without a sign of life from another host, after which its holder counts as dead
-)
+# Seconds without a sign of life from another host, after which its holder counts as dead.
+LEASE = 60.0
 
 
 @contextmanager

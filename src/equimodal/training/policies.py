@@ -45,7 +45,7 @@ class Policy:
     trains = True  # whether it takes steps at all
     draws_on_host = False  # whether `advance` is out of reach of a CUDA graph
     draws_on_device = (
-        False  # whether a step draws, so that the host seeds it anew: no CUDA graph holds it
+        False  # whether a step draws: the host seeds it anew, so no CUDA graph holds it
     )
 
     def advance(self, speeds: Speeds | None, *, epoch: int) -> None:

@@ -52,16 +52,15 @@ def by_cell(table: pd.DataFrame, cell: list[str]) -> Iterator[tuple[dict[str, An
 
 def notice(settings: Params) -> str:
     """Return what is said wherever a number of a scale is shown: its note, and which data are made up."""
+    made_up = " and ".join(DATASETS.get(d, d) for d in stand_ins(settings))
+    said = f"Stand-ins, made by code, are in place of the data of {made_up}." if made_up else None
+    return " ".join(filter(None, [settings.note, said]))
+
+
+def stand_ins(settings: Params) -> list[str]:
+    """Data sets that experiments ask for and whose data are made up, in place of the paper's."""
     asked = {grid.dataset for grids in settings.experiments.values() for grid in grids}
-    made_up = [
-        DATASETS.get(d, d)
-        for d in settings.datasets
-        if d in asked and settings.datasets[d].is_stand_in
-    ]
-    stand_ins = f"Stand-ins, made by code, are in place of the data of {' and '.join(made_up)}."
-    return " ".join(
-        [*([settings.note] if settings.note else []), *([stand_ins] if made_up else [])]
-    )
+    return [d for d in settings.datasets if d in asked and settings.datasets[d].is_stand_in]
 
 
 def column_name(dataset: str, start: str) -> str:

@@ -22,7 +22,7 @@ from equimodal.study.analysis.claims import (
     read_claims,
     told_in,
 )
-from equimodal.study.analysis.names import COLUMNS_OF_TABLE1, DATASETS
+from equimodal.study.analysis.names import COLUMNS_OF_TABLE1, DATASETS, METHODS, stand_ins
 from equimodal.study.analysis.stored import read_stored
 from equimodal.study.files import is_there
 from equimodal.study.paces import kind_of, paces_with_the_code
@@ -148,12 +148,7 @@ def collected_scales(params: Any) -> dict[str, Params]:
     """Return the scales that have collected tables here, of real data alone."""
     names = sorted(path.parts[-3] for path in layout.RESULTS.glob("*/tables/runs.csv"))
     found = {name: load_params(params, name) for name in names}
-    return {name: settings for name, settings in found.items() if not _stand_ins(settings)}
-
-
-def _stand_ins(settings: Params) -> set[str]:
-    used = {spec.dataset for spec in expand_runs(settings).values()}
-    return {dataset for dataset in used if settings.datasets[dataset].is_stand_in}
+    return {name: settings for name, settings in found.items() if not stand_ins(settings)}
 
 
 def read_scale(settings: Params, figures: Sequence[Figure]) -> Scale:
@@ -284,7 +279,7 @@ def named(data: str) -> str:
 def methods(rows: Iterable[Mapping[str, Any]]) -> list[str]:
     """Methods of runs, in the order of the paper."""
     there = {row["method"] for row in rows}
-    usual = [m for m in ("unimodal", "vanilla", "rubi", "random", "guided") if m in there]
+    usual = [m for m in METHODS if m in there]
     return usual + sorted(there.difference(usual))
 
 

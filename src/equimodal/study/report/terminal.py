@@ -1,6 +1,7 @@
 """Table 1 for a terminal: at most 80 columns, a block a preset."""
 
 from collections.abc import Collection, Iterator
+from typing import Any
 
 import pandas as pd
 
@@ -46,10 +47,9 @@ def _block(rows: pd.DataFrame, preset: str, stand_ins: Collection[str]) -> Itera
             yield (f"{name:<{NAME}}" + "".join(f"{text:>{CELL}}" for text in texts)).rstrip()
 
 
-def _cell(row: object, stand_ins: Collection[str]) -> str:
-    mean, published = getattr(row, "mean", None), getattr(row, "published_mean", None)
-    ours = "missing" if pd.isna(mean) else f"{mean:.1f}"
+def _cell(row: Any, stand_ins: Collection[str]) -> str:
     if row is None:
         return ""
-    beside = pd.isna(published) or getattr(row, "dataset", "") in stand_ins
-    return ours if beside else f"{ours} / {published:.1f}"
+    ours = "missing" if pd.isna(row.mean) else f"{row.mean:.1f}"
+    alone = pd.isna(row.published_mean) or row.dataset in stand_ins
+    return ours if alone else f"{ours} / {row.published_mean:.1f}"
