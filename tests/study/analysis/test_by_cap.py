@@ -163,6 +163,15 @@ def test_the_way_of_drawing_colors_is_compared_by_its_mean_absolute_difference()
 
 def test_the_utilization_of_a_method_is_averaged_on_both_colorings():
     runs = runs_of(3).assign(d_util=[0.4, 0.5, 0.6], d_util_by_label=-0.2, d_speed=-0.3)
-    row = build("table1_utilization", runs=runs).iloc[0]
+    speeds = {1: (-2.0, -1.5), 2: (-2.0, -1.7)}  # of the color branch and of the gray one, by epoch
+    histories = pd.DataFrame(
+        [
+            {"run": run, "epoch": epoch, "speed_m0": m0, "speed_m1": m1}
+            for run in runs["run"]
+            for epoch, (m0, m1) in speeds.items()
+        ]
+    )
+    row = build("table1_utilization", runs=runs, histories=histories).iloc[0]
     assert (row["n"], row["d_util"], row["d_util_by_label"]) == pytest.approx((3, 0.5, -0.2))
+    assert (row["d_speed"], row["d_speed_first"]) == pytest.approx((-0.3, -0.5))
     assert row["d_util_low"] < 0.5 < row["d_util_high"]

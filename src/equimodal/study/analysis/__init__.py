@@ -138,14 +138,15 @@ TABLES = {
     ),
     "table1_utilization": AboutTable(
         title="Utilization of Table 1's networks on both colorings of the test digits",
-        inputs=("runs",),
+        inputs=("runs", "histories"),
         experiments=("table1",),
         sections=("dataset", "start"),
         caption=(
             "Means over seeds, in brackets the {confidence:.0%} t interval. d_util is u(m1|m0)"
             " - u(m0|m1) on the test set. d_util_by_label is the same on these digits in the"
-            " colors of their classes. d_speed is s(m1|m0) - s(m0|m1), in log10 units. The"
-            " paper's text measures on the test set, whose colors are drawn at random."
+            " colors of their classes. d_speed is s(m1|m0) - s(m0|m1), in log10 units, at"
+            " the chosen epoch, and d_speed_first after the first one. The paper's text measures"
+            " on the test set, whose colors are drawn at random."
         ),
     ),
     "comparisons": AboutTable(

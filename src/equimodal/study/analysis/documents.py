@@ -35,7 +35,7 @@ FORMATS = {
     **dict.fromkeys(("difference", "optimism"), SIGNED_PERCENT),
     **dict.fromkeys(("difference_uniform", "difference_ensemble"), SIGNED_PERCENT),
     "validation_accuracy": PERCENT,
-    **dict.fromkeys(("d_util", "d_util_perfect", "d_speed", "spearman"), SIGNED),
+    **dict.fromkeys(("d_util", "d_util_perfect", "d_speed", "d_speed_first", "spearman"), SIGNED),
     **dict.fromkeys(("d_util_by_label", "spearman_by_label"), SIGNED),
     **dict.fromkeys(("sign_balance", "sign_balance_by_label"), SIGNED),
     "published_accuracy": "{:.0f}",
