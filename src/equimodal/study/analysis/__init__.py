@@ -109,7 +109,7 @@ TABLES = {
             "A reading takes one preset, one way of evaluating and one cap for all cells of a"
             " column. The table counts the verdicts of Table 1 (margin ±{margin} points,"
             " {confidence:.0%} intervals). A reading explains a cell that is not different. No"
-            " cap: training went on to its own stop rule."
+            " cap: the last epoch that was trained, by the stop rule or the scale's own cap."
         ),
     ),
     "preregistration": AboutTable(

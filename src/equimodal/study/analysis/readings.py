@@ -21,7 +21,7 @@ def build(
     """Count the verdicts on the published cells of each column under each reading.
 
     A reading evaluates every network of a column alike. `caps`: the last epoch that may be chosen, where
-    the verdicts are the same as spans; `none` where training went on to its own stop rule, of which every
+    the verdicts are the same as spans; `none` where training went on to its end, of which every
     way of evaluating is known. `cells`: those with a verdict; `which_differ` names the cells that are
     `different`.
     """

@@ -33,8 +33,8 @@ def prepare(raw: Path, out: Path, settings: "ColoredMnist") -> None:
     """Write `color` uint8 (n, 28, 28, 3), `gray` uint8 (n, 28, 28, 1) and what else is stored of each split.
 
     Also `colors` float32 (n, 3) in [0, 1], and as `color` one for each of the other colorings, with the
-    same draws. Of the test digits also `color_by_label` and its like: the same draws about the color of
-    the digit's own class. The rest is as `Dataset.prepare` says.
+    same draws. Of the test digits also `color_by_label` and its like: the same draws, but for those that
+    are redrawn, about the color of the digit's own class. The rest is as `Dataset.prepare` says.
 
     Raises:
         UserError: If a raw file is missing or damaged, or there are too few examples.

@@ -70,7 +70,10 @@ def _draw_preset(axes: Axes, table: pd.DataFrame, last: int) -> None:
             shown = _by_cap(of_line, "regular", last)
             axes.plot(shown.index, shown["mean"], color=color, **REGULAR)
     if left_behind:
-        axes.plot([], [], color=GRAY, label="only epochs that leave it regular", **REGULAR)
+        axes.plot([], [], color=GRAY, lw=1.6, label="solid: the mode that the epoch left behind")
+        axes.plot(
+            [], [], color=GRAY, label="dotted: only epochs that end in the regular mode", **REGULAR
+        )
     axes.fill_between([], [], [], color=GRAY, alpha=0.3, lw=0, label="flat: published ± 2 SD")
     if table["low"].notna().any():
         axes.fill_between([], [], [], color=GRAY, alpha=0.2, lw=0, label="around a line: interval")
