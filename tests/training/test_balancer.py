@@ -9,7 +9,7 @@ from torch import nn
 
 from equimodal import Balance, Balancer, Guided, LearningSpeed, Random, RUBi, Vanilla
 
-from .test_matrix import EPOCHS, Noted, Own, batches, loss_of, sgd
+from .own import EPOCHS, Noted, Own, batches, loss_of, sgd
 
 
 def backward(model, balancer, batch=None):
