@@ -157,10 +157,10 @@ MISTAKES = {
         lambda m, b, o: (m.eval(), b.step(o, epoch=1)),
         r"call network.train\(\) before the step",
     ),
-    "no flow": (without_flow, r"call model\(inputs, balancer.flow\), or a re-balancing"),
+    "no flow": (without_flow, r"asked for the flow, .* call model\(inputs, balancer.flow\)"),
     "two optimizers": (twice, "take one optimizer for all parameters"),
     "no gradients": (
-        lambda m, b, o: (b.flow, b.step(o, epoch=1)),
+        lambda m, b, o: (backward(m, b), o.zero_grad(), b.step(o, epoch=1)),
         r"update comes after backward\(\) and before zero_grad",
     ),
     "epochs from 0": (

@@ -99,8 +99,8 @@ class Balancer:
         Gradients have to be those of the loss: accumulated, unscaled, and not clipped yet.
 
         Raises:
-            ValueError: If there are no gradients, the network is in evaluation mode, its passes did not ask for
-                the flow, or the step before was not finished.
+            ValueError: If there are no gradients, the network is in evaluation mode, a policy's flow was not
+                asked for, or the step before was not finished.
         """
         require_training(self.model)
         if self._put_back is not None:
@@ -108,12 +108,12 @@ class Balancer:
                 "before_step was called twice for one step: take one optimizer for all parameters, which makes"
                 " one pass over them a step, and call after_step"
             )
-        if not self._asked:
-            raise ValueError(
-                "no pass of this step asked for the flow: call model(inputs, balancer.flow), or a re-balancing"
-                " step would be none"
-            )
         mode = self.policy.mode
+        if mode is not None and not self._asked:
+            raise ValueError(
+                "no pass of this step asked for the flow, so that re-balancing steps would be none: call"
+                " model(inputs, balancer.flow)"
+            )
         if mode is not None:  # where the network may have gone since
             mode = mode.to(next(self.model.parameters()).device)
         self.speeds.update(mode)
