@@ -23,6 +23,8 @@ train = run_path(str(Path(__file__).with_name("digits.py")))["train"]
 class InTurn(Policy):
     """After the warm-up: a regular step, one on the first modality, one on the second, and again."""
 
+    kept = ("mode",)  # in the state that a checkpoint holds
+
     def __init__(self, warmup_epochs):
         self.warmup_epochs = warmup_epochs
         self.mode = torch.tensor(-1)  # -1 is a regular step, else the number of a modality

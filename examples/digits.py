@@ -2,7 +2,7 @@
 
 While training, a digit's color gives its label away; at the test it says nothing. A network that
 leans on the color fails. Nothing here is equimodal's but the lines marked with an arrow: the fusion
-modules, the meter, the re-balancing policy and the evaluation.
+modules, the balancer with its policy, and the evaluation.
 
     python examples/digits.py    # in seconds; with matplotlib it draws digits.png as well
 """
@@ -17,12 +17,11 @@ from torch import nn
 from equimodal import (
     MMTM,
     Balance,
+    Balancer,
     Flow,
     Guided,
-    LearningSpeed,
     Vanilla,
     conditional_utilization,
-    step_without_held,
 )
 
 MODALITIES = ("color", "gray")
@@ -43,10 +42,6 @@ class TwoBranches(nn.Module):
         self.head = nn.ModuleDict({m: nn.Linear(32, 10) for m in MODALITIES})
         self.fuse_low = MMTM(dict.fromkeys(MODALITIES, 16))  # <-
         self.fuse_high = MMTM(dict.fromkeys(MODALITIES, 32))  # <-
-
-    def branch_parameters(self, modality):
-        parts = (self.low[modality], self.high[modality], self.head[modality])
-        return [p for part in parts for p in part.parameters()]
 
     def forward(self, inputs, flow=Flow()):
         low = self.fuse_low({m: self.low[m](inputs[m]) for m in MODALITIES}, flow)  # <-
@@ -73,22 +68,17 @@ def train(policy, epochs=15, seed=0, note=lambda speeds: None):
     (inputs, labels), (test_inputs, test_labels) = digits()
     model = TwoBranches()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.02, momentum=0.9)
-    speeds = LearningSpeed(  # <-
-        branch={m: model.branch_parameters(m) for m in MODALITIES},
-        fusion=model,
-    )
+    balancer = Balancer(model, policy)  # <-
     for epoch in range(1, epochs + 1):
         model.train()
         for index in torch.randperm(len(labels)).split(32):
             batch = {m: x[index] for m, x in inputs.items()}
-            logits = model(batch, Flow(rebalance=policy.mode))  # <-
+            logits = model(batch, balancer.flow)  # <-
             loss = sum(F.cross_entropy(z, labels[index]) for z in logits.values())
             optimizer.zero_grad()
             loss.backward()
-            speeds.update(policy.mode)  # <-
-            step_without_held(optimizer, model, policy.mode)  # <- in place of optimizer.step()
-            policy.advance(speeds.values, epoch=epoch)  # <-
-            note(speeds.values)
+            balancer.step(optimizer, epoch=epoch)  # <- in place of optimizer.step()
+            note(balancer.speeds.values)
 
     utilization = conditional_utilization(model, [inputs], [(test_inputs, test_labels)])  # <-
     model.eval()

@@ -31,7 +31,7 @@ LIMIT = 300  # seconds; tests that take longer hang, and so notice the fault
 
 # (line, what stands there then) -> why nothing can come out otherwise.
 EQUIVALENT = {
-    ("self._taken = torch.tensor(0, device=device)", "1"): "the first step is regular, and sets it to 0",
+    ("self.taken = torch.tensor(0, device=device)", "1"): "the first step is regular, and sets it to 0",
     ("counted = (~held.any()).double()", "~held.any()"): "true counts as 1",
     ("values = optimizer.state[p].values() if p in optimizer.state else ()", "optimizer.state[p].values()"): "an "
     "empty entry is made, which the optimizer would make",

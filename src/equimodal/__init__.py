@@ -19,7 +19,8 @@ Train:
     Vanilla, Guided, Random, RUBi: the policies; `Policy` is what one of your own subclasses.
     Balance: when guided training re-balances (Algorithm 1).
     train_step: one step of a `Network` under a policy; it takes a `Batch`.
-    step_without_held: in place of `optimizer.step()` in a loop of your own.
+    Balancer: measures and balances in a loop, or a trainer, of your own.
+    step_without_held: in place of `optimizer.step()`, where you write that step out.
 
 docs/own-network.md shows both a loop of your own and `train_step`.
 """
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from equimodal.metrics.learning_speed import LearningSpeed
     from equimodal.models.network import Network, fused
     from equimodal.training.balance import Balance
+    from equimodal.training.balancer import Balancer
     from equimodal.training.batch import Batch
     from equimodal.training.evaluate import conditional_utilization, evaluations
     from equimodal.training.policies import Guided, Policy, Random, RUBi, Vanilla
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
 __all__ = [
     "MMTM",
     "Balance",
+    "Balancer",
     "Batch",
     "FiLM",
     "Flow",
@@ -73,6 +76,7 @@ _HOME = {
     "metrics.learning_speed": ("LearningSpeed",),
     "models.network": ("Network", "fused"),
     "training.balance": ("Balance",),
+    "training.balancer": ("Balancer",),
     "training.batch": ("Batch",),
     "training.evaluate": ("conditional_utilization", "evaluations"),
     "training.policies": ("Guided", "Policy", "Random", "RUBi", "Vanilla"),

@@ -99,7 +99,8 @@ def test_a_padded_example_is_fused_as_if_it_were_alone(fuse):
             {"film": torch.ones(1, 3)},
             r"mask of shape \(1, 3\) does not fit features of shape \(1, 3, 2",
         ),
-        ({"film": torch.ones(1)}, r"mask of shape \(1,\) does not fit"),
+        ({"film": torch.ones(2).bool()}, r"mask of shape \(2,\) does not fit"),
+        ({"sound": torch.tensor([5])}, r"of lengths make a mask, torch.arange\(time\) < lengths"),
         ({"smell": torch.ones(1, 3)}, r"joins \['sound', 'film'\], given .* masks of \['smell'\]"),
     ],
 )
@@ -114,6 +115,17 @@ def test_what_is_all_padding_is_squeezed_to_zero():
     given = {"sound": torch.full((1, 4, 5), torch.nan), "film": torch.rand(1, 3, 2)}
     silent = {"sound": torch.zeros(1, 4, 5), "film": given["film"]}
     masks = {"sound": torch.zeros(1, 5)}
+    assert torch.equal(fusion(given, masks=masks)["film"], fusion(silent)["film"])
+
+
+@pytest.mark.parametrize("shape", [(2, 4, 5), (2, 4)])
+def test_a_modality_may_be_missing_in_some_examples(shape):
+    """Its squeeze is zero there, and the other examples are fused as if it were never missing."""
+    fusion = MMTM({"sound": 4, "film": 3}).eval()
+    given = {"sound": torch.rand(shape), "film": torch.rand(2, 3)}
+    silent = given | {"sound": given["sound"].clone()}
+    silent["sound"][1] = 0
+    masks = {"sound": torch.tensor([True, False])}
     assert torch.equal(fusion(given, masks=masks)["film"], fusion(silent)["film"])
 
 

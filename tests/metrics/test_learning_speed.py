@@ -69,6 +69,48 @@ def test_a_meter_finds_the_parameters_of_the_fusion_modules():
     assert torch.equal(*found)
 
 
+class Named(nn.Module):
+    """Branches that the names of parameters tell, around a fusion that joins b and a, in this order."""
+
+    def __init__(self):
+        super().__init__()
+        self.a_stem = nn.Linear(2, 4)
+        self.heads = nn.ModuleDict({"a": nn.Linear(4, 2), "b": nn.Linear(4, 2)})
+        self.fuse = MMTM({"b": 4, "a": 4})
+
+
+def test_the_fusion_modules_say_which_branches_there_are_and_their_names_which_parameters():
+    model = Named()
+    for i, p in enumerate(model.parameters()):
+        p.grad = torch.full_like(p, 1.0 + i)
+    a = [*model.a_stem.parameters(), *model.heads["a"].parameters()]
+    by_hand = LearningSpeed({"b": [*model.heads["b"].parameters()], "a": a}, model)
+    found = LearningSpeed.of(nn.ModuleDict({"wrapped": model}))
+    for speed in (by_hand, found):
+        speed.update()
+    assert found.modalities == ("b", "a")
+    assert torch.equal(found.values, by_hand.values)
+    model.branch_parameters = lambda m: [*model.heads[m].parameters()]
+    by_method = LearningSpeed.of(model)
+    by_method.update()
+    assert not torch.equal(by_method.values, found.values)
+
+
+@pytest.mark.parametrize(
+    ("add", "said"),
+    [
+        (lambda m: m.add_module("shared", nn.Linear(2, 2)), "2 parameters, such as 'shared.weight', do not"),
+        (lambda m: m.add_module("a_b", nn.Linear(2, 2)), "such as 'a_b.weight'.*a method branch_parameters"),
+        (lambda m: delattr(m, "fuse"), "Named has no fusion module, so no speed can be measured"),
+    ],
+)  # fmt: skip
+def test_a_network_whose_branches_nobody_can_tell_is_refused(add, said):
+    model = Named()
+    add(model)
+    with pytest.raises(ValueError, match=said):
+        LearningSpeed.of(model)
+
+
 def test_a_group_of_which_nothing_is_trained_is_refused():
     """Its speed would be infinite, and guided training would never look at another branch."""
     trained, frozen = parameter([1.0], [1.0]), torch.nn.Parameter(torch.ones(1), False)
@@ -84,11 +126,15 @@ def test_a_state_is_a_snapshot():
     }
     speed = LearningSpeed(**groups)
     speed.update()
-    state, before = speed.state(), speed.values
+    state, before = speed.state_dict(), speed.values
     groups["fusion"]["a"][0].grad *= 100
     speed.update()
-    speed.restore(state)
+    speed.load_state_dict(state)
     assert torch.equal(speed.values, before)
+    with pytest.raises(
+        ValueError, match=r"shapes \{'sums': \(2, 3\)\} is not one of this Learning"
+    ):
+        speed.load_state_dict({"sums": torch.zeros(2, 3)})
 
 
 def test_a_step_whose_gradients_are_not_finite_leaves_the_speeds_alone():

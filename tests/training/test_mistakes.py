@@ -102,7 +102,7 @@ MISTAKES = {
         lambda: step(policy=Guided(BALANCE), speeds=None),
         "give train_step the LearningSpeed",
     ),
-    "the class of a policy": (lambda: step(policy=Guided), "train_step takes a policy"),
+    "the class of a policy": (lambda: step(policy=Guided), "expected a policy, such as"),
     "guided with a number": (lambda: Guided(0.1), r"Guided takes a Balance\(tolerance"),
     "the meter in place of its values": (
         lambda: Guided(BALANCE).advance(meter(network()), epoch=1),

@@ -105,7 +105,7 @@ def test_random_goes_on_with_its_sequence_after_a_restore(as_official):
     )
     expected = modes(whole, [0.0, 0.0], [2] * 40)
     start = modes(first, [0.0, 0.0], [2] * 13)
-    second.restore(first.state())
+    second.load_state_dict(first.state_dict())
     assert start + modes(second, [0.0, 0.0], [2] * 27) == expected
 
 
@@ -121,7 +121,7 @@ def test_the_weights_of_rubi_follow_its_seed_and_are_restored(rubi):
     assert torch.equal(torch.get_rng_state(), outside)
     assert all(map(torch.equal, rubi.parameters(), same.parameters()))
     assert not any(map(torch.equal, rubi.parameters(), other.parameters()))
-    other.restore(rubi.state())
+    other.load_state_dict(rubi.state_dict())
     assert all(map(torch.equal, rubi.parameters(), other.parameters()))
 
 
@@ -153,12 +153,12 @@ def test_guided_refuses_a_uni_modal_network():
     "policy", [guided(), Random(("color", "gray"), warmup_epochs=1, seed=0), official()]
 )
 def test_a_mode_is_changed_where_it_lies_and_a_state_stays_what_it_was(policy):
-    mode, state = policy.mode, policy.state()
+    mode, state = policy.mode, policy.state_dict()
     before = {k: x.clone() for k, x in state.items()}
     taken = modes(policy, [0.5, 0.0], [2] * 9)
     assert len(set(taken)) > 1
     assert policy.mode is mode
     assert all(torch.equal(x, before[k]) for k, x in state.items())
-    policy.restore(state)
+    policy.load_state_dict(state)
     assert policy.mode is mode
     assert modes(policy, [0.5, 0.0], [2] * 9) == taken

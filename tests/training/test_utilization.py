@@ -93,6 +93,14 @@ def test_another_measure_stands_in_for_the_accuracy():
     found = conditional_utilization(Answers(), [INPUTS], [(INPUTS, several)], metric=exact)
     assert found == {"a": 0.5, "b": -0.5}
 
+    def error(logits, labels):
+        return -float(((logits[:, 0] - labels) ** 2).mean())
+
+    with pytest.raises(
+        ValueError, match=r"metric of 'a' is -0\.\d+, and .* of R² take max\(0, R²\)"
+    ):
+        conditional_utilization(Answers(), [INPUTS], [(INPUTS, LABELS / 3)], metric=error)
+
 
 def of_a(change):
     return lambda answers: answers | {"a": change(answers["a"])}

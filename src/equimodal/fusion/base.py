@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
@@ -60,7 +61,8 @@ class Fusion(nn.Module, ABC):
             features: Of each modality.
             flow: Between the branches.
             masks: Of modalities whose examples are padded, or the fusion of an example would depend on
-                its batch. As large as the features' time, or time and space.
+                its batch. As large as the features' time, or time and space; (batch) where an example may
+                lack the modality.
         """
 
     @abstractmethod
@@ -84,10 +86,11 @@ def squeeze(
 ) -> Float[Tensor, "batch channels"]:
     """Return the mean of each feature map over space (and time); a vector is its own.
 
-    With a mask the mean over where that is true, and zero of an example where it is nowhere.
+    With a mask the mean over where that is true, and zero of an example where it is nowhere. A mask of the
+    batch alone says of which examples the modality is there.
 
     Raises:
-        ValueError: If the mask is not as large as the features.
+        ValueError: If the mask is not as large as the features, or is one of lengths.
     """
     if mask is None and x.ndim > 2:
         # The gradient of a mean lies in memory as the view does that was averaged. It has to lie as the
@@ -96,10 +99,17 @@ def squeeze(
         return last.flatten(1, -2).mean(1) if last.is_contiguous() else x.flatten(2).mean(-1)
     if mask is None:
         return x
-    if mask.ndim < 2 or mask.shape != (len(x), *x.shape[2 : mask.ndim + 1]):
+    if mask.ndim == 1 and mask.dtype != torch.bool:
+        raise ValueError(
+            f"a mask of shape {tuple(mask.shape)} has the type {mask.dtype}: of lengths make a mask,"
+            " torch.arange(time) < lengths[:, None]; of examples that lack the modality, a mask of booleans"
+        )
+    if x.ndim == 2:
+        x = x[..., None]
+    if mask.ndim < 1 or mask.shape != (len(x), *x.shape[2 : mask.ndim + 1]):
         raise ValueError(
             f"a mask of shape {tuple(mask.shape)} does not fit features of shape {tuple(x.shape)}:"
-            " expected (batch, time) or (batch, time, space ...), as long as the features are here"
+            " expected (batch), (batch, time) or (batch, time, space ...), as long as the features are here"
         )
     mask = mask.bool().view(len(x), 1, *mask.shape[1:], *[1] * (x.ndim - 1 - mask.ndim))
     mask = mask.expand(-1, -1, *x.shape[2:]).flatten(2)
@@ -109,6 +119,20 @@ def squeeze(
 def fusion_modules(model: nn.Module) -> list[Fusion]:
     """Return the fusion modules of any network."""
     return [module for module in model.modules() if isinstance(module, Fusion)]
+
+
+def require_whole(model: nn.Module) -> None:
+    """Check that no process holds but a part of a parameter, whose norm would be that of the part.
+
+    Raises:
+        ValueError: If the network is in FSDP, or its parameters are torch's distributed tensors.
+    """
+    kinds = {type(x).__name__ for x in (*model.modules(), *model.parameters())}
+    if sharded := kinds & {"FullyShardedDataParallel", "FlatParameter", "DTensor"}:
+        raise ValueError(
+            f"the parameters are sharded ({', '.join(sorted(sharded))}), and speeds need whole ones: train in"
+            " DistributedDataParallel"
+        )
 
 
 def joined_modalities(model: nn.Module) -> list[tuple[str, ...]]:

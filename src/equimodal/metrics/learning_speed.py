@@ -1,18 +1,26 @@
 """Conditional learning speed: how fast the fusion learns, set against the branch it serves."""
 
+import re
 from collections.abc import Callable, Iterable, Mapping
+from itertools import chain
 from math import e, log
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float64, Int64
 from torch import Tensor, nn
 from torch.nn.utils import get_total_norm
 
-from equimodal.fusion.base import fusion_modules, fusion_parameters, joined_modalities
+from equimodal.fusion.base import (
+    fusion_modules,
+    fusion_parameters,
+    joined_modalities,
+    require_whole,
+)
+from equimodal.state import Stateful
 
 
-class LearningSpeed:
+class LearningSpeed(Stateful):
     """Running conditional learning speeds of a network (Eqs. 11, 12).
 
     For each branch b, after the counted steps up to t,
@@ -29,6 +37,8 @@ class LearningSpeed:
     Parameters that are frozen when the meter is built count in no sum: a branch would else look slow for
     what it may not learn.
     """
+
+    kept = ("sums",)
 
     def __init__(
         self,
@@ -53,6 +63,7 @@ class LearningSpeed:
                 of the fusion, or nothing of a group is trained.
         """
         if isinstance(fusion, nn.Module):
+            require_whole(fusion)
             joined = joined_modalities(fusion)
             if len(joined) == 1 and joined[0] != tuple(branch):
                 raise ValueError(
@@ -87,6 +98,33 @@ class LearningSpeed:
         self._begun = False
         self._pending: Tensor | None = None  # gradients of a step whose norm is not known yet
 
+    @classmethod
+    def of(cls, model: nn.Module, **settings: Any) -> "LearningSpeed":
+        """Return the meter of a network, whose fusion modules name the modalities in their order.
+
+        theta_b is what the method `branch_parameters` returns for b, of the network or of a module in it. Without
+        one it is the parameters that have b in their name and are not of a fusion module: `low.color.weight`
+        and `color_head.bias` are of color.
+
+        Args:
+            model: Any that has fusion modules, in torch's wrappers or not.
+            settings: `log_base` and `norm`.
+
+        Raises:
+            ValueError: If there is no fusion module, the parameters are sharded, or the name of one that is
+                trained has no modality or more than one; else as the constructor.
+        """
+        require_whole(model)
+        names = list(dict.fromkeys(chain.from_iterable(joined_modalities(model))))
+        if not names:
+            raise ValueError(
+                f"{type(model).__name__} has no fusion module, so no speed can be measured: join its branches by"
+                " MMTM, FiLM or LateFusion"
+            )
+        own = (x.branch_parameters for x in model.modules() if hasattr(x, "branch_parameters"))
+        of_branch: Any = next(own, None) or _named(model, names).__getitem__
+        return cls({m: of_branch(m) for m in names}, model, **settings)
+
     def is_of(self, network: nn.Module) -> bool:
         """Whether it measures parameters of the network, and not of a copy or of another one."""
         first = self._groups[1][0][0]
@@ -119,7 +157,8 @@ class LearningSpeed:
         no_gradient = all(p.grad is None for row in self._groups for group in row for p in group)
         if no_gradient or not (self._begun or gradients.any()):  # looking at values waits: once
             raise ValueError(
-                "no gradients, or all are zero: update comes after backward() and before zero_grad()"
+                "no gradients, or all are zero: update comes after backward() and before zero_grad(),"
+                " of the parameters that the network had when LearningSpeed was built"
             )
         self._begun = True
         self.sums = self.sums.to(gradients.device)  # where the network may have gone since
@@ -143,14 +182,6 @@ class LearningSpeed:
         fusion, branch = self.sums
         return (fusion / branch).log() / log(self._log_base)
 
-    def state(self) -> dict[str, Tensor]:
-        """Tensors that the future depends on."""
-        return {"sums": self.sums.clone()}
-
-    def restore(self, state: dict[str, Tensor]) -> None:
-        """Go on from what `state` gave."""
-        self.sums.copy_(state["sums"])
-
     def _add(self, gradients: Float64[Tensor, "2 modalities"]) -> None:
         norms = self._of_groups(squared_norm)
         # ASSUME: parameters that are all zero have no pace yet; Eq. 11 would make it infinite for good.
@@ -160,6 +191,27 @@ class LearningSpeed:
         self, measure: Callable[[list[nn.Parameter]], Tensor]
     ) -> Float64[Tensor, "2 modalities"]:
         return torch.stack([torch.stack([measure(p) for p in row]) for row in self._groups])
+
+
+def _named(model: nn.Module, modalities: list[str]) -> dict[str, list[nn.Parameter]]:
+    """The parameters of each branch, by their names."""
+    of_fusions = {id(p) for f in fusion_modules(model) for p in f.parameters()}
+    found: dict[str, list[nn.Parameter]] = {m: [] for m in modalities}
+    unclear = []
+    for name, p in model.named_parameters():
+        of = [m for m in modalities if re.search(rf"(?<![^._]){re.escape(m)}(?![^._])", name)]
+        if id(p) in of_fusions or not p.requires_grad:
+            continue
+        if len(of) == 1:
+            found[of[0]].append(p)
+        else:
+            unclear.append(name)
+    if unclear:
+        raise ValueError(
+            f"the names of {len(unclear)} parameters, such as {unclear[0]!r}, do not tell which one of the branches"
+            f" {modalities} has them: give the network a method branch_parameters(modality)"
+        )
+    return found
 
 
 @torch.no_grad()

@@ -13,6 +13,7 @@ from equimodal.fusion.base import (
     Fusion,
     fusion_modules,
     joined_modalities,
+    require_whole,
     reset_recording,
 )
 from equimodal.fusion.squeezed import SqueezeFusion
@@ -46,16 +47,18 @@ def conditional_utilization(
             alone.
         test: Batches of the test set, as `inputs_and_labels` takes them; labels are class indices,
             (batch,).
-        metric: What stands in for the accuracy A: balanced accuracy, say. Any but the accuracy gets
-            logits and labels of whatever shape. Where it is 0, the rate is NaN.
+        metric: What stands in for the accuracy A: balanced accuracy, say, or of a regression max(0, R²). Any
+            but the accuracy gets logits and labels of whatever shape. Where it is 0, the rate is NaN.
 
     Raises:
         ValueError: If the model has no fusion module, its flow does not reach one, a set is empty,
-            logits or labels have another shape, a logit is not finite or a label is no class.
+            logits or labels have another shape, a logit is not finite, a label is no class, a metric is
+            negative or NaN, or parameters are sharded.
         TypeError: If a set does not hold batches of inputs by modality, or the model does not return
             logits by modality.
     """
     model = unwrapped(model)
+    require_whole(model)
     fusions = fusion_modules(model)
     if not fusions:
         raise ValueError(
@@ -87,7 +90,13 @@ def conditional_utilization(
     every = np.concatenate(truth)
     rates = {}
     for m, ways in answers.items():
-        rates[m] = utilization_rate(*(metric(np.concatenate(z), every) for z in ways))
+        found = [float(metric(np.concatenate(z), every)) for z in ways]
+        if not min(found) >= 0:
+            raise ValueError(
+                f"the metric of {m!r} is {found[0]:g}, and {found[1]:g} isolated: a rate is a share of it, so it has"
+                " to be 0 or more, the larger the better; of R² take max(0, R²)"
+            )
+        rates[m] = utilization_rate(*found)
     return rates
 
 

@@ -52,6 +52,16 @@ def processes() -> int:
     return torch.distributed.get_world_size() if distributed else 1
 
 
+def require_training(network: nn.Module) -> None:
+    """Check that a network is in training mode.
+
+    Raises:
+        ValueError: If not: no running mean would move.
+    """
+    if not network.training:
+        raise ValueError("the network is in evaluation mode: call network.train() before the step")
+
+
 def require_flow(model: nn.Module) -> None:
     """Check that a model is called with inputs and a flow.
 
@@ -154,12 +164,16 @@ def require_shapes(m: str, z: Tensor, labels: Tensor) -> None:
     advice = None
     if labels.ndim == 2 and labels.shape[1] > 1:
         advice = (
-            "of one-hot labels take labels.argmax(1); for several labels an example give a metric"
+            "of one-hot labels take labels.argmax(1); for several labels an example measure with metric=,"
+            " and train with a loss of your own and a Balancer"
         )
     elif labels.ndim != 1:
         advice = "flatten the labels"
     elif labels.is_floating_point() or labels.is_complex():
-        advice = "make integers of the labels: labels.long(), if they are class indices"
+        advice = (
+            "make integers of the labels: labels.long(), if they are class indices; for a regression measure"
+            " with metric=, and train with a loss of your own and a Balancer"
+        )
     elif z.ndim < 2 or z.shape[1] < 2:
         advice = "of a single logit z per example make two: z = z.flatten(); torch.stack([torch.zeros_like(z), z], 1)"
     elif z.ndim > 2:

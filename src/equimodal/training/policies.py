@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from equimodal.fusion.base import Features, Flow, squeeze
 from equimodal.models.network import Logits, Network
+from equimodal.state import Stateful
 from equimodal.training.balance import Balance
 from equimodal.training.batch import Batch
 
@@ -33,7 +34,7 @@ def modality_losses(
     return torch.stack([F.cross_entropy(z, labels) for z in logits.values()])
 
 
-class Policy:
+class Policy(Stateful):
     """One algorithm; as it stands, conventional training with regular steps only.
 
     `train_step` calls, in this order: `forward`, `losses`, `backward`, `modulate`, `advance`. The loop calls
@@ -94,13 +95,6 @@ class Policy:
         """Parameters that are trained with the network's and are not part of it."""
         return ()
 
-    def state(self) -> dict[str, Tensor]:
-        """Tensors that the future depends on."""
-        return {}
-
-    def restore(self, state: dict[str, Tensor]) -> None:
-        """Go on from what `state` gave."""
-
 
 class Vanilla(Policy):
     """Conventional training: regular steps only."""
@@ -115,6 +109,8 @@ class Guided(Policy):
     With more than two modalities the distance is that of the highest and the lowest speed.
     """
 
+    kept = ("mode", "taken")
+
     def __init__(self, balance: Balance, device: torch.device | str = "cpu"):
         """Start with a regular step.
 
@@ -127,7 +123,7 @@ class Guided(Policy):
             )
         self.balance = balance
         self.mode: Mode = torch.tensor(REGULAR_MODE, device=device)
-        self._taken = torch.tensor(0, device=device)
+        self.taken = torch.tensor(0, device=device)
 
     def advance(self, speeds: Speeds | None, *, epoch: int) -> None:
         """Start, go on with, or end a window of re-balancing steps.
@@ -145,26 +141,17 @@ class Guided(Policy):
             raise TypeError(f"advance takes speeds.values, given a {type(speeds).__name__}")
         _require_from_1(epoch)
         regular = self.mode == REGULAR_MODE
-        self._taken.copy_(torch.where(regular, 0, self._taken + 1))
+        self.taken.copy_(torch.where(regular, 0, self.taken + 1))
         start = regular & (speeds.max() - speeds.min() > self.balance.tolerance)
         if epoch <= self.balance.warmup_epochs:
             start = torch.zeros_like(start)
-        end = ~regular & (self._taken >= self.balance.window)
+        end = ~regular & (self.taken >= self.balance.window)
         going_on = torch.where(end, REGULAR_MODE, self.mode)
         self.mode.copy_(torch.where(start, speeds.argmax(), going_on))
 
     def numbers(self, epoch: int) -> bool:
         """Whether the warm-up lasts."""
         return epoch <= self.balance.warmup_epochs
-
-    def state(self) -> dict[str, Tensor]:
-        """Current mode, and how many steps of the window are taken."""
-        return {"mode": self.mode.clone(), "taken": self._taken.clone()}
-
-    def restore(self, state: dict[str, Tensor]) -> None:
-        """Go on within the window."""
-        self.mode.copy_(state["mode"])
-        self._taken.copy_(state["taken"])
 
 
 class Random(Policy):
@@ -177,6 +164,7 @@ class Random(Policy):
     """
 
     draws_on_host = True
+    kept = ("mode",)
 
     def __init__(
         self,
@@ -231,17 +219,17 @@ class Random(Policy):
         choice = self._official.choice(range(self._kinds))
         return self._kinds - 1 - choice if choice else REGULAR_MODE
 
-    def state(self) -> dict[str, Tensor]:
-        """Current mode, and where the sequence of choices is."""
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return the current mode, and where the sequence of choices is."""
         if self._official is None:
             sequence = self._generator.get_state()
         else:
             sequence = torch.tensor(self._official.getstate()[1])
-        return {"mode": self.mode.clone(), "generator": sequence}
+        return super().state_dict() | {"generator": sequence}
 
-    def restore(self, state: dict[str, Tensor]) -> None:
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Go on with the sequence."""
-        self.mode.copy_(state["mode"])
+        super().load_state_dict(state)
         if self._official is None:
             self._generator.set_state(state["generator"].cpu())
         else:
@@ -322,14 +310,38 @@ class RUBi(Policy):
         """Weights of c_1 and c_2."""
         return [*self._c1.parameters(), *self._c2.parameters()]
 
-    def state(self) -> dict[str, Tensor]:
-        """Weights of c_1 and c_2."""
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return the weights of c_1 and c_2."""
         return {str(i): p.detach() for i, p in enumerate(self.parameters())}
 
-    def restore(self, state: dict[str, Tensor]) -> None:
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Take the weights."""
-        for name, tensor in self.state().items():
+        super().load_state_dict(state)
+        for name, tensor in self.state_dict().items():
             tensor.copy_(state[name])
+
+
+def require_policy(policy: object, modalities: tuple[str, ...]) -> None:
+    """Check that a policy is one, and of the network's modalities.
+
+    Raises:
+        TypeError: If it is no `Policy`.
+        ValueError: If it chooses among other modalities, or the same in another order.
+    """
+    if not isinstance(policy, Policy):
+        raise TypeError(f"expected a policy, such as Guided(Balance(...)), given {policy!r}")
+    chosen_from = tuple(getattr(policy, "modalities", modalities))
+    if chosen_from != modalities:
+        raise ValueError(
+            f"the policy chooses among {list(chosen_from)}, the network's modalities are"
+            f" {list(modalities)}; name the same in the same order, as a mode is an index"
+        )
+
+
+def of_its_own(policy: Policy, hooks: Iterable[str]) -> list[str]:
+    """Return those of the hooks that a policy overrides, and `parameters` if it has some."""
+    own = [hook for hook in hooks if getattr(type(policy), hook) is not getattr(Policy, hook)]
+    return own + ["parameters"] * bool(list(policy.parameters()))
 
 
 def _require_from_1(epoch: int) -> None:

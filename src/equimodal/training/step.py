@@ -16,8 +16,20 @@ from equimodal.metrics.learning_speed import LearningSpeed
 from equimodal.metrics.sparsity import add_l1_gradient, l1_norm
 from equimodal.models.network import Logits, Network, fused
 from equimodal.training.batch import Batch
-from equimodal.training.own import inputs_and_labels, processes, require_shapes, unwrapped
-from equimodal.training.policies import Mode, Policy, modality_losses
+from equimodal.training.own import (
+    inputs_and_labels,
+    processes,
+    require_shapes,
+    require_training,
+    unwrapped,
+)
+from equimodal.training.policies import (
+    Mode,
+    Policy,
+    modality_losses,
+    of_its_own,
+    require_policy,
+)
 
 
 @dataclass(frozen=True)
@@ -102,16 +114,7 @@ def train_step(
             f"train_step takes an equimodal.models.network.Network, given a {type(bare).__name__}: for any"
             " other write the loop of docs/own-network.md"
         )
-    if not isinstance(policy, Policy):
-        raise TypeError(
-            f"train_step takes a policy, such as Guided(Balance(...)), given {policy!r}"
-        )
-    chosen_from = tuple(getattr(policy, "modalities", bare.modalities))
-    if chosen_from != bare.modalities:
-        raise ValueError(
-            f"the policy chooses among {list(chosen_from)}, the network's modalities are"
-            f" {list(bare.modalities)}; name the same in the same order, as a mode is an index"
-        )
+    require_policy(policy, bare.modalities)
     if speeds is not None and not speeds.is_of(bare):
         raise ValueError(
             "the speeds are of other parameters than the network's: build LearningSpeed anew for this network"
@@ -121,13 +124,13 @@ def train_step(
             f"the speeds are of {list(speeds.modalities)}, the network's modalities are"
             f" {list(bare.modalities)}; name the same in the same order, as a mode is an index"
         )
-    if processes() > 1 and (own := _of_its_own(policy)):
+    hooks = ("forward", "backward", "modulate", "end_epoch")
+    if processes() > 1 and (own := of_its_own(policy, hooks)):
         raise ValueError(
             f"{type(policy).__name__} has {own} of its own, which nobody averages over the {processes()}"
             " processes of the group; train with one"
         )
-    if not network.training:
-        raise ValueError("the network is in evaluation mode: call network.train() before the step")
+    require_training(network)
     mode = None if policy.mode is None else policy.mode.clone()
     inputs, labels = inputs_and_labels(batch)
     with _precision(rules, labels.device):
@@ -168,13 +171,6 @@ def train_step(
     return StepRecord(loss, {m: z.detach() for m, z in logits.items()}, mode, values, cosines)
 
 
-def _of_its_own(policy: Policy) -> list[str]:
-    """What a policy has beside the terms of the loss that only one process may see."""
-    hooks = ("forward", "backward", "modulate", "end_epoch")
-    own = [hook for hook in hooks if getattr(type(policy), hook) is not getattr(Policy, hook)]
-    return own + ["parameters"] * bool(list(policy.parameters()))
-
-
 def _precision(rules: StepRules, device: torch.device) -> AbstractContextManager[object]:
     # Where nothing is asked for, a loop of one's own may have an autocast of its own around the step.
     if rules.precision == "of_weights":
@@ -206,20 +202,29 @@ def step_without_held(
     """
     if mode is not None and not isinstance(mode, Tensor):
         raise TypeError(f"the mode of a step is the policy's tensor, given {mode!r}")
-    step = step or optimizer.step
+    put_back = note_held(optimizer, network, mode)
+    (step or optimizer.step)()
+    put_back()
+
+
+def note_held(
+    optimizer: torch.optim.Optimizer, network: nn.Module, mode: Mode | None
+) -> Callable[[], None]:
+    """Note what a step in the mode holds, before the step; what is returned puts it back after it."""
     if mode is None:
-        step()
-        return
-    tensors = [
-        (mode == b, t)
+        return lambda: None
+    before = [
+        (mode == b, t, t.clone())
         for b, parameters in enumerate(held_parameters(network))
         for p in parameters
         for t in (p.detach(), *_states(optimizer, p))
     ]
-    before = [t.clone() for _, t in tensors]
-    step()
-    for (is_held, t), old in zip(tensors, before, strict=True):
-        t.copy_(torch.where(is_held, old, t))
+
+    def put_back() -> None:
+        for is_held, t, old in before:
+            t.copy_(torch.where(is_held, old, t))
+
+    return put_back
 
 
 def _states(optimizer: torch.optim.Optimizer, p: nn.Parameter) -> Iterable[Tensor]:

@@ -260,6 +260,6 @@ def test_what_a_method_remembers_is_in_its_state():
     policy, restored = agm.METHOD(net, alpha=1.0), agm.METHOD(other, alpha=1.0)
     steps(policy, net, every[:1])
     policy.end_epoch(net, {})
-    restored.restore(policy.state())
+    restored.load_state_dict(policy.state_dict())
     assert restored.epoch == 2
     agree(steps(restored, other, every[1:])[0], steps(policy, net, every[1:])[0])

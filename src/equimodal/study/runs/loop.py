@@ -97,9 +97,8 @@ class Training:
             self.schedule = ReduceLROnPlateau(self.optimizer, min_lr=min_lr, **lower)
         self.speeds = None
         if len(spec.modalities) > 1:
-            self.speeds = LearningSpeed(
-                branch={m: self.network.branch_parameters(m) for m in spec.modalities},
-                fusion=self.network,
+            self.speeds = LearningSpeed.of(
+                self.network,
                 log_base=spec.switches.log_base,
                 norm=spec.switches.speed_norm,
             )
@@ -360,8 +359,8 @@ class Training:
             "best_weights": self.best_weights,
             "optimizer": self.optimizer.state_dict(),
             "schedule": None if self.schedule is None else self.schedule.state_dict(),
-            "speeds": None if self.speeds is None else self.speeds.state(),
-            "policy": self.policy.state(),
+            "speeds": None if self.speeds is None else self.speeds.state_dict(),
+            "policy": self.policy.state_dict(),
             "hits": self._hits,
             "loss": self._loss,
             "cosines": self._cosines,
@@ -378,8 +377,8 @@ class Training:
         if self.schedule is not None:
             self.schedule.load_state_dict(state["schedule"])
         if self.speeds is not None:
-            self.speeds.restore(state["speeds"])
-        self.policy.restore(state["policy"])
+            self.speeds.load_state_dict(state["speeds"])
+        self.policy.load_state_dict(state["policy"])
         self._hits.copy_(state["hits"])
         self._loss.copy_(state["loss"])
         self._cosines.copy_(state["cosines"])

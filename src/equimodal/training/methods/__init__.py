@@ -24,9 +24,6 @@ class Method(Policy):
     """
 
     apart = True
-    kept: tuple[
-        str, ...
-    ] = ()  # attributes that the future depends on, tensors that change in place
 
     def __init__(self, network: Network, *, classes: int = 0, seed: int = 0):
         """Begin with epoch 1.
@@ -52,16 +49,14 @@ class Method(Policy):
         """Count it."""
         self.epoch += 1
 
-    def state(self) -> dict[str, Tensor]:
-        """The epoch, and what is `kept`."""
-        kept = {name: getattr(self, name).clone() for name in self.kept}
-        return {"epoch": torch.tensor(self.epoch), **kept}
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return the epoch, and what is `kept`."""
+        return {"epoch": torch.tensor(self.epoch), **super().state_dict()}
 
-    def restore(self, state: dict[str, Tensor]) -> None:
-        """Go on from what `state` gave."""
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Go on from what `state_dict` gave."""
+        super().load_state_dict(state)
         self.epoch = int(state["epoch"])
-        for name in self.kept:
-            getattr(self, name).copy_(state[name])
 
 
 def with_shares(logits: Logits, labels: Int64[Tensor, " batch"]) -> Float[Tensor, " terms"]:

@@ -1,0 +1,188 @@
+"""A network of one's own in a loop of one's own, with the one object that does the rest."""
+
+import copy
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from equimodal import Balance, Balancer, Guided, LearningSpeed, Random, RUBi, Vanilla
+
+from .own import EPOCHS, Noted, Own, batches, loss_of, sgd
+
+
+def backward(model, balancer, batch=None):
+    inputs, labels = batch or next(iter(batches()))
+    loss_of(model(inputs, balancer.flow), labels).backward()
+
+
+def trained(model, balancer, optimizer, epochs):
+    for epoch in epochs:
+        for batch in batches():
+            optimizer.zero_grad()
+            backward(model, balancer, batch)
+            balancer.step(optimizer, epoch=epoch)
+
+
+def test_a_training_that_was_saved_goes_on_as_if_it_had_not_been(tmp_path):
+    model, policy = Own("MMTM"), Noted()
+    balancer, optimizer = Balancer(model, policy), sgd(model)
+    trained(model, balancer, optimizer, range(1, 3))
+    parts = {"model": model, "optimizer": optimizer, "balancer": balancer}
+    torch.save({k: x.state_dict() for k, x in parts.items()}, tmp_path / "checkpoint.pt")
+    trained(model, balancer, optimizer, range(3, 5))
+
+    other = Own("MMTM")
+    second = {"model": other, "optimizer": sgd(other), "balancer": Balancer(other, Noted())}
+    for k, state in torch.load(tmp_path / "checkpoint.pt", weights_only=True).items():
+        second[k].load_state_dict(state)
+    trained(other, second["balancer"], second["optimizer"], range(3, 5))
+    half = len(policy.seen) // 2
+    for (mode, speeds), (again, same) in zip(
+        policy.seen[half:], second["balancer"].policy.seen, strict=True
+    ):
+        assert mode == again
+        assert torch.equal(speeds, same)
+    assert all(map(torch.equal, model.parameters(), other.parameters()))
+
+
+def test_a_state_of_another_policy_is_refused():
+    model = Own("MMTM")
+    state = Balancer(model, Noted()).state_dict()
+    with pytest.raises(ValueError, match=r"not one of this Random, which has .*'generator'"):
+        Balancer(model, Random(("a", "b"), warmup_epochs=1, seed=0)).load_state_dict(state)
+
+
+def test_what_there_is_to_log_are_names_and_floats():
+    model = Own("FiLM")
+    balancer, optimizer = Balancer(model), sgd(model)
+    trained(model, balancer, optimizer, [1])
+    found = balancer.scalars()
+    a, b = balancer.speeds.values.tolist()
+    assert found == {"speed/a": a, "speed/b": b, "d_speed": a - b, "mode": -1.0}
+    assert {type(x) for x in found.values()} == {float}
+
+
+def test_a_step_that_the_scaler_skips_moves_nothing():
+    model = Own("MMTM")
+    balancer, optimizer = Balancer(model, Noted()), sgd(model)
+    trained(model, balancer, optimizer, range(1, EPOCHS))
+    before = copy.deepcopy(model.state_dict()), balancer.speeds.sums.clone()
+    scaler = torch.amp.GradScaler("cpu", init_scale=2.0)
+    inputs, labels = next(iter(batches()))
+    optimizer.zero_grad()
+    loss = loss_of(model(inputs, balancer.flow), labels)
+    scaler.scale(loss * torch.inf).backward()
+    balancer.step(optimizer, epoch=1, scaler=scaler)
+    assert torch.equal(balancer.speeds.sums, before[1])
+    for name, p in model.named_parameters():
+        assert torch.equal(p, before[0][name]), name
+
+
+class Table(nn.Module):
+    """Sparse gradients of an embedding beside dense ones."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.own = Own("late")
+        self.table_a = nn.Embedding(9, 6, sparse=True)
+
+    def forward(self, inputs, flow):
+        words = inputs["a"][:, 0, 0].long().abs().clamp(max=8)
+        return self.own(inputs | {"a": inputs["a"] + self.table_a(words)[:, None]}, flow)
+
+
+def test_sparse_gradients_are_clipped_with_the_others():
+    found = []
+    for sparse in (True, False):
+        model = Table()
+        model.table_a.sparse = sparse
+        balancer, optimizer = Balancer(model), torch.optim.SGD(model.parameters(), lr=0.1)
+        backward(model, balancer)
+        balancer.step(optimizer, epoch=1, max_norm=0.1)
+        found.append([balancer.speeds.values, *model.parameters()])
+    for x, y in zip(*found, strict=True):
+        torch.testing.assert_close(x, y)
+
+
+def test_a_regression_is_balanced_by_a_loss_of_one_s_own():
+    """Nothing in a step asks what the labels are."""
+    model, policy = Own("late"), Noted()
+    balancer, optimizer = Balancer(model, policy), sgd(model)
+    for epoch in (1, 2):
+        for inputs, labels in batches():
+            optimizer.zero_grad()
+            z = model(inputs, balancer.flow)["a"]
+            F.mse_loss(z[:, 0], labels.float()).backward()
+            balancer.step(optimizer, epoch=epoch)
+    assert {mode for mode, _ in policy.seen} > {-1}
+
+
+class Louder(Vanilla):
+    def modulate(self, network, logits, labels):
+        pass
+
+
+def twice(model, balancer, optimizer):
+    backward(model, balancer)
+    balancer.before_step(optimizer)
+    balancer.before_step(optimizer)
+
+
+def without_flow(model, balancer, optimizer):
+    inputs, labels = next(iter(batches()))
+    loss_of(model(inputs), labels).backward()
+    balancer.step(optimizer, epoch=1)
+
+
+MISTAKES = {
+    "a policy that is none": (lambda m, b, o: Balancer(m, Guided), "expected a policy, such as"),
+    "a policy of other modalities": (
+        lambda m, b, o: Balancer(m, Random(("b", "a"), warmup_epochs=1, seed=0)),
+        r"chooses among \['b', 'a'\], the network's modalities are \['a', 'b'\]",
+    ),
+    "a policy that changes the gradient": (
+        lambda m, b, o: Balancer(m, Louder()),
+        r"Louder has \['modulate'\] of its own, which a loop of yours does not call",
+    ),
+    "a policy with a loss": (
+        lambda m, b, o: Balancer(
+            m, RUBi("a", features=4, classes=3, hidden_layers=0, weight=1.0, seed=0)
+        ),
+        r"RUBi has \['losses', 'parameters'\] of its own",
+    ),
+    "evaluation mode": (
+        lambda m, b, o: (m.eval(), b.step(o, epoch=1)),
+        r"call network.train\(\) before the step",
+    ),
+    "no flow": (without_flow, r"asked for the flow, .* call model\(inputs, balancer.flow\)"),
+    "two optimizers": (twice, "take one optimizer for all parameters"),
+    "no gradients": (
+        lambda m, b, o: (backward(m, b), o.zero_grad(), b.step(o, epoch=1)),
+        r"update comes after backward\(\) and before zero_grad",
+    ),
+    "epochs from 0": (
+        lambda m, b, o: (backward(m, b), b.step(o, epoch=0)),
+        "epochs count from 1",
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_told_in_a_sentence(mistake):
+    act, sentence = MISTAKES[mistake]
+    model = Own("MMTM")
+    balancer = Balancer(model, Guided(Balance(tolerance=0.1, window=2, warmup_epochs=1)))
+    with pytest.raises((TypeError, ValueError), match=sentence):
+        act(model, balancer, sgd(model))
+
+
+def test_the_speeds_may_be_of_settings_of_one_s_own():
+    model = Own("MMTM")
+    speeds = LearningSpeed.of(model, norm="after_step")
+    balancer, optimizer = Balancer(model, speeds=speeds), sgd(model)
+    trained(model, balancer, optimizer, [1])
+    assert balancer.speeds is speeds
+    assert speeds.values.isfinite().all()
