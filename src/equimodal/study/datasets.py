@@ -482,9 +482,13 @@ class Own(Dataset):
         return self
 
     @property
-    def given(self) -> list[SplitName]:
+    def given(self) -> list[str]:
         """The splits that lie there."""
-        return ["train", "test"] if self.validation_share is not None else ["train", "validation", "test"]
+        return (
+            ["train", "test"]
+            if self.validation_share is not None
+            else ["train", "validation", "test"]
+        )
 
     @property
     def raw(self) -> str:

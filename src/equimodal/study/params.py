@@ -375,7 +375,11 @@ def _faults_of_augmentation(
 ) -> Iterator[str]:
     """Say what is to be seen of a data set's examples that is not in them."""
     where = f"augmentation.{name}"
-    if seen.flip and isinstance(dataset, Own) and any(of.axes != 2 for of in dataset.sources.values()):
+    if (
+        seen.flip
+        and isinstance(dataset, Own)
+        and any(of.axes != 2 for of in dataset.sources.values())
+    ):
         yield f"{where}.flip is {seen.flip}, but a mirror is for images; 0.0 fits all modalities of {name}"
     if not isinstance(dataset, NVGesture):
         if seen.clip is not None:
@@ -478,7 +482,11 @@ def _grids_of_own(grid: Any, alone: Mapping[str, list[str]]) -> list[Any]:
     if not (isinstance(grid, Mapping) and grid.get("dataset") == OWN):
         return [grid]
     return [
-        {**grid, "dataset": name, "inputs": inputs if grid.get("inputs") == "alone" else grid.get("inputs")}
+        {
+            **grid,
+            "dataset": name,
+            "inputs": inputs if grid.get("inputs") == "alone" else grid.get("inputs"),
+        }
         for name, inputs in alone.items()
     ]
 
@@ -615,9 +623,7 @@ def _runs_of(grid: Grid, params: Params) -> Iterator[RunSpec]:
         spec = RunSpec(
             dataset=grid.dataset,
             inputs=inputs,
-            modalities={
-                branch: dataset.modality(source) for branch, source in stored.items()
-            },
+            modalities={branch: dataset.modality(source) for branch, source in stored.items()},
             data=dataset.preparation_of(stored.values()),
             classes=dataset.class_count,
             validation=dataset.validation,

@@ -13,7 +13,8 @@ import hashlib
 import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,7 +42,9 @@ NAMED = 3  # of what one sentence is about
 class Part:
     """What was found of a split."""
 
-    arrays: dict[str, ndarray] = field(default_factory=dict)  # modality -> n examples, channels last
+    arrays: dict[str, ndarray] = field(
+        default_factory=dict
+    )  # modality -> n examples, channels last
     images: dict[str, dict[str, Path]] = field(default_factory=dict)  # -> <class>/<name> -> file
     labels: Int64[ndarray, " n"] | None = None
     names: list[str] = field(default_factory=list)  # of images, in the order of their rows
@@ -57,8 +60,15 @@ class Part:
 # Raw files
 
 
+def _root(folder: Path) -> Path:
+    """The folder that holds the splits: the given one, or the only one in it that has any."""
+    within = [p for p in sorted(folder.glob("[!.]*/")) if any(p.glob("train*"))]
+    return within[0] if len(within) == 1 and not any(folder.glob("train*")) else folder
+
+
 def places(folder: Path, settings: "Own") -> list[Path]:
     """Files and folders of all splits, where they lie; what is in neither, where it would lie as an array."""
+    folder = _root(folder)
     return [
         *dict.fromkeys(
             (_found(folder, split, name) or [folder / split / f"{name}.npy"])[0]
@@ -98,7 +108,7 @@ def state(folder: Path, settings: "Own") -> str:
     return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:16]
 
 
-@lru_cache(maxsize=None)
+@cache
 def _sha256(file: Path, state: tuple[int, int]) -> str:
     return receipts.sha256(file)
 
@@ -110,6 +120,7 @@ def _state(file: Path) -> tuple[int, int]:
 
 def count(folder: Path, split: str, settings: "Own") -> int:
     """How many examples are given for a split, by its labels or images; a guess where these can not be read."""
+    folder = _root(folder)
     try:
         for place in _found(folder, split, LABELS):
             return len(_load(place, LABELS))
@@ -120,23 +131,32 @@ def count(folder: Path, split: str, settings: "Own") -> int:
 
 
 def _load(place: Path, name: str) -> ndarray:
-    loaded: Any = np.load(place, mmap_mode="r", allow_pickle=False)
-    array: ndarray = loaded[name] if place.suffix == ".npz" else loaded
+    """Open an array; raises nearly anything, as numpy does on damaged bytes."""
+    array: ndarray
+    if place.suffix == ".npz":
+        with place.open("rb") as file, np.load(file, allow_pickle=False) as packed:
+            array = np.asarray(packed[name])
+    else:
+        array = np.lib.format.open_memmap(place, mode="r")
     return array
 
 
 def _found(folder: Path, split: str, name: str) -> list[Path]:
     """Where an array or the images of a split lie; more than one place is a fault."""
-    within, file, packed = folder / split / name, folder / split / f"{name}.npy", folder / f"{split}.npz"
+    within, file, packed = (
+        folder / split / name,
+        folder / split / f"{name}.npy",
+        folder / f"{split}.npz",
+    )
     there = [place for place in (within, file) if place.exists()]
     return there + [packed] * (name in _members(packed))
 
 
 def _members(packed: Path) -> list[str]:
     try:
-        with np.load(packed, allow_pickle=False) as arrays:
+        with packed.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             return list(arrays.files)
-    except Exception:  # noqa: BLE001  numpy raises nearly anything on damaged bytes; who reads it says so
+    except Exception:  # noqa: BLE001  as above; what is not found is said to be missing
         return []
 
 
@@ -155,6 +175,7 @@ def _images(place: Path) -> Iterator[Path]:
 
 def look(folder: Path, settings: "Own") -> tuple[dict[str, Part], list[str]]:
     """Find all that is given, and say all that is wrong with it, but for what images hold."""
+    folder = _root(folder)
     parts: dict[str, Part] = {}
     wrong: list[str] = []
     for split in settings.given:
@@ -168,7 +189,7 @@ def look(folder: Path, settings: "Own") -> tuple[dict[str, Part], list[str]]:
 
 def require(wrong: Iterable[str], folder: Path) -> None:
     """Raise UserError that names all that is wrong, if anything is."""
-    if lines := "".join(f"\n  {line}" for line in wrong):
+    if lines := "".join(f"\n  {line}" for line in dict.fromkeys(wrong)):
         raise UserError(f"{folder} can not be used as it is:{lines}")
 
 
@@ -196,7 +217,7 @@ def _look(folder: Path, split: str, settings: "Own") -> tuple[Part, list[str]]:
         where = f"{place}: {name}" if place.suffix == ".npz" else str(place)
         try:
             array = _load(place, name)
-        except Exception as error:  # noqa: BLE001  numpy raises nearly anything on damaged bytes
+        except Exception as error:  # noqa: BLE001  as above
             wrong.append(f"{where} {_why_unreadable(error)}")
             continue
         if name == LABELS:
@@ -211,7 +232,9 @@ def _look(folder: Path, split: str, settings: "Own") -> tuple[Part, list[str]]:
 def _missing(folder: Path, split: str, name: str) -> str:
     packed = folder / f"{split}.npz"
     expected = f"{folder / split / name}.npy" + (
-        "" if name == LABELS else f", or a folder {folder / split / name} with images in folders of classes"
+        ""
+        if name == LABELS
+        else f", or a folder {folder / split / name} with images in folders of classes"
     )
     if packed.exists() and not _members(packed):
         return f"{packed} can not be read as an .npz file; write it anew with np.savez({packed.name!r}, ...)"
@@ -220,7 +243,7 @@ def _missing(folder: Path, split: str, name: str) -> str:
 
 
 def _why_unreadable(error: Exception) -> str:
-    if "pickle" in str(error):
+    if "pickle" in str(error) or "objects" in str(error):
         return (
             "holds Python objects, which are never read, as they may run code; save numbers, all examples of one"
             " shape: np.asarray(x, dtype=np.float32)"
@@ -236,21 +259,26 @@ def _channels_last(
         wrong.append(f"{where} holds {array.dtype}, expected numbers: bytes or floats")
         return None
     *space, channels = source.shape
-    if source.axes != 1 and list(array.shape[1:]) == [*space, channels]:
+    good = np.ones(len(array) if array.ndim else 0, bool)
+    if not array.ndim:
+        fitting = None
+    elif source.axes != 1 and list(array.shape[1:]) == [*space, channels]:
         fitting = array
     elif list(array.shape[1:]) == [channels, *space]:
         fitting = np.moveaxis(array, 1, -1)
     elif channels == 1 and list(array.shape[1:]) == space:
         fitting = array[..., None]
     else:
+        fitting = None
+    if fitting is None:
         wrong.append(
             f"{where} has shape {' x '.join(map(str, array.shape)) or 'of one number'}, expected {source.layouts}, as"
             " the settings say"
         )
         return None
-    good = [(abs(_numbers(fitting[rows])) <= LARGEST).reshape(len(rows), -1).all(1) for rows in _chunks(len(fitting))]
-    faulty = np.flatnonzero(~np.concatenate([*good, np.ones(0, bool)]))
-    if len(faulty):
+    for rows in _chunks(len(array)) if array.dtype.kind == "f" else ():
+        good[rows] = (abs(_numbers(array[rows])) <= LARGEST).reshape(len(rows), -1).all(1)
+    if len(faulty := np.flatnonzero(~good)):
         wrong.append(
             f"{where} has NaN, infinite or absurdly large values in {len(faulty)} of {len(array)} examples"
             f" ({_some(faulty)}, from 0); leave these out, or fill them in"
@@ -287,7 +315,9 @@ def _listed(place: Path, wrong: list[str]) -> dict[str, Path]:
             wrong.append(f"{listed[name]} and {file} have one name; keep one of them")
         listed[name] = file
     if loose := sorted(p.name for p in place.glob("[!.]*") if not p.is_dir()):
-        wrong.append(f"{place} has {_some(loose)} outside the folders of classes; move them into one")
+        wrong.append(
+            f"{place} has {_some(loose)} outside the folders of classes; move them into one"
+        )
     return listed
 
 
@@ -338,14 +368,12 @@ def _number(folder: Path, part: Part, classes: list[str], settings: "Own") -> It
         yield f"{folder} has no examples in {_some([n for n, c in counts.items() if not c])}"
 
 
-def _untaught(
-    parts: dict[str, Part], kept: list[int], classes: int, folder: Path
-) -> Iterator[str]:
+def _untaught(parts: dict[str, Part], kept: list[int], classes: int, folder: Path) -> Iterator[str]:
     """Say which classes have no example to train on."""
     labels = parts["train"].labels
     if labels is None or not len(labels):
         return
-    seen = {*labels[kept].tolist()}
+    seen = {int(labels[row]) for row in kept if row < len(labels)}
     if lacking := [label for label in range(classes) if label not in seen]:
         yield (
             f"{folder / 'train'} has no example to train on of the classes {_some(lacking)} (labels, from 0), once those"
@@ -355,7 +383,9 @@ def _untaught(
 
 def _some(items: Iterable[object]) -> str:
     listed = [str(item) for item in items]
-    return ", ".join(listed[:NAMED]) + (f" and {len(listed) - NAMED} more" if listed[NAMED:] else "")
+    return ", ".join(listed[:NAMED]) + (
+        f" and {len(listed) - NAMED} more" if listed[NAMED:] else ""
+    )
 
 
 # Preparation
@@ -370,6 +400,7 @@ def prepare(raw: Path, out: Path, settings: "Own", *, processes: int = 1) -> Non
     Raises:
         UserError: If files are missing or bad, or do not fit one another; names all. Or the disk is full.
     """
+    raw = _root(raw)
     parts, wrong = look(raw, settings)
     splits = _split(parts, settings)
     wrong += _untaught(parts, splits["train"][1], settings.class_count, raw)
@@ -378,10 +409,9 @@ def prepare(raw: Path, out: Path, settings: "Own", *, processes: int = 1) -> Non
     inputs = hashes(raw, settings)
     prepared.begin(out, settings.preparation)
     for split, (part, rows) in splits.items():
-        labels = part.labels
-        assert labels is not None, "otherwise something is wrong"
-        small = {"labels": labels[rows].astype(np.uint8), "ids": np.array(rows, np.int32)}
-        prepared.save(out, {f"{split}.{name}": array for name, array in small.items()})
+        assert part.labels is not None, "otherwise something is wrong"
+        labels, ids = part.labels[rows].astype(np.uint8), np.array(rows, np.int32)
+        prepared.save(out, {f"{split}.labels": labels, f"{split}.ids": ids})
     if images is not None:
         images.finish()
     for source in settings.sources:
@@ -393,15 +423,16 @@ Splits = dict[str, tuple[Part, list[int]]]  # name -> from which part, and which
 
 
 def _split(parts: dict[str, Part], settings: "Own") -> Splits:
-    count = max(parts["train"].counts().values(), default=0)
-    kept, held_out = list(range(count)), []
-    if settings.validation_share:
-        held = int(settings.validation_share * count)
-        kept, held_out = jobs.hold_out(count, held, settings.validation_seed)
-    splits = {split: (part, list(range(max(part.counts().values(), default=0)))) for split, part in parts.items()}
-    if settings.validation_share:
-        splits["validation"] = parts["train"], held_out
-    return splits | {"train": (parts["train"], kept)}
+    splits = {
+        split: (part, list(range(max(part.counts().values(), default=0))))
+        for split, part in parts.items()
+    }
+    if share := settings.validation_share:
+        train, rows = splits["train"]
+        held_out = int(share * len(rows))
+        of_train = jobs.hold_out(len(rows), held_out, settings.validation_seed)
+        splits["train"], splits["validation"] = ((train, of) for of in of_train)
+    return splits
 
 
 @dataclass(frozen=True)
@@ -425,15 +456,21 @@ class _Reader:
 
 
 def _fill(
-    out: Path, parts: dict[str, Part], splits: Splits, settings: "Own", processes: int, wrong: list[str]
+    out: Path,
+    parts: dict[str, Part],
+    splits: Splits,
+    settings: "Own",
+    processes: int,
+    wrong: list[str],
 ) -> UnfinishedArrays | None:
     """Decode all images that an earlier run left; add what is wrong with them. None if there are none."""
     todo, shapes = [], {}
     for split, (part, rows) in splits.items():
         for m, listed in part.images.items():
             shapes[f"{split}.{m}"] = (len(rows), *settings.sources[m].shape)
-            named = enumerate(part.names[row] for row in rows)
-            todo += [_Job(listed[n], f"{split}.{m}", row) for row, n in named if n in listed]
+            named = dict(enumerate(part.names))
+            of_rows = ((place, listed.get(named.get(row, ""))) for place, row in enumerate(rows))
+            todo += [_Job(file, f"{split}.{m}", place) for place, file in of_rows if file]
     if not todo:
         return None
     arrays = UnfinishedArrays(out, shapes, [stamp(job.file) for job in todo])
@@ -464,11 +501,13 @@ def decode(
 
     try:
         with warnings.catch_warnings(action="error", category=Image.DecompressionBombWarning):
-            image: Any = Image.open(file)
+            image: Any = Image.open(BytesIO(file.read_bytes()))
             deep = ";16" in str(image.tile)
             image = ImageOps.exif_transpose(image)
     except Exception as error:  # noqa: BLE001  Pillow raises nearly anything on damaged bytes
-        raise UserError(f"{file} is not an image or damaged ({in_words(error)}); replace it") from None
+        raise UserError(
+            f"{file} is not an image or damaged ({in_words(error)}); replace it"
+        ) from None
     if deep or image.mode.startswith(("I", "F")):
         raise UserError(
             f"{file} has more than 8 bits a channel, and nothing says which value is white; save it with 8 bits, or all"
@@ -482,7 +521,9 @@ def decode(
     image = image.convert("RGB")
     pixels = np.asarray(image)
     if channels == 1 and (pixels != pixels[..., :1]).any():
-        raise UserError(f"{file} is in color, but its modality has channels: 1; say 3, or make it gray")
+        raise UserError(
+            f"{file} is in color, but its modality has channels: 1; say 3, or make it gray"
+        )
     if image.size != (width, height):
         image = image.resize((width, height), Image.Resampling.BOX)
     return np.asarray(image)[..., :channels]
@@ -498,11 +539,15 @@ def _scaled(source: str, out: Path, splits: Splits) -> dict[str, ndarray]:
     mean, deviation = found = _moments(train.arrays[source], rows)
     arrays = {split: (part.arrays[source], of) for split, (part, of) in splits.items()}
     if all(array.dtype == np.uint8 for array, _ in arrays.values()):
-        kept = {f"{split}.{source}": np.ascontiguousarray(a[of]) for split, (a, of) in arrays.items()}
+        kept = {
+            f"{split}.{source}": np.ascontiguousarray(a[of]) for split, (a, of) in arrays.items()
+        }
         return kept | {scale: found}
     return {
         **{
-            f"{split}.{source}": np.ascontiguousarray((_numbers(a[of]) - mean) / deviation, np.float32)
+            f"{split}.{source}": np.ascontiguousarray(
+                (_numbers(a[of]) - mean) / deviation, np.float32
+            )
             for split, (a, of) in arrays.items()
         },
         scale: np.array([np.zeros_like(mean), np.ones_like(mean)]),
@@ -512,10 +557,16 @@ def _scaled(source: str, out: Path, splits: Splits) -> dict[str, ndarray]:
 def _moments(array: ndarray, rows: list[int]) -> Float64[ndarray, "2 channels"]:
     """Mean and deviation of each channel over examples, space and time; 1 for the deviation of what is constant."""
     count, total, squares = 0, 0.0, 0.0
-    first = _numbers(array[rows[:1]]).reshape(-1, array.shape[-1]).mean(0)  # near the mean: no digits are lost
+    first = (
+        _numbers(array[rows[:1]]).reshape(-1, array.shape[-1]).mean(0)
+    )  # near the mean: no digits are lost
     for chunk in _chunks(len(rows)):
         values = _numbers(array[[rows[i] for i in chunk]]).reshape(-1, array.shape[-1]) - first
-        count, total, squares = count + len(values), total + values.sum(0), squares + (values**2).sum(0)
+        count, total, squares = (
+            count + len(values),
+            total + values.sum(0),
+            squares + (values**2).sum(0),
+        )
     mean = total / count
     deviation = np.sqrt(np.maximum(squares / count - mean**2, 0))
     return np.array([first + mean, np.where(deviation > 0, deviation, 1)])

@@ -215,9 +215,7 @@ def _center(stored: UInt8[Tensor, "n time size size channels"], clip: ClipViews)
     return Part(frames, clip.crop, begin.expand(len(stored), 3))
 
 
-def _scale(
-    modality: Modality, folder: Path, device: torch.device | str
-) -> tuple[Tensor, Tensor]:
+def _scale(modality: Modality, folder: Path, device: torch.device | str) -> tuple[Tensor, Tensor]:
     known, white = modality.normalization, 255
     if known is None:
         found, white = _load(folder / f"train.{modality.source}.{SCALE}.npy"), 1
