@@ -67,45 +67,42 @@ def _root(folder: Path) -> Path:
 
 
 def places(folder: Path, settings: "Own") -> list[Path]:
-    """Files and folders of all splits, where they lie; what is in neither, where it would lie as an array."""
+    """Files and folders of all splits, where they lie; what is in none, where it would lie as an array."""
     folder = _root(folder)
-    return [
-        *dict.fromkeys(
-            (_found(folder, split, name) or [folder / split / f"{name}.npy"])[0]
-            for split in settings.given
-            for name in (*settings.sources, *_labels_wanted(folder, split, settings))
-        )
-    ]
+    found: list[Path] = []
+    for split in settings.given:
+        packed = [folder / f"{split}.npz"]
+        for name in (*settings.sources, *_labels_wanted(folder, split, settings)):
+            alone = [folder / split / name, folder / split / f"{name}.npy"]
+            there = [place for place in alone + packed if place.exists()]
+            found += there or alone[1:]
+    return list(dict.fromkeys(found))
 
 
-def files(folder: Path, settings: "Own") -> dict[Path, list[Path]]:
-    """Place -> its files."""
-    return {
-        place: sorted(_images(place)) if place.is_dir() else [place]
-        for place in places(folder, settings)
-        if place.exists()
-    }
+def _files(place: Path) -> list[Path]:
+    return sorted(_images(place)) if place.is_dir() else [place] * place.exists()
 
 
 def hashes(folder: Path, settings: "Own") -> dict[str, str]:
-    """Place -> SHA-256; of a folder, of the names and the hashes of its files."""
+    """Place -> SHA-256, of a folder that of its files' hashes and names; nothing of data that are not here."""
+    found = places(folder, settings) if folder.exists() else []
     return {
-        place.as_posix(): _sha256(of[0], _state(of[0]))
+        place.as_posix(): _sha256(place, _state(place))
         if place.is_file()
-        else hashlib.sha256(
-            "".join(
-                f"{_sha256(f, _state(f))} {f.relative_to(place).as_posix()}\n" for f in of
-            ).encode(errors="surrogateescape")
-        ).hexdigest()
-        for place, of in files(folder, settings).items()
+        else _hash_of(f"{_sha256(f, _state(f))} {f.relative_to(place)}" for f in _files(place))
+        for place in found
     }
+
+
+def _hash_of(lines: Iterable[str]) -> str:
+    text = "".join(f"{line}\n" for line in lines)
+    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
 
 
 def state(folder: Path, settings: "Own") -> str:
     """Another text once a file has changed, by names, sizes and times."""
-    every = [file for of in files(folder, settings).values() for file in of]
-    text = "".join(f"{file} {_state(file)}\n" for file in every)
-    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:16]
+    every = (file for place in places(folder, settings) for file in _files(place))
+    return _hash_of(f"{file} {_state(file)}" for file in every)[:16]
 
 
 @cache
@@ -477,7 +474,7 @@ def _fill(
     key = {
         "version": VERSION,
         "shapes": {name: list(shape) for name, shape in shapes.items()},
-        "jobs": hashlib.sha256(repr(todo).encode(errors="surrogateescape")).hexdigest(),
+        "jobs": _hash_of(map(repr, todo)),
     }
     reader = _Reader({name: (h, w, c) for name, (_, h, w, c) in shapes.items()})
     how: dict[str, Any] = {"label": settings.folder, "processes": processes, "at_once": CHUNK}
