@@ -515,7 +515,7 @@ class Own(Dataset):
         return own.places(folder, self)
 
     def _fetch(self, folder: Path, mirror: str | None) -> None:
-        own.require(own.look(folder, self)[1], folder)
+        own.look(folder, self)[1].end(folder)
 
     def require_raw(self, folder: Path) -> None:
         """Nothing: what is missing is said by `prepare` with all else that is wrong."""
