@@ -430,10 +430,8 @@ def decode(
             image: Any = Image.open(BytesIO(file.read_bytes()))
             deep = ";16" in str(image.tile) or image.mode[0] in "IF"
             image = ImageOps.exif_transpose(image)
-    except Exception as error:  # noqa: BLE001  Pillow raises nearly anything on damaged bytes
-        raise UserError(
-            f"{file} is not an image or damaged ({in_words(error)}); replace it"
-        ) from None
+    except Exception:  # noqa: BLE001  Pillow raises nearly anything on damaged bytes
+        raise UserError(f"{file} is no image, damaged or of absurd size; replace it") from None
     if deep:
         raise UserError(
             f"{file} has more than 8 bits a channel, and nothing says which value is white; save it with 8 bits, or all"
@@ -482,9 +480,11 @@ def _moments(array: ndarray, rows: list[int]) -> Float64[ndarray, "2 channels"]:
         return array[chunk].astype(np.float64).reshape(-1, array.shape[-1])
 
     first = values(rows[:1]).mean(0)  # near the mean, so that no digits are lost
-    parts = (values([rows[i] for i in chunk]) - first for chunk in _chunks(len(rows)))
-    sums = sum(np.array([np.ones_like(x).sum(0), x.sum(0), (x**2).sum(0)]) for x in parts)
-    mean, square = sums[1:] / sums[0]
+    count, sums = 0, np.zeros((2, array.shape[-1]))
+    for chunk in _chunks(len(rows)):
+        x = values([rows[i] for i in chunk]) - first
+        count, sums = count + len(x), sums + [x.sum(0), (x**2).sum(0)]
+    mean, square = sums / count
     deviation = np.sqrt(np.maximum(square - mean**2, 0))
     return np.array([first + mean, np.where(deviation > 0, deviation, 1)])
 
