@@ -198,8 +198,8 @@ def look(folder: Path, settings: "Own") -> tuple[Splits, Faults]:
     possible = {*range(settings.class_count)}
     if labels and possible >= {*labels} and (lacking := sorted(possible - kept)):
         wrong.append(
-            f"{folder / 'train'} has no example to learn the classes {_some(lacking)} from (labels, from 0), once those"
-            " for validation are held out; give some, or leave these classes out of all parts"
+            f"{folder / 'train'} has no example of the classes {_some(lacking)}, counted from 0, once those for"
+            " validation are held out; give some, or leave these classes out of all parts"
         )
     return splits, wrong
 
@@ -233,7 +233,7 @@ def _find(name: str, place: Path, part: Part, settings: "Own") -> None:
         if outside := np.flatnonzero((labels < 0) | (labels > last)).tolist():
             raise UserError(
                 f"{where} has labels from {labels.min()} to {labels.max()}, expected 0 to {last}, as `classes` of the"
-                f" settings says; {len(outside)} of {len(labels)} are outside (rows {_some(outside)}, from 0)"
+                f" settings says; {len(outside)} of {len(labels)} are outside, counted from 0: {_some(outside)}"
             )
         return
     source = settings.sources[name]
@@ -256,8 +256,8 @@ def _find(name: str, place: Path, part: Part, settings: "Own") -> None:
         good[rows] = (abs(array[rows].astype(float)) <= LARGEST).reshape(len(rows), -1).all(1)
     if faulty := np.flatnonzero(~good).tolist():
         raise UserError(
-            f"{where} has NaN, infinite or absurdly large values in {len(faulty)} of {len(array)} examples (rows"
-            f" {_some(faulty)}, from 0); leave these out, or fill them in"
+            f"{where} has NaN, infinite or absurdly large values in {len(faulty)} of {len(array)} examples,"
+            f" counted from 0: {_some(faulty)}; leave these out, or fill them in"
         )
 
 
@@ -305,7 +305,7 @@ def _number(folder: Path, part: Part, classes: list[str]) -> Iterator[str]:
         if lacking := sorted(groups - there):
             yield f"{folder / m} has no images of {_some(lacking)}, a class of other modalities"
         if files := sorted(f"{c}/{name}" for c, name in every - {*listed} if c in there):
-            yield f"{folder / m} lacks {len(files)} images that other modalities have: {_some(files)}"
+            yield f"{folder / m} lacks images that other modalities have: {_some(files)}"
     if unknown := sorted(groups - {*classes}):
         yield f"{folder} has images of {_some(unknown)}, no class of train and of the settings"
     if part.images:
@@ -483,7 +483,8 @@ def _moments(array: ndarray, rows: list[int]) -> Float64[ndarray, "2 channels"]:
     count, sums = 0, np.zeros((2, array.shape[-1]))
     for chunk in _chunks(len(rows)):
         x = values([rows[i] for i in chunk]) - first
-        count, sums = count + len(x), sums + [x.sum(0), (x**2).sum(0)]
+        count += len(x)
+        sums += [x.sum(0), (x**2).sum(0)]
     mean, square = sums / count
     deviation = np.sqrt(np.maximum(square - mean**2, 0))
     return np.array([first + mean, np.where(deviation > 0, deviation, 1)])
