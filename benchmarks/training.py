@@ -138,7 +138,11 @@ def case_of(folder: Path, spec: RunSpec, space: tuple[int, ...], *, train: int, 
         np.save(folder / f"{name}.labels.npy", labels)
         np.save(folder / f"{name}.ids.npy", np.arange(n, dtype=np.int32))
         splits[name] = load_split(folder, name, modalities=spec.modalities, classes=spec.classes)
-        scale = {m: (x.normalization.mean, x.normalization.std) for m, x in spec.modalities.items()}
+        scale = {
+            m: (x.normalization.mean, x.normalization.std)
+            for m, x in spec.modalities.items()
+            if x.normalization is not None
+        }
         examples[name] = reference.Examples(arrays, labels, scale)
     return Case(spec, splits, examples)
 

@@ -5,12 +5,14 @@ import subprocess
 from importlib import import_module
 from itertools import chain
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
 import typer
 
 from equimodal.linear.figures import FIGURES as LINEAR_FIGURES
+from equimodal.study import layout
 from equimodal.study.analysis import TABLES
 from equimodal.study.cli import app
 from equimodal.study.data import kinetics, mnist, modelnet40
@@ -157,6 +159,19 @@ def test_the_scale_of_one_s_own_views_on_the_data_page_gives_the_rows_of_table_1
     assert {run.method for run in runs} == {"unimodal", "vanilla", "rubi", "random", "guided"}
     assert {run.dataset for run in runs} == {"shop"}
     assert settings.datasets["shop"].raw == "shop"
+
+
+def test_the_script_and_the_scale_of_the_page_on_own_data_fit_each_other(project):
+    page = PAGES["docs/own-data.md"]
+    (script,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    (scale,) = re.findall(r"```yaml\n(like: .*?)```", page, re.DOTALL)
+    exec(compile(script, "docs/own-data.md", "exec"), {})  # noqa: S102
+    for more in ("", *re.findall(r"```yaml\n(training: .*?)```", page, re.DOTALL)):
+        (project.folder / "config/scales/mine.yaml").write_text(scale + more)
+        digits = load_params(scale="mine").datasets["digits"]
+    digits.prepare(layout.raw("digits"), project.folder / "out")
+    assert digits.sizes == {"train": 960, "validation": 240, "test": 597}
+    assert len(np.load("out/train.top.npy")) == digits.sizes["train"]
 
 
 @pytest.mark.parametrize(

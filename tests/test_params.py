@@ -1,5 +1,6 @@
 import contextlib
 import json
+import pickle
 
 import pytest
 
@@ -180,6 +181,12 @@ def test_a_scale_like_the_demo_starts_from_weights_of_its_own(project):
     weights = {spec.pretrained for spec in expand_runs(load_params(scale="mine")).values()}
     own = "results/mine/models/nvgesture/color/vanilla/paper/lr0.01/seed0.pt"
     assert weights == {None, own}
+
+
+def test_settings_can_be_sent_to_another_process():
+    settings = load_params(ROOT / "params.yaml", "paper")
+    assert settings.methods
+    assert pickle.loads(pickle.dumps(settings)) == settings
 
 
 def test_a_value_that_overrides_another_is_reported_for_its_own_file(project):

@@ -11,6 +11,7 @@ import sys
 from contextlib import ExitStack
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -21,6 +22,7 @@ from equimodal.study.locks import sole
 from equimodal.study.params import expand_runs, load_params
 from equimodal.study.steps import figures_of
 from tests.conftest import ROOT
+from tests.test_own_data import MINE
 from tests.workflow.checkout import TEST_DIGITS, TINY, make_checkout, trained_anew
 
 pytestmark = pytest.mark.workflow
@@ -566,3 +568,26 @@ def test_runs_that_are_left_out_are_not_made(made):
         jobs = made.to_do()
     assert not [job for job in jobs if job.startswith(("Train", "Prepare", "Fetch"))]
     assert "Collect all runs into tables." in jobs
+
+
+def test_data_of_one_s_own_are_prepared_again_once_a_file_has_changed(fresh, tmp_path):
+    checkout = fresh.copied(tmp_path / "checkout")
+    (checkout.folder / "config/scales/mine.yaml").write_text(MINE)
+    scale = ("--config", "scale=mine")
+    to_do = checkout.to_do(*scale)
+    assert {"Fetch mine.", "Prepare mine.", "Write the report."} <= to_do
+    assert not any("second paper" in job or "noisy MNIST" in job for job in to_do)
+    lacking = checkout.snakemake("prepared", *scale)
+    assert lacking.returncode == 1
+    for file in ("train/photo.npy", "train/table.npy", "test/labels.npy"):
+        assert f"data/raw/mine/{file}" in lacking.stdout
+    raw = checkout.folder / "data/raw/mine"
+    raw.mkdir(parents=True)
+    for split in ("train", "test"):
+        arrays = {"photo": np.zeros((8, 4, 3, 3), np.uint8), "sound": np.ones((8, 2, 5))}
+        labels = np.arange(8) % 2
+        np.savez(raw / f"{split}.npz", **arrays, table=np.ones((8, 4)), labels=labels)
+    checkout.make("prepared", *scale)
+    assert checkout.to_do("prepared", *scale) == set()
+    np.savez(raw / "test.npz", **arrays, table=np.zeros((8, 4)), labels=labels)
+    assert "Prepare mine." in checkout.to_do("prepared", *scale)

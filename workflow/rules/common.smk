@@ -316,6 +316,13 @@ def settings_of_raw(dataset):
     )
 
 
+def asked_of_preparation(dataset):
+    """What decides the prepared arrays beside code; of one's own files also how they look."""
+    settings = PARAMS.datasets[dataset]
+    wanted = json.dumps(settings.preparation, sort_keys=True)
+    return wanted + settings.state_of_raw(placed(layout.raw(settings.raw)))
+
+
 def stand_in_code(dataset):
     settings = PARAMS.datasets[dataset]
     entry = f"equimodal.study.data.{settings.kind}_standin"

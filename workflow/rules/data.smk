@@ -42,7 +42,7 @@ for dataset in PARAMS.datasets:
             **resources_of("prepare", mem_mb=memory_of_preparation, runtime=four_hours),
         params:
             root=root_of,
-            settings=json.dumps(PARAMS.datasets[dataset].preparation, sort_keys=True),
+            settings=asked_of_preparation(dataset),
             code=steps.preparation_code(PARAMS.datasets[dataset].kind),
             dataset=dataset,
         message:

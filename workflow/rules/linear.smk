@@ -10,11 +10,12 @@ except UserError as error:
 LINEAR_NOTE = for_rest(LINEAR.note or "")
 LAYERS = range(1, LINEAR.noisy_mnist.depth + 1)
 MNIST_RECORDS = of_scale(linear_products.record("{scale}", "{layer}"), layer=LAYERS)
-LINEAR_PRODUCTS = of_scale(DRAWN, figure=linear.FIGURES, suffix=["svg", "png", "pdf"])
+LINEAR_FIGURES = linear.figures_of(PARAMS)
+LINEAR_PRODUCTS = of_scale(DRAWN, figure=LINEAR_FIGURES, suffix=["svg", "png", "pdf"])
 VALID_LINEAR = [
     *of_scale(layout.valid("{scale}", "linear", "networks")),
     *of_scale(layout.valid("{scale}", "noisy_mnist", "L_f{layer}"), layer=LAYERS),
-]
+] * bool(LINEAR_FIGURES)
 
 
 rule linear:

@@ -192,7 +192,8 @@ def data_status(params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> Non
         arrays = [folder / f"{s}.{a}.npy" for s in dataset.splits for a in dataset.arrays(s)]
         raw_files = dataset.raw_files(raw, mirror=settings.mirror)
         there = status_of(raw_files), status_of(arrays)
-        found = receipts.objections(folder / receipts.NAME, settings=dataset.preparation)
+        asked = steps.asked_of_preparation(name, settings) | {"code": None}
+        found = receipts.objections(folder / receipts.NAME, **asked)
         said = next((objection.reason for objection in found), None)
         print(describe(name, settings.scale, dataset.origin, *there, said), "\n")
 
@@ -564,7 +565,7 @@ def draw(
     every = FIGURES | linear.FIGURES
     chosen = [
         _one_of(name, every, "figure")
-        for name in names or (*steps.figures_of(settings), *linear.FIGURES)
+        for name in names or (*steps.figures_of(settings), *linear.figures_of(settings))
     ]
     if of_runs:
         decided = {*COLLECTED, *TABLES}
@@ -930,7 +931,7 @@ def _report_items(settings: Params) -> tuple[list[Any], list[Any]]:
         )
         for paper, of_paper in (
             ("", steps.figures_of(settings)),
-            (f"{linear.PAPER}, ", linear.FIGURES),
+            (f"{linear.PAPER}, ", linear.figures_of(settings)),
         )
         for name, figure in of_paper.items()
     ]

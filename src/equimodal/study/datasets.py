@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from equimodal.study import layout
 from equimodal.study.data.dataset import ClassCount, Dataset, SplitName
 from equimodal.study.data.status import Origin
 from equimodal.study.schema import Count, Few, Name, NotNegative, Section, Share
+from equimodal.study.spec import Modality
 
 if TYPE_CHECKING:
-    from equimodal.study.data import colored_mnist, mnist, modelnet40, nvgesture
+    from equimodal.study.data import colored_mnist, mnist, modelnet40, nvgesture, own
 else:
 
     class _Later:
@@ -28,7 +30,7 @@ else:
             return getattr(import_module(f"equimodal.study.data.{self._name}"), name)
 
     colored_mnist, mnist = _Later("colored_mnist"), _Later("mnist")
-    modelnet40, nvgesture = _Later("modelnet40"), _Later("nvgesture")
+    modelnet40, nvgesture, own = _Later("modelnet40"), _Later("nvgesture"), _Later("own")
 
 Channel = Annotated[float, Field(ge=0, le=255)]
 Color = Annotated[tuple[Channel, ...], Field(min_length=3, max_length=3)]  # red, green, blue
@@ -430,8 +432,143 @@ class NVGesture(Dataset):
         return [self.stored_frames, self.size, self.size, 3 if source == "color" else 1]
 
 
+class OwnSource(Section):
+    """One modality of one's own: images have height and width, sequences a length, features none of these."""
+
+    channels: Count  # of features: how many
+    height: Count | None = None
+    width: Count | None = None
+    length: Count | None = None
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        if (self.height is None) != (self.width is None) or (self.height and self.length):
+            raise ValueError(
+                "images have height and width, sequences have length, features have neither"
+            )
+        return self
+
+    @property
+    def shape(self) -> list[int]:
+        """Shape of an example as it is stored."""
+        return [n for n in (self.height, self.width, self.length, self.channels) if n is not None]
+
+    @property
+    def axes(self) -> int:
+        """Of space and time."""
+        return len(self.shape) - 1
+
+    @property
+    def layouts(self) -> str:
+        """What an array of it may look like."""
+        *space, channels = map(str, self.shape)
+        last, first = " x ".join(["n", *space, channels]), " x ".join(["n", channels, *space])
+        return f"{last} or {first}" if self.axes == 2 else first
+
+
+class Own(Dataset):
+    """Data of one's own: arrays or folders of images, a modality each."""
+
+    kind: Literal["own"]
+    sources: dict[Name, OwnSource] = Field(min_length=2)  # type: ignore[assignment]  # the modalities
+    folder: Name  # of the files, below data/raw
+    validation_share: Annotated[float, Field(ge=0, lt=1)] | None  # None: `validation` lies there
+    validation_seed: int
+
+    @model_validator(mode="after")
+    def _two_meanings(self) -> Self:
+        if "distinct" in self.sources:
+            raise ValueError("sources has 'distinct', which are all modalities together")
+        return self
+
+    @property
+    def given(self) -> list[str]:
+        """The splits that lie there."""
+        return (
+            ["train", "test"]
+            if self.validation_share is not None
+            else ["train", "validation", "test"]
+        )
+
+    @property
+    def raw(self) -> str:
+        """Folder of the files below data/raw."""
+        return self.folder
+
+    @property
+    def origin(self) -> Origin:
+        """That the user has to give them."""
+        return Origin(
+            f"your own files in data/raw/{self.folder}",
+            "yours",
+            f"put {' and '.join(f'{s}.npz' for s in self.given)} into data/raw/{self.folder}, with the arrays"
+            f" {', '.join(self.sources)} and labels; docs/own-data.md says what else they may be",
+        )
+
+    @property
+    def fetched(self) -> tuple[str, ...]:
+        """Nothing comes by itself."""
+        return ()
+
+    def raw_files(self, folder: Path, *, mirror: str | None) -> list[Path]:
+        """Arrays, and folders of images."""
+        return own.places(folder, self)
+
+    def _fetch(self, folder: Path, mirror: str | None) -> None:
+        own.look(folder, self)[1].end(folder)
+
+    def require_raw(self, folder: Path) -> None:
+        """Nothing: what is missing is said by `prepare` with all else that is wrong."""
+
+    def inputs_of_preparation(self, folder: Path) -> dict[str, str]:
+        """All files and folders that are there -> SHA-256."""
+        return own.hashes(folder, self)
+
+    def state_of_raw(self, folder: Path) -> str:
+        """By sizes and times."""
+        return own.state(folder, self)
+
+    @property
+    def preparation(self) -> dict[str, Any]:
+        """The settings that the prepared arrays depend on."""
+        fields = {"folder", "classes", "sources", "validation_share", "validation_seed"}
+        return self.model_dump(mode="json", include=fields, exclude_none=True)
+
+    def _prepare(self, raw: Path, out: Path, processes: int) -> None:
+        own.prepare(raw, out, self, processes=processes)
+
+    def modality(self, source: str) -> Modality:
+        """How a network reads a stored array: scaled by its training examples."""
+        of = self.sources[source]
+        return Modality(source=source, channels=of.channels, normalization=None, axes=of.axes)
+
+    @property
+    def holds_out(self) -> bool:
+        """Whether examples that are not in the test choose checkpoints."""
+        return self.validation_share != 0
+
+    def arrays(self, split: SplitName) -> list[str]:
+        """The arrays that are stored of a split; those of training hold the scale of each modality."""
+        scales = [f"{source}.scale" for source in self.sources] if split == "train" else []
+        return [*super().arrays(split), *scales]
+
+    @property
+    def sizes(self) -> dict[SplitName, int]:
+        """How many examples each split has, by the files that are there, or else a guess."""
+        found = {s: own.count(layout.raw(self.raw), s, self) for s in self.given}
+        held_out = found.get("validation", int((self.validation_share or 0) * found["train"]))
+        kept = found["train"] - (held_out if self.validation_share is not None else 0)
+        return {"train": kept, "validation": held_out, "test": found["test"]}
+
+    def shape(self, source: str) -> list[int]:
+        """Shape of an example as it is stored."""
+        return self.sources[source].shape
+
+
 def _sizes(train: int, test: int, held_out: int) -> dict[SplitName, int]:
     return {"train": train - held_out, "validation": held_out, "test": test}
 
 
-DatasetSettings = Annotated[ColoredMnist | ModelNet40 | NVGesture, Field(discriminator="kind")]
+DatasetSettings = Annotated[
+    ColoredMnist | ModelNet40 | NVGesture | Own, Field(discriminator="kind")
+]

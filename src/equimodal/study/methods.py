@@ -54,4 +54,5 @@ SETTINGS = {
     name: _section(name, {key: (type_, ...) for key, type_ in method.settings.items()})
     for name, method in METHODS.items()
 }
+globals().update(SETTINGS)  # where pickle looks for them: settings are sent to other processes
 OfDataset = _section("OfDataset", {name: (of | None, None) for name, of in SETTINGS.items()})

@@ -19,7 +19,7 @@ import numpy as np
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError, model_validator
 
 from equimodal.study import layout
-from equimodal.study.datasets import DatasetSettings, NVGesture
+from equimodal.study.datasets import DatasetSettings, NVGesture, Own
 from equimodal.study.errors import UserError, in_words
 from equimodal.study.methods import METHODS, SETTINGS, OfDataset
 from equimodal.study.schema import (
@@ -48,7 +48,6 @@ from equimodal.study.settings_files import (
 from equimodal.study.spec import (
     POLICY_SECTION,
     Augmentation,
-    Modality,
     NetworkSettings,
     PolicyName,
     RubiSettings,
@@ -59,6 +58,7 @@ from equimodal.study.spec import (
 from equimodal.training.balance import Balance
 
 MIRROR_VARIABLE = "EQUIMODAL_MIRROR"
+OWN = "own"  # kind of data sets of one's own, and under which the settings say what all such have
 BUT = "_but_"  # between the names of a preset's base and of the switch that is flipped
 
 
@@ -227,6 +227,12 @@ def _faults_between(params: Params, broken: Broken) -> Iterator[str]:
                 f"rubi.{name}.modality is {params.rubi[name].modality!r}; inputs of {name} have the"
                 f" branches {sorted(branches)}"
             )
+    for name in params.networks.keys() & params.datasets.keys():
+        kind, dataset = params.networks[name].kind, params.datasets[name]
+        if isinstance(dataset, Own) and kind != "four_layers":
+            odd = sorted(m for m, of in dataset.sources.items() if of.axes != 2 or kind == "i3d")
+            if odd:
+                yield f"networks.{name}.kind is {kind}, which {odd} are not for; four_layers is for all shapes"
     for name in params.augmentation.keys() & params.datasets.keys():
         yield from _faults_of_augmentation(name, params.augmentation[name], params.datasets[name])
     if params.fidelity not in known("presets") and ("fidelity", "") not in broken:
@@ -369,6 +375,12 @@ def _faults_of_augmentation(
 ) -> Iterator[str]:
     """Say what is to be seen of a data set's examples that is not in them."""
     where = f"augmentation.{name}"
+    if (
+        seen.flip
+        and isinstance(dataset, Own)
+        and any(of.axes != 2 for of in dataset.sources.values())
+    ):
+        yield f"{where}.flip is {seen.flip}, but a mirror is for images; 0.0 fits all modalities of {name}"
     if not isinstance(dataset, NVGesture):
         if seen.clip is not None:
             yield f"{where}.clip is for clips; {name} has images"
@@ -412,12 +424,71 @@ def load_params(path: Path = Path("params.yaml"), scale: str | None = None) -> P
         raw = overlay(raw, own)
     faults += [f"{whole_path}: {clash} in {path}" for clash in clashes]
     files[path] = shared
+    raw = _of_own(raw, scale_path, faults)
     raw |= {"scale": scale, "presets": _resolve_presets(raw.get("presets"), files, faults)}
     params = _validated(raw, files, faults)
     if faults or params is None:
         raise UserError("\n".join(dict.fromkeys(faults)))
     mirror = os.environ.get(MIRROR_VARIABLE) or params.mirror
     return params.model_copy(update={"mirror": mirror})
+
+
+def _of_own(raw: Mapping[str, Any], path: Path, faults: list[str]) -> dict[str, Any]:
+    """Lay what data sets of one's own say over what `own` in config/own.yaml says of all such, grids included."""
+    usual = {
+        section: raw[section][OWN]
+        for section in ("datasets", *NEEDED)
+        if isinstance(raw.get(section), Mapping) and OWN in raw[section]
+    }
+    if not usual:
+        return dict(raw)
+    names = [
+        name
+        for name, of in raw["datasets"].items()
+        if isinstance(of, Mapping) and of.get("kind") == OWN and name != OWN
+    ]
+    if not names:
+        faults.append(
+            f"{path}: datasets has none of kind: {OWN} and another name than that; docs/own-data.md says what it needs"
+        )
+    filled, alone = dict(raw), {}
+    for name in names:
+        sources = raw["datasets"][name].get("sources")
+        inputs = {m: {m: m} for m in sources} if isinstance(sources, Mapping) else {}
+        together = {"distinct": {m: m for m in inputs}}
+        given = {"folder": name, "inputs": inputs | together} | raw["datasets"][name]
+        filled["datasets"] = {**filled["datasets"], name: {**usual["datasets"], **given}}
+        if isinstance(given["inputs"], Mapping):
+            branches = given["inputs"].items()
+            alone[name] = [i for i, of in branches if isinstance(of, Mapping) and len(of) == 1]
+        for section in usual.keys() - {"datasets"}:
+            own = filled[section].get(name, {})
+            if isinstance(own, Mapping) and own.get("kind") in (None, usual[section].get("kind")):
+                filled[section] = {**filled[section], name: overlay(usual[section], own)}
+    for section in usual:
+        filled[section] = {name: of for name, of in filled[section].items() if name != OWN}
+    if isinstance(experiments := raw.get("experiments"), Mapping):
+        filled["experiments"] = {
+            name: [one for grid in grids for one in _grids_of_own(grid, alone)]
+            if isinstance(grids, list)
+            else grids
+            for name, grids in experiments.items()
+        }
+    return filled
+
+
+def _grids_of_own(grid: Any, alone: Mapping[str, list[str]]) -> list[Any]:
+    """A grid of `own` for each data set of one's own; `inputs: alone` are those of one modality."""
+    if not (isinstance(grid, Mapping) and grid.get("dataset") == OWN):
+        return [grid]
+    return [
+        {
+            **grid,
+            "dataset": name,
+            "inputs": inputs if grid.get("inputs") == "alone" else grid.get("inputs"),
+        }
+        for name, inputs in alone.items()
+    ]
 
 
 def _validated(
@@ -552,10 +623,7 @@ def _runs_of(grid: Grid, params: Params) -> Iterator[RunSpec]:
         spec = RunSpec(
             dataset=grid.dataset,
             inputs=inputs,
-            modalities={
-                branch: Modality(source=source, **dict(dataset.sources[source]))
-                for branch, source in stored.items()
-            },
+            modalities={branch: dataset.modality(source) for branch, source in stored.items()},
             data=dataset.preparation_of(stored.values()),
             classes=dataset.class_count,
             validation=dataset.validation,

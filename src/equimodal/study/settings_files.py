@@ -37,15 +37,17 @@ def read_scales(path: Path) -> dict[Path, dict[str, Any]]:
         UserError: If a file is like one that is not there, or in the end like itself.
     """
     files = {path: read_yaml(path)}
+    # What scales with data of one's own are like is none itself.
+    own, known = path.parent.with_name("own.yaml"), known_scales(path.parent)
+    places = {name: path.with_name(f"{name}.yaml") for name in known} | {"own": own}
     while (like := files[path].pop("like", None)) is not None:
         read = [p.stem for p in files]
-        others = sorted({*known_scales(path.parent)} - {*read})
+        others = sorted(places.keys() - {*read})
         if like not in others:
             circle = ", which is like this one again" if like in read else ""
             raise UserError(f"{path}: like: {like!r}{circle}; it takes one of {others}")
-        other = path.with_name(f"{like}.yaml")
-        files[other] = read_yaml(other)
-        path = other
+        path = places[like]
+        files[path] = read_yaml(path)
     return files
 
 

@@ -48,7 +48,9 @@ class Modality(Section):
 
     source: str
     channels: Count
-    normalization: Normalization
+    normalization: Normalization | None  # None: by the training examples, as `prepare` found them
+    # Of space or time, of data of one's own: 2 of images, 1 of sequences, 0 of features. None: the kind of network tells.
+    axes: Annotated[int | None, Field(exclude_if=lambda x: x is None)] = None
 
 
 FourCounts = Annotated[tuple[Count, ...], Field(min_length=4, max_length=4)]
@@ -92,6 +94,14 @@ class FourConv(OfBranches):
     fused_after: Annotated[tuple[Annotated[int, Field(ge=1, le=4)], ...], Places]
 
 
+class FourLayers(OfBranches):
+    """The branch of data of one's own, whatever their shape."""
+
+    kind: Literal["four_layers"]
+    widths: FourCounts
+    fused_after: Annotated[tuple[Annotated[int, Field(ge=1, le=4)], ...], Places]
+
+
 class ResNet18(OfBranches):
     """The ResNet-18 branch of ModelNet40."""
 
@@ -110,7 +120,7 @@ class I3D(OfBranches):
     fused_after: Annotated[tuple[Annotated[int, Field(ge=1, le=7)], ...], Places]
 
 
-NetworkSettings = Annotated[FourConv | ResNet18 | I3D, Field(discriminator="kind")]
+NetworkSettings = Annotated[FourConv | FourLayers | ResNet18 | I3D, Field(discriminator="kind")]
 
 
 OFFICIAL_SEED = 777  # of what the official code draws alike in all repeats

@@ -48,7 +48,8 @@ def evaluation_code(spec: RunSpec) -> str:
 def training_arrays(spec: RunSpec, params: Params) -> list[str]:
     """Names of the prepared arrays that a run is trained on."""
     dataset = params.datasets[spec.dataset]
-    wanted = {*OTHER_ARRAYS, *(m.source for m in spec.modalities.values())}
+    sources = [m.source for m in spec.modalities.values()]
+    wanted = {*OTHER_ARRAYS, *sources, *(f"{source}.scale" for source in sources)}
     return [
         f"{split}.{array}.npy"
         for split in dataset.splits
@@ -352,9 +353,13 @@ def evaluation(spec: RunSpec, params: Params) -> Product:
 
 
 def asked_of_preparation(dataset: str, params: Params) -> dict[str, Any]:
-    """Settings and code that a data set is prepared with now."""
+    """Settings, code and files of one's own that a data set is prepared with now."""
     settings = params.datasets[dataset]
-    return {"settings": settings.preparation, "code": preparation_code(settings.kind)}
+    return {
+        "settings": settings.preparation,
+        "code": preparation_code(settings.kind),
+        "inputs": settings.inputs_of_preparation(layout.raw(settings.raw)),
+    }
 
 
 def asked_of_training(spec: RunSpec, params: Params) -> dict[str, Any]:

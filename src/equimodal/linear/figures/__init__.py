@@ -1,6 +1,7 @@
 """The second paper's figures: one module each, with `draw(...) -> Figure`. Never loads torch."""
 
 from equimodal.study.figures import AboutFigure
+from equimodal.study.params import Params
 
 PAPER = "Zhang et al. (2024)"
 _DOTS = "Points are simulations, and bars their SD over seeds. Arrows are runs that never learned B. Lines are theory."
@@ -162,3 +163,9 @@ FIGURES = {
 SIMULATED = sorted(
     {table for about in FIGURES.values() for table in about.inputs} - {"linear_mnist"}
 )
+
+
+def figures_of(params: Params) -> dict[str, AboutFigure]:
+    """All of them where a scale asks for networks on digits, as the second paper has some of its own; else none."""
+    asked = {grid.dataset for grids in params.experiments.values() for grid in grids}
+    return FIGURES if any(params.datasets[d].kind == "colored_mnist" for d in asked) else {}

@@ -15,7 +15,7 @@ from equimodal.study.data.status import Origin
 from equimodal.study.errors import UserError
 from equimodal.study.files import require_writable
 from equimodal.study.schema import Count, Name, Positive, Section
-from equimodal.study.spec import Normalization, each_once
+from equimodal.study.spec import Modality, Normalization, each_once
 
 SplitName = Literal["train", "validation", "test"]
 ClassCount = Annotated[int, Field(ge=2, le=256)]  # a label is a byte
@@ -141,6 +141,14 @@ class Dataset(Section, ABC, defer_build=True):  # as all settings are built at o
                     f"{folder / name} is not the published file: its SHA-256 is not {digest}; {FETCH}"
                 )
 
+    def inputs_of_preparation(self, folder: Path) -> dict[str, str]:
+        """Raw files that may change, and are then prepared anew: path -> SHA-256."""
+        return {}
+
+    def state_of_raw(self, folder: Path) -> str:
+        """Another text once one of these has changed, told without reading them."""
+        return ""
+
     # Prepared arrays
 
     @property
@@ -175,6 +183,10 @@ class Dataset(Section, ABC, defer_build=True):  # as all settings are built at o
     @abstractmethod
     def _prepare(self, raw: Path, out: Path, processes: int) -> None:
         """Make the arrays."""
+
+    def modality(self, source: str) -> Modality:
+        """How a network reads a stored array."""
+        return Modality(source=source, **dict(self.sources[source]))
 
     @property
     @abstractmethod

@@ -14,6 +14,7 @@ from equimodal.study.spec import Augmentation, ClipViews, Modality
 from equimodal.training.batch import Batch
 
 LENGTHS = "lengths"  # array of the frames of each clip
+SCALE = "scale"  # array of the mean and the deviation of each channel of a source: `train.<source>.scale.npy`
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Views:
 
 @dataclass(frozen=True)
 class Split:
-    """All examples of a split, as bytes, on the device where they are used.
+    """All examples of a split, as bytes or floats, on the device where they are used.
 
     Arrays that are too large for the device stay on the host; their batches are moved.
     """
@@ -71,7 +72,7 @@ class Split:
         return len(self.labels)
 
     def batch(self, index: Int64[Tensor, " batch"], views: Views | None = None) -> Batch:
-        """Gather examples and normalize them: `(x / 255 - mean) / std` in each channel.
+        """Gather examples and normalize them: `(x / 255 - mean) / std` in each channel, or as `prepare` found it.
 
         What is stored with one channel is given to each channel of its modality. The channels lie
         last in memory and come first in the shape: torch's channels-last format.
@@ -184,7 +185,8 @@ def load_split(
                 f"{folder}/{name}.{source}.npy has shape {array.shape}, expected {len(labels)}"
                 f" examples of {channels} channels; prepare the data set again"
             )
-        if array.dtype != np.uint8:
+        floats = sources[source].normalization is None and array.dtype == np.float32
+        if array.dtype != np.uint8 and not floats:
             raise UserError(
                 f"{folder}/{name}.{source}.npy holds {array.dtype}, expected uint8, 0 to 255; prepare"
                 " the data set again"
@@ -197,7 +199,7 @@ def load_split(
         arrays={m: tensors[x.source] for m, x in modalities.items()},
         labels=torch.from_numpy(labels).to(device),
         ids=torch.from_numpy(ids).to(device),
-        scale={m: _scale(x, device) for m, x in modalities.items()},
+        scale={m: _scale(x, folder, device) for m, x in modalities.items()},
         centered=Views()
         if clip is None
         else Views(part=_center(next(iter(tensors.values())), clip)),
@@ -213,12 +215,15 @@ def _center(stored: UInt8[Tensor, "n time size size channels"], clip: ClipViews)
     return Part(frames, clip.crop, begin.expand(len(stored), 3))
 
 
-def _scale(modality: Modality, device: torch.device | str) -> tuple[Tensor, Tensor]:
-    mean, std = (
-        torch.tensor(v, dtype=torch.float64)
-        for v in (modality.normalization.mean, modality.normalization.std)
-    )
-    return (1 / (255 * std)).float().to(device), (-mean / std).float().to(device)
+def _scale(modality: Modality, folder: Path, device: torch.device | str) -> tuple[Tensor, Tensor]:
+    known, white = modality.normalization, 255
+    if known is None:
+        found, white = _load(folder / f"train.{modality.source}.{SCALE}.npy"), 1
+        pair = found.tolist()
+    else:
+        pair = [known.mean, known.std]
+    mean, std = torch.tensor(pair, dtype=torch.float64)
+    return (1 / (white * std)).float().to(device), (-mean / std).float().to(device)
 
 
 def _fits(arrays: Iterable[Tensor], device: torch.device | str) -> bool:

@@ -24,7 +24,12 @@ from equimodal.study.spec import OFFICIAL_SEED, RubiSettings, RunSpec
 from equimodal.training.balance import Balance
 from equimodal.training.policies import Guided, Policy, Random, RUBi, Vanilla
 
-BRANCHES = {"four_conv": "FourConvBranch", "resnet18": "ResNet18Branch", "i3d": "I3DBranch"}
+BRANCHES = {
+    "four_conv": "FourConvBranch",
+    "four_layers": "FourLayersBranch",
+    "resnet18": "ResNet18Branch",
+    "i3d": "I3DBranch",
+}
 CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}  # by the kernel's dimensions
 
 
@@ -40,8 +45,10 @@ def build_network(spec: RunSpec, device: torch.device | str = "cpu") -> Network:
         # By name, so that the code of a run is that of its own kind of branch (`steps.training_code`).
         branch = getattr(import_module(f"equimodal.models.{kind}"), BRANCHES[kind])
         settings = spec.network.model_dump(exclude={"kind", "fused_after", "classifier"})
+        axes = {m: {"axes": x.axes} for m, x in spec.modalities.items() if kind == "four_layers"}
         branches = {
-            m: branch(x.channels, spec.classes, **settings) for m, x in spec.modalities.items()
+            m: branch(x.channels, spec.classes, **settings, **axes.get(m, {}))
+            for m, x in spec.modalities.items()
         }
         fusions = {
             stage: _build_fusion(spec, {m: b.widths[stage - 1] for m, b in branches.items()})

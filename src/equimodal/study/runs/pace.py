@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from equimodal.study.cost import peak_memory
-from equimodal.study.data.split import LENGTHS, Split, load_split
+from equimodal.study.data.split import LENGTHS, SCALE, Split, load_split
 from equimodal.study.estimate import Size
 from equimodal.study.paces import Pace, label_of
 from equimodal.study.params import Params
@@ -121,6 +121,7 @@ def _random_split(
     for source, shape in shapes.items():
         values = generator.integers(0, 256, (n, *shape), np.uint8)
         np.save(folder / f"train.{source}.npy", values)
+        np.save(folder / f"train.{source}.{SCALE}.npy", [[128], [128]])
     np.save(folder / "train.labels.npy", generator.integers(0, spec.classes, n, np.uint8))
     np.save(folder / "train.ids.npy", np.arange(n, dtype=np.int32))
     first = next(iter(shapes.values()))

@@ -1,0 +1,494 @@
+"""Data of one's own, in one plain layout: arrays, or folders of images, a modality each.
+
+Below a folder of data/raw, for each split:
+
+    <split>.npz                          arrays named as the modalities, and `labels`
+    <split>/<modality>.npy               the same in files of their own, and <split>/labels.npy
+    <split>/<modality>/<class>/<file>    images, the same files in each modality that has images
+
+Whatever is wrong with them is told at once, by `prepare` as by `fetch`.
+"""
+
+import hashlib
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float64, Int64, UInt8
+from numpy import ndarray
+
+from equimodal.study import receipts
+from equimodal.study.data import jobs, prepared
+from equimodal.study.data.unfinished import UnfinishedArrays, stamp
+from equimodal.study.errors import UserError, in_words
+
+if TYPE_CHECKING:
+    from equimodal.study.datasets import Own, OwnSource
+
+VERSION = 1  # of what stands in the arrays: raise it when the same raw files give other bytes
+LABELS = "labels"
+LARGEST = float(np.finfo(np.float32).max)
+ROWS = 256  # examples that are looked at together, which bounds the memory
+CHUNK = 32  # images that a process is given at once
+NAMED = 3  # of what one sentence is about
+
+Name = tuple[str, str]  # of an image: its class and its file without suffix
+
+
+@dataclass
+class Part:
+    """What was found of a split."""
+
+    arrays: dict[str, ndarray] = field(
+        default_factory=dict
+    )  # modality -> n examples, channels last
+    images: dict[str, dict[Name, Path]] = field(default_factory=dict)  # modality -> its files
+    names: list[Name] = field(default_factory=list)  # of images, in the order of their rows
+    labels: Int64[ndarray, " n"] | None = None
+
+    def counts(self) -> dict[str, int]:
+        """How many examples each modality and the labels have."""
+        counts = {m: len(array) for m, array in self.arrays.items()}
+        counts |= dict.fromkeys(self.images, len(self.names))
+        return counts if self.labels is None else counts | {LABELS: len(self.labels)}
+
+
+class Faults(list[str]):
+    """All that is wrong, a sentence each."""
+
+    @contextmanager
+    def noted(self) -> Iterator[None]:
+        """Note what is raised inside, and go on."""
+        try:
+            yield
+        except UserError as error:
+            self.append(str(error))
+
+    def end(self, folder: Path) -> None:
+        """Raise UserError that says all of it, if there is anything."""
+        if self:
+            lines = "".join(f"\n  {line}" for line in dict.fromkeys(self))
+            raise UserError(f"{folder} can not be used as it is:{lines}")
+
+
+# Raw files
+
+
+def places(folder: Path, settings: "Own") -> list[Path]:
+    """Files and folders of all splits, where they lie; what is in none, where it would lie as an array."""
+    folder, found = _root(folder), dict[Path, None]()
+    for split in settings.given:
+        for name in _wanted(folder, split, settings):
+            within, alone, packed = _candidates(folder, split, name)
+            there = [place for place in (within, alone, packed) if place.exists()]
+            found |= dict.fromkeys(there or [alone])
+    return list(found)
+
+
+def hashes(folder: Path, settings: "Own") -> dict[str, str]:
+    """Place -> SHA-256, of a folder that of its files' hashes and names; nothing of data that are not here."""
+    return {
+        place.as_posix(): _sha256(place, *_state(place))
+        if place.is_file()
+        else _hash_of(f"{_sha256(f, *_state(f))} {f.relative_to(place)}" for f in _images(place))
+        for place in (places(folder, settings) if folder.exists() else ())
+    }
+
+
+def state(folder: Path, settings: "Own") -> str:
+    """Another text once a file has changed, by names, sizes and times."""
+    files = (f for p in places(folder, settings) for f in ([p] if p.is_file() else _images(p)))
+    return _hash_of(f"{file} {_state(file)}" for file in files)[:16]
+
+
+def count(folder: Path, split: str, settings: "Own") -> int:
+    """How many examples are given for a split, by its labels or images; a guess where these can not be read."""
+    folder = _root(folder)
+    try:
+        if LABELS in _wanted(folder, split, settings):
+            return len(_load(_place(folder, split, LABELS), LABELS))
+        folders = [folder / split / m for m in settings.sources if (folder / split / m).is_dir()]
+        return len(_images(folders[0]))
+    except (UserError, TypeError):  # `prepare` says so
+        return 100 * settings.class_count
+
+
+def _root(folder: Path) -> Path:
+    """The folder that holds the splits: the given one, or the only one in it that has any."""
+    within = [p for p in sorted(folder.glob("[!.]*/")) if any(p.glob("train*"))]
+    return within[0] if len(within) == 1 and not any(folder.glob("train*")) else folder
+
+
+def _wanted(folder: Path, split: str, settings: "Own") -> list[str]:
+    """Arrays of a split: the modalities, and labels unless folders of images tell them."""
+    told = any((folder / split / m).is_dir() for m in settings.sources)
+    _, alone, packed = _candidates(folder, split, LABELS)
+    given = alone.exists() or LABELS in _members(packed)
+    return [*settings.sources, *([LABELS] if given or not told else [])]
+
+
+def _candidates(folder: Path, split: str, name: str) -> tuple[Path, Path, Path]:
+    """Where an array may lie: as images, in a file of its own, with others."""
+    return folder / split / name, folder / split / f"{name}.npy", folder / f"{split}.npz"
+
+
+def _members(packed: Path) -> list[str]:
+    try:
+        with packed.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            return list(arrays.files)
+    except Exception:  # noqa: BLE001  numpy raises nearly anything; what is not found is said to be missing
+        return []
+
+
+def _images(place: Path) -> list[Path]:
+    return sorted(p for p in place.glob("[!.]*/[!.]*") if p.is_file())
+
+
+@cache
+def _sha256(file: Path, size: int, time: int) -> str:
+    return receipts.sha256(file)
+
+
+def _state(file: Path) -> tuple[int, int]:
+    about = file.stat()
+    return about.st_size, about.st_mtime_ns
+
+
+def _hash_of(lines: Iterable[str]) -> str:
+    text = "".join(f"{line}\n" for line in lines)
+    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
+
+
+# What is wrong
+
+
+Splits = dict[str, tuple[Part, list[int]]]  # name -> from which part, and which rows of it
+
+
+def look(folder: Path, settings: "Own") -> tuple[Splits, Faults]:
+    """Find all that is given, and all that is wrong with it, but for what image files hold."""
+    folder, parts, wrong = _root(folder), dict[str, Part](), Faults()
+    for split in settings.given:
+        part = parts[split] = Part()
+        for name in _wanted(folder, split, settings):
+            with wrong.noted():
+                _find(name, _place(folder, split, name), part, settings)
+    trained = {c for listed in parts["train"].images.values() for c, _ in listed}
+    classes = sorted(trained) if isinstance(settings.classes, int) else list(settings.classes)
+    if parts["train"].images and len(classes) != settings.class_count:
+        wrong.append(
+            f"{folder / 'train'} has images of {len(classes)} classes ({_some(classes)}), expected"
+            f" {settings.classes}, as `classes` of the settings says"
+        )
+    for split, part in parts.items():
+        wrong += _number(folder / split, part, classes)
+    splits = {s: (p, list(range(max(p.counts().values(), default=0)))) for s, p in parts.items()}
+    train, rows = splits["train"]
+    if share := settings.validation_share:
+        held_out = jobs.hold_out(len(rows), int(share * len(rows)), settings.validation_seed)
+        splits["train"], splits["validation"] = ((train, of) for of in held_out)
+    labels = [] if train.labels is None else train.labels.tolist()
+    kept = {labels[row] for row in splits["train"][1] if row < len(labels)}
+    possible = {*range(settings.class_count)}
+    if labels and possible >= {*labels} and (lacking := sorted(possible - kept)):
+        wrong.append(
+            f"{folder / 'train'} has no example of the classes {_some(lacking)}, counted from 0, once those for"
+            " validation are held out; give some, or leave these classes out of all parts"
+        )
+    return splits, wrong
+
+
+def _place(folder: Path, split: str, name: str) -> Path:
+    within, alone, packed = _candidates(folder, split, name)
+    members = _members(packed)
+    there = [place for place in (within, alone) if place.exists()] + [packed] * (name in members)
+    if len(there) > 1:
+        raise UserError(f"{' and '.join(map(str, there))} both give {name}; keep one of them")
+    if there:
+        return there[0]
+    if packed.exists() and not members:
+        raise UserError(f"{packed} can not be read; write it anew with np.savez")
+    has = f" (it has {members})" if members else ""
+    images = "" if name == LABELS else f", or images to {within}/<class>"
+    raise UserError(f"{split} has no {name}: add it to {packed}{has}, or save {alone}{images}")
+
+
+def _find(name: str, place: Path, part: Part, settings: "Own") -> None:
+    """Open an array, or list images, and put them into the part; then say what is wrong with them."""
+    where = f"{place}: {name}" if place.suffix == ".npz" else str(place)
+    if name == LABELS:
+        labels = _load(place, name)
+        if labels.dtype.kind not in "iu" or labels.ndim != 1:
+            raise UserError(
+                f"{where} holds {labels.dtype} of shape {_times(labels.shape)}, expected whole numbers in a row:"
+                " labels.astype(int)"
+            )
+        part.labels, last = labels.astype(np.int64), settings.class_count - 1
+        if outside := np.flatnonzero((labels < 0) | (labels > last)).tolist():
+            raise UserError(
+                f"{where} has labels from {labels.min()} to {labels.max()}, expected 0 to {last}, as `classes` of the"
+                f" settings says; {len(outside)} of {len(labels)} are outside, counted from 0: {_some(outside)}"
+            )
+        return
+    source = settings.sources[name]
+    if place.is_dir():
+        if source.axes != 2 or source.channels not in (1, 3):
+            raise UserError(
+                f"{where} is a folder, as of images with height, width and 1 or 3 channels, but by the settings {name}"
+                f" is {source.layouts}"
+            )
+        files = _images(place)
+        part.images[name] = {(file.parent.name, file.stem): file for file in files}
+        if twice := [file for file in files if file not in part.images[name].values()]:
+            raise UserError(f"{_some(twice)}: another file has this name; keep one of them")
+        if loose := sorted(p.name for p in place.glob("[!.]*") if not p.is_dir()):
+            raise UserError(f"{where} has {_some(loose)} in no folder of a class; move them")
+        return
+    part.arrays[name] = array = _channels_last(_load(place, name), source, where)
+    good = np.ones(len(array), bool)
+    for rows in _chunks(len(array)) if array.dtype.kind == "f" else ():
+        good[rows] = (abs(array[rows].astype(float)) <= LARGEST).reshape(len(rows), -1).all(1)
+    if faulty := np.flatnonzero(~good).tolist():
+        raise UserError(
+            f"{where} has NaN, infinite or absurdly large values in {len(faulty)} of {len(array)} examples,"
+            f" counted from 0: {_some(faulty)}; leave these out, or fill them in"
+        )
+
+
+def _load(place: Path, name: str) -> ndarray:
+    array: ndarray
+    try:
+        if place.suffix != ".npz":
+            return np.lib.format.open_memmap(place, mode="r")
+        with place.open("rb") as file, np.load(file, allow_pickle=False) as packed:
+            array = np.asarray(packed[name])
+    except Exception as error:  # noqa: BLE001  numpy raises nearly anything on damaged bytes
+        if "objects" in str(error) or "pickle" in str(error):
+            raise UserError(
+                f"{place}: {name} holds Python objects, which are never read, as they may run code; save numbers, all"
+                " examples of one shape: np.asarray(x, dtype=np.float32)"
+            ) from None
+        raise UserError(
+            f"{place} can not be read ({in_words(error)}); write it anew with numpy"
+        ) from None
+    return array
+
+
+def _channels_last(array: ndarray, source: "OwnSource", where: str) -> ndarray:
+    if array.dtype.kind not in "biuf":
+        raise UserError(f"{where} holds {array.dtype}, expected numbers: bytes or floats")
+    *space, channels = source.shape
+    shape = list(array.shape[1:]) if array.ndim else None
+    if source.axes != 1 and shape == [*space, channels]:
+        return array
+    if shape == [channels, *space]:
+        return np.moveaxis(array, 1, -1)
+    if channels == 1 and shape == space:
+        return array[..., None]
+    raise UserError(
+        f"{where} has shape {_times(array.shape)}, expected {source.layouts}, as the settings say"
+    )
+
+
+def _number(folder: Path, part: Part, classes: list[str]) -> Iterator[str]:
+    """Give the images of a split their rows and labels; say what does not fit together."""
+    every = {name for listed in part.images.values() for name in listed}
+    groups = {c for c, _ in every}
+    for m, listed in part.images.items():
+        there = {c for c, _ in listed}
+        if lacking := sorted(groups - there):
+            yield f"{folder / m} has no images of {_some(lacking)}, a class of other modalities"
+        if files := sorted(f"{c}/{name}" for c, name in every - {*listed} if c in there):
+            yield f"{folder / m} lacks images that other modalities have: {_some(files)}"
+    if unknown := sorted(groups - {*classes}):
+        yield f"{folder} has images of {_some(unknown)}, no class of train and of the settings"
+    if part.images:
+        rows = sorted((classes.index(c), c, name) for c, name in every if c in classes)
+        part.names = [(c, name) for _, c, name in rows]
+        told = np.array([label for label, *_ in rows], np.int64)
+        if part.labels is not None and not np.array_equal(part.labels, told):
+            yield f"{folder}: labels are not those of its folders of images, by class and name"
+        part.labels = told
+    counts = part.counts()
+    if len({*counts.values()}) > 1:
+        each = ", ".join(f"{count} of {name}" for name, count in counts.items())
+        yield f"{folder} has other numbers of examples for one modality than for another: {each}"
+    if 0 in counts.values():
+        yield f"{folder} has no examples in {_some([n for n, c in counts.items() if not c])}"
+
+
+def _some(items: Iterable[object]) -> str:
+    listed = [str(item) for item in items]
+    more = [f"and {len(listed) - NAMED} more"] if len(listed) > NAMED else []
+    return ", ".join([*listed[:NAMED], *more])
+
+
+def _times(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape)) or "of one number"
+
+
+# Preparation
+
+
+def prepare(raw: Path, out: Path, settings: "Own", *, processes: int = 1) -> None:
+    """Write the arrays of each modality and, as `train.<modality>.scale.npy`, mean and deviation of each channel.
+
+    Bytes stay bytes (uint8); all other numbers are stored as float32, less the mean of the training examples and
+    divided by their deviation. The rest is as `Dataset.prepare` says.
+
+    Raises:
+        UserError: If files are missing or bad, or do not fit one another; names all. Or the disk is full.
+    """
+    splits, wrong = look(raw, settings)
+    images = _images_of(splits, out, settings)
+    with wrong.noted():
+        images.fill(settings.folder, processes)
+    wrong.end(raw)
+    inputs = hashes(raw, settings)
+    prepared.begin(out, settings.preparation)
+    for split, (part, rows) in splits.items():
+        assert part.labels is not None, "otherwise something is wrong"
+        bytes_, ids = part.labels[rows].astype(np.uint8), np.array(rows, np.int32)
+        prepared.save(out, {f"{split}.labels": bytes_, f"{split}.ids": ids})
+    images.finish()
+    for source in settings.sources:
+        prepared.save(out, _scaled(source, out, splits))
+    prepared.end(out, settings.preparation, by=__name__, inputs=inputs)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """An image, and the row that it fills."""
+
+    file: Path
+    array: str
+    row: int
+
+
+@dataclass(frozen=True)
+class _Images:
+    """All image files, on their way to arrays."""
+
+    arrays: UnfinishedArrays
+    todo: list[_Job]
+
+    def fill(self, label: str, processes: int) -> None:
+        """Decode what an earlier run left; raises UserError that names all that is bad."""
+        shapes = {name: list(shape) for name, shape in self.arrays.shapes.items()}
+        key = {"version": VERSION, "shapes": shapes, "jobs": _hash_of(map(repr, self.todo))}
+        how: dict[str, Any] = {"label": label, "processes": processes, "at_once": CHUNK}
+        if self.todo:
+            jobs.fill(self.arrays, key, self.todo, _Reader(self.arrays.shapes), **how)
+
+    def finish(self) -> None:
+        """Give the arrays their names."""
+        if self.todo:
+            self.arrays.finish()
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """Decodes images."""
+
+    shapes: Any  # of the arrays, by name
+
+    def rows(self, job: _Job, content: bytes | None, /) -> dict[str, UInt8[ndarray, "..."]]:
+        """Return an image as it is stored."""
+        _, height, width, channels = self.shapes[job.array]
+        return {job.array: decode(job.file, height, width, channels)}
+
+
+def _images_of(splits: Splits, out: Path, settings: "Own") -> _Images:
+    todo, shapes = [], {}
+    for split, (part, rows) in splits.items():
+        for m, listed in part.images.items():
+            shapes[f"{split}.{m}"] = (len(rows), *settings.sources[m].shape)
+            files = [listed.get(part.names[row]) for row in rows if row < len(part.names)]
+            todo += [_Job(file, f"{split}.{m}", place) for place, file in enumerate(files) if file]
+    return _Images(UnfinishedArrays(out, shapes, [stamp(job.file) for job in todo]), todo)
+
+
+def decode(
+    file: Path, height: int, width: int, channels: int
+) -> UInt8[ndarray, "height width channels"]:
+    """Decode an image and, if it has another size, average it over the pixels asked for, whatever its proportions.
+
+    Raises:
+        UserError: If it is damaged, of absurd size, transparent, in color where one channel is asked for, or has
+            more than 8 bits a channel, whose white nobody knows.
+    """
+    from PIL import Image, ImageOps
+
+    try:
+        with warnings.catch_warnings(action="error", category=Image.DecompressionBombWarning):
+            image: Any = Image.open(BytesIO(file.read_bytes()))
+            deep = ";16" in str(image.tile) or image.mode[0] in "IF"
+            image = ImageOps.exif_transpose(image)
+    except Exception:  # noqa: BLE001  Pillow raises nearly anything on damaged bytes
+        raise UserError(f"{file} is no image, damaged or of absurd size; replace it") from None
+    if deep:
+        raise UserError(
+            f"{file} has more than 8 bits a channel, and nothing says which value is white; save it with 8 bits, or all"
+            " images of the modality as one array, which keeps their values"
+        )
+    if image.has_transparency_data and (np.asarray(image.convert("RGBA"))[..., 3] < 255).any():
+        raise UserError(
+            f"{file} is transparent in places, and nothing says what is behind it; put it onto a background,"
+            " such as by `magick mogrify -background white -alpha remove`"
+        )
+    image = image.convert("RGB")
+    pixels = np.asarray(image)
+    if channels == 1 and (pixels != pixels[..., :1]).any():
+        raise UserError(
+            f"{file} is in color, but its modality has channels: 1; say 3, or make it gray"
+        )
+    if image.size != (width, height):
+        pixels = np.asarray(image.resize((width, height), Image.Resampling.BOX))
+    return pixels[..., :channels]
+
+
+def _scaled(source: str, out: Path, splits: Splits) -> dict[str, ndarray]:
+    """The arrays of a modality that are not files of images, and its scale."""
+    train, rows = splits["train"]
+    scale = f"train.{source}.scale"
+    if source in train.images:
+        stored = np.load(out / f"train.{source}.npy", mmap_mode="r")
+        return {scale: _moments(stored, list(range(len(stored))))}
+    mean, deviation = found = _moments(train.arrays[source], rows)
+    arrays = {f"{split}.{source}": (p.arrays[source], of) for split, (p, of) in splits.items()}
+    if all(array.dtype == np.uint8 for array, _ in arrays.values()):
+        return {**{n: np.ascontiguousarray(a[of]) for n, (a, of) in arrays.items()}, scale: found}
+    return {
+        **{
+            name: np.ascontiguousarray((array[of] - mean) / deviation, np.float32)
+            for name, (array, of) in arrays.items()
+        },
+        scale: np.array([np.zeros_like(mean), np.ones_like(mean)]),
+    }
+
+
+def _moments(array: ndarray, rows: list[int]) -> Float64[ndarray, "2 channels"]:
+    """Mean and deviation of each channel over examples, space and time; 1 for the deviation of what is constant."""
+
+    def values(chunk: list[int]) -> Float64[ndarray, "m channels"]:
+        return array[chunk].astype(np.float64).reshape(-1, array.shape[-1])
+
+    first = values(rows[:1]).mean(0)  # near the mean, so that no digits are lost
+    count, sums = 0, np.zeros((2, array.shape[-1]))
+    for chunk in _chunks(len(rows)):
+        x = values([rows[i] for i in chunk]) - first
+        count += len(x)
+        sums += [x.sum(0), (x**2).sum(0)]
+    mean, square = sums / count
+    deviation = np.sqrt(np.maximum(square - mean**2, 0))
+    return np.array([first + mean, np.where(deviation > 0, deviation, 1)])
+
+
+def _chunks(count: int) -> Iterator[range]:
+    return (range(first, min(first + ROWS, count)) for first in range(0, count, ROWS))

@@ -1,0 +1,334 @@
+"""Data of one's own: what is stored of them, what is refused and how, and how they are noticed to have changed."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from equimodal.study import layout, receipts, steps
+from equimodal.study.data.dataset import Dataset
+from equimodal.study.data.split import load_split
+from equimodal.study.datasets import Own
+from equimodal.study.errors import UserError
+from equimodal.study.params import load_params
+
+N = {"train": 8, "test": 4}
+SOURCES = {
+    "photo": {"height": 2, "width": 3, "channels": 3},
+    "sound": {"length": 5, "channels": 2},
+    "table": {"channels": 4},
+}
+
+
+def settings(sources=SOURCES, **changes):
+    own = {"kind": "own", "classes": 2, "sources": sources, "folder": "mine", "table1_rate": 0.1}
+    own |= {"inputs": {"distinct": {m: m for m in sources}}, "validation_share": 0.25}
+    return Own.model_validate_json(json.dumps(own | {"validation_seed": 1} | changes), strict=True)
+
+
+def arrays(n, seed=0):
+    """Images as bytes, sequences and features as floats, labels in turn."""
+    generator = np.random.default_rng(seed)
+    return {
+        "photo": generator.integers(0, 256, (n, 2, 3, 3), np.uint8),
+        "sound": generator.normal(5, 3, (n, 2, 5)),
+        "table": generator.normal(1e9, 2, (n, 4)),
+        "labels": np.arange(n) % 2,
+    }
+
+
+def save(folder, **changes):
+    """Write both splits; a change is `<split>_<name>`: another array, or None for none."""
+    folder.mkdir(exist_ok=True)
+    for split, n in N.items():
+        given = arrays(n, seed=len(split))
+        given |= {k.removeprefix(f"{split}_"): x for k, x in changes.items() if k.startswith(split)}
+        np.savez(folder / f"{split}.npz", **{k: x for k, x in given.items() if x is not None})
+
+
+def draw(folder, split, modality, names, *, size=(3, 2), color=(200, 100, 50)):
+    """Images `<class>/<name>` of one color, which is another for each."""
+    for number, name in enumerate(names):
+        file = folder / split / modality / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", size, tuple(c - number for c in color)).save(file)
+
+
+NAMES = [f"{c}/{i}.png" for c in ("cat", "dog") for i in range(4)]
+PICTURES = {m: {"height": 2, "width": 3, "channels": 3} for m in ("front", "side")}
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    for split, of in {"train": NAMES, "test": NAMES[1::2]}.items():
+        for m in PICTURES:
+            draw(tmp_path / "raw", split, m, of, color=(200, 100, 50 if m == "side" else 250))
+    return tmp_path / "raw"
+
+
+def said(raw, of):
+    with pytest.raises(UserError) as caught:
+        of.prepare(raw, raw.with_name("out"))
+    assert not list(raw.with_name("out").glob("*.npy"))
+    return str(caught.value)
+
+
+def test_three_modalities_of_any_shape_reach_a_network_scaled_by_their_training_examples(tmp_path):
+    save(tmp_path / "raw")
+    of = settings()
+    of.prepare(tmp_path / "raw", tmp_path / "out")
+    split = {
+        s: load_split(
+            tmp_path / "out", s, modalities={m: of.modality(m) for m in SOURCES}, classes=2
+        )
+        for s in of.splits
+    }
+    assert {s: len(x) for s, x in split.items()} == {"train": 6, "validation": 2, "test": 4}
+    kept = split["train"].ids
+    seen = split["train"].batch(kept.new_tensor(range(6))).inputs
+    given = arrays(8, seed=len("train"))
+    given["photo"] = np.moveaxis(given["photo"], -1, 1)
+    for m, array in given.items():
+        if m != "labels":
+            x = array[kept].astype(float)
+            axes = (0, *range(2, x.ndim))
+            scaled = (x - x.mean(axes, keepdims=True)) / x.std(axes, keepdims=True)
+            np.testing.assert_allclose(seen[m], scaled, atol=1e-4)
+    assert split["train"].labels.tolist() == given["labels"][kept].tolist()
+    assert (tmp_path / "out/train.photo.npy").stat().st_size < 300  # bytes
+
+
+def test_images_with_channels_first_and_files_of_their_own_are_stored_alike(tmp_path):
+    save(tmp_path / "raw")
+    other = tmp_path / "other"
+    for split, n in N.items():
+        given = arrays(n, seed=len(split))
+        given["photo"] = np.moveaxis(given["photo"], -1, 1)
+        (other / "deeper" / split).mkdir(parents=True)
+        for name, array in given.items():
+            np.save(other / "deeper" / split / f"{name}.npy", array)
+    for raw in (tmp_path / "raw", other):
+        settings().prepare(raw, tmp_path / f"of_{raw.name}")
+    for file in (tmp_path / "of_raw").glob("*.npy"):
+        assert file.read_bytes() == (tmp_path / "of_other" / file.name).read_bytes()
+
+
+def test_a_constant_feature_is_zero_and_not_nan(tmp_path):
+    table = arrays(8)["table"]
+    table[:, 1] = 7
+    save(tmp_path / "raw", train_table=table)
+    settings().prepare(tmp_path / "raw", tmp_path / "out")
+    assert (np.load(tmp_path / "out/train.table.npy")[:, 1] == 0).all()
+
+
+def test_folders_of_images_tell_the_labels_and_the_order(pictures, tmp_path):
+    of = settings(PICTURES)
+    of.prepare(pictures, tmp_path / "out", processes=1)
+    ids = np.load(tmp_path / "out/train.ids.npy")
+    labels = np.load(tmp_path / "out/train.labels.npy")
+    assert labels.tolist() == [int(i >= 4) for i in ids]
+    front = np.load(tmp_path / "out/train.front.npy")
+    assert front.shape == (6, 2, 3, 3)
+    assert front[:, 0, 0, 0].tolist() == [200 - i for i in ids]
+
+
+def test_a_larger_image_is_averaged_and_a_gray_one_may_have_one_channel(tmp_path, pictures):
+    gray = np.repeat(np.array([[0, 100], [0, 100], [50, 250], [50, 250]], np.uint8), 2, axis=1)
+    of = settings({m: {"height": 2, "width": 2, "channels": 1} for m in PICTURES})
+    for file in pictures.rglob("*.png"):
+        Image.fromarray(gray).save(file)
+    of.prepare(pictures, tmp_path / "out")
+    assert np.load(tmp_path / "out/test.side.npy")[0, ..., 0].tolist() == [[0, 100], [50, 250]]
+
+
+def with_nan(array, row):
+    array[row].flat[0] = np.nan
+    return array
+
+
+GIVEN = arrays(8, seed=len("train"))
+WRONG = {  # what is wrong with arrays -> the change, and what is said
+    "missing": ({"train_sound": None}, "train has no sound: add it to {raw}/train.npz (it has ['photo', "),
+    "no labels": ({"test_labels": None}, "test has no labels: add it to {raw}/test.npz"),
+    "fewer examples": ({"test_table": arrays(3)["table"]},
+        "{raw}/test has other numbers of examples for one modality than for another: 4 of photo, 4 of sound, 3 of table, 4 of labels"),
+    "no examples": ({f"test_{m}": x[:0] for m, x in GIVEN.items()}, "{raw}/test has no examples in photo, sound, table"),
+    "labels from 1": ({"train_labels": GIVEN["labels"] + 1}, "{raw}/train.npz: labels has labels from 1 to 2, expected 0 to 1"),
+    "labels below 0": ({"train_labels": GIVEN["labels"] - 1}, "{raw}/train.npz: labels has labels from -1 to 0, expected 0 to 1"),
+    "labels as floats": ({"train_labels": GIVEN["labels"] / 2}, "labels holds float64 of shape 8, expected whole numbers in a row"),
+    "labels in two axes": ({"train_labels": np.eye(8, dtype=int)}, "labels holds int64 of shape 8 x 8, expected"),
+    "NaN": ({"train_table": with_nan(arrays(8)["table"], 5)},
+        "{raw}/train.npz: table has NaN, infinite or absurdly large values in 1 of 8 examples, counted from 0: 5;"),
+    "infinite": ({"test_sound": arrays(4)["sound"] * np.inf}, "values in 4 of 4 examples, counted from 0: 0, 1, 2, and 1 more;"),
+    "objects": ({"train_sound": np.array([[1], [1, 2]] * 4, dtype=object)}, "{raw}/train.npz: sound holds Python objects"),
+    "text": ({"train_table": np.full((8, 4), "1.5")}, "table holds <U3, expected numbers"),
+    "complex": ({"train_table": arrays(8)["table"] * 1j}, "table holds complex128, expected numbers"),
+    "another shape": ({"train_photo": arrays(8)["photo"][:, :, :2]},
+        "photo has shape 8 x 2 x 2 x 3, expected n x 2 x 3 x 3 or n x 3 x 2 x 3, as the settings say"),
+    "transposed": ({"train_sound": arrays(8)["sound"].swapaxes(1, 2)}, "sound has shape 8 x 5 x 2, expected n x 2 x 5"),
+    "one number": ({"test_table": np.array(1.0)}, "table has shape of one number, expected n x 4"),
+    "a class that is not trained": ({"train_labels": GIVEN["labels"] * 0}, "{raw}/train has no example of the classes 1,"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_arrays_that_can_not_be_used_are_refused(tmp_path, what):
+    changes, expected = WRONG[what]
+    save(tmp_path / "raw", **changes)
+    assert expected.format(raw=tmp_path / "raw") in said(tmp_path / "raw", settings())
+
+
+def test_all_that_is_wrong_is_said_at_once(tmp_path):
+    raw = tmp_path / "raw"
+    together = ("missing", "labels from 1", "NaN", "fewer examples", "infinite")
+    changes = [WRONG[what] for what in together]
+    save(raw, **{k: x for change, _ in changes for k, x in change.items()})
+    message = said(raw, settings())
+    for _, expected in changes[:3]:
+        assert expected.format(raw=raw) in message
+    assert "3 of table" in message
+    assert "values in 4 of 4 examples" in message
+    with pytest.raises(UserError) as fetched:
+        settings().fetch(raw, mirror=None)
+    assert message == str(fetched.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 and no more", b"\x80\x04K\x01.", b"<html>"])
+@pytest.mark.parametrize("name", ["train.npz", "train/table.npy"])
+def test_damaged_files_and_pickles_are_refused_and_never_run(tmp_path, name, content):
+    raw = tmp_path / "raw"
+    save(raw, train_table=None)
+    (raw / "train").mkdir()
+    (raw / name).write_bytes(content)
+    assert f"{raw / name} " in said(raw, settings())
+
+
+def test_nothing_but_the_folder_is_said_to_lack_all_of_it(tmp_path):
+    (tmp_path / "raw").mkdir()
+    message = said(tmp_path / "raw", settings())
+    assert len(message.splitlines()) == 1 + 2 * 4
+    assert f"{tmp_path}/raw/test/sound.npy" in message
+
+
+def test_two_places_for_one_array_are_refused(tmp_path):
+    save(tmp_path / "raw")
+    (tmp_path / "raw/test").mkdir()
+    np.save(tmp_path / "raw/test/table.npy", arrays(4)["table"])
+    assert "both give table; keep one of them" in said(tmp_path / "raw", settings())
+
+
+def no_file(raw):
+    (raw / "train/side/cat/2.png").unlink()
+
+
+def no_class(raw):
+    for file in (raw / "test/side/dog").iterdir():
+        file.unlink()
+
+
+def in_place(change):
+    """Replace one image by what `change` makes of it."""
+
+    def edit(raw):
+        file = raw / "train/front/dog/1.png"
+        with Image.open(file) as image:
+            made = change(image)
+        made.save(file)
+
+    return edit
+
+
+def deep(image):
+    return Image.fromarray(np.full((2, 3), 40_000, np.uint16))
+
+
+def of_another_class(raw):
+    draw(raw, "test", "front", ["owl/1.png"])
+    draw(raw, "test", "side", ["owl/1.png"])
+
+
+WRONG_IMAGES = {
+    "a file is missing": (no_file, "{raw}/train/side lacks images that other modalities have: cat/2"),
+    "a class is missing": (no_class, "{raw}/test/side has no images of dog"),
+    "an untrained class": (of_another_class, "{raw}/test has images of owl, no class of train"),
+    "16 bits": (in_place(deep), "{raw}/train/front/dog/1.png has more than 8 bits a channel"),
+    "transparent": (in_place(lambda i: i.convert("RGBA").point(lambda x: x // 2)), "1.png is transparent in places"),
+    "no image": (lambda raw: (raw / "train/front/dog/1.png").write_bytes(b"no image"), "1.png is no image, damaged or of absurd size"),
+    "one name twice": (lambda raw: draw(raw, "train", "front", ["dog/1.jpg"]), "{raw}/train/front/dog/1.jpg: another file has this name"),
+    "no folder of a class": (lambda raw: draw(raw, "train", "front", ["x.png"]), "{raw}/train/front has x.png in no folder of a class"),
+    "other labels": (lambda raw: np.save(raw / "test/labels.npy", np.array([0, 1, 0, 1])), "{raw}/test: labels are not those of its folders"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", WRONG_IMAGES)
+def test_folders_that_can_not_be_used_are_refused(pictures, what):
+    edit, expected = WRONG_IMAGES[what]
+    edit(pictures)
+    assert expected.format(raw=pictures) in said(pictures, settings(PICTURES))
+
+
+def test_faults_of_images_and_of_folders_are_said_at_once(pictures):
+    no_file(pictures)
+    in_place(deep)(pictures)
+    message = said(pictures, settings(PICTURES))
+    assert "lacks images" in message
+    assert "more than 8 bits" in message
+
+
+def test_a_folder_in_place_of_features_is_refused(pictures):
+    sources = {"front": PICTURES["front"], "side": {"channels": 4}}
+    assert "by the settings side is n x 4" in said(pictures, settings(sources))
+    gray = {m: {**of, "channels": 1} for m, of in PICTURES.items()}
+    assert "is in color, but its modality has channels: 1" in said(pictures, settings(gray))
+
+
+@pytest.mark.parametrize(
+    ("sources", "expected"),
+    [
+        ({"a": {"channels": 1}}, "at least 2"),
+        ({"a": {"channels": 1, "height": 2}, "b": {"channels": 1}}, "images have height and width"),
+        ({"distinct": {"channels": 1}, "b": {"channels": 1}}, "sources has 'distinct'"),
+        ({"a": {"length": 3}, "b": {"channels": 1}}, "channels"),
+    ],
+)
+def test_modalities_that_can_not_be_are_refused(sources, expected):
+    with pytest.raises(ValueError, match=expected):
+        settings(sources)
+
+
+MINE = """\
+like: own
+datasets:
+  mine:
+    kind: own
+    classes: 2
+    sources:
+      photo: {height: 2, width: 3, channels: 3}
+      sound: {length: 5, channels: 2}
+      table: {channels: 4}
+"""
+
+
+@pytest.fixture
+def mine(project):
+    (project.folder / "config/scales/mine.yaml").write_text(MINE)
+    layout.RAW.mkdir(parents=True)
+    save(layout.raw("mine"))
+    return load_params(scale="mine")
+
+
+def test_changed_files_are_noticed(mine):
+    of: Dataset = mine.datasets["mine"]
+    raw = layout.raw("mine")
+    before = of.state_of_raw(raw)
+    of.prepare(raw, layout.prepared("mine", "mine"))
+    product = steps.preparation("mine", mine)
+    assert not list(product.objections(mine))
+    save(raw, train_table=arrays(8, seed=9)["table"])
+    (objection,) = product.objections(mine)
+    assert "data/raw/mine/train.npz is another one than it was made of" in objection.reason
+    assert of.state_of_raw(raw) != before
+    assert receipts.read(product.receipt).inputs.keys() == {
+        f"data/raw/mine/{split}.npz" for split in N
+    }

@@ -1,0 +1,140 @@
+"""A scale with data of one's own: what it needs to say, and what comes of it, from files to Table 1."""
+
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from equimodal.linear.figures import figures_of
+from equimodal.study import layout
+from equimodal.study.cli import main
+from equimodal.study.errors import UserError
+from equimodal.study.params import expand_runs, load_params
+
+MINE = """\
+like: own
+datasets:
+  mine:
+    kind: own
+    classes: 2
+    sources:
+      photo: {height: 4, width: 3, channels: 3}
+      sound: {length: 5, channels: 2}
+      table: {channels: 4}
+"""
+SMALL = """\
+networks:
+  mine: {widths: [2, 2, 2, 2]}
+training:
+  mine: {max_epochs: 1, batch_size: 4}
+experiments:
+  table1:
+    - {dataset: own, inputs: alone, policy: [vanilla], rates: table1, seeds: 1}
+    - {dataset: mine, inputs: [distinct], policy: [vanilla, random, guided], rates: table1, seeds: 1}
+  sweep: []
+  sweep_balanced: []
+"""
+
+
+@pytest.fixture
+def scale(project):
+    """Write a scale and read it."""
+
+    def write(text):
+        (project.folder / "config/scales/mine.yaml").write_text(text)
+        return load_params(scale="mine")
+
+    return write
+
+
+def said(scale, text):
+    with pytest.raises(UserError) as caught:
+        scale(text)
+    return str(caught.value).splitlines()
+
+
+def test_eight_lines_ask_for_the_rows_of_table_1_and_for_greediness(scale):
+    settings = scale(MINE)
+    table1 = expand_runs(settings, "table1").values()
+    assert {(run.inputs, run.method) for run in table1} == {
+        *((m, "unimodal") for m in ("photo", "sound", "table")),
+        *(("distinct", method) for method in ("vanilla", "random", "guided")),
+    }
+    assert {run.seed for run in table1} == {0, 1, 2}
+    swept = expand_runs(settings, "sweep") | expand_runs(settings, "sweep_balanced")
+    assert {run.policy for run in swept.values()} == {"vanilla", "random", "guided"}
+    assert {run.dataset for run in expand_runs(settings).values()} == {"mine"}
+    assert settings.datasets["mine"].raw == "mine"
+    assert figures_of(settings) == {}  # of the second paper, which is about digits
+
+
+def test_what_a_scale_says_of_its_own_data_goes_over_what_all_such_have(scale):
+    usual = scale(MINE)
+    other = scale(MINE + "training:\n  mine: {max_epochs: 7}\n")
+    assert other.training["mine"] == usual.training["mine"].model_copy(update={"max_epochs": 7})
+    images = MINE.replace("length: 5", "height: 5, width: 5").replace(
+        "{ch", "{height: 1, width: 1, ch"
+    )
+    resnet = scale(images + "networks:\n  mine: {kind: resnet18, width: 0.5, fused_after: [2]}\n")
+    assert resnet.networks["mine"].kind == "resnet18"
+
+
+def test_two_data_sets_of_one_s_own_stand_side_by_side(scale):
+    yours = MINE.partition("  mine:")[2].replace("photo", "film")
+    settings = scale(f"{MINE}  yours:{yours}")
+    assert {*settings.datasets["yours"].sources} == {"film", "sound", "table"}
+    assert {run.dataset for run in expand_runs(settings, "sweep").values()} == {"mine", "yours"}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("like: own\n", "datasets has none of kind: own"),
+        (MINE.replace("    classes: 2\n", ""), "datasets.mine.classes is missing"),
+        (MINE.replace("{channels: 4}", "{count: 4}"), "unknown key datasets.mine.sources.table.count; it takes ['channels', 'height', 'length', 'width']"),
+        (MINE.replace("length: 5", "height: 5"), "datasets.mine.sources.sound: images have height and width"),
+        (MINE + "augmentation:\n  mine: {flip: 0.5}\n", "augmentation.mine.flip is 0.5, but a mirror is for images"),
+        (MINE + "networks:\n  mine: {kind: resnet18, width: 0.5, fused_after: [2]}\n", "networks.mine.kind is resnet18, which ['sound', 'table'] are not for"),
+        (MINE + "networks:\n  mine: {fused_after: [5]}\n", "networks.mine.fused_after.0: Input should be less than or equal to 4"),
+    ],
+)  # fmt: skip
+def test_what_a_scale_lacks_is_said_with_its_file(scale, text, expected):
+    assert any(f"config/scales/mine.yaml: {expected}" in line for line in said(scale, text))
+
+
+def verb(*arguments):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["equimodal", *arguments, "--scale", "mine"])
+        with pytest.raises(SystemExit) as ended:
+            main()
+    return ended.value.code
+
+
+def test_three_modalities_go_from_files_to_table_1(scale, capfd):
+    settings = scale(MINE + SMALL)
+    generator = np.random.default_rng(0)
+    layout.raw("mine").mkdir(parents=True)
+    for split, n in (("train", 26), ("test", 8)):  # 21 train: the last batch has one example
+        np.savez(
+            layout.raw("mine") / f"{split}.npz",
+            photo=generator.integers(0, 256, (n, 4, 3, 3), np.uint8),
+            sound=generator.normal(size=(n, 2, 5)),
+            table=generator.normal(size=(n, 4)),
+            labels=np.arange(n) % 2,
+        )
+    runs = [*expand_runs(settings)]
+    assert verb("prepare", "mine") == 0
+    assert verb("cell", *runs) == 0, capfd.readouterr().err
+    assert verb("collect") == 0
+    assert verb("table", "table1") == 0
+    table = pd.read_csv(layout.table("mine", "table1"))
+    assert table["method"].tolist() == ["unimodal", "vanilla", "random", "guided"]
+    assert table["mean"].between(0, 100).all()
+    assert "Data of one's own" in layout.table("mine", "table1").with_suffix(".md").read_text()
+    assert verb("verify") == 0
+    np.save(layout.raw("mine") / "new.npy", np.zeros(3))  # is none of its files
+    assert verb("verify") == 0
+    (layout.raw("mine") / "test.npz").write_bytes(b"another")
+    assert verb("verify") == 1
+    assert "data/raw/mine/test.npz is another one than it was made of" in capfd.readouterr().out
