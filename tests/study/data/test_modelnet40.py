@@ -1,5 +1,4 @@
 import io
-import json
 import os
 import random
 import shutil
@@ -404,11 +403,9 @@ def test_a_run_in_color_is_taken_up_in_color(raw, out, monkeypatch):
     files = renderings(views=[0, 6])
     as_folder(raw, files | {sorted(files)[4]: encoded(np.full((SIZE, SIZE, 3), [1, 2, 3]))})
     end_half_way(raw, out, monkeypatch)
-    key = json.loads((out / ".unfinished.json").read_text())
     second = count_decodes(monkeypatch)
     NEW.prepare(raw, out)
-    assert key["channels"] == 3
-    assert len(second) < 28
+    assert 0 < len(second) < 28
     assert load(out, "test.view0").shape[-1] == 3
 
 

@@ -14,7 +14,7 @@ def objects(train, seed=0):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("standin")
-    write(folder, classes=10, of=objects(3))
+    write(folder, 10, objects(3))
     return folder / "ModelNet40"
 
 
@@ -53,15 +53,15 @@ def test_meshes_are_simple_and_no_two_are_the_same(folder):
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_one_others(folder, tmp_path):
-    write(tmp_path / "again", classes=10, of=objects(3))
-    write(tmp_path / "other", classes=10, of=objects(3, seed=1))
+    write(tmp_path / "again", 10, objects(3))
+    write(tmp_path / "other", 10, objects(3, seed=1))
     ours = contents(folder)
     assert contents(tmp_path / "again/ModelNet40") == ours
     assert not set(contents(tmp_path / "other/ModelNet40").values()) & set(ours.values())
 
 
 def test_an_object_stays_the_same_when_there_are_more(folder, tmp_path):
-    write(tmp_path, classes=10, of=objects(1))
+    write(tmp_path, 10, objects(1))
     more = {read_off(p).vertices.tobytes() for p in folder.rglob("*.off")}
     assert {read_off(p).vertices.tobytes() for p in tmp_path.rglob("*.off")} <= more
 

@@ -266,7 +266,7 @@ DRAWN = StandInClips(
 def shared_raw(tmp_path_factory):
     """The stand-in's files as if they were NVGesture's; not to be changed."""
     folder = tmp_path_factory.mktemp("raw")
-    nvgesture_standin.write(folder, gestures=2, of=DRAWN)
+    nvgesture_standin.write(folder, 2, DRAWN)
     return folder
 
 
@@ -674,11 +674,10 @@ if __name__ == "__main__":
 """
 
 
-# The writes of a clip: color, depth, and the mark that it is done; the last of all is the mark that
-# the arrays get their names.
+# The writes of a clip: color, depth, and the mark that it is done.
 @pytest.mark.parametrize(
     ("where", "at", "processes"),
-    [*(("write", at, 1) for at in (13, 36)), ("parent", 4, 2)],
+    [*(("write", at, 1) for at in (13, 35)), ("parent", 4, 2)],
 )
 def test_a_killed_run_leaves_no_process_and_a_second_one_gives_the_same_bytes(
     shared_raw, prepared, tmp_path, decoded, where, at, processes

@@ -23,7 +23,7 @@ DRAWN = StandInClips(
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     made = tmp_path_factory.mktemp("standin")
-    write(made, gestures=8, of=DRAWN)
+    write(made, 8, DRAWN)
     return made
 
 
@@ -100,7 +100,7 @@ def test_every_file_says_that_it_is_a_stand_in(folder):
 def test_the_same_seed_gives_the_same_bytes_and_another_does_not(tmp_path):
     few = DRAWN.model_copy(update={"train_per_class": 3, "test_per_class": 1, "width": 48})
     for name, of in {"one": few, "same": few, "other": few.model_copy(update={"seed": 8})}.items():
-        write(tmp_path / name, gestures=2, of=of)
+        write(tmp_path / name, 2, of)
     one, same, other = (contents(tmp_path / name) for name in ("one", "same", "other"))
     assert same == one
     assert not set(other.values()) & set(one.values())

@@ -28,7 +28,7 @@ SEGMENTS = 20  # corners of what is round
 TURN = 20.0  # degrees, how far an object may be turned away from the front
 
 
-def write(folder: Path, *, classes: int, of: "StandInObjects") -> None:
+def write(folder: Path, classes: int, of: "StandInObjects") -> None:
     """Write `ModelNet40/<class>/<train or test>/<class>_0001.off` and on, and a README.txt.
 
     Every third file has its counts on the line of `OFF`, as part of ModelNet40 has. An object

@@ -4,27 +4,27 @@ Access to the data set has to be asked for: `fetch` unpacks and checks what was 
 The stand-in, which has its files and folders, is drawn by code.
 """
 
-import hashlib
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Int64, UInt8
 from numpy import ndarray
 
 from equimodal.study.data import jobs, prepared
 from equimodal.study.data.download import link, mirror_address, mirror_folder, read_small
+from equimodal.study.data.jobs import Job
 from equimodal.study.data.nvgesture_list import SENSORS, Clip, mismatched, parse_list, read_list
 from equimodal.study.data.status import Origin
 from equimodal.study.data.unfinished import UnfinishedArrays, stamp
 from equimodal.study.errors import UserError
-from equimodal.study.files import save_arrays, write_aside
+from equimodal.study.files import write_aside
 
 if TYPE_CHECKING:
     from equimodal.study.datasets import NVGesture
@@ -100,12 +100,10 @@ def fetch(folder: Path, settings: "NVGesture", *, mirror: str | None) -> None:
         UserError: If the data set, a part of its archive or a video is missing or damaged; says
             what to do.
     """
-    if settings.stand_in is not None:
+    if settings.is_stand_in:
         from equimodal.study.data import nvgesture_standin, standin
 
-        assert settings.drawn_with is not None
-        draw = partial(nvgesture_standin.write, gestures=settings.classes, of=settings.stand_in)
-        standin.renew(folder, settings.drawn_with, draw)
+        standin.renew(folder, settings, nvgesture_standin.write, settings.stand_in)
         return
     if not (_root(folder) / VIDEOS).is_dir():
         _bring_videos(folder, mirror_folder(mirror))
@@ -221,16 +219,6 @@ def _videos(root: Path, clip: Clip) -> dict[str, Path]:
 # Preparation
 
 
-@dataclass(frozen=True)
-class Job:
-    """One clip to decode, and where it goes."""
-
-    source: Path  # the list that names the clip
-    clip: Clip
-    split: str
-    row: int
-
-
 def prepare(raw: Path, out: Path, settings: "NVGesture", *, processes: int = 1) -> None:
     """Write `color` uint8 (n, frames, size, size, 3) and `depth`, of one channel, of each split.
 
@@ -247,25 +235,17 @@ def prepare(raw: Path, out: Path, settings: "NVGesture", *, processes: int = 1) 
     clips, _ = _read_lists(raw, settings)
     _report_mismatched(clips)
     splits = _split(clips["train"], settings, lists["train"]) | {"test": clips["test"]}
-    reader = _Reader(_root(raw), settings)
+    reader = _Reader(_root(raw), settings, lists)
     shapes = {
         f"{split}.{sensor}": (len(chosen), *settings.shape(sensor))
         for split, chosen in splits.items()
         for sensor in SENSORS
     }
-    todo = [
-        Job(lists["test" if split == "test" else "train"], clip, split, row)
-        for split, chosen in splits.items()
-        for row, clip in enumerate(chosen)
-    ]
-    stamps = [stamp(*_videos(reader.root, job.clip).values()) for job in todo]
+    todo = [Job(split, row, c) for split, chosen in splits.items() for row, c in enumerate(chosen)]
+    about = f"{VERSION} {settings.preparation}"
+    stamps = [stamp(f"{about} {job}", *_videos(reader.root, job.reads).values()) for job in todo]
     arrays = UnfinishedArrays(out, shapes, stamps)
-    key = {  # all that the arrays depend on, but for the videos, of which `stamp` tells
-        "version": VERSION,
-        "settings": settings.preparation,
-        "lists": [hashlib.sha256(path.read_bytes()).hexdigest() for path in lists.values()],
-    }
-    jobs.fill(arrays, key, todo, reader, label="nvgesture", processes=processes, at_once=1)
+    jobs.fill(arrays, todo, reader.rows, label="nvgesture", processes=processes)
     prepared.begin(out, settings.preparation)
     for split, chosen in splits.items():
         small: dict[str, ndarray] = {
@@ -276,7 +256,8 @@ def prepare(raw: Path, out: Path, settings: "NVGesture", *, processes: int = 1) 
         prepared.save(out, {f"{split}.{name}": array for name, array in small.items()})
     arrays.finish()
     if settings.is_stand_in:
-        save_arrays(out / prepared.EXAMPLES, _examples(out, splits))
+        names = (*SENSORS, "labels", "ids")
+        prepared.save_examples(out, splits, names, partial(_shown, out, settings.stored_frames))
     prepared.end(out, settings.preparation, by=__name__)
 
 
@@ -314,6 +295,7 @@ class _Reader:
 
     root: Path
     settings: "NVGesture"
+    lists: dict[str, Path]
 
     def length(self, clip: Clip) -> int:
         """How many frames of a clip are stored."""
@@ -323,12 +305,13 @@ class _Reader:
         start, end = clip.span("color")
         return min(end - start, self.settings.frames)
 
-    def rows(self, job: Job, content: bytes | None, /) -> dict[str, UInt8[ndarray, "..."]]:
+    def rows(self, job: Job, _: bytes | None) -> dict[str, UInt8[ndarray, "..."]]:
         """Return a clip in color and in depth."""
         try:
-            return {f"{job.split}.{sensor}": self._decode(job.clip, sensor) for sensor in SENSORS}
+            return {sensor: self._decode(job.reads, sensor) for sensor in SENSORS}
         except UserError as error:
-            raise UserError(f"{job.source}, line {job.clip.line}: {error}") from None
+            source = self.lists["test" if job.split == "test" else "train"]
+            raise UserError(f"{source}, line {job.reads.line}: {error}") from None
 
     def _decode(self, clip: Clip, sensor: str) -> UInt8[ndarray, "frames size size channels"]:
         from equimodal.study.data.video import read_frames
@@ -351,19 +334,11 @@ class _Reader:
         return stored
 
 
-def _examples(out: Path, splits: Iterable[str]) -> dict[str, ndarray]:
-    """Three frames of the first clip of each class, early, middle and late, for each split."""
-    examples = {}
-    for split in splits:
-        labels, ids, lengths = (
-            np.load(out / f"{split}.{name}.npy") for name in ("labels", "ids", "lengths")
-        )
-        first = np.unique(labels, return_index=True)[1]
-        length = lengths[first, None].astype(int)
-        for sensor in SENSORS:
-            stored = np.load(out / f"{split}.{sensor}.npy", mmap_mode="r")
-            begin = (stored.shape[1] - length) // 2
-            shown = begin + length * np.array([1, 2, 3]) // 4
-            examples[f"{split}.{sensor}"] = stored[first[:, None], shown]
-        examples |= {f"{split}.labels": labels[first], f"{split}.ids": ids[first]}
-    return examples
+def _shown(
+    out: Path, frames: int, split: str, name: str, rows: Int64[ndarray, " n"]
+) -> tuple[Int64[ndarray, "..."], ...]:
+    """Where three frames of some clips stand: early, middle and late."""
+    if name not in SENSORS:
+        return (rows,)
+    length = np.load(out / f"{split}.lengths.npy")[rows, None].astype(int)
+    return rows[:, None], (frames - length) // 2 + length * np.array([1, 2, 3]) // 4

@@ -77,7 +77,7 @@ class Recording:
     depth_start: int
 
 
-def write(folder: Path, *, gestures: int, of: "StandInClips") -> None:
+def write(folder: Path, gestures: int, of: "StandInClips") -> None:
     """Write recordings, both versions of the lists, and a README that says what they are.
 
     The same settings give the same bytes, with the same version of the encoders.

@@ -7,23 +7,28 @@ from pathlib import Path
 from typing import Any
 
 from equimodal.study import receipts
+from equimodal.study.data.dataset import Dataset
 from equimodal.study.errors import UserError
 
 
-def renew(folder: Path, drawn_with: dict[str, Any], draw: Callable[[Path], None]) -> None:
+def renew(
+    folder: Path, settings: Dataset, write: Callable[[Path, int, Any], None], of: object
+) -> None:
     """Put a stand-in in place of an earlier one, unless the same is there and whole.
 
-    It is drawn beside its place, gets the receipt of all its files, and is renamed: half of one is never there.
+    It is made beside its place, gets the receipt of all its files, and is renamed: half of one is never there.
 
     Args:
         folder: The whole of it is the stand-in's.
-        drawn_with: All that decides the files.
-        draw: Writes them into a folder.
+        settings: Of the data set.
+        write: Writes files into a folder, of so many classes and as `of` says.
+        of: The settings of the stand-in alone.
 
     Raises:
         UserError: If the folder holds anything else, or can not be written.
     """
     receipt = folder / receipts.NAME
+    drawn_with = settings.drawn_with
     if not any(receipts.objections(receipt, settings=drawn_with)):
         return
     if not receipt.is_file() and folder.is_dir() and any(folder.glob("[!.]*")):
@@ -33,13 +38,14 @@ def renew(folder: Path, drawn_with: dict[str, Any], draw: Callable[[Path], None]
         )
     aside = folder.with_name(f".{folder.name}.part")
     try:
-        _remove(aside)
+        shutil.rmtree(aside, ignore_errors=True)
         aside.mkdir(parents=True)
-        draw(aside)
+        write(aside, settings.class_count, of)
         files = [path for path in aside.rglob("*") if path.is_file()]
         step = f"fetch {folder.name}"
         receipts.write(aside / receipts.NAME, step=step, settings=drawn_with, code="", files=files)
-        _remove(folder)
+        if folder.exists():
+            shutil.rmtree(folder)
         os.replace(aside, folder)
     except OSError as error:
         raise UserError(
@@ -47,8 +53,3 @@ def renew(folder: Path, drawn_with: dict[str, Any], draw: Callable[[Path], None]
         ) from error
     finally:
         shutil.rmtree(aside, ignore_errors=True)
-
-
-def _remove(folder: Path) -> None:
-    if folder.exists():
-        shutil.rmtree(folder)
