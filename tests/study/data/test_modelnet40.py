@@ -16,15 +16,12 @@ from equimodal.study.data.modelnet40 import Shape, decode
 from equimodal.study.data.render import Renderer
 from equimodal.study.errors import UserError
 from equimodal.study.receipts import NAME, objections
-from tests.study.data.helpers import changed, contents, dataset, read_off
+from tests.study.data.helpers import VIEW, changed, contents, dataset, read_off
 
 MIRROR = os.environ.get("EQUIMODAL_MIRROR")  # read here: a fixture hides it from the tests
 CLASSES = ("bed", "chair")
 TRAIN, TEST = 5, 2
 SIZE = 8
-
-
-VIEW = {"channels": 3, "normalization": {"mean": [0.0] * 3, "std": [1.0] * 3}}
 
 
 def settings(source="new_12x", views=(0, 6), **changes):
@@ -501,35 +498,6 @@ def test_modelnet10_is_taken_where_ten_classes_are_asked_for(raw, out):
 
 
 # Bad input
-
-
-@pytest.mark.parametrize("other", [None, {"classes": 3}, {"seed": 8}, {"test": 2}])
-def test_stand_ins_that_are_not_there_are_fetched_and_no_others_taken(raw, out, other):
-    """The scales share their folder."""
-    shutil.rmtree(raw)
-    if other is not None:
-        stand_ins(**other).fetch(raw, mirror=None)
-    with pytest.raises(UserError, match=r"raw/receipt.json .*run `equimodal fetch`"):
-        stand_ins().prepare(raw, out)
-
-
-def remove(path):
-    path.unlink()
-
-
-def alter(path):
-    path.write_bytes(path.read_bytes().replace(b"1", b"2"))
-
-
-@pytest.mark.parametrize("spoil", [remove, alter])
-def test_a_stand_in_that_is_not_whole_is_not_taken_and_drawn_again(drawn, raw, out, spoil):
-    shutil.rmtree(raw)
-    shutil.copytree(drawn, raw)
-    spoil(next(raw.rglob("*_0002.off")))
-    with pytest.raises(UserError, match=r"_0002.off can not be used: .*run `equimodal fetch`"):
-        stand_ins().prepare(raw, out)
-    stand_ins().fetch(raw, mirror=None)
-    assert contents(raw) == contents(drawn)
 
 
 def test_missing_raw_files_are_explained_with_all_sources(raw, out):

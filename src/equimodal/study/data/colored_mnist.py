@@ -16,7 +16,6 @@ from numpy import ndarray
 
 from equimodal.study.data import mnist, prepared
 from equimodal.study.errors import UserError
-from equimodal.study.files import save_arrays
 from equimodal.study.pickles import load_pickled_npy
 
 if TYPE_CHECKING:
@@ -41,7 +40,7 @@ def prepare(raw: Path, out: Path, settings: "ColoredMnist") -> None:
     """
     usual, *others = settings.colorings.values()
     train, test = _digits(raw, settings.test_per_class)
-    seed = settings.coloring.seed
+    seed, held_out = settings.coloring.seed, settings.validation_examples
     original = _read_kim(raw / mnist.KIM, train, test, seed) if settings.digits == "kim" else None
     for part, (_, labels) in {"train": train, "test": test}.items():
         if labels.max() >= settings.classes:
@@ -50,7 +49,7 @@ def prepare(raw: Path, out: Path, settings: "ColoredMnist") -> None:
                 f" {settings.classes} colors"
             )
     ids = {"train": np.arange(len(train[1])), "test": np.arange(len(test[1]))}
-    if held_out := settings.validation_examples:
+    if held_out:
         if held_out >= len(train[1]):
             raise UserError(
                 f"validation_examples is {held_out}, but there are {len(train[1])} training images"
@@ -60,16 +59,13 @@ def prepare(raw: Path, out: Path, settings: "ColoredMnist") -> None:
 
     colored = original or _color(train, test, usual)
     prepared.begin(out, settings.preparation)
-    examples: dict[str, ndarray] = {}
     for split, kept in ids.items():
         images, labels = test if split == "test" else train
         color, colors = colored[split]
         arrays = (color, images[..., None], colors, labels, np.arange(len(labels), dtype=np.int32))
         of_split = {f"{split}.{n}": a[kept] for n, a in zip(ARRAYS, arrays, strict=True)}
         prepared.save(out, of_split)
-        first = np.unique(labels[kept], return_index=True)[1]
-        examples |= {name: array[first] for name, array in of_split.items()}
-    save_arrays(out / prepared.EXAMPLES, examples)
+    prepared.save_examples(out, ids, ARRAYS)
     prepared.save(out, {f"test.color_{BY_LABEL}": colored[BY_LABEL][0]})
     for source, other in zip(settings.other_colorings, others, strict=True):
         colored = _color(train, test, other)
@@ -84,14 +80,13 @@ def _digits(raw: Path, test_per_class: int | None) -> tuple[Digits, Digits]:
     if test_per_class is None:
         return (images, labels), _read(raw, "t10k")
     rank = np.zeros(len(labels), int)
-    for label in np.unique(labels):
-        members = labels == label
-        if members.sum() <= test_per_class:
+    for label, count in zip(*np.unique(labels, return_counts=True), strict=True):
+        if count <= test_per_class:
             raise UserError(
-                f"test_per_class is {test_per_class}, but there are {members.sum()} digits of class"
-                f" {label} and some must train"
+                f"test_per_class is {test_per_class}, but there are {count} digits of class {label} and"
+                " some must train"
             )
-        rank[members] = np.arange(members.sum())
+        rank[labels == label] = np.arange(count)
     is_test = rank < test_per_class
     return (images[~is_test], labels[~is_test]), (images[is_test], labels[is_test])
 
@@ -128,25 +123,14 @@ def _read_kim(path: Path, train: Digits, test: Digits, seed: int) -> dict[str, C
                 " gray counterparts"
             )
         colored[part] = image, (image.max((1, 2)) / 255).astype(np.float32)
-    colors = _colors_of_class(
-        train[1], colored["train"][1], test[1], np.random.default_rng([seed, 1])
-    )
+    generator = np.random.default_rng([seed, 1])
+    colors = np.empty((len(test[1]), 3), np.float32)
+    for label in np.unique(test[1]):
+        of_class = colored["train"][1][train[1] == label]
+        members = np.flatnonzero(test[1] == label)
+        colors[members] = generator.choice(of_class, len(members))
     by_label = _tint(test[0], colors), colors
     return colored | {"validation": colored["train"], BY_LABEL: by_label}
-
-
-def _colors_of_class(
-    labels: UInt8[ndarray, " n"],
-    colors: Float32[ndarray, "n 3"],
-    wanted: UInt8[ndarray, " m"],
-    generator: np.random.Generator,
-) -> Float32[ndarray, "m 3"]:
-    """Draw for each wanted label the color of one of the examples that have it."""
-    drawn = np.empty((len(wanted), 3), np.float32)
-    for label in np.unique(wanted):
-        members = np.flatnonzero(wanted == label)
-        drawn[members] = generator.choice(colors[labels == label], len(members))
-    return drawn
 
 
 def _color(train: Digits, test: Digits, coloring: dict[str, Any]) -> dict[str, Colored]:

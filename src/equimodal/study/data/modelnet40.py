@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, cast
@@ -31,7 +31,6 @@ from equimodal.study.files import write_text
 if TYPE_CHECKING:
     from PIL import Image
 
-    from equimodal.study.data.render import Renderer
     from equimodal.study.datasets import ModelNet40
 
 VERSION = 2  # of what stands in the arrays: raise it when the same raw files give other bytes
@@ -48,7 +47,6 @@ class Release:
     """Where raw files come from and what they are called."""
 
     folder: str  # top folder, also within an archive
-    archives: tuple[str, ...]  # names of archives, as patterns without suffix
     file: str  # pattern with groups `name` and, of a rendering, `view`; {views} are the names of those asked for
     get: str
     default: str  # name of the archive as it comes
@@ -57,7 +55,6 @@ class Release:
 RELEASES: dict[ReleaseName, Release] = {
     "new_12x": Release(
         "modelnet40_images_new_12x",
-        ("modelnet40_images_new_12x*", "shaded_images*"),
         r"(?P<name>.+)\.obj\.shaded_v(?P<view>\d{3})\.png",
         "the paper's renderings: http://supermoe.cs.umass.edu/shape_recog/shaded_images.tar.gz"
         " (1.6 GB; reported dead, a mirror that people name is"
@@ -67,7 +64,6 @@ RELEASES: dict[ReleaseName, Release] = {
     ),
     "v1": Release(
         "modelnet40v1",
-        ("modelnet40v1*",),
         r"(?P<name>.+)_(?P<view>\d{3})\.jpg",
         "older renderings of 3,983 models: http://maxwell.cs.umass.edu/mvcnn-data/modelnet40v1.tar"
         " (204 MB), as modelnet40v1.tar or unpacked to modelnet40v1/",
@@ -75,7 +71,6 @@ RELEASES: dict[ReleaseName, Release] = {
     ),
     "meshes": Release(
         "ModelNet40",
-        ("ModelNet40*",),
         r"(?P<name>.+)\.off",
         "the meshes, which are rendered here: http://modelnet.cs.princeton.edu/ModelNet40.zip"
         " (2.0 GB), as ModelNet40.zip or unpacked to ModelNet40/",
@@ -83,7 +78,6 @@ RELEASES: dict[ReleaseName, Release] = {
     ),
     "own": Release(
         "",
-        ("*",),
         r"(?P<name>.+?)[_.-](?P<view>{views})\.(png|jpg|jpeg|PNG|JPG|JPEG)",
         "your own images, <class>/<train or test>/<object>_<view>.png or .jpg, with the names of `sources` for"
         " <view>",
@@ -215,9 +209,9 @@ def _candidates(folder: Path, settings: "ModelNet40") -> list[Path]:
         return []
     release = RELEASES[settings.source]
     small = ["ModelNet10"] * _is_small(settings)
-    of_archives = [*(f"{name}*" for name in small), *release.archives]
+    packed = [*small, release.folder, release.default.partition(".")[0]]
     patterns = [*small, *filter(None, [release.folder])]
-    patterns += [archive + suffix for archive in of_archives for suffix in SUFFIXES]
+    patterns += [f"{name}*{suffix}" for name in packed for suffix in SUFFIXES]
     for depth in ("", "[!.]*/"):
         found = [p for pattern in patterns for p in sorted(folder.glob(depth + pattern))]
         if found := [p for p in found if p.suffix or p.is_dir()]:
@@ -424,7 +418,7 @@ def _contents(path: Path, left: Mapping[int, Job]) -> Iterable[tuple[int, Job, b
         yield of_file[file], left[of_file[file]], content
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Reader:
     """Decodes renderings and draws meshes."""
 
@@ -444,10 +438,11 @@ class _Reader:
     ) -> UInt8[ndarray, "views size size channels"]:
         if self.source == "meshes":
             from equimodal.study.data.off import parse_off
+            from equimodal.study.data.render import draw
 
-            mesh = parse_off(content, where)
+            mesh, numbers = parse_off(content, where), [*map(_number, views)]
             try:
-                return self._renderer.draw(mesh, list(map(_number, views)))[..., None]
+                return draw(mesh, numbers, style="new_12x", size=self.size)[..., None]
             except UserError as error:
                 raise UserError(f"{where}: {error}") from None
         image = decode(content, where, self.size, opaque=self.source == "own")
@@ -455,23 +450,14 @@ class _Reader:
             raise _ColorError
         return np.broadcast_to(image, (len(views), self.size, self.size, self.channels))
 
-    @cached_property
-    def _renderer(self) -> "Renderer":
-        from equimodal.study.data.render import Renderer
-
-        return Renderer("new_12x", self.size)
-
 
 def decode(
     content: bytes, where: str, size: int, *, opaque: bool = False
 ) -> UInt8[ndarray, "size size channels"]:
     """Decode a square image and, if it has another size, average it over the pixels asked for.
 
-    Gray values of 16 bits are scaled to 8. Transparency does not count, as in the official code, unless the
-    image has to be `opaque`.
-
-    Returns:
-        One channel if it is gray (R = G = B everywhere), else three.
+    It gets one channel if it is gray (R = G = B everywhere), else three. Gray values of 16 bits are scaled to
+    8. Transparency does not count, as in the official code, unless the image has to be `opaque`.
 
     Raises:
         UserError: If it is empty, damaged, not square, of absurd size, of values without a known white,

@@ -20,11 +20,11 @@ from numpy import ndarray
 from equimodal.study.data import jobs, prepared
 from equimodal.study.data.download import link, mirror_address, mirror_folder, read_small
 from equimodal.study.data.jobs import Job
-from equimodal.study.data.nvgesture_list import SENSORS, Clip, mismatched, parse_list, read_list
+from equimodal.study.data.nvgesture_list import SENSORS, Clip, mismatched, read_list
 from equimodal.study.data.status import Origin
 from equimodal.study.data.unfinished import UnfinishedArrays, stamp
 from equimodal.study.errors import UserError
-from equimodal.study.files import write_aside
+from equimodal.study.files import write_aside, writing
 
 if TYPE_CHECKING:
     from equimodal.study.datasets import NVGesture
@@ -61,12 +61,15 @@ ask for access at
 
 def origin(version: str) -> Origin:
     """Where the clips come from, and what has to be done by hand."""
-    names = {part: LISTS[version].format(part=part) for part in ("train", "test")}
     return Origin(
         PAGE,
         "research use, to be asked for; it shows faces: do not pass it on or show frames of it",
-        BY_HAND.format(page=PAGE, videos=VIDEOS, **names),
+        BY_HAND.format(page=PAGE, videos=VIDEOS, **_names(version)),
     )
+
+
+def _names(version: str) -> dict[str, str]:
+    return {part: LISTS[version].format(part=part) for part in ("train", "test")}
 
 
 def places(folder: Path, version: str) -> list[Path]:
@@ -84,10 +87,9 @@ def _root(folder: Path) -> Path:
 def _lists(folder: Path, version: str) -> dict[str, Path]:
     """Part -> its list, beside the videos or above them."""
     root = _root(folder)
-    names = {part: LISTS[version].format(part=part) for part in ("train", "test")}
     return {
         part: folder / name if (folder / name).is_file() else root / name
-        for part, name in names.items()
+        for part, name in _names(version).items()
     }
 
 
@@ -145,20 +147,16 @@ def _unpack(parts: Sequence[Path], folder: Path) -> None:
 
     aside = folder / UNPACKING
     try:
-        if aside.exists():
-            shutil.rmtree(aside)
-        seven_zip.unpack(parts, aside, PACKED)
-        if not (found := [path for path in aside.rglob(VIDEOS) if path.is_dir()]):
-            raise UserError(f"{parts[0]} holds no {VIDEOS}: it is not the archive of NVGesture")
-        for path in aside.rglob("*.lst"):
-            if not (folder / path.name).exists():
-                os.replace(path, folder / path.name)
-        os.replace(found[0], folder / VIDEOS)
-    except OSError as error:
-        raise UserError(
-            f"{folder} can not be written: {error.strerror or error}; check its permissions and run"
-            " again"
-        ) from error
+        with writing(folder, "check its permissions and run again"):
+            if aside.exists():
+                shutil.rmtree(aside)
+            seven_zip.unpack(parts, aside, PACKED)
+            if not (found := [path for path in aside.rglob(VIDEOS) if path.is_dir()]):
+                raise UserError(f"{parts[0]} holds no {VIDEOS}: it is not the archive of NVGesture")
+            for path in aside.rglob("*.lst"):
+                if not (folder / path.name).exists():
+                    os.replace(path, folder / path.name)
+            os.replace(found[0], folder / VIDEOS)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
 
@@ -169,24 +167,22 @@ def _bring_lists(folder: Path, version: str, mirror: str | None) -> None:
         if mirror and not path.exists():
             address = f"{mirror_address(mirror, 'nvgesture')}/{path.name}"
             if (content := read_small(address, path.parent)) is not None:
-                parse_list(content, address)
                 with write_aside(path) as aside:
                     aside.write_bytes(content)
+                    read_list(aside, address)
 
 
 def _read_lists(folder: Path, settings: "NVGesture") -> tuple[dict[str, list[Clip]], int]:
     """Read the lists and check that all videos are there, before hours of work begin.
 
-    Returns:
-        Part -> its clips, and the bytes of the videos.
+    Returned are the clips of each part, and the bytes of the videos.
 
     Raises:
         UserError: Names all that is wrong or missing.
     """
-    root, size, count = _root(folder), 0, 0
+    root, sizes = _root(folder), dict[str, int]()
     clips: dict[str, list[Clip]] = {}
     wrong: list[str] = []
-    bad: list[str] = []
     for part, source in _lists(folder, settings.list_version).items():
         try:
             clips[part] = read_list(source)
@@ -197,19 +193,16 @@ def _read_lists(folder: Path, settings: "NVGesture") -> tuple[dict[str, list[Cli
             wrong.append(f"{source} has labels up to {last}, but classes is {settings.classes}")
         for clip in clips[part]:
             for path in _videos(root, clip).values():
-                there = path.stat().st_size if path.is_file() else None
-                size, count = size + (there or 0), count + 1
-                if not there:
-                    what = "missing" if there is None else "empty"
-                    bad.append(f"{source}, line {clip.line}: {path} is {what}")
-    if bad:
+                size = path.stat().st_size if path.is_file() else 0
+                sizes[f"{source}, line {clip.line}: {path}"] = size
+    if bad := [video for video, size in sizes.items() if not size]:
         wrong.append(
-            f"{len(bad)} of {count} videos that the lists name are missing or empty:\n{jobs.some(bad)}\n"
-            "Unpack the archive again so that they lie there."
+            f"{len(bad)} of {len(sizes)} videos that the lists name are missing or empty:\n"
+            f"{jobs.some(bad)}\nUnpack the archive again so that they lie there."
         )
     if wrong:
         raise UserError("\n".join(wrong))
-    return clips, size
+    return clips, sum(sizes.values())
 
 
 def _videos(root: Path, clip: Clip) -> dict[str, Path]:
@@ -233,7 +226,13 @@ def prepare(raw: Path, out: Path, settings: "NVGesture", *, processes: int = 1) 
     """
     lists = _lists(raw, settings.list_version)
     clips, _ = _read_lists(raw, settings)
-    _report_mismatched(clips)
+    for part, listed in clips.items():
+        if odd := mismatched(listed):
+            print(
+                f"nvgesture: color and depth windows differ in {len(odd)} of {len(listed)} {part}"
+                " clips; the color window is used for both",
+                file=sys.stderr,
+            )
     splits = _split(clips["train"], settings, lists["train"]) | {"test": clips["test"]}
     reader = _Reader(_root(raw), settings, lists)
     shapes = {
@@ -259,16 +258,6 @@ def prepare(raw: Path, out: Path, settings: "NVGesture", *, processes: int = 1) 
         names = (*SENSORS, "labels", "ids")
         prepared.save_examples(out, splits, names, partial(_shown, out, settings.stored_frames))
     prepared.end(out, settings.preparation, by=__name__)
-
-
-def _report_mismatched(clips: dict[str, list[Clip]]) -> None:
-    for part, listed in clips.items():
-        if odd := mismatched(listed):
-            print(
-                f"nvgesture: color and depth windows differ in {len(odd)} of {len(listed)} {part}"
-                " clips; the color window is used for both",
-                file=sys.stderr,
-            )
 
 
 def _split(clips: list[Clip], settings: "NVGesture", source: Path) -> dict[str, list[Clip]]:

@@ -17,7 +17,7 @@ from numpy import ndarray
 
 from equimodal.study.data.video import SCALING
 from equimodal.study.errors import UserError
-from equimodal.study.files import write_aside
+from equimodal.study.files import write_aside, write_text
 
 if TYPE_CHECKING:
     from equimodal.study.datasets import StandInClips
@@ -80,12 +80,8 @@ class Recording:
 def write(folder: Path, gestures: int, of: "StandInClips") -> None:
     """Write recordings, both versions of the lists, and a README that says what they are.
 
-    The same settings give the same bytes, with the same version of the encoders.
-
-    Args:
-        folder: Made if missing.
-        gestures: How many of `GESTURES`, from the first; even, since they come in pairs.
-        of: How they are drawn.
+    The first so many of `GESTURES` are shown, an even number, since they come in pairs. The same settings give
+    the same bytes, with the same version of the encoders.
 
     Raises:
         UserError: If the files can not be written.
@@ -107,18 +103,17 @@ def write(folder: Path, gestures: int, of: "StandInClips") -> None:
         for version in ("", "_v2"):
             text = "\n".join(_line(r, version) for r in recordings)
             name = f"nvgesture_{part}_correct_cvpr2016{version}.lst"
-            _write_text(folder / name, text + ("" if part == "train" else "\n"))
-    _write_text(
-        folder / "README.txt",
-        README.format(
-            seed=of.seed,
-            gestures="\n".join(f"{i:>3}  {g}" for i, g in enumerate(GESTURES[:gestures], 1)),
-            mismatched=train[0].folder,
-            short=train[1].folder,
-            misfiled=train[2].folder,
-            frames=of.short,
-        ),
+            write_text(text + ("" if part == "train" else "\n"), folder / name)
+    mismatched, short, misfiled = (recording.folder for recording in train[:3])
+    readme = README.format(
+        seed=of.seed,
+        gestures="\n".join(f"{i:>3}  {g}" for i, g in enumerate(GESTURES[:gestures], 1)),
+        mismatched=mismatched,
+        short=short,
+        misfiled=misfiled,
+        frames=of.short,
     )
+    write_text(readme, folder / "README.txt")
 
 
 def _plan(part: str, gestures: int, of: "StandInClips") -> list[Recording]:
@@ -261,8 +256,3 @@ def _write_avi(
                 container.mux(stream.encode())
         except av.FFmpegError as error:
             raise UserError(f"{path} can not be encoded: {error}") from None
-
-
-def _write_text(path: Path, text: str) -> None:
-    with write_aside(path) as aside:
-        aside.write_text(text)

@@ -15,11 +15,8 @@ def first_faces(
 ) -> Int64[ndarray, "side side"]:
     """Return the nearest triangle at each place of a square grid, -1 where there is none.
 
-    Args:
-        x: Columns of the corners, which need not be whole.
-        y: Rows of the corners.
-        near: The inverse of their distance. It is linear over the image, as the distance is not.
-        side: Of the grid.
+    `x` and `y` are columns and rows of the corners, which need not be whole; `near` is the inverse of
+    their distance, which is linear over the image, as the distance is not.
     """
     order = np.argsort(y, axis=0)
     x, y, near = (np.take_along_axis(a, order, axis=0) for a in (x, y, near))  # from top to bottom

@@ -35,7 +35,7 @@ EDGE = 8  # levels of gray between neighbors that are smoothed; a step of less i
 
 StyleName = Literal["new_12x", "v1"]
 Places = Int[ndarray, "*places"]  # rows or columns on the grid of rays; what they meet
-Cast = Callable[[Places, Places], Places]  # rows and columns -> the faces met, -1 for none
+Cast = Callable[[tuple[Places, ...]], Places]  # rows and columns -> the faces met, -1 for none
 
 
 @dataclass(frozen=True)
@@ -70,40 +70,34 @@ class Camera:
     half: float  # of the frame's side, at distance 1
 
 
-class Renderer:
-    """Draws meshes in one style and size."""
+def draw(
+    mesh: Mesh, views: Sequence[int], *, style: StyleName, size: int
+) -> UInt8[ndarray, "views size size"]:
+    """Draw views of a mesh, whose z points up, in shades of gray.
 
-    def __init__(self, style: StyleName, size: int) -> None:
-        """Choose how it looks, and height and width of a view in pixels."""
-        self.style = STYLES[style]
-        self.size = size
+    View v is v / 12 of a turn away from the front.
 
-    def draw(self, mesh: Mesh, views: Sequence[int]) -> UInt8[ndarray, "views size size"]:
-        """Draw views of a mesh in shades of gray.
-
-        Args:
-            mesh: Its z points up.
-            views: Numbers from 0 on; view v is v / 12 of a turn away from the front.
-
-        Raises:
-            UserError: If the mesh has no extent.
-        """
-        used = np.bincount(mesh.triangles.ravel(), minlength=len(mesh.vertices)) > 0
-        seen = _scaled(mesh.vertices[used])
-        triangles = (np.cumsum(used) - 1)[mesh.triangles]
-        solid = trimesh.Trimesh(seen, triangles, process=False)
-        side = SAMPLES * self.size
-        drawn = np.empty((len(views), self.size, self.size), np.uint8)
-        for image, view in zip(drawn, views, strict=True):
-            camera, points = _look(self.style, seen, FRONT + view * 360 / STEPS)
-            columns, rows, near = _projected(points, camera.half, side)
-            if trimesh.ray.has_embree:
-                cast = _embree(solid, camera, side)
-            else:
-                cast = _numpy(columns[triangles].T, rows[triangles].T, near[triangles].T, side)
-            box = np.s_[_span(rows, self.size), _span(columns, self.size)]
-            image[:] = _smoothed(cast, _grays(self.style, points[triangles]), self.size, box)
-        return drawn
+    Raises:
+        UserError: If the mesh has no extent.
+    """
+    look = STYLES[style]
+    used = np.bincount(mesh.triangles.ravel(), minlength=len(mesh.vertices)) > 0
+    seen = _scaled(mesh.vertices[used])
+    triangles = (np.cumsum(used) - 1)[mesh.triangles]
+    solid = trimesh.Trimesh(seen, triangles, process=False)
+    side = SAMPLES * size
+    drawn = np.empty((len(views), size, size), np.uint8)
+    for image, view in zip(drawn, views, strict=True):
+        camera, points = _look(look, seen, FRONT + view * 360 / STEPS)
+        columns, rows, near = _projected(points, camera.half, side)
+        if trimesh.ray.has_embree:
+            cast = _embree(solid, camera, side)
+        else:
+            corners = (columns[triangles].T, rows[triangles].T, near[triangles].T)
+            cast = first_faces(*corners, side + 1).__getitem__
+        box = np.s_[_span(rows, size), _span(columns, size)]
+        image[:] = _smoothed(cast, _grays(look, points[triangles]), size, box)
+    return drawn
 
 
 def say_if_slow() -> None:
@@ -126,10 +120,9 @@ def _scaled(vertices: Float64[ndarray, "n 3"]) -> Float64[ndarray, "n 3"]:
 def _look(
     style: Style, vertices: Float64[ndarray, "n 3"], azimuth: float
 ) -> tuple[Camera, Float64[ndarray, "n 3"]]:
-    """Look from an azimuth given in degrees at all of the vertices, and from as near as can be.
+    """Look from an azimuth, in degrees, at all of the vertices, and from as near as can be.
 
-    Returns:
-        The camera, and the vertices along its axes as seen from it.
+    Returned are the camera, and the vertices along its axes as seen from it.
     """
     axes = _axes(math.radians(azimuth), math.radians(style.elevation))
     half = math.tan(math.radians(style.field_of_view / 2))
@@ -158,14 +151,7 @@ def _fit(along: Float64[ndarray, "n 3"], half: float) -> Float64[ndarray, " 3"]:
 
     A point (x, y, z) is in the frame of a camera at (a, b, c) if |x - a| <= half * (c - z), and so
     for y and b. Each of the four sides of the frame touches one point at best; the nearest c is where
-    two opposite sides touch, and the other two are set symmetrically.
-
-    Args:
-        along: Points along the camera's right, up and back.
-        half: Half the frame's side at distance 1.
-
-    Returns:
-        Where the camera is, along the same axes.
+    two opposite sides touch, and the other two are set symmetrically. All are along the camera's axes.
     """
     x, y, z = along.T
     sides = np.stack([x, -x, y, -y]) + half * z
@@ -192,9 +178,7 @@ def _span(places: Float64[ndarray, " n"], size: int) -> slice:
 def _grays(style: Style, corners: Float64[ndarray, "m corner=3 3"]) -> UInt8[ndarray, " m+1"]:
     """The gray of every face that is lit from both sides, by Lambert's law; the background's last.
 
-    Args:
-        style: Has the light.
-        corners: Of the faces along the camera's axes, as seen from it.
+    The corners of the faces are along the camera's axes, as seen from it.
     """
     first, second, third = corners[:, 0], corners[:, 1], corners[:, 2]
     x, y, z = np.cross(second - first, third - first).T
@@ -216,12 +200,12 @@ def _smoothed(
     four meet the same gray, so will the others. Outside the box there is nothing to meet.
     """
     first = np.full((size + 1, size + 1), grays[-1])
-    first[box] = grays[cast(*SAMPLES * np.mgrid[box])]
+    first[box] = grays[cast(tuple(SAMPLES * np.mgrid[box]))]
     around = np.stack([first[i : i + size, j : j + size] for i in (0, 1) for j in (0, 1)])
     fine, uneven = _enlarged(around[0]), _enlarged(np.ptp(around, axis=0) > EDGE)
     uneven[::SAMPLES, ::SAMPLES] = False  # known
     places = np.nonzero(uneven)
-    fine[places] = grays[cast(*places)]
+    fine[places] = grays[cast(places)]
     parts = [fine[i::SAMPLES, j::SAMPLES] for i in range(SAMPLES) for j in range(SAMPLES)]
     return (np.stack(parts).sum(0, np.uint16) // SAMPLES**2).astype(np.uint8)
 
@@ -235,21 +219,11 @@ def _embree(solid: trimesh.Trimesh, camera: Camera, side: int) -> Cast:
     origin = _combined(camera.position[None], camera.axes)
     frame = camera.axes * [[camera.half], [camera.half], [-1]]  # to its right, to its top, ahead
 
-    def cast(rows: Places, columns: Places) -> Places:
+    def cast(places: tuple[Places, ...]) -> Places:
+        rows, columns = places
         right, down = ((2 * k.ravel() + 1) / side - 1 for k in (columns, rows))
         ways = np.stack([right * a - down * b + c for a, b, c in frame.T], axis=1)
         met = solid.ray.intersects_first(np.broadcast_to(origin, ways.shape), ways)
         return met.reshape(rows.shape)
 
     return cast
-
-
-def _numpy(
-    columns: Float64[ndarray, "corner=3 m"],
-    rows: Float64[ndarray, "corner=3 m"],
-    near: Float64[ndarray, "corner=3 m"],
-    side: int,
-) -> Cast:
-    """Find the same faces without embree."""
-    grid = first_faces(columns, rows, near, side + 1)
-    return lambda rows, columns: grid[rows, columns]

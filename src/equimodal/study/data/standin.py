@@ -9,6 +9,7 @@ from typing import Any
 from equimodal.study import receipts
 from equimodal.study.data.dataset import Dataset
 from equimodal.study.errors import UserError
+from equimodal.study.files import writing
 
 
 def renew(
@@ -38,18 +39,19 @@ def renew(
         )
     aside = folder.with_name(f".{folder.name}.part")
     try:
-        shutil.rmtree(aside, ignore_errors=True)
-        aside.mkdir(parents=True)
-        write(aside, settings.class_count, of)
-        files = [path for path in aside.rglob("*") if path.is_file()]
-        step = f"fetch {folder.name}"
-        receipts.write(aside / receipts.NAME, step=step, settings=drawn_with, code="", files=files)
-        if folder.exists():
-            shutil.rmtree(folder)
-        os.replace(aside, folder)
-    except OSError as error:
-        raise UserError(
-            f"{folder} can not be written anew: {error.strerror or error}; delete it and run again"
-        ) from error
+        with writing(folder, "delete it and run again"):
+            shutil.rmtree(aside, ignore_errors=True)
+            aside.mkdir(parents=True)
+            write(aside, settings.class_count, of)
+            receipts.write(
+                aside / receipts.NAME,
+                step=f"fetch {folder.name}",
+                settings=drawn_with,
+                code="",
+                files=[path for path in aside.rglob("*") if path.is_file()],
+            )
+            if folder.exists():
+                shutil.rmtree(folder)
+            os.replace(aside, folder)
     finally:
         shutil.rmtree(aside, ignore_errors=True)

@@ -7,8 +7,7 @@ so that a later run goes on with the jobs that are left.
 import hashlib
 import io
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -17,11 +16,11 @@ import numpy as np
 from jaxtyping import Bool, UInt8
 from numpy import ndarray
 
-from equimodal.study.errors import UserError
-from equimodal.study.files import write_aside
+from equimodal.study.files import write_aside, writing
 
 MARKS, PART = ".unfinished.done", ".part"  # of names
 MARK = np.dtype("<u8")  # of a job: its stamp once it is done
+ROOM = "make room on its disk and run again: what is done is kept"
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,7 @@ class UnfinishedArrays:
 
     def finish(self) -> None:
         """Give the arrays their names; all jobs must be done."""
-        with _writing(self.folder):
+        with writing(self.folder, ROOM):
             for name in self.shapes:
                 if self._part(name).exists():
                     os.replace(self._part(name), self.folder / f"{name}.npy")
@@ -96,7 +95,7 @@ class UnfinishedArrays:
 
     def _put(self, path: Path, place: int, content: bytes) -> None:
         # Not through a memory map: on a full disk that ends the process instead of raising.
-        with _writing(path), path.open("r+b") as file:
+        with writing(path, ROOM), path.open("r+b") as file:
             file.seek(place)
             file.write(content)
 
@@ -118,17 +117,6 @@ def _state(path: Path) -> str:
 
 def discard(folder: Path) -> None:
     """Delete what an unfinished run left in a folder."""
-    with _writing(folder):
+    with writing(folder, ROOM):
         for path in (*folder.glob(".unfinished*"), *folder.glob(f".*.npy{PART}*")):
             path.unlink(missing_ok=True)
-
-
-@contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise UserError(
-            f"{path} can not be written: {error.strerror or error}; make room on its disk and run"
-            " again: what is done is kept"
-        ) from error
