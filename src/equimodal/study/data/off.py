@@ -12,7 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Float64, Int64, Num
 from numpy import ndarray
 
 from equimodal.study.files import reading, write_text
@@ -64,7 +64,7 @@ def _parse(content: bytes) -> Mesh:
         raise ValueError(f"a face has a corner outside of its {vertices} vertices")
     if not np.isfinite(points).all():
         raise ValueError("a vertex is not finite")
-    return Mesh(points.reshape(-1, 3), triangles)
+    return Mesh(points.reshape(-1, 3), triangles.astype(np.int64))
 
 
 def _numbers(lines: list[bytes], kind: type) -> ndarray:
@@ -80,7 +80,7 @@ def _numbers(lines: list[bytes], kind: type) -> ndarray:
             raise
 
 
-def _triangles(faces: list[bytes]) -> Int64[ndarray, "m 3"]:
+def _triangles(faces: list[bytes]) -> Num[ndarray, "m 3"]:
     """Cut faces into fans of triangles around their first corners."""
     try:
         numbers = _numbers(faces, int)
@@ -95,7 +95,7 @@ def _triangles(faces: list[bytes]) -> Int64[ndarray, "m 3"]:
             raise ValueError(f"a face of {int(count)} corners has {len(corners)}")
         hub, *others = map(int, corners[: int(count)])
         fans += [(hub, a, b) for a, b in pairwise(others)]
-    return np.array(fans, np.int64).reshape(-1, 3)
+    return np.array(fans, float).reshape(-1, 3)  # which has room for any number of digits
 
 
 def write_off(path: Path, mesh: Mesh, *, counts_apart: bool = True) -> None:
