@@ -20,6 +20,7 @@ from tests.study.data.helpers import VIEW, changed, contents, dataset, read_off
 
 MIRROR = os.environ.get("EQUIMODAL_MIRROR")  # read here: a fixture hides it from the tests
 CLASSES = ("bed", "chair")
+TOP = "modelnet40_images_new_12x"
 TRAIN, TEST = 5, 2
 SPLITS = {"train": range(TRAIN), "test": range(TRAIN, TRAIN + TEST)}  # numbers of the objects
 SIZE = 8
@@ -141,9 +142,38 @@ def assert_prepared(out):
             assert (array == np.array(expected)[:, None, None, None]).all()
 
 
-@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
-def test_each_view_comes_to_its_place(raw, out, way):
-    way(raw, renderings())
+def moved(old, new):
+    return {n.replace(old, new, 1): c for n, c in renderings().items()}
+
+
+def without(name):
+    return {n: c for n, c in renderings().items() if name not in n}
+
+
+def also(content, *names):
+    return renderings() | dict.fromkeys(names, content)
+
+
+JUNK = ["a.txt", f"{TOP}/.DS_Store", f"__MACOSX/{TOP}/lamp/._x.png", f"{TOP}/bed/train/._bed.png"]
+COMING = {  # how the renderings come
+    **{name: (way, renderings()) for name, way in WAYS.items()},
+    "one deeper": (as_folder, moved(TOP, f"{TOP}/{TOP}")),
+    "in a folder of the archive's name": (as_folder, moved(TOP, f"shaded_images/{TOP}")),
+    "by another name": (as_folder, moved(TOP, "renderings")),
+    "without a folder of its own": (as_folder, moved(f"{TOP}/", "")),
+    "far down": (as_folder, moved(TOP, f"{TOP}/a/b")),
+    "an archive, by another name": (as_tar, moved(TOP, "modelnet40v1")),
+    "an archive, far down": (as_tar, moved(TOP, "data/mvcnn/modelnet40v1")),
+    "an archive, without a folder": (as_tar, moved(f"{TOP}/", "")),
+    "a view that is not asked for is bad": (as_folder, also(b"bad", *renderings(views=[3]))),
+    "what systems leave behind": (as_zip, also(b"junk", *JUNK)),
+}
+
+
+@pytest.mark.parametrize(("way", "files"), COMING.values(), ids=COMING)
+def test_each_view_comes_to_its_place_however_the_renderings_come(raw, out, way, files):
+    way(raw, files)
+    assert NEW.raw_files(raw, mirror=None)[0].exists()
     NEW.prepare(raw, out, processes=2 if way is as_gzip_tar else 1)
     assert_prepared(out)
     assert not list(out.glob(".*"))
@@ -270,24 +300,6 @@ def test_a_share_that_leaves_a_split_empty_is_refused(raw, out):
         settings(validation_share=0.05).prepare(raw, out)
 
 
-def test_a_view_that_is_not_asked_for_may_be_missing_or_bad(raw, out):
-    as_folder(raw, renderings() | dict.fromkeys(renderings(views=[3]), b"bad"))
-    NEW.prepare(raw, out)
-    assert_prepared(out)
-
-
-def test_what_systems_leave_behind_is_passed_over(raw, out):
-    junk = [
-        "a.txt",
-        f"{TOP}/.DS_Store",
-        f"__MACOSX/{TOP}/lamp/._x.png",
-        f"{TOP}/bed/train/._bed.png",
-    ]
-    as_zip(raw, renderings() | dict.fromkeys(junk, b"junk"))
-    NEW.prepare(raw, out)
-    assert_prepared(out)
-
-
 def test_color_is_kept_where_a_single_rendering_has_it(raw, out):
     files = renderings(views=[0, 6])
     files[max(files)] = encoded(np.full((SIZE, SIZE, 3), [10, 20, 30]))
@@ -406,35 +418,6 @@ def test_what_is_not_there_is_awaited_as_it_is_published(raw, tmp_path, asked, n
         assert asked.raw_files(raw, mirror=mirror) == [raw / name]
 
 
-# Elsewhere than expected
-
-TOP = "modelnet40_images_new_12x"
-PLACES = {
-    "one deeper": {TOP: f"{TOP}/{TOP}"},
-    "in a folder of the archive's name": {TOP: f"shaded_images/{TOP}"},
-    "by another name": {TOP: "renderings"},
-    "without a folder of its own": {f"{TOP}/": ""},
-    "far down": {TOP: f"{TOP}/a/b"},
-}
-
-
-@pytest.mark.parametrize("move", PLACES.values(), ids=PLACES)
-def test_renderings_are_found_where_they_were_unpacked(raw, out, move):
-    ((old, new),) = move.items()
-    as_folder(raw, {n.replace(old, new, 1): c for n, c in renderings().items()})
-    assert NEW.raw_files(raw, mirror=None)[0].is_dir()
-    NEW.prepare(raw, out)
-    assert_prepared(out)
-
-
-@pytest.mark.parametrize("top", ["modelnet40v1", "data/mvcnn/modelnet40v1", ""])
-def test_folders_above_the_classes_in_an_archive_do_not_matter(raw, out, top):
-    files = {n.replace(f"{TOP}/", f"{top}/" if top else ""): c for n, c in renderings().items()}
-    as_tar(raw, files)
-    NEW.prepare(raw, out)
-    assert_prepared(out)
-
-
 def test_modelnet10_is_taken_where_ten_classes_are_asked_for(raw, out):
     mesh = b"OFF\n3 1 0\n0 0 0\n1 0 0\n0 1 0\n3 0 1 2\n"
     places = [f"ModelNet10/c{c}/{split}/c{c}_1.off" for c in range(10) for split in SPLITS]
@@ -530,7 +513,6 @@ def test_arrays_stay_good_until_the_first_is_replaced(raw, out):
 
 
 BAD_MESHES = {
-    "empty": (b"", "it is empty"),
     "truncated": (b"OFF\n3 1 0\n0 0 0\n", "ends before"),
     "a point": (b"OFF\n1 1 0\n0 0 0\n3 0 0 0\n", "the mesh has the extent 0"),
 }
@@ -543,29 +525,24 @@ def test_a_bad_mesh_is_named(meshes, raw, out, content, message):
         settings("meshes").prepare(raw, out)
 
 
-def moved(old, new):
-    return {n.replace(old, new): c for n, c in renderings().items()}
-
-
-def without(name):
-    return {n: c for n, c in renderings().items() if name not in n}
-
-
 INCOMPLETE = {
-    "a view": (lambda: without("bed_0006.obj.shaded_v007"), ["bed/test/bed_0006 lacks view 007"]),
-    "a folder": (lambda: without("chair/test"), ["no images in chair/test"]),
+    "a view": (without("bed_0006.obj.shaded_v007"), ["bed/test/bed_0006 lacks view 007"]),
+    "a folder": (without("chair/test"), ["no images in chair/test"]),
     "files of a class": (
-        lambda: renderings() | {f"{TOP}/lamp/train/x.txt": b""},
+        also(b"", f"{TOP}/lamp/train/x.txt"),
         ["no images in lamp/train", "no images in lamp/test", "3 classes, expected 2"],
     ),
-    "everything": (lambda: {f"{TOP}/bed/x.png": b""}, ["no images in folders <class>/train and"]),
+    "everything": ({f"{TOP}/bed/x.png": b""}, ["no images in folders <class>/train and"]),
     "one place": (
-        lambda: renderings() | moved(TOP, f"{TOP}/copy"),
+        renderings() | moved(TOP, f"{TOP}/copy"),
         ["leave those of one data set there"],
     ),
-    "a name": (lambda: moved("chair", "a\nb"), [r"'a\nb', which is no"]),
+    "a name": (
+        {n.replace("chair", "a\nb"): c for n, c in renderings().items()},
+        [r"'a\nb', which is no"],
+    ),
     "much": (
-        lambda: {n: c for n, c in without("v007").items() if "chair/test" not in n},
+        {n: c for n, c in without("v007").items() if "chair/test" not in n},
         ["no images in chair/test", "bed/test/bed_0005 lacks view 007", "and"],
     ),
 }
@@ -574,7 +551,7 @@ INCOMPLETE = {
 @pytest.mark.parametrize("way", [as_folder, as_tar, as_zip], ids=["folder", "tar", "zip"])
 @pytest.mark.parametrize(("files", "said"), INCOMPLETE.values(), ids=INCOMPLETE)
 def test_all_that_is_missing_is_said_at_once(raw, out, way, files, said):
-    way(raw, files())
+    way(raw, files)
     with pytest.raises(UserError) as raised:
         NEW.prepare(raw, out)
     assert [s for s in said if s not in str(raised.value)] == []
