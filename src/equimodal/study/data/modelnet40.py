@@ -42,8 +42,7 @@ SPLITS: tuple[SplitName, ...] = ("train", "test")  # folders of a class
 ReleaseName = Literal["new_12x", "v1", "meshes", "own"]
 
 
-@dataclass(frozen=True)
-class Release:
+class Release(NamedTuple):
     """Where raw files come from and what they are called."""
 
     folder: str  # top folder, also within an archive
@@ -155,9 +154,6 @@ def fetch(folder: Path, settings: "ModelNet40", *, mirror: str | None) -> None:
 
     Meshes are downloaded. Renderings have no published checksum, so that they have to be given: in
     `folder`, or in a mirror that is a folder.
-
-    Raises:
-        UserError: If the source can not be had; says where to get it.
     """
     if settings.is_stand_in:
         from equimodal.study.data import modelnet40_standin, standin
@@ -181,10 +177,9 @@ def _is_small(settings: "ModelNet40") -> bool:
 
 def _default(settings: "ModelNet40") -> str:
     """Name of a source's archive as it is published."""
-    by_number = settings.classes == settings.class_count
-    return (
-        "ModelNet10.zip" if _is_small(settings) and by_number else RELEASES[settings.source].default
-    )
+    if _is_small(settings) and settings.classes == 10:  # by number: some by name are of all forty
+        return "ModelNet10.zip"
+    return RELEASES[settings.source].default
 
 
 def _file(settings: "ModelNet40") -> re.Pattern[str]:
@@ -240,9 +235,6 @@ def prepare(raw: Path, out: Path, settings: "ModelNet40", *, processes: int = 1)
 
     And `<split>.names.txt`, and `classes.txt`, whose lines the labels count. The rest is as
     `Dataset.prepare` says.
-
-    Raises:
-        UserError: If raw files are missing or bad, or the disk is full.
     """
     archive = open_archive(place(raw, settings, None))
     classes, objects = _list_objects(archive, settings)

@@ -33,9 +33,6 @@ def write(folder: Path, classes: int, of: "StandInObjects") -> None:
 
     Every third file has its counts on the line of `OFF`, as part of ModelNet40 has. An object
     stays the same whatever the counts.
-
-    Raises:
-        UserError: If they can not be written.
     """
     counts = {"train": of.train_per_class, "test": of.test_per_class}
     objects = [(*part, i) for part in enumerate(counts) for i in range(counts[part[1]])]

@@ -97,10 +97,6 @@ def fetch(folder: Path, settings: "NVGesture", *, mirror: str | None) -> None:
     """Draw the stand-in; or unpack the data set, if need be, and check that it is whole.
 
     What is missing is looked for in the mirror, below `nvgesture`; only lists may come from a URL.
-
-    Raises:
-        UserError: If the data set, a part of its archive or a video is missing or damaged; says
-            what to do.
     """
     if settings.is_stand_in:
         from equimodal.study.data import nvgesture_standin, standin
@@ -220,9 +216,6 @@ def prepare(raw: Path, out: Path, settings: "NVGesture", *, processes: int = 1) 
     (frames - length) // 2. Of a longer one the first frames are stored. Of what is seen of a window,
     one frame of `every` is stored, and all these numbers are of such frames. `ids` are lines of the list
     from 0. The rest is as `Dataset.prepare` says.
-
-    Raises:
-        UserError: If a list or a video is missing, damaged or wrong, or the disk is full.
     """
     lists = _lists(raw, settings.list_version)
     clips, _ = _read_lists(raw, settings)

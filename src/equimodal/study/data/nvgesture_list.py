@@ -8,8 +8,8 @@ color:sk_color:146:226 duo_left:duo_left:170:263 label:1 `: for each sensor a fi
 import re
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 from equimodal.study.data.jobs import some
 from equimodal.study.errors import UserError
@@ -24,8 +24,7 @@ _WINDOW = re.compile(r"([A-Za-z0-9_-]{1,50}):([0-9]{1,9}):([0-9]{1,9})")
 _SUBJECT = re.compile(r"subject([0-9]{1,9})_r[0-9]+")
 
 
-@dataclass(frozen=True)
-class Window:
+class Window(NamedTuple):
     """The frames [start, end) of a video file, counted from 0."""
 
     stem: str
@@ -33,8 +32,7 @@ class Window:
     end: int
 
 
-@dataclass(frozen=True)
-class Clip:
+class Clip(NamedTuple):
     """One line of a list."""
 
     line: int  # from 1

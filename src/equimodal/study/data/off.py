@@ -7,9 +7,9 @@ counts follow `OFF` on the same line without a space: `OFF3514 3546 0`.
 
 import re
 import warnings
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float64, Int64, Num
@@ -18,8 +18,7 @@ from numpy import ndarray
 from equimodal.study.files import reading, write_text
 
 
-@dataclass(frozen=True)
-class Mesh:
+class Mesh(NamedTuple):
     """A surface of triangles."""
 
     vertices: Float64[ndarray, "n 3"]

@@ -15,8 +15,7 @@ of two faces where a ray passes between them, for Embree computes in float32.
 import math
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import trimesh
@@ -38,8 +37,7 @@ Places = Int[ndarray, "*places"]  # rows or columns on the grid of rays; what th
 Cast = Callable[[tuple[Places, ...]], Places]  # rows and columns -> the faces met, -1 for none
 
 
-@dataclass(frozen=True)
-class Style:
+class Style(NamedTuple):
     """How a set of renderings looks. The camera is refitted for every view."""
 
     elevation: float  # of the camera, degrees above the horizon
@@ -61,8 +59,7 @@ STYLES: dict[StyleName, Style] = {
 }
 
 
-@dataclass(frozen=True)
-class Camera:
+class Camera(NamedTuple):
     """Where a view is taken from."""
 
     axes: Float64[ndarray, "3 3"]  # right, up and backward, as rows

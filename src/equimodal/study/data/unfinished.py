@@ -45,11 +45,7 @@ class UnfinishedArrays:
         return done if done.all() or all(map(self._is_whole, self.shapes)) else none
 
     def begin(self) -> Bool[ndarray, " jobs"]:
-        """Go on with what an earlier run left, or make the part files; return which jobs are done.
-
-        Raises:
-            UserError: If they can not be written.
-        """
+        """Go on with what an earlier run left, or make the part files; return which jobs are done."""
         done = self.done()
         if not done.any():
             discard(self.folder)
