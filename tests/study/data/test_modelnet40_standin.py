@@ -65,5 +65,5 @@ def test_an_object_stays_the_same_when_there_are_more(folder, tmp_path):
 @pytest.mark.parametrize("name", CLASSES)
 def test_front_and_rear_differ(name):
     mesh = make(name, np.random.default_rng(0))
-    front, rear = draw(mesh, [0, 6], style="new_12x", size=64).astype(int)
+    front, rear = draw(mesh, [0, 6], size=64).astype(int)
     assert np.abs(front - rear).mean() > 0.5

@@ -89,8 +89,8 @@ def _digits(raw: Path, test_per_class: int | None) -> tuple[Digits, Digits]:
 
 
 def _read(raw: Path, part: str) -> Digits:
-    images = mnist.read_images(raw / f"{part}-images-idx3-ubyte.gz")
-    labels = mnist.read_labels(raw / f"{part}-labels-idx1-ubyte.gz")
+    images = mnist.read_idx(raw / f"{part}-images-idx3-ubyte.gz", 3)
+    labels = mnist.read_idx(raw / f"{part}-labels-idx1-ubyte.gz", 1)
     if len(images) != len(labels) or not len(labels):
         raise UserError(f"{raw}: {part} has {len(images)} images but {len(labels)} labels")
     return images, labels

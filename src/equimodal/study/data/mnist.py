@@ -68,17 +68,8 @@ def fetch(folder: Path, digits: Digits, *, mirror: str | None) -> None:
         download(folder, name="mnist", files=files, addresses=ADDRESSES, mirror=mirror)
 
 
-def read_images(path: Path) -> UInt8[ndarray, "n height width"]:
-    """Read an idx file of images; raises UserError as `reading`."""
-    return _read_idx(path, dimensions=3)
-
-
-def read_labels(path: Path) -> UInt8[ndarray, " n"]:
-    """Read an idx file of labels; raises as `read_images`."""
-    return _read_idx(path, dimensions=1)
-
-
-def _read_idx(path: Path, dimensions: int) -> ndarray:
+def read_idx(path: Path, dimensions: Literal[1, 3]) -> UInt8[ndarray, "n ..."]:
+    """Read an idx file of labels or of images; raises UserError as `reading`."""
     with reading(path, f"an idx file of bytes with {dimensions} dimensions", FETCH):
         content = read_bytes(path)
         if content[:4] != bytes([0, 0, 8, dimensions]):

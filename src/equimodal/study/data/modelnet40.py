@@ -434,7 +434,7 @@ class _Reader:
 
             mesh, numbers = parse_off(content, where), [*map(_number, views)]
             try:
-                return draw(mesh, numbers, style="new_12x", size=self.size)[..., None]
+                return draw(mesh, numbers, size=self.size)[..., None]
             except UserError as error:
                 raise UserError(f"{where}: {error}") from None
         image = decode(content, where, self.size, opaque=self.source == "own")

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from equimodal.study.datasets import NVGesture
 
 VERSION = 2  # of what stands in the arrays: raise it when the same raw files give other bytes
-CHANNELS = {"color": 3, "depth": 1}  # that are stored
 VIDEOS = "Video_data"
 LISTS = {
     "v1": "nvgesture_{part}_correct_cvpr2016.lst",
@@ -243,7 +242,7 @@ def prepare(raw: Path, out: Path, settings: "NVGesture", *, processes: int = 1) 
         small: dict[str, ndarray] = {
             "labels": np.array([clip.label for clip in chosen], np.uint8),
             "ids": np.array([clip.line - 1 for clip in chosen], np.int32),
-            "lengths": np.array([reader.length(clip) for clip in chosen], np.int32),
+            "lengths": np.array([len(_seen(clip, settings)) for clip in chosen], np.int32),
         }
         prepared.save(out, {f"{split}.{name}": array for name, array in small.items()})
     arrays.finish()
@@ -260,15 +259,21 @@ def _split(clips: list[Clip], settings: "NVGesture", source: Path) -> dict[str, 
         known = sorted({clip.subject for clip in clips})
         if unknown := sorted(set(subjects) - set(known)):
             raise UserError(f"validation_subjects has {unknown}; {source} has {known}")
-        held_out = [row for row, clip in enumerate(clips) if clip.subject in subjects]
-        kept = [row for row, clip in enumerate(clips) if clip.subject not in subjects]
+        held_out = [clip for clip in clips if clip.subject in subjects]
     else:
         # ASSUME: how the paper drew its 20 % is not known. This is how its ModelNet40 code does.
-        kept, held_out = jobs.hold_out(len(clips), count, settings.validation_seed)
-    if not kept:
+        _, rows = jobs.hold_out(len(clips), count, settings.validation_seed)
+        held_out = [clips[row] for row in rows]
+    lines = {clip.line for clip in held_out}
+    if not (kept := [clip for clip in clips if clip.line not in lines]):
         raise UserError(f"all {len(clips)} clips of {source} are held out for validation")
-    splits = {"train": [clips[row] for row in kept]}
-    return splits | ({"validation": [clips[row] for row in held_out]} if held_out else {})
+    return {"train": kept} | ({"validation": held_out} if held_out else {})
+
+
+def _seen(clip: Clip, settings: "NVGesture") -> range:
+    """The frames of a clip that are stored."""
+    start, end = clip.span("color")
+    return range(start, min(end, start + settings.frames), settings.every)
 
 
 @dataclass(frozen=True)
@@ -278,14 +283,6 @@ class _Reader:
     root: Path
     settings: "NVGesture"
     lists: dict[str, Path]
-
-    def length(self, clip: Clip) -> int:
-        """How many frames of a clip are stored."""
-        return -(-self._seen(clip) // self.settings.every)
-
-    def _seen(self, clip: Clip) -> int:
-        start, end = clip.span("color")
-        return min(end - start, self.settings.frames)
 
     def rows(self, job: Job, _: bytes | None) -> dict[str, UInt8[ndarray, "..."]]:
         """Return a clip in color and in depth."""
@@ -298,21 +295,20 @@ class _Reader:
     def _decode(self, clip: Clip, sensor: str) -> UInt8[ndarray, "frames size size channels"]:
         from equimodal.study.data.video import read_frames
 
-        start, end = clip.span("color")
         stored = np.zeros(self.settings.shape(sensor), np.uint8)
-        length = self.length(clip)
-        begin = (len(stored) - length) // 2
+        seen = _seen(clip, self.settings)
+        begin = (len(stored) - len(seen)) // 2
         frames = read_frames(
             _videos(self.root, clip)[sensor],
-            start,
-            start + self._seen(clip),
+            seen.start,
+            seen.stop,
             size=self.settings.size,
-            gray=CHANNELS[sensor] == 1,
+            gray=stored.shape[-1] == 1,
             # Where the windows differ, the color window may end a frame after the depth video.
             # ASSUME: its last frame then counts twice. The paper says whose window counts, no more.
-            lacking=int(sensor == "depth" and clip.span("depth")[1] < end),
+            lacking=int(sensor == "depth" and clip.span("depth")[1] < clip.span("color")[1]),
         )
-        stored[begin : begin + length] = frames[:: self.settings.every]
+        stored[begin : begin + len(seen)] = frames[:: seen.step]
         return stored
 
 

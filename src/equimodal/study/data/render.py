@@ -1,8 +1,7 @@
 """Views of a mesh: what a camera sees that walks around it in twelve steps.
 
-ModelNet40's renderings exist in two styles, `new_12x`, which the paper uses, and the older `v1`. The
-cameras are as measured on the published images and read from their authors' scene file
-(docs/data.md).
+They look like `new_12x`, the renderings that the paper uses. The cameras are as measured on the
+published images and read from their authors' scene file (docs/data.md).
 
 A ray is sent through every pixel, and the first face that it meets gives the pixel its gray. Embree
 finds that face, which needs neither display nor graphics card. Where there is no wheel of embreex,
@@ -15,7 +14,7 @@ of two faces where a ray passes between them, for Embree computes in float32.
 import math
 import sys
 from collections.abc import Callable, Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import trimesh
@@ -32,7 +31,6 @@ LARGEST_DIMENSION = 5.0  # of the object as it is drawn
 SAMPLES = 2  # a pixel at an edge is the mean of SAMPLES x SAMPLES rays
 EDGE = 8  # levels of gray between neighbors that are smoothed; a step of less is hardly seen
 
-StyleName = Literal["new_12x", "v1"]
 Places = Int[ndarray, "*places"]  # rows or columns on the grid of rays; what they meet
 Cast = Callable[[tuple[Places, ...]], Places]  # rows and columns -> the faces met, -1 for none
 
@@ -49,14 +47,9 @@ class Style(NamedTuple):
     ambient: float  # gray of a face turned away
 
 
-# ASSUME: new_12x. View 0 stands where it was measured for v1; the sun stands right behind the
-# camera; the material is Blender's plain one, an even gray of 0.8, here without gloss.
-# ASSUME: v1. The field of view fits 36 silhouettes to 0.1 pixel once each is centered and scaled, but
-# the rule of its scale is not known: 0.9 is the largest share seen. Light read off the same images.
-STYLES: dict[StyleName, Style] = {
-    "new_12x": Style(31.06, 49.1, fill=1.0, background=0.0, sun=31.06, diffuse=0.8, ambient=0.0),
-    "v1": Style(30.0, 11.5, fill=0.9, background=1.0, sun=69.0, diffuse=0.5, ambient=0.23),
-}
+# ASSUME: view 0 stands where it was measured for the older renderings `v1`; the sun stands right behind
+# the camera; the material is Blender's plain one, an even gray of 0.8, here without gloss.
+NEW_12X = Style(31.06, 49.1, fill=1.0, background=0.0, sun=31.06, diffuse=0.8, ambient=0.0)
 
 
 class Camera(NamedTuple):
@@ -68,7 +61,7 @@ class Camera(NamedTuple):
 
 
 def draw(
-    mesh: Mesh, views: Sequence[int], *, style: StyleName, size: int
+    mesh: Mesh, views: Sequence[int], *, size: int, style: Style = NEW_12X
 ) -> UInt8[ndarray, "views size size"]:
     """Draw views of a mesh, whose z points up, in shades of gray.
 
@@ -77,7 +70,6 @@ def draw(
     Raises:
         UserError: If the mesh has no extent.
     """
-    look = STYLES[style]
     used = np.bincount(mesh.triangles.ravel(), minlength=len(mesh.vertices)) > 0
     seen = _scaled(mesh.vertices[used])
     triangles = (np.cumsum(used) - 1)[mesh.triangles]
@@ -85,7 +77,7 @@ def draw(
     side = SAMPLES * size
     drawn = np.empty((len(views), size, size), np.uint8)
     for image, view in zip(drawn, views, strict=True):
-        camera, points = _look(look, seen, FRONT + view * 360 / STEPS)
+        camera, points = _look(style, seen, FRONT + view * 360 / STEPS)
         columns, rows, near = _projected(points, camera.half, side)
         if trimesh.ray.has_embree:
             cast = _embree(solid, camera, side)
@@ -93,7 +85,7 @@ def draw(
             corners = (columns[triangles].T, rows[triangles].T, near[triangles].T)
             cast = first_faces(*corners, side + 1).__getitem__
         box = np.s_[_span(rows, size), _span(columns, size)]
-        image[:] = _smoothed(cast, _grays(look, points[triangles]), size, box)
+        image[:] = _smoothed(cast, _grays(style, points[triangles]), size, box)
     return drawn
 
 

@@ -8,7 +8,7 @@ the first one would.
 import re
 from collections.abc import Generator
 from contextlib import closing
-from itertools import chain
+from itertools import chain, takewhile
 from pathlib import Path
 
 import av
@@ -43,8 +43,12 @@ def read_frames(
     resizer, form = VideoReformatter(), "gray" if gray else "rgb24"
     row, done = size * out.shape[-1], 0
     try:
-        with av.open(path) as container, closing(_decode(container, start, end)) as frames:
-            for frame in frames:
+        with av.open(path) as container, closing(_numbered(container, start)) as frames:
+            for number, frame in takewhile(lambda numbered: numbered[0] < end, frames):
+                if number < start:
+                    continue
+                if frame.is_corrupt:
+                    raise ValueError(f"frame {number} is damaged")
                 small = resizer.reformat(frame, size, size, form, interpolation=SCALING, threads=1)
                 plane = small.planes[0]
                 padded = np.frombuffer(memoryview(plane), np.uint8).reshape(size, plane.line_size)
@@ -62,19 +66,6 @@ def read_frames(
         )
     out[done:] = out[done - 1]
     return out
-
-
-def _decode(
-    container: av.container.InputContainer, start: int, end: int
-) -> Generator[av.VideoFrame]:
-    """Yield the frames [start, end) as they are in the file; fewer if it ends before."""
-    for number, frame in _numbered(container, start):
-        if number >= end:
-            return
-        if number >= start:
-            if frame.is_corrupt:
-                raise ValueError(f"frame {number} is damaged")
-            yield frame
 
 
 def _numbered(
