@@ -126,34 +126,28 @@ def _read_kim(path: Path, train: Digits, test: Digits, seed: int) -> dict[str, C
         of_class = colored["train"][1][train[1] == label]
         members = np.flatnonzero(test[1] == label)
         colors[members] = generator.choice(of_class, len(members))
-    by_label = _tint(test[0], colors), colors
+    by_label = _tinted(test[0], colors)
     return colored | {"validation": colored["train"], BY_LABEL: by_label}
 
 
 def _color(train: Digits, test: Digits, coloring: dict[str, Any]) -> dict[str, Colored]:
     """Color the training digits by their labels, and the test digits at random and by their labels."""
-    biased = _colored(*train, coloring, bias=coloring["bias"], stream=0)
+    biased = _colored(train, coloring, bias=coloring["bias"], stream=0)
     return {
         "train": biased,
         "validation": biased,
-        "test": _colored(*test, coloring, bias=0, stream=1),
-        BY_LABEL: _colored(*test, coloring, bias=1, stream=1),
+        "test": _colored(test, coloring, bias=0, stream=1),
+        BY_LABEL: _colored(test, coloring, bias=1, stream=1),
     }
 
 
-def _colored(
-    images: UInt8[ndarray, "n height width"],
-    labels: UInt8[ndarray, " n"],
-    coloring: dict[str, Any],
-    *,
-    bias: float,
-    stream: int,
-) -> Colored:
+def _colored(digits: Digits, coloring: dict[str, Any], *, bias: float, stream: int) -> Colored:
     """Return the digits times their colors, and the colors: N(mean, variance I), kept inside [0, 1].
 
     The mean is the palette's color of the digit's label with the chance `bias`, else of a class drawn
     uniformly. A channel outside [0, 1] is clipped, or drawn again until it is inside (`sampling`).
     """
+    images, labels = digits
     generator = np.random.default_rng([coloring["seed"], stream])
     palette = np.array(coloring["palette"]) / 255
     drawn = generator.integers(len(palette), size=len(labels))
@@ -165,14 +159,12 @@ def _colored(
         while (outside := (colors < 0) | (colors > 1)).any():
             colors[outside] = mean[outside] + sd * generator.standard_normal(outside.sum())
     colors = np.clip(colors, 0, 1).astype(np.float32)
-    return _tint(images, colors), colors
+    return _tinted(images, colors)
 
 
-def _tint(
-    images: UInt8[ndarray, "n height width"], colors: Float32[ndarray, "n 3"]
-) -> UInt8[ndarray, "n height width 3"]:
+def _tinted(images: UInt8[ndarray, "n height width"], colors: Float32[ndarray, "n 3"]) -> Colored:
     """Multiply each image by its color."""
     tinted = np.empty((*images.shape, 3), np.uint8)
     for c in range(3):  # a channel at a time: the float copy of all of MNIST would take 1 GB
         tinted[..., c] = np.rint(images * colors[:, c, None, None])
-    return tinted
+    return tinted, colors

@@ -257,9 +257,10 @@ def prepare(raw: Path, out: Path, settings: "ModelNet40", *, processes: int = 1)
     prepared.end(out, settings.preparation, by=__name__)
 
 
-def _list_objects(
-    archive: Archive, settings: "ModelNet40"
-) -> tuple[list[str], dict[SplitName, list[Shape]]]:
+Objects = dict[SplitName, list[Shape]]
+
+
+def _list_objects(archive: Archive, settings: "ModelNet40") -> tuple[list[str], Objects]:
     """Classes in the order of their names, and objects in the order of class and name.
 
     They lie in <class>/<train or test>, below whatever folders.
@@ -324,7 +325,7 @@ def _list_objects(
         raise UserError(
             f"{archive.path} has\n{jobs.some(wrong)}\nIt is incomplete, or another data set."
         )
-    objects: dict[SplitName, list[Shape]] = {split: [] for split in SPLITS}
+    objects: Objects = {split: [] for split in SPLITS}
     for (name, split, of_shape), files in sorted(found.items()):
         objects[cast(SplitName, split)].append(Shape(of_shape, names.index(name), files))
     return names, objects
@@ -336,9 +337,7 @@ def _visible(path: str) -> list[str]:
     return [] if any(part.startswith((".", "__MACOSX")) for part in parts) else parts
 
 
-def _split(
-    objects: dict[SplitName, list[Shape]], settings: "ModelNet40"
-) -> dict[str, dict[int, Shape]]:
+def _split(objects: Objects, settings: "ModelNet40") -> dict[str, dict[int, Shape]]:
     """Name of the split -> its objects by their place in the list of training or test objects.
 
     Validation is the first floor(share * n) of the shuffled training objects, not stratified, as in

@@ -31,6 +31,7 @@ LARGEST_DIMENSION = 5.0  # of the object as it is drawn
 SAMPLES = 2  # a pixel at an edge is the mean of SAMPLES x SAMPLES rays
 EDGE = 8  # levels of gray between neighbors that are smoothed; a step of less is hardly seen
 
+Points = Float64[ndarray, "n 3"]
 Places = Int[ndarray, "*places"]  # rows or columns on the grid of rays; what they meet
 Cast = Callable[[tuple[Places, ...]], Places]  # rows and columns -> the faces met, -1 for none
 
@@ -95,7 +96,7 @@ def say_if_slow() -> None:
         print("embreex is not installed: meshes are drawn with numpy, more slowly", file=sys.stderr)
 
 
-def _scaled(vertices: Float64[ndarray, "n 3"]) -> Float64[ndarray, "n 3"]:
+def _scaled(vertices: Points) -> Points:
     """Move and scale the vertices, so that their largest dimension is 5 and their middle is 0."""
     low, high = vertices.min(0), vertices.max(0)
     with np.errstate(over="ignore", divide="ignore"):
@@ -106,9 +107,7 @@ def _scaled(vertices: Float64[ndarray, "n 3"]) -> Float64[ndarray, "n 3"]:
     return (vertices - (low / 2 + high / 2)) * scale
 
 
-def _look(
-    style: Style, vertices: Float64[ndarray, "n 3"], azimuth: float
-) -> tuple[Camera, Float64[ndarray, "n 3"]]:
+def _look(style: Style, vertices: Points, azimuth: float) -> tuple[Camera, Points]:
     """Look from an azimuth, in degrees, at all of the vertices, and from as near as can be.
 
     Returned are the camera, and the vertices along its axes as seen from it.
@@ -127,15 +126,13 @@ def _axes(azimuth: float, elevation: float) -> Float64[ndarray, "3 3"]:
     return axes.round(12)  # processors differ in the last digit of a sine
 
 
-def _combined(
-    weights: Float64[ndarray, "n 3"], vectors: Float64[ndarray, "3 3"]
-) -> Float64[ndarray, "n 3"]:
+def _combined(weights: Points, vectors: Float64[ndarray, "3 3"]) -> Points:
     """The product of two matrices, which BLAS would round as the processor has it."""
     x, y, z = weights.T
     return np.stack([x * a + y * b + z * c for a, b, c in vectors.T], axis=1)
 
 
-def _fit(along: Float64[ndarray, "n 3"], half: float) -> Float64[ndarray, " 3"]:
+def _fit(along: Points, half: float) -> Float64[ndarray, " 3"]:
     """Come as near as all points stay in the frame.
 
     A point (x, y, z) is in the frame of a camera at (a, b, c) if |x - a| <= half * (c - z), and so
@@ -149,9 +146,7 @@ def _fit(along: Float64[ndarray, "n 3"], half: float) -> Float64[ndarray, " 3"]:
     return np.array([(right - left) / 2, (top - bottom) / 2, c])
 
 
-def _projected(
-    points: Float64[ndarray, "n 3"], half: float, side: int
-) -> tuple[Float64[ndarray, " n"], Float64[ndarray, " n"], Float64[ndarray, " n"]]:
+def _projected(points: Points, half: float, side: int) -> tuple[ndarray, ndarray, ndarray]:
     """Columns and rows of points on the grid of rays, and the inverse of their distance."""
     x, y, z = points.T
     near = 1 / np.maximum(-z, 1e-9)  # one point at most is where the camera is
