@@ -15,6 +15,7 @@ from jaxtyping import Float32, UInt8
 from numpy import ndarray
 
 from equimodal.study.data import mnist, prepared
+from equimodal.study.data.examples import save_examples
 from equimodal.study.errors import UserError
 from equimodal.study.pickles import load_pickled_npy
 
@@ -62,7 +63,7 @@ def prepare(raw: Path, out: Path, settings: "ColoredMnist") -> None:
         arrays = (color, images[..., None], colors, labels, np.arange(len(labels), dtype=np.int32))
         of_split = {f"{split}.{n}": a[kept] for n, a in zip(ARRAYS, arrays, strict=True)}
         prepared.save(out, of_split)
-    prepared.save_examples(out, ids, ARRAYS)
+    save_examples(out, ids, ARRAYS)
     prepared.save(out, {f"test.color_{BY_LABEL}": colored[BY_LABEL][0]})
     for source, other in zip(settings.other_colorings, others, strict=True):
         colored = _color(train, test, other)

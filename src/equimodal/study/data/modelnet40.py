@@ -22,6 +22,7 @@ from numpy import ndarray
 from equimodal.study.data import jobs, prepared
 from equimodal.study.data.archive import SUFFIXES, Archive, open_archive, read_archive, read_file
 from equimodal.study.data.download import Published, download, link, mirror_folder
+from equimodal.study.data.examples import save_examples
 from equimodal.study.data.jobs import Job
 from equimodal.study.data.status import Origin
 from equimodal.study.data.unfinished import UnfinishedArrays, stamp
@@ -253,7 +254,7 @@ def prepare(raw: Path, out: Path, settings: "ModelNet40", *, processes: int = 1)
     _write_lines(out / "classes.txt", classes)
     arrays.finish()
     if settings.is_stand_in:
-        prepared.save_examples(out, splits, (*settings.sources, "labels", "ids"))
+        save_examples(out, splits, (*settings.sources, "labels", "ids"))
     prepared.end(out, settings.preparation, by=__name__)
 
 

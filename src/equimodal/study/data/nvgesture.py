@@ -19,6 +19,7 @@ from numpy import ndarray
 
 from equimodal.study.data import jobs, prepared
 from equimodal.study.data.download import link, mirror_address, mirror_folder, read_small
+from equimodal.study.data.examples import save_examples
 from equimodal.study.data.jobs import Job
 from equimodal.study.data.nvgesture_list import SENSORS, Clip, mismatched, read_list
 from equimodal.study.data.status import Origin
@@ -248,7 +249,7 @@ def prepare(raw: Path, out: Path, settings: "NVGesture", *, processes: int = 1) 
     arrays.finish()
     if settings.is_stand_in:
         names = (*SENSORS, "labels", "ids")
-        prepared.save_examples(out, splits, names, partial(_shown, out, settings.stored_frames))
+        save_examples(out, splits, names, partial(_shown, out, settings.stored_frames))
     prepared.end(out, settings.preparation, by=__name__)
 
 

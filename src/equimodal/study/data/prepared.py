@@ -1,6 +1,6 @@
 """Prepared arrays: how they are written, and when they are whole, which is while their receipt is there."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ from numpy import ndarray
 
 from equimodal.study import receipts
 from equimodal.study.code import code_hash
-from equimodal.study.files import save_arrays, write_aside
+from equimodal.study.files import write_aside
 
 EXAMPLES = "examples.npz"  # the first of each class, for a figure; of data that may be shown around
 
@@ -30,25 +30,6 @@ def save(folder: Path, arrays: Mapping[str, ndarray]) -> None:
     for name, array in arrays.items():
         with write_aside(folder / f"{name}.npy") as aside, aside.open("wb") as file:
             np.save(file, array)
-
-
-def save_examples(
-    folder: Path,
-    splits: Iterable[str],
-    names: Iterable[str],
-    shown: Callable[[str, str, ndarray], Any] = lambda split, name, rows: rows,
-) -> None:
-    """Keep the first example of each class, of some arrays of each split.
-
-    `shown` returns an index of what is kept of an array, given the rows of these examples.
-    """
-    examples = {}
-    for split in splits:
-        first = np.unique(np.load(folder / f"{split}.labels.npy"), return_index=True)[1]
-        for name in names:
-            stored = np.load(folder / f"{split}.{name}.npy", mmap_mode="r")
-            examples[f"{split}.{name}"] = stored[shown(split, name, first)]
-    save_arrays(folder / EXAMPLES, examples)
 
 
 def end(folder: Path, settings: dict[str, Any], *, by: str) -> None:
