@@ -158,7 +158,7 @@ def test_bad_files_are_counted_ten_are_named_and_the_others_kept(raw, out, proce
     assert not list(out.glob("[!.]*"))
     for row in range(1, COUNT):
         (raw / f"{row}.txt").write_text(f"{10 * row}")
-    run(raw, out, processes=processes)
+    run(raw, out)
     assert is_whole(out)
 
 

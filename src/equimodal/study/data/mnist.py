@@ -14,7 +14,6 @@ import numpy as np
 from jaxtyping import UInt8
 from numpy import ndarray
 
-from equimodal.study.data.dataset import FETCH
 from equimodal.study.data.download import Published, download
 from equimodal.study.data.status import Origin
 from equimodal.study.errors import UserError
@@ -70,7 +69,8 @@ def fetch(folder: Path, digits: Digits, *, mirror: str | None) -> None:
 
 def read_idx(path: Path, dimensions: Literal[1, 3]) -> UInt8[ndarray, "n ..."]:
     """Read an idx file of labels or of images; raises UserError as `reading`."""
-    with reading(path, f"an idx file of bytes with {dimensions} dimensions", FETCH):
+    fetch = "run `equimodal fetch` with the data set and scale"
+    with reading(path, f"an idx file of bytes with {dimensions} dimensions", fetch):
         content = read_bytes(path)
         if content[:4] != bytes([0, 0, 8, dimensions]):
             raise ValueError("it begins with other bytes")

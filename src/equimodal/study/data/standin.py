@@ -4,16 +4,18 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from equimodal.study import receipts
-from equimodal.study.data.dataset import Dataset
 from equimodal.study.errors import UserError
 from equimodal.study.files import writing
 
+if TYPE_CHECKING:
+    from equimodal.study.data.dataset import Dataset
+
 
 def renew(
-    folder: Path, settings: Dataset, write: Callable[[Path, int, Any], None], of: object
+    folder: Path, settings: "Dataset", write: Callable[[Path, int, Any], None], of: object
 ) -> None:
     """Put a stand-in in place of an earlier one, unless the same is there and whole.
 
