@@ -17,8 +17,8 @@ from tests.study.data.helpers import read_or_refuse
 MEGABYTE = 2**20
 NOISE = np.random.default_rng(0).bytes(7 * MEGABYTE)
 FILES = {
-    "top/a/wanted.avi": NOISE[:300_000],
-    "top/a/other.avi": NOISE[300_000:500_000],
+    "top/a/wanted.avi": NOISE[:30_000],
+    "top/a/other.avi": NOISE[30_000:50_000],
     "top/b/wanted.avi": b"",
     "top/b/also.lst": b"a list\n" * 1000,
 }
@@ -109,16 +109,16 @@ def pack_in_blocks(path):
 def pack_in_volumes(path):
     import multivolumefile
 
-    with multivolumefile.MultiVolume(path, "wb", volume=100_000, ext_digits=3) as volumes:
+    with multivolumefile.MultiVolume(path, "wb", volume=10_000, ext_digits=3) as volumes:
         pack(volumes, FILES)
 
 
 ARCHIVES = {  # how an archive comes -> how many parts it has at least
     "whole": (lambda path: pack(path, FILES), 1),
     "one part": (lambda path: cut(pack(path, FILES), 10**9), 1),
-    "parts": (lambda path: cut(pack(path, FILES), 100_000), 4),
-    "parts as small as its header": (lambda path: cut(pack(path, FILES), 99), 1000),
-    "many blocks": (pack_in_blocks, 100),
+    "parts": (lambda path: cut(pack(path, FILES), 10_000), 4),
+    "parts as small as its header": (lambda path: cut(pack(path, FILES), 99), 300),
+    "many blocks": (pack_in_blocks, 10),
     "volumes of another program": (pack_in_volumes, 4),
 }
 
