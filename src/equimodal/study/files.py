@@ -20,13 +20,13 @@ S = TypeVar("S", bound=Section)
 
 
 @contextmanager
-def reading(path: Path, expected: str, remedy: str) -> Iterator[None]:
+def reading(path: Path | str, expected: str, remedy: str) -> Iterator[None]:
     """Turn whatever fails while a file is read into one sentence.
 
     Inside, only read and check: a ValueError says what is wrong with the content.
 
     Args:
-        path: The file.
+        path: The file, or what it is called.
         expected: What it should be, such as `a table`.
         remedy: What makes it, so that `first` or `again` may follow: `train the run`.
 
@@ -46,7 +46,7 @@ def reading(path: Path, expected: str, remedy: str) -> Iterator[None]:
         raise _damaged(path, in_words(error), expected, remedy) from None
 
 
-def _damaged(path: Path, why: str, expected: str, remedy: str) -> UserError:
+def _damaged(path: Path | str, why: str, expected: str, remedy: str) -> UserError:
     return UserError(f"{path} is damaged ({why}), expected {expected}; {remedy} again")
 
 
@@ -138,6 +138,20 @@ def make_folder(folder: Path) -> None:
 
 
 @contextmanager
+def writing(path: Path, remedy: str) -> Iterator[None]:
+    """Turn what fails while something is written into one sentence that ends in the remedy.
+
+    Raises:
+        UserError: The file or folder, and what is wrong.
+    """
+    try:
+        yield
+    except OSError as error:
+        why = error.strerror or error
+        raise UserError(f"{path} can not be written: {why}; {remedy}") from error
+
+
+@contextmanager
 def write_aside(path: Path) -> Iterator[Path]:
     """Give a path beside `path` to write to, and rename it to `path` once all is written.
 
@@ -148,14 +162,10 @@ def write_aside(path: Path) -> Iterator[Path]:
     """
     aside = path.with_name(f".{path.name}.part{os.getpid()}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield aside
-        os.replace(aside, path)
-    except OSError as error:
-        raise UserError(
-            f"{path} can not be written: {error.strerror or error}; check the folder's permissions"
-            " and the space on its disk"
-        ) from error
+        with writing(path, "check the folder's permissions and the space on its disk"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield aside
+            os.replace(aside, path)
     finally:
         if aside.parent.is_dir():
             aside.unlink(missing_ok=True)

@@ -8,67 +8,56 @@ from equimodal.study.data.video import read_frames
 from equimodal.study.datasets import StandInClips
 from tests.study.data.helpers import contents
 
-DRAWN = StandInClips(
-    train_per_class=5,
-    test_per_class=2,
-    width=64,
-    height=48,
-    recorded=20,
-    window=14,
-    short=5,
-    seed=7,
-)
+SIZES = {"width": 64, "height": 48, "recorded": 20, "window": 14, "short": 5}
+DRAWN = StandInClips(train_per_class=5, test_per_class=2, seed=7, **SIZES)
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     made = tmp_path_factory.mktemp("standin")
-    write(made, gestures=8, of=DRAWN)
+    write(made, 8, DRAWN)
     return made
 
 
-def lists(folder, part):
-    return [
-        read_list(folder / f"nvgesture_{part}_correct_cvpr2016{version}.lst")
+@pytest.fixture(scope="module")
+def clips(folder):
+    """Of both parts, in both versions of the lists."""
+    return {
+        part + version: read_list(folder / f"nvgesture_{part}_correct_cvpr2016{version}.lst")
+        for part in ("train", "test")
         for version in ("", "_v2")
-    ]
+    }
 
 
-def test_the_files_lie_as_those_of_the_data_set_do(folder):
-    for part, count in (("train", 40), ("test", 16)):
-        for clips in lists(folder, part):
-            assert len(clips) == count
-            for clip in clips:
-                assert {p.name for p in (folder / clip.folder).iterdir()} == {
-                    "sk_color.avi",
-                    "sk_depth.avi",
-                }
+def test_the_files_lie_as_those_of_the_data_set_do(folder, clips):
+    assert [len(listed) for listed in clips.values()] == [40, 40, 16, 16]
+    for clip in (clip for listed in clips.values() for clip in listed):
+        files = {path.name for path in (folder / clip.folder).iterdir()}
+        assert files == {"sk_color.avi", "sk_depth.avi"}
     videos = list(folder.glob("Video_data/class_??/subject?_r?*/sk_*.avi"))
     assert len(videos) == len(list(folder.rglob("*.avi"))) == 2 * 56
 
 
-def test_no_two_clips_share_a_folder_and_no_subject_is_in_both_lists(folder):
-    train, test = lists(folder, "train")[1], lists(folder, "test")[1]
+def test_no_two_clips_share_a_folder_and_no_subject_is_in_both_lists(clips):
+    train, test = clips["train_v2"], clips["test_v2"]
     assert len({c.folder for c in train + test}) == 56
     assert {c.subject for c in train} == {1, 2, 3}
     assert {c.subject for c in test} == {5, 8}
 
 
-def test_every_gesture_has_as_many_clips_as_asked_for(folder):
-    for part, count in {"train": 5, "test": 2}.items():
-        labels = [c.label for c in lists(folder, part)[1]]
-        assert np.bincount(labels).tolist() == 8 * [count]
+def test_every_gesture_has_as_many_clips_as_asked_for(clips):
+    for part, count in {"train_v2": 5, "test_v2": 2}.items():
+        assert np.bincount([c.label for c in clips[part]]).tolist() == 8 * [count]
 
 
-def test_one_clip_is_mismatched_one_short_and_one_mislabeled_in_the_first_version(folder):
-    first, second = lists(folder, "train")
+def test_one_clip_is_mismatched_one_short_and_one_mislabeled_in_the_first_version(clips):
+    first, second = clips["train"], clips["train_v2"]
     assert [c.line for c in mismatched(second)] == [1]
-    lengths = [c.windows["color"].end - c.windows["color"].start for c in second]
-    assert lengths == [14, 5] + 38 * [14]
+    spans = (clip.span("color") for clip in second)
+    assert [end - start for start, end in spans] == [14, 5] + 38 * [14]
     assert [a.line for a, b in zip(first, second, strict=True) if a.label != b.label] == [3]
     assert all(c.label + 1 == int(c.folder.split("/")[1][-2:]) for c in first)
-    for clips in lists(folder, "test"):
-        assert mismatched(clips) == []
+    assert mismatched(clips["test"]) == mismatched(clips["test_v2"]) == []
 
 
 def test_lines_end_in_a_blank_and_training_lists_without_a_newline(folder):
@@ -100,7 +89,7 @@ def test_every_file_says_that_it_is_a_stand_in(folder):
 def test_the_same_seed_gives_the_same_bytes_and_another_does_not(tmp_path):
     few = DRAWN.model_copy(update={"train_per_class": 3, "test_per_class": 1, "width": 48})
     for name, of in {"one": few, "same": few, "other": few.model_copy(update={"seed": 8})}.items():
-        write(tmp_path / name, gestures=2, of=of)
+        write(tmp_path / name, 2, of)
     one, same, other = (contents(tmp_path / name) for name in ("one", "same", "other"))
     assert same == one
     assert not set(other.values()) & set(one.values())
@@ -142,22 +131,24 @@ def guess(frames):
     return "up" if dy < 0 else "down"
 
 
-def test_a_simple_rule_names_the_gestures_from_depth_and_not_from_color(folder):
+def test_a_simple_rule_names_the_gestures_from_depth_and_not_from_color(folder, clips):
     right = {"color": 0, "depth": 0}
-    clips = [c for part in ("train", "test") for c in lists(folder, part)[1] if c.line != 2]
-    for clip in clips:
-        window = clip.windows["color"]
+    usual = [clip for part in ("train_v2", "test_v2") for clip in clips[part] if clip.line != 2]
+    for clip in usual:
         for sensor in right:
             path = folder / clip.folder / f"sk_{sensor}.avi"
-            frames = read_frames(path, window.start, window.end, size=48, gray=True)[..., 0]
+            frames = read_frames(path, *clip.span("color"), size=48, gray=True)[..., 0]
             right[sensor] += guess(frames) == GESTURES[clip.label]
-    assert right["depth"] > 0.9 * len(clips)
-    assert right["color"] < 0.5 * len(clips)
+    assert right["depth"] > 0.9 * len(usual)
+    assert right["color"] < 0.5 * len(usual)
+
+
+def depth_of(gesture, **window):
+    return draw(np.random.default_rng(0), GESTURES.index(gesture), size=(64, 48), **window)[1]
 
 
 def test_depth_is_0_but_for_the_hand_and_brighter_when_it_is_nearer():
-    options = {"size": (64, 48), "recorded": 16, "start": 0, "length": 16}
-    _, depth = draw(np.random.default_rng(0), GESTURES.index("push"), **options)
+    depth = depth_of("push", recorded=16, start=0, length=16)
     hand = [frame[frame > 0] for frame in depth]
     assert all(0 < h.size < 0.5 * 64 * 48 for h in hand)
     assert hand[-1].mean() > hand[0].mean() + 30
@@ -165,8 +156,7 @@ def test_depth_is_0_but_for_the_hand_and_brighter_when_it_is_nearer():
 
 
 def test_the_hand_rests_outside_of_the_window():
-    options = {"size": (64, 48), "recorded": 20, "start": 4, "length": 10}
-    _, depth = draw(np.random.default_rng(0), GESTURES.index("left"), **options)
+    depth = depth_of("left", recorded=20, start=4, length=10)
     for still in (depth[:4], depth[14:]):
         assert (still > 0).all(0).sum() == (still > 0).any(0).sum()
     assert (depth[4] > 0).sum() != ((depth[4] > 0) & (depth[13] > 0)).sum()

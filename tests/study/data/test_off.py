@@ -1,5 +1,4 @@
-import os
-import random
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -8,9 +7,8 @@ from hypothesis import strategies as st
 
 from equimodal.study.data.off import Mesh, parse_off, write_off
 from equimodal.study.errors import UserError
-from tests.study.data.helpers import read_off
+from tests.study.data.helpers import read_off, read_or_refuse
 
-FUZZ = int(os.environ.get("EQUIMODAL_FUZZ", "500"))  # inputs; read here: a fixture may tidy up
 TETRAHEDRON = b"""OFF
 4 4 6
 0 0 0
@@ -24,12 +22,6 @@ TETRAHEDRON = b"""OFF
 """
 CORNERS = [[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1.5]]
 FACES = [[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]]
-
-
-def assert_tetrahedron(mesh):
-    assert mesh.vertices.dtype == np.float64
-    assert mesh.vertices.tolist() == CORNERS
-    assert mesh.triangles.tolist() == FACES
 
 
 SAME = {
@@ -53,17 +45,15 @@ SAME = {
 
 @pytest.mark.parametrize("content", SAME.values(), ids=SAME)
 def test_all_ways_to_write_a_mesh_read_the_same(content):
-    assert_tetrahedron(parse_off(content, "it"))
+    mesh = parse_off(content, "it")
+    assert mesh.vertices.dtype == np.float64
+    assert (mesh.vertices.tolist(), mesh.triangles.tolist()) == (CORNERS, FACES)
 
 
 def test_a_polygon_becomes_a_fan_around_its_first_corner():
     content = b"OFF\n5 2 0\n" + b"0 0 0\n" * 5 + b"5 4 3 2 1 0\n3 0 1 2\n"
-    assert parse_off(content, "it").triangles.tolist() == [
-        [4, 3, 2],
-        [4, 2, 1],
-        [4, 1, 0],
-        [0, 1, 2],
-    ]
+    fan = [[4, 3, 2], [4, 2, 1], [4, 1, 0], [0, 1, 2]]
+    assert parse_off(content, "it").triangles.tolist() == fan
 
 
 def test_faces_keep_their_order_whatever_their_corners():
@@ -95,7 +85,7 @@ BAD = {
     "a vertex of many digits": (TETRAHEDRON.replace(b"3 0 1 3", b"3 0 1 " + b"9" * 30), "outside"),
     "the same beside a polygon": (
         TETRAHEDRON.replace(b"3 0 1 3", b"4 0 1 2 " + b"9" * 30),
-        "large",
+        "outside",
     ),
     "too few corners": (TETRAHEDRON.replace(b"3 0 1 3", b"4 0 1 3"), "a face of 4 corners has 3"),
     "no corners": (TETRAHEDRON.replace(b"3 0 1 3", b"0 0 1 3"), "a face of 0 corners"),
@@ -106,7 +96,7 @@ BAD = {
 
 @pytest.mark.parametrize(("content", "message"), BAD.values(), ids=BAD)
 def test_a_bad_mesh_is_refused_with_its_name(content, message):
-    with pytest.raises(UserError, match=f"^it is not an OFF file, or damaged .*{message}"):
+    with pytest.raises(UserError, match=f"^it is damaged .*{message}.*expected an OFF file"):
         parse_off(content, "it")
 
 
@@ -129,65 +119,28 @@ def test_what_is_written_is_read_back_exactly(tmp_path_factory, mesh, counts_apa
     assert again.triangles.tolist() == mesh.triangles.tolist()
 
 
-def read_or_refuse(content):
-    try:
-        mesh = parse_off(content, "it")
-    except UserError:
-        return
+def parsed(content):
+    mesh = parse_off(content, "it")
     assert np.isfinite(mesh.vertices).all()
     assert mesh.triangles.min() >= 0
     assert mesh.triangles.max() < len(mesh.vertices)
 
 
-@settings(database=None, max_examples=100)
-@given(st.binary(max_size=200))
-def test_any_bytes_are_read_or_refused(content):
-    read_or_refuse(content)
-    read_or_refuse(b"OFF" + content)
-
-
-@settings(database=None, max_examples=100)
-@given(st.text(st.sampled_from("0123456789.-+einfa# \n\rOF_x\v"), max_size=80))
-def test_any_text_is_read_or_refused(text):
-    read_or_refuse(("OFF 2 1\n" + text).encode())
-
-
-PIECES = [
-    b"\n",
-    b" ",
-    b"#",
-    b"OFF",
-    b"-1",
-    b"3",
-    b"1e999",
-    b"nan",
-    b"99999999999999999999",
-    b"4 4",
-    b"",
-]
-
-
-def damaged(chance):
-    """The tetrahedron after one to four cuts, repeats, and replaced bytes and words."""
-    content = bytearray(chance.choice(list(SAME.values())))
-    for _ in range(chance.randint(1, 4)):
-        i, j = sorted(chance.randrange(len(content) + 1) for _ in range(2))
-        match chance.randrange(5):
-            case 0:
-                content[i : i + 1] = bytes([chance.randrange(256)])
-            case 1:
-                content[i : i + chance.randint(0, 3)] = chance.choice(PIECES)
-            case 2:
-                del content[i : min(j, i + 20)]
-            case 3:
-                content[i:i] = content[i:j]
-            case 4:
-                del content[j:]
-        content = content[:2000]
-    return bytes(content)
+@settings(database=None, max_examples=200)
+@given(
+    st.one_of(
+        st.binary(max_size=200),
+        st.binary(max_size=200).map(b"OFF".__add__),
+        st.text(st.sampled_from("0123456789.-+einfa# \n\rOF_x\v"), max_size=80).map(
+            lambda text: f"OFF 2 1\n{text}".encode()
+        ),
+    )
+)
+def test_any_content_is_read_or_refused(content):
+    with suppress(UserError):
+        parsed(content)
 
 
 def test_any_damage_is_read_or_refused():
-    chance = random.Random(0)
-    for _ in range(FUZZ):
-        read_or_refuse(damaged(chance))
+    pieces = [b"\n", b" ", b"#", b"OFF", b"-1", b"3", b"1e999", b"nan", b"9" * 20, b"4 4", b""]
+    list(read_or_refuse(parsed, list(SAME.values()), pieces))

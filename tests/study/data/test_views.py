@@ -19,28 +19,28 @@ def modality(source, channels=1):
     return Modality(source=source, channels=channels, normalization=plain)
 
 
+def opened(folder, modalities, clip=CLIP, **arrays):
+    """Save the arrays of a split and open it."""
+    count = len(next(iter(arrays.values())))
+    usual = {"labels": np.zeros(count, int), "ids": np.arange(count)}
+    for name, array in (usual | arrays).items():
+        np.save(folder / f"train.{name}.npy", array)
+    return load_split(folder, "train", modalities=modalities, classes=8, clip=clip)
+
+
 @pytest.fixture
 def load(tmp_path):
-    def load(lengths, clip=CLIP, labels=None):
+    def load(lengths, clip=CLIP, **arrays):
         """Clips, around the middle, whose pixels all differ within a frame and are never black."""
-        count = SIZE * SIZE
-        frame = 1 + np.arange(count).reshape(SIZE, SIZE)
+        frame = 1 + np.arange(SIZE * SIZE).reshape(SIZE, SIZE)
         stored = np.zeros((len(lengths), TIME, SIZE, SIZE, 1), np.uint8)
         for row, length in zip(stored, lengths, strict=True):
             before = (TIME - length) // 2
             for t in range(before, before + length):
                 row[t, ..., 0] = frame + t * 30
-        np.save(tmp_path / "train.depth.npy", stored)
-        np.save(tmp_path / "train.color.npy", stored.repeat(3, -1))
-        arrays = {
-            "labels": np.zeros(len(lengths)) if labels is None else np.array(labels),
-            "ids": np.arange(len(lengths)),
-            "lengths": np.array(lengths),
-        }
-        for name, array in arrays.items():
-            np.save(tmp_path / f"train.{name}.npy", array.astype(np.int32))
         given = {"color": modality("color", 3), "depth": modality("depth")}
-        return load_split(tmp_path, "train", modalities=given, classes=8, clip=clip)
+        arrays |= {"depth": stored, "color": stored.repeat(3, -1), "lengths": np.array(lengths)}
+        return opened(tmp_path, given, clip, **arrays)
 
     return load
 
@@ -97,16 +97,11 @@ def test_no_frame_outside_a_clip_is_seen_while_it_has_enough(load):
 
 @given(length=st.integers(1, FRAMES), seed=st.integers(0, 1000))
 def test_a_short_clip_is_seen_whole_with_black_frames_on_both_sides(tmp_path_factory, length, seed):
-    folder = tmp_path_factory.mktemp("clips")
     array = np.zeros((1, TIME, SIZE, SIZE, 1), np.uint8)
     before = (TIME - length) // 2
     array[:, before : before + length] = 1
-    np.save(folder / "train.depth.npy", array)
-    for name, value in (("labels", 0), ("ids", 0), ("lengths", length)):
-        np.save(folder / f"train.{name}.npy", np.array([value]))
-    split = load_split(
-        folder, "train", modalities={"depth": modality("depth")}, classes=2, clip=CLIP
-    )
+    folder, given = tmp_path_factory.mktemp("clips"), {"depth": modality("depth")}
+    split = opened(folder, given, depth=array, lengths=np.array([length]))
     for views in (None, draw(split, seed=(seed,))):
         shown = seen(split, views)[0].flatten(1).amax(1) > 0.5
         left = (FRAMES - length) // 2
@@ -141,7 +136,7 @@ def test_nothing_is_drawn_where_nothing_is_random(load):
 
 
 def test_a_mirror_swaps_the_labels_that_it_makes_of_each_other(load):
-    split = load([6] * 8, labels=range(8))
+    split = load([6] * 8, labels=np.arange(8))
     views = draw(split, flip=1.0, flip_swaps=((0, 1), (4, 5)))
     assert split.batch(torch.arange(8), views).labels.tolist() == [1, 0, 2, 3, 5, 4, 6, 7]
     half = draw(split, flip=0.5, flip_swaps=((0, 1), (4, 5)))
@@ -167,12 +162,9 @@ def test_the_same_seed_draws_the_same_and_another_does_not(load):
 
 def test_an_array_of_one_channel_is_given_to_every_channel(tmp_path):
     images = np.arange(2 * 4 * 4, dtype=np.uint8).reshape(2, 4, 4, 1)
-    np.save(tmp_path / "test.view0.npy", images)
-    np.save(tmp_path / "test.labels.npy", np.array([0, 1]))
-    np.save(tmp_path / "test.ids.npy", np.array([0, 1]))
     scaled = Normalization(mean=(0.0, 0.5, 1.0), std=(1.0, 0.5, 0.25))
     view = {"front": Modality(source="view0", channels=3, normalization=scaled)}
-    split = load_split(tmp_path, "test", modalities=view, classes=2)
+    split = opened(tmp_path, view, None, view0=images)
     x = split.batch(torch.tensor([1])).inputs["front"]
     assert x.shape == (1, 3, 4, 4)
     for channel, (mean, std) in enumerate(zip(scaled.mean, scaled.std, strict=True)):

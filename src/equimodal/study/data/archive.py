@@ -1,37 +1,22 @@
 """Raw files by name, whether they lie in a folder, in a zip or in a tar: nothing is unpacked."""
 
 import gzip
-import lzma
-import struct
 import tarfile
 import zipfile
-import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import IO, NamedTuple, cast
 
 from equimodal.study.errors import UserError
+from equimodal.study.files import reading
 
 GZIP_SUFFIXES = (".tar.gz", ".tgz")
 SUFFIXES = (".zip", ".tar", *GZIP_SUFFIXES)
 MEGABYTE = 2**20
 LARGEST = 2**30  # bytes of a file that is read: no mesh or image has more
 LEVELS = 5  # of folders that are looked through
-# What the readers of the standard library raise on damaged bytes, found by damaging some.
-DAMAGE = (
-    tarfile.TarError,
-    zipfile.BadZipFile,
-    zlib.error,
-    gzip.BadGzipFile,
-    lzma.LZMAError,
-    struct.error,
-    EOFError,
-    LookupError,
-    ValueError,
-    OverflowError,
-)
 
 
 class Archive(NamedTuple):
@@ -56,7 +41,7 @@ def open_archive(path: Path) -> Archive:
         UserError: If it can not be read, is truncated or altered, or a member's path climbs out of
             the folder that it would be unpacked to.
     """
-    with _readable(str(path)):
+    with _reading(path):
         kinds = {m.name: m.is_folder for m in (_walk(path) if path.is_dir() else _members(path))}
     require_inside(path, kinds)
     plain = sorted((_plain(name), is_folder) for name, is_folder in kinds.items())
@@ -69,29 +54,36 @@ def read_archive(path: Path, names: Collection[str]) -> Iterator[tuple[str, byte
     Raises:
         UserError: If the archive is damaged, or a file has more than LARGEST bytes.
     """
-    with _readable(str(path)):
+    with _reading(path):
         for member in _members(path):
             if (name := _plain(member.name)) in names:
-                with _readable(f"{path}: {name}"):
-                    _require_size(f"{path}: {name}", member.size)
+                with _reading(f"{path}: {name}"):
+                    _require_size(member.size)
                     content = member.read()
                 yield name, content
 
 
 def read_file(path: Path) -> bytes:
     """Read a file of a folder; raises as `read_archive`."""
-    with _readable(str(path)):
-        _require_size(str(path), path.stat().st_size)
+    with _reading(path):
+        _require_size(path.stat().st_size)
         return path.read_bytes()
+
+
+def _reading(where: Path | str) -> AbstractContextManager[None]:
+    return reading(where, "a whole file", "get it")
+
+
+def _require_size(size: int) -> None:
+    if size > LARGEST:
+        raise ValueError(f"it has {size:,} bytes, expected {LARGEST:,} at most")
 
 
 def _members(path: Path) -> Iterator[_Member]:
     if path.name.endswith(".zip"):
         with zipfile.ZipFile(path) as file:
-            for info in file.infolist():
-                yield _Member(
-                    info.filename, info.is_dir(), info.file_size, partial(file.read, info)
-                )
+            for i in file.infolist():
+                yield _Member(i.filename, i.is_dir(), i.file_size, partial(file.read, i))
     elif path.name.endswith(GZIP_SUFFIXES):
         with gzip.open(path) as packed:
             with tarfile.open(fileobj=packed, mode="r|") as tar:
@@ -104,20 +96,17 @@ def _members(path: Path) -> Iterator[_Member]:
             plain.seek(tar.offset)
             if plain.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
                 # tarfile stops at anything that is not a header
-                raise ValueError(f"at byte {tar.offset}")
+                raise ValueError(f"truncated or altered at byte {tar.offset}")
 
 
 def _of_tar(tar: tarfile.TarFile) -> Iterator[_Member]:
     for member in tar:
         if member.isdir() or member.isreg():
-            content = partial(_read_member, tar, member)
-            yield _Member(member.name, member.isdir(), member.size, content)
+            yield _Member(member.name, member.isdir(), member.size, partial(_read, tar, member))
 
 
-def _read_member(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
-    file = tar.extractfile(member)
-    assert file is not None, "a regular file"
-    return file.read()
+def _read(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    return cast(IO[bytes], tar.extractfile(member)).read()  # None for what is no regular file
 
 
 def _walk(top: Path) -> Iterator[_Member]:
@@ -127,8 +116,7 @@ def _walk(top: Path) -> Iterator[_Member]:
         below = [path for folder in level for path in folder.glob("[!.]*")]
         level = [path for path in below if path.is_dir()]
         for path in below:
-            name = path.relative_to(top).as_posix()
-            yield _Member(name, path.is_dir(), 0, path.read_bytes)
+            yield _Member(path.relative_to(top).as_posix(), path.is_dir(), 0, path.read_bytes)
 
 
 def require_inside(archive: Path, names: Iterable[str]) -> None:
@@ -142,23 +130,5 @@ def require_inside(archive: Path, names: Iterable[str]) -> None:
             )
 
 
-def _require_size(where: str, size: int) -> None:
-    if size > LARGEST:
-        raise UserError(f"{where} has {size:,} bytes, expected {LARGEST:,} at most")
-
-
 def _plain(name: str) -> str:
     return name.removeprefix("./").rstrip("/")
-
-
-@contextmanager
-def _readable(where: str) -> Iterator[None]:
-    """Turn what goes wrong while reading into a UserError that names file and member."""
-    try:
-        yield
-    except DAMAGE as error:
-        raise UserError(f"{where} is truncated or altered ({error}); get it again") from None
-    except (NotImplementedError, RuntimeError) as error:  # a zip's method or password
-        raise UserError(f"{where} can not be unpacked: {error}") from None
-    except OSError as error:
-        raise UserError(f"{where} can not be read: {error.strerror or error}") from None

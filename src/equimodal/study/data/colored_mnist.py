@@ -15,8 +15,8 @@ from jaxtyping import Float32, UInt8
 from numpy import ndarray
 
 from equimodal.study.data import mnist, prepared
+from equimodal.study.data.examples import save_examples
 from equimodal.study.errors import UserError
-from equimodal.study.files import save_arrays
 from equimodal.study.pickles import load_pickled_npy
 
 if TYPE_CHECKING:
@@ -35,13 +35,10 @@ def prepare(raw: Path, out: Path, settings: "ColoredMnist") -> None:
     Also `colors` float32 (n, 3) in [0, 1], and as `color` one for each of the other colorings, with the
     same draws. Of the test digits also `color_by_label` and its like: the same draws, but for those that
     are redrawn, about the color of the digit's own class. The rest is as `Dataset.prepare` says.
-
-    Raises:
-        UserError: If a raw file is missing or damaged, or there are too few examples.
     """
     usual, *others = settings.colorings.values()
     train, test = _digits(raw, settings.test_per_class)
-    seed = settings.coloring.seed
+    seed, held_out = settings.coloring.seed, settings.validation_examples
     original = _read_kim(raw / mnist.KIM, train, test, seed) if settings.digits == "kim" else None
     for part, (_, labels) in {"train": train, "test": test}.items():
         if labels.max() >= settings.classes:
@@ -50,7 +47,7 @@ def prepare(raw: Path, out: Path, settings: "ColoredMnist") -> None:
                 f" {settings.classes} colors"
             )
     ids = {"train": np.arange(len(train[1])), "test": np.arange(len(test[1]))}
-    if held_out := settings.validation_examples:
+    if held_out:
         if held_out >= len(train[1]):
             raise UserError(
                 f"validation_examples is {held_out}, but there are {len(train[1])} training images"
@@ -60,16 +57,13 @@ def prepare(raw: Path, out: Path, settings: "ColoredMnist") -> None:
 
     colored = original or _color(train, test, usual)
     prepared.begin(out, settings.preparation)
-    examples: dict[str, ndarray] = {}
     for split, kept in ids.items():
         images, labels = test if split == "test" else train
         color, colors = colored[split]
         arrays = (color, images[..., None], colors, labels, np.arange(len(labels), dtype=np.int32))
         of_split = {f"{split}.{n}": a[kept] for n, a in zip(ARRAYS, arrays, strict=True)}
         prepared.save(out, of_split)
-        first = np.unique(labels[kept], return_index=True)[1]
-        examples |= {name: array[first] for name, array in of_split.items()}
-    save_arrays(out / prepared.EXAMPLES, examples)
+    save_examples(out, ids, ARRAYS)
     prepared.save(out, {f"test.color_{BY_LABEL}": colored[BY_LABEL][0]})
     for source, other in zip(settings.other_colorings, others, strict=True):
         colored = _color(train, test, other)
@@ -84,21 +78,20 @@ def _digits(raw: Path, test_per_class: int | None) -> tuple[Digits, Digits]:
     if test_per_class is None:
         return (images, labels), _read(raw, "t10k")
     rank = np.zeros(len(labels), int)
-    for label in np.unique(labels):
-        members = labels == label
-        if members.sum() <= test_per_class:
+    for label, count in zip(*np.unique(labels, return_counts=True), strict=True):
+        if count <= test_per_class:
             raise UserError(
-                f"test_per_class is {test_per_class}, but there are {members.sum()} digits of class"
-                f" {label} and some must train"
+                f"test_per_class is {test_per_class}, but there are {count} digits of class {label} and"
+                " some must train"
             )
-        rank[members] = np.arange(members.sum())
+        rank[labels == label] = np.arange(count)
     is_test = rank < test_per_class
     return (images[~is_test], labels[~is_test]), (images[is_test], labels[is_test])
 
 
 def _read(raw: Path, part: str) -> Digits:
-    images = mnist.read_images(raw / f"{part}-images-idx3-ubyte.gz")
-    labels = mnist.read_labels(raw / f"{part}-labels-idx1-ubyte.gz")
+    images = mnist.read_idx(raw / f"{part}-images-idx3-ubyte.gz", 3)
+    labels = mnist.read_idx(raw / f"{part}-labels-idx1-ubyte.gz", 1)
     if len(images) != len(labels) or not len(labels):
         raise UserError(f"{raw}: {part} has {len(images)} images but {len(labels)} labels")
     return images, labels
@@ -128,51 +121,34 @@ def _read_kim(path: Path, train: Digits, test: Digits, seed: int) -> dict[str, C
                 " gray counterparts"
             )
         colored[part] = image, (image.max((1, 2)) / 255).astype(np.float32)
-    colors = _colors_of_class(
-        train[1], colored["train"][1], test[1], np.random.default_rng([seed, 1])
-    )
-    by_label = _tint(test[0], colors), colors
+    generator = np.random.default_rng([seed, 1])
+    colors = np.empty((len(test[1]), 3), np.float32)
+    for label in np.unique(test[1]):
+        of_class = colored["train"][1][train[1] == label]
+        members = np.flatnonzero(test[1] == label)
+        colors[members] = generator.choice(of_class, len(members))
+    by_label = _tinted(test[0], colors)
     return colored | {"validation": colored["train"], BY_LABEL: by_label}
-
-
-def _colors_of_class(
-    labels: UInt8[ndarray, " n"],
-    colors: Float32[ndarray, "n 3"],
-    wanted: UInt8[ndarray, " m"],
-    generator: np.random.Generator,
-) -> Float32[ndarray, "m 3"]:
-    """Draw for each wanted label the color of one of the examples that have it."""
-    drawn = np.empty((len(wanted), 3), np.float32)
-    for label in np.unique(wanted):
-        members = np.flatnonzero(wanted == label)
-        drawn[members] = generator.choice(colors[labels == label], len(members))
-    return drawn
 
 
 def _color(train: Digits, test: Digits, coloring: dict[str, Any]) -> dict[str, Colored]:
     """Color the training digits by their labels, and the test digits at random and by their labels."""
-    biased = _colored(*train, coloring, bias=coloring["bias"], stream=0)
+    biased = _colored(train, coloring, bias=coloring["bias"], stream=0)
     return {
         "train": biased,
         "validation": biased,
-        "test": _colored(*test, coloring, bias=0, stream=1),
-        BY_LABEL: _colored(*test, coloring, bias=1, stream=1),
+        "test": _colored(test, coloring, bias=0, stream=1),
+        BY_LABEL: _colored(test, coloring, bias=1, stream=1),
     }
 
 
-def _colored(
-    images: UInt8[ndarray, "n height width"],
-    labels: UInt8[ndarray, " n"],
-    coloring: dict[str, Any],
-    *,
-    bias: float,
-    stream: int,
-) -> Colored:
+def _colored(digits: Digits, coloring: dict[str, Any], *, bias: float, stream: int) -> Colored:
     """Return the digits times their colors, and the colors: N(mean, variance I), kept inside [0, 1].
 
     The mean is the palette's color of the digit's label with the chance `bias`, else of a class drawn
     uniformly. A channel outside [0, 1] is clipped, or drawn again until it is inside (`sampling`).
     """
+    images, labels = digits
     generator = np.random.default_rng([coloring["seed"], stream])
     palette = np.array(coloring["palette"]) / 255
     drawn = generator.integers(len(palette), size=len(labels))
@@ -184,14 +160,12 @@ def _colored(
         while (outside := (colors < 0) | (colors > 1)).any():
             colors[outside] = mean[outside] + sd * generator.standard_normal(outside.sum())
     colors = np.clip(colors, 0, 1).astype(np.float32)
-    return _tint(images, colors), colors
+    return _tinted(images, colors)
 
 
-def _tint(
-    images: UInt8[ndarray, "n height width"], colors: Float32[ndarray, "n 3"]
-) -> UInt8[ndarray, "n height width 3"]:
+def _tinted(images: UInt8[ndarray, "n height width"], colors: Float32[ndarray, "n 3"]) -> Colored:
     """Multiply each image by its color."""
     tinted = np.empty((*images.shape, 3), np.uint8)
     for c in range(3):  # a channel at a time: the float copy of all of MNIST would take 1 GB
         tinted[..., c] = np.rint(images * colors[:, c, None, None])
-    return tinted
+    return tinted, colors

@@ -1,21 +1,16 @@
 """Downloads: several addresses in order, a mirror first, resumed, verified, write-protected."""
 
 import os
-import shutil
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 from urllib.parse import unquote, urlparse
 
 from equimodal.study.errors import UserError, first_line
-from equimodal.study.files import make_folder, write_aside
+from equimodal.study.files import make_folder, write_aside, writing
 from equimodal.study.progress import show_progress
 from equimodal.study.receipts import sha256
-
-if TYPE_CHECKING:
-    import requests
 
 TIMEOUT = 30  # seconds without an answer before the next address is tried
 MEGABYTE = 2**20
@@ -24,8 +19,7 @@ PAST_THE_END = 416  # what a server answers if all it has is there already
 SMALL = 2**24  # bytes of a list at most
 
 
-@dataclass(frozen=True)
-class Published:
+class Published(NamedTuple):
     """What is known of a file before it comes."""
 
     sha256: str
@@ -42,17 +36,16 @@ def download(
 ) -> None:
     """Bring files into `folder`, each verified by its SHA-256 and then write-protected.
 
-    A file that is there already and has its checksum is kept as it is. Otherwise it is looked for
-    below `mirror` (a folder or URL that holds a folder `name`), then at each address. A download
-    that broke off goes on where it was, at the next address or in the next run; if what came before
-    turns out to be wrong, it comes again from the beginning. No more is written than the file has.
+    A file that is there already and has its checksum is kept as it is. A download that broke off goes on
+    where it was, at the next address or in the next run; if what came before turns out to be wrong, it
+    comes again from the beginning. No more is written than the file has.
 
     Args:
         folder: Where the files go; made if missing.
         name: Folder of the data set below a mirror, such as `mnist`.
         files: File name -> what it has to be.
         addresses: URLs of folders that hold the files, best first.
-        mirror: Tried before the addresses, or None.
+        mirror: Folder or URL that is tried before the addresses.
 
     Raises:
         UserError: If a file can not be had anywhere; names each address with what went wrong.
@@ -123,17 +116,13 @@ def _fetch_one(target: Path, wanted: Published, urls: Sequence[str], name: str) 
                 _bring(url, part, wanted.size)
             if not _has(part, wanted):
                 part.unlink()
-                raise ValueError(
-                    "what came is truncated or altered: its SHA-256 is not the expected one"
-                )
+                raise ValueError("truncated or altered: its SHA-256 is not the expected one")
         except (requests.RequestException, OSError, ValueError) as error:
             failures.append(f"  {url}: {_reason(error)}")
             continue
-        try:
+        with writing(target, "check the permissions of its folder"):
             part.chmod(0o444)
             os.replace(part, target)
-        except OSError as error:
-            raise UserError(f"{target} can not be written: {error.strerror or error}") from error
         return
     kept = " Run again to go on where the download broke off." if part.exists() else ""
     raise UserError(
@@ -152,9 +141,11 @@ def _bring(url: str, part: Path, size: int) -> None:
     import requests
 
     if url.startswith("file://"):
-        path = _local(url)
-        _require_size(path.stat().st_size, size)
-        shutil.copyfile(path, part)
+        path = Path(unquote(urlparse(url).path))
+        if path.exists() and not path.is_file():
+            raise ValueError("it is no file")
+        with path.open("rb") as file:
+            _append(iter(lambda: file.read(PIECE), b""), part, 0, size)
         return
     there = part.stat().st_size if part.exists() else 0
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={there}-"} if there else {})
@@ -162,45 +153,29 @@ def _bring(url: str, part: Path, size: int) -> None:
         if response.status_code == PAST_THE_END:
             return
         response.raise_for_status()
-        there = there if response.status_code == 206 else 0
-        _require_size(there + int(response.headers.get("Content-Length", 0)), size)
-        _append(response, part, there, size)
+        resumes = response.status_code == 206
+        _append(response.iter_content(PIECE), part, there if resumes else 0, size)
 
 
-def _append(response: "requests.Response", part: Path, there: int, size: int) -> None:
+def _append(pieces: Iterable[bytes], part: Path, there: int, size: int) -> None:
     """Write what comes behind the first `there` bytes of a part file; from the beginning if 0."""
     name = part.name.removeprefix(".").removesuffix(".part")
-    try:
-        with (
-            part.open("ab" if there else "wb") as file,
-            show_progress(f"{name}, MB", size // MEGABYTE) as show,
-        ):
-            for piece in response.iter_content(PIECE):
-                _require_size(file.tell() + len(piece), size)
-                file.write(piece)
-                show(file.tell() // MEGABYTE)
-    except ValueError:
-        part.unlink()
-        raise
-
-
-def _require_size(found: int, expected: int) -> None:
-    if found > expected:
-        raise ValueError(
-            f"it has {found:,} bytes or more, expected {expected:,}: it is another file"
-        )
+    with (
+        part.open("ab" if there else "wb") as file,
+        show_progress(f"{name}, MB", size // MEGABYTE) as show,
+    ):
+        for piece in pieces:
+            if (found := file.tell() + len(piece)) > size:
+                part.unlink()
+                raise ValueError(
+                    f"it has {found:,} bytes or more, expected {size:,}: it is another file"
+                )
+            file.write(piece)
+            show(found // MEGABYTE)
 
 
 def _has(path: Path, wanted: Published) -> bool:
     return path.stat().st_size == wanted.size and sha256(path) == wanted.sha256
-
-
-def _local(url: str) -> Path:
-    """Path of a file that is given as a URL."""
-    path = Path(unquote(urlparse(url).path))
-    if path.exists() and not path.is_file():
-        raise ValueError("it is no file")
-    return path
 
 
 def _reason(error: Exception) -> str:

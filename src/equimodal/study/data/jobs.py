@@ -4,13 +4,12 @@ A job reads raw files and fills one row of some arrays. Bad files are named in t
 """
 
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from itertools import islice
 from math import prod
 from random import Random
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any
 
 from jaxtyping import UInt8
 from numpy import ndarray
@@ -24,51 +23,38 @@ from equimodal.study.progress import show_progress
 SHOWN = 10  # of what is bad, that a message names
 
 
-class Job(Protocol):
-    """What fills a row."""
+@dataclass(frozen=True)
+class Job:
+    """What fills a row of the arrays of a split."""
 
-    @property
-    def row(self) -> int:
-        """Its place along the first axis of the arrays."""
-
-
-J = TypeVar("J", bound=Job)
-J_contra = TypeVar("J_contra", bound=Job, contravariant=True)
-Item = tuple[int, J, bytes | None]  # number and job; content where a process can not read it itself
+    split: str
+    row: int
+    reads: Any  # what its reader knows to read
 
 
-class Reader(Protocol[J_contra]):
-    """Knows how to do a job. A copy is sent to each process once."""
-
-    def rows(self, job: J_contra, content: bytes | None, /) -> Mapping[str, UInt8[ndarray, "..."]]:
-        """Return what a job writes into the arrays, by their names.
-
-        Raises:
-            UserError: If a raw file is bad; names it.
-        """
+Item = tuple[
+    int, Job, bytes | None
+]  # number and job; content where a process can not read it itself
+Read = Callable[[Job, bytes | None], Mapping[str, UInt8[ndarray, "..."]]]
 
 
 def fill(
     arrays: UnfinishedArrays,
-    key: Mapping[str, Any],
-    jobs: Sequence[J],
-    reader: Reader[J],
+    jobs: Sequence[Job],
+    read: Read,
     *,
     label: str,
     processes: int,
-    at_once: int,
-    contents: Callable[[Mapping[int, J]], Iterable[Item[J]]] | None = None,
+    contents: Callable[[Mapping[int, Job]], Iterable[Item]] | None = None,
 ) -> None:
-    """Do all jobs that an earlier run with the same key left.
+    """Do all jobs that an earlier run left.
 
     Args:
-        arrays: What is filled.
-        key: All that the arrays depend on, but for what the stamps tell.
+        arrays: `<split>.<source>`, which are filled.
         jobs: In the order of the stamps.
-        reader: Does them.
+        read: Returns the row of each source that a job fills; raises UserError if a raw file is bad.
         label: Of the progress shown.
         processes: How many share the work.
-        at_once: Jobs that a process is given at a time.
         contents: Yields jobs with what they read, where that can only be read in order.
 
     Raises:
@@ -76,17 +62,15 @@ def fill(
     """
     make_folder(arrays.folder)
     _require_room(arrays)
-    done = arrays.begin(key)
+    done = arrays.begin()
     left = {number: job for number, job in enumerate(jobs) if not done[number]}
     items = contents(left) if contents else ((number, job, None) for number, job in left.items())
-    finished = len(jobs) - len(left)
-    bad: list[str] = []
-    work = share_out(_Worker(arrays, reader), _chunks(items, at_once), processes)
+    earlier, bad = len(jobs) - len(left), list[str]()
+    work = share_out(_Worker(arrays, read).work, items, processes)
     with show_progress(label, len(jobs)) as advance, closing(work) as outcomes:
-        advance(finished)
-        for count, problems in outcomes:
-            finished += count
-            bad += problems
+        advance(earlier)
+        for finished, problem in enumerate(outcomes, earlier + 1):
+            bad += [problem] if problem else []
             advance(finished, f"{len(bad)} bad" if bad else "")
     if bad:
         raise UserError(
@@ -96,29 +80,21 @@ def fill(
 
 
 @dataclass(frozen=True)
-class _Worker(Generic[J]):
+class _Worker:
     arrays: UnfinishedArrays
-    reader: Reader[J]
+    read: Read
 
-    def work(self, chunk: Sequence[Item[J]], /) -> tuple[int, list[str]]:
-        """Do some jobs; return how many, and what is wrong with those that failed."""
-        bad = []
-        for number, job, content in chunk:
-            try:
-                rows = self.reader.rows(job, content)
-            except UserError as error:
-                bad.append(str(error))
-                continue
-            for name, row in rows.items():
-                self.arrays.write(name, job.row, row)
-            self.arrays.mark(number)
-        return len(chunk), bad
-
-
-def _chunks(items: Iterable[Item[J]], size: int) -> Iterator[list[Item[J]]]:
-    iterator = iter(items)
-    while chunk := list(islice(iterator, size)):
-        yield chunk
+    def work(self, item: Item) -> str | None:
+        """Do a job; return what is wrong with its files."""
+        number, job, content = item
+        try:
+            rows = self.read(job, content)
+        except UserError as error:
+            return str(error)
+        for source, row in rows.items():
+            self.arrays.write(f"{job.split}.{source}", job.row, row)
+        self.arrays.mark(number)
+        return None
 
 
 def _require_room(arrays: UnfinishedArrays) -> None:

@@ -14,10 +14,6 @@ ADDRESS = (
 
 
 def fetch(folder: Path, *, mirror: str | None) -> None:
-    """Download the archive.
-
-    Raises:
-        UserError: If it can not be had or is not the expected one.
-    """
+    """Download the archive; raises as `download`."""
     files = {FILE: Published(SHA256, SIZE)}
     download(folder, name="kinetics", files=files, addresses=[ADDRESS], mirror=mirror)

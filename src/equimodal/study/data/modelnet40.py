@@ -5,15 +5,15 @@ ones of a third of the models, `meshes` the meshes themselves, of which we draw 
 and `own` the user's own images. Only the classes and views that are asked for are decoded or drawn.
 """
 
-import hashlib
 import re
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple, cast
 
 import numpy as np
 from jaxtyping import UInt8
@@ -22,32 +22,31 @@ from numpy import ndarray
 from equimodal.study.data import jobs, prepared
 from equimodal.study.data.archive import SUFFIXES, Archive, open_archive, read_archive, read_file
 from equimodal.study.data.download import Published, download, link, mirror_folder
+from equimodal.study.data.examples import save_examples
+from equimodal.study.data.jobs import Job
 from equimodal.study.data.status import Origin
 from equimodal.study.data.unfinished import UnfinishedArrays, stamp
 from equimodal.study.errors import UserError
-from equimodal.study.files import save_arrays, write_aside
+from equimodal.study.files import write_text
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from equimodal.study.data.render import Renderer
     from equimodal.study.datasets import ModelNet40
 
 VERSION = 2  # of what stands in the arrays: raise it when the same raw files give other bytes
 # Kinds of pixels that Pillow converts to RGB as they look: all of 1 or 8 bits a channel.
 MODES = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "HSV")
-CHUNK = 32  # jobs that a process is given at once
 
 SplitName = Literal["train", "test"]
+SPLITS: tuple[SplitName, ...] = ("train", "test")  # folders of a class
 ReleaseName = Literal["new_12x", "v1", "meshes", "own"]
 
 
-@dataclass(frozen=True)
-class Release:
+class Release(NamedTuple):
     """Where raw files come from and what they are called."""
 
     folder: str  # top folder, also within an archive
-    archives: tuple[str, ...]  # names of archives, as patterns without suffix
     file: str  # pattern with groups `name` and, of a rendering, `view`; {views} are the names of those asked for
     get: str
     default: str  # name of the archive as it comes
@@ -56,7 +55,6 @@ class Release:
 RELEASES: dict[ReleaseName, Release] = {
     "new_12x": Release(
         "modelnet40_images_new_12x",
-        ("modelnet40_images_new_12x*", "shaded_images*"),
         r"(?P<name>.+)\.obj\.shaded_v(?P<view>\d{3})\.png",
         "the paper's renderings: http://supermoe.cs.umass.edu/shape_recog/shaded_images.tar.gz"
         " (1.6 GB; reported dead, a mirror that people name is"
@@ -66,7 +64,6 @@ RELEASES: dict[ReleaseName, Release] = {
     ),
     "v1": Release(
         "modelnet40v1",
-        ("modelnet40v1*",),
         r"(?P<name>.+)_(?P<view>\d{3})\.jpg",
         "older renderings of 3,983 models: http://maxwell.cs.umass.edu/mvcnn-data/modelnet40v1.tar"
         " (204 MB), as modelnet40v1.tar or unpacked to modelnet40v1/",
@@ -74,7 +71,6 @@ RELEASES: dict[ReleaseName, Release] = {
     ),
     "meshes": Release(
         "ModelNet40",
-        ("ModelNet40*",),
         r"(?P<name>.+)\.off",
         "the meshes, which are rendered here: http://modelnet.cs.princeton.edu/ModelNet40.zip"
         " (2.0 GB), as ModelNet40.zip or unpacked to ModelNet40/",
@@ -82,7 +78,6 @@ RELEASES: dict[ReleaseName, Release] = {
     ),
     "own": Release(
         "",
-        ("*",),
         r"(?P<name>.+?)[_.-](?P<view>{views})\.(png|jpg|jpeg|PNG|JPG|JPEG)",
         "your own images, <class>/<train or test>/<object>_<view>.png or .jpg, with the names of `sources` for"
         " <view>",
@@ -96,8 +91,7 @@ SIZES = {"ModelNet40.zip": 2_039_180_837}  # bytes
 LICENCE = "for academic research only; meshes and renderings may not be passed on"
 
 
-@dataclass(frozen=True)
-class Shape:
+class Shape(NamedTuple):
     """One CAD model."""
 
     name: str
@@ -105,14 +99,11 @@ class Shape:
     files: dict[str, str]  # view asked for -> its rendering; of a mesh, one file for all views
 
 
-@dataclass(frozen=True)
-class Job:
-    """One raw file and the rows that it fills."""
+class Views(NamedTuple):
+    """What is read of a raw file."""
 
     file: str
     views: tuple[str, ...]
-    split: str
-    row: int
 
 
 class _ColorError(Exception):
@@ -164,16 +155,11 @@ def fetch(folder: Path, settings: "ModelNet40", *, mirror: str | None) -> None:
 
     Meshes are downloaded. Renderings have no published checksum, so that they have to be given: in
     `folder`, or in a mirror that is a folder.
-
-    Raises:
-        UserError: If the source can not be had; says where to get it.
     """
-    if settings.stand_in is not None:
+    if settings.is_stand_in:
         from equimodal.study.data import modelnet40_standin, standin
 
-        assert settings.drawn_with is not None
-        draw = partial(modelnet40_standin.write, classes=settings.class_count, of=settings.stand_in)
-        standin.renew(folder, settings.drawn_with, draw)
+        standin.renew(folder, settings, modelnet40_standin.write, settings.stand_in)
     elif found := _candidates(folder, settings):
         open_archive(found[0])
     elif names := downloads(settings):
@@ -185,10 +171,16 @@ def fetch(folder: Path, settings: "ModelNet40", *, mirror: str | None) -> None:
         settings.require_raw(folder)
 
 
+def _is_small(settings: "ModelNet40") -> bool:
+    """Whether ModelNet10 has all that is asked for."""
+    return settings.source == "meshes" and settings.class_count == 10
+
+
 def _default(settings: "ModelNet40") -> str:
     """Name of a source's archive as it is published."""
-    small = settings.source == "meshes" and settings.classes == 10
-    return "ModelNet10.zip" if small else RELEASES[settings.source].default
+    if _is_small(settings) and settings.classes == 10:  # by number: some by name are of all forty
+        return "ModelNet10.zip"
+    return RELEASES[settings.source].default
 
 
 def _file(settings: "ModelNet40") -> re.Pattern[str]:
@@ -200,23 +192,22 @@ def _views(settings: "ModelNet40") -> dict[str, str]:
     """What a view is called in the names of files -> the source that it is stored as."""
     if settings.source == "own":
         return {source: source for source in settings.sources}
-    return {f"{int(source.removeprefix('view')) + 1:03d}": source for source in settings.sources}
+    return {f"{_number(source) + 1:03d}": source for source in settings.sources}
 
 
-def _names(settings: "ModelNet40") -> list[str]:
-    """What the source's folder may be called, best first."""
-    folder = RELEASES[settings.source].folder
-    small = settings.source == "meshes" and settings.class_count == 10
-    return ["ModelNet10", folder] if small else [folder] * bool(folder)
+def _number(source: str) -> int:
+    return int(source.removeprefix("view"))
 
 
 def _candidates(folder: Path, settings: "ModelNet40") -> list[Path]:
-    """Folders and archives of the source in a folder, or one deeper."""
+    """Folders and archives of the source in a folder, or one deeper, best first."""
     if not folder.is_dir():
         return []
-    names = _names(settings)
-    of_archives = [f"{n}*" for n in names[:-1]] + [*RELEASES[settings.source].archives]
-    patterns = [*names, *(a + suffix for a in of_archives for suffix in SUFFIXES)]
+    release = RELEASES[settings.source]
+    small = ["ModelNet10"] * _is_small(settings)
+    packed = [*small, release.folder, release.default.partition(".")[0]]
+    patterns = [*small, *filter(None, [release.folder])]
+    patterns += [f"{name}*{suffix}" for name in packed for suffix in SUFFIXES]
     for depth in ("", "[!.]*/"):
         found = [p for pattern in patterns for p in sorted(folder.glob(depth + pattern))]
         if found := [p for p in found if p.suffix or p.is_dir()]:
@@ -232,9 +223,9 @@ def _candidates(folder: Path, settings: "ModelNet40") -> list[Path]:
 def _mirrored(mirror: str | None, settings: "ModelNet40") -> list[Path]:
     """The same in a mirror that is a folder, if `fetch` takes it as it is."""
     given = mirror_folder(mirror)
-    return (
-        [] if given is None or downloads(settings) else _candidates(given / settings.raw, settings)
-    )
+    if given is None or downloads(settings):
+        return []
+    return _candidates(given / settings.raw, settings)
 
 
 # Preparation
@@ -245,9 +236,6 @@ def prepare(raw: Path, out: Path, settings: "ModelNet40", *, processes: int = 1)
 
     And `<split>.names.txt`, and `classes.txt`, whose lines the labels count. The rest is as
     `Dataset.prepare` says.
-
-    Raises:
-        UserError: If raw files are missing or bad, or the disk is full.
     """
     archive = open_archive(place(raw, settings, None))
     classes, objects = _list_objects(archive, settings)
@@ -266,16 +254,14 @@ def prepare(raw: Path, out: Path, settings: "ModelNet40", *, processes: int = 1)
     _write_lines(out / "classes.txt", classes)
     arrays.finish()
     if settings.is_stand_in:
-        save_arrays(out / prepared.EXAMPLES, _examples(out, splits, settings.sources))
+        save_examples(out, splits, (*settings.sources, "labels", "ids"))
     prepared.end(out, settings.preparation, by=__name__)
 
 
-Prefix = tuple[str, ...]  # folders of an archive above those of the classes
+Objects = dict[SplitName, list[Shape]]
 
 
-def _list_objects(
-    archive: Archive, settings: "ModelNet40"
-) -> tuple[list[str], dict[SplitName, list[Shape]]]:
+def _list_objects(archive: Archive, settings: "ModelNet40") -> tuple[list[str], Objects]:
     """Classes in the order of their names, and objects in the order of class and name.
 
     They lie in <class>/<train or test>, below whatever folders.
@@ -286,53 +272,50 @@ def _list_objects(
     Raises:
         UserError: Names all that is missing.
     """
-    wanted, views, file = RELEASES[settings.source], _views(settings), _file(settings)
-    kind = "meshes" if settings.source == "meshes" else "images"
-    found: dict[Prefix, dict[tuple[str, str], dict[str, dict[str, str]]]] = {}
+    views, file, of_mesh = _views(settings), _file(settings), settings.source == "meshes"
+    kind = "meshes" if of_mesh else "images"
     listed = [parts for path in archive.files if (parts := _visible(path))]
-    twice: list[str] = []
+    found: dict[tuple[str, str, str], dict[str, str]] = {}  # class, split, name -> view -> file
+    tops: set[tuple[str, ...]] = set()
+    wrong: list[str] = []
     for parts in listed:
         match = file.fullmatch(parts[-1])
-        if match and len(parts) > 2 and parts[-2] in ("train", "test"):
-            *above, name, split, _ = parts
-            of = views.values() if settings.source == "meshes" else [views.get(match["view"])]
-            of_class = found.setdefault(tuple(above), {}).setdefault((name, split), {})
-            of_object = of_class.setdefault(match["name"], {})
-            path = "/".join(parts)
-            twice += [f"both {of_object[v]} and {path}" for v in of if v in of_object]
-            of_object.update({v: path for v in of if v is not None})
-    if not found:
+        if match and len(parts) > 2 and parts[-2] in SPLITS:
+            *top, name, split, _ = parts
+            tops.add(tuple(top))
+            path, of_object = "/".join(parts), found.setdefault((name, split, match["name"]), {})
+            for view in views.values() if of_mesh else filter(None, [views.get(match["view"])]):
+                if view in of_object:
+                    wrong.append(f"both {of_object[view]} and {path}")
+                of_object[view] = path
+    if not tops:
         raise UserError(
             f"{archive.path} has no {kind} in folders <class>/train and <class>/test; the source"
-            f" {settings.source} is {wanted.get}"
+            f" {settings.source} is {RELEASES[settings.source].get}"
         )
-    if len(found) > 1:
-        tops = " and ".join(sorted("/".join(p) or "its top" for p in found))
-        raise UserError(f"{archive.path} has {kind} in {tops}; leave those of one data set there")
-    ((top, files),) = found.items()
-    depth = len(top)
+    if len(tops) > 1:
+        places = " and ".join(sorted("/".join(top) or "its top" for top in tops))
+        raise UserError(f"{archive.path} has {kind} in {places}; leave those of one data set there")
+    (above,) = tops
+    depth = len(above)
     folders = [parts for path in archive.folders if (parts := _visible(path))]
-    of_classes = [p for p in listed if len(p) == depth + 3 and p[-2] in ("train", "test")]
-    names = sorted(
-        {p[depth] for p in [*folders, *of_classes] if len(p) > depth and tuple(p[:depth]) == top}
-    )
+    folders += [p[:-2] for p in listed if len(p) == depth + 3 and p[-2] in SPLITS]
+    names = sorted({p[depth] for p in folders if len(p) > depth and tuple(p[:depth]) == above})
     if not isinstance(settings.classes, int):
         if lacking := sorted({*settings.classes} - {*names}):
             there = jobs.some(names)
             raise UserError(f"{archive.path} has no class {lacking}; its classes are\n{there}")
         names = sorted(settings.classes)
-        files = {(name, split): of for (name, split), of in files.items() if name in names}
-    pairs = [(name, split) for split in ("train", "test") for name in names]
-    wrong = [f"no {kind} in {name}/{split}" for name, split in pairs if (name, split) not in files]
-    wrong += twice
+        found = {key: files for key, files in found.items() if key[0] in names}
+    filled = {key[:2] for key in found}
+    wrong += [f"no {kind} in {n}/{s}" for s in SPLITS for n in names if (n, s) not in filled]
     wrong += [
-        f"{name}/{split}/{shape} lacks view {in_file}"
-        for (name, split), shapes in sorted(files.items())
-        for shape, there in sorted(shapes.items())
-        for in_file, v in views.items()
-        if v not in there
+        f"{'/'.join(key)} lacks view {in_file}"
+        for key, files in sorted(found.items())
+        for in_file, view in views.items()
+        if view not in files
     ]
-    texts = {*names, *(shape for shapes in files.values() for shape in shapes)}
+    texts = {*names, *(name for *_, name in found)}
     wrong += [f"{text!a}, which is no name" for text in sorted(texts) if not text.isprintable()]
     if len(names) != settings.class_count:
         wrong.append(
@@ -343,10 +326,9 @@ def _list_objects(
         raise UserError(
             f"{archive.path} has\n{jobs.some(wrong)}\nIt is incomplete, or another data set."
         )
-    objects: dict[SplitName, list[Shape]] = {"train": [], "test": []}
-    for split, shapes in objects.items():
-        for label, name in enumerate(names):
-            shapes += [Shape(n, label, views) for n, views in sorted(files[name, split].items())]
+    objects: Objects = {split: [] for split in SPLITS}
+    for (name, split, of_shape), files in sorted(found.items()):
+        objects[cast(SplitName, split)].append(Shape(of_shape, names.index(name), files))
     return names, objects
 
 
@@ -356,9 +338,7 @@ def _visible(path: str) -> list[str]:
     return [] if any(part.startswith((".", "__MACOSX")) for part in parts) else parts
 
 
-def _split(
-    objects: dict[SplitName, list[Shape]], settings: "ModelNet40"
-) -> dict[str, dict[int, Shape]]:
+def _split(objects: Objects, settings: "ModelNet40") -> dict[str, dict[int, Shape]]:
     """Name of the split -> its objects by their place in the list of training or test objects.
 
     Validation is the first floor(share * n) of the shuffled training objects, not stratified, as in
@@ -378,13 +358,14 @@ def _split(
 
 
 def _jobs(splits: dict[str, dict[int, Shape]]) -> list[Job]:
+    """One for each file that is read."""
     made = []
     for split, shapes in splits.items():
         for row, shape in enumerate(shapes.values()):
             of_file: dict[str, list[str]] = {}
             for view, file in shape.files.items():
                 of_file.setdefault(file, []).append(view)
-            made += [Job(file, tuple(views), split, row) for file, views in of_file.items()]
+            made += [Job(split, row, Views(f, tuple(views))) for f, views in of_file.items()]
     return made
 
 
@@ -392,51 +373,44 @@ def _fill(
     archive: Archive, out: Path, settings: "ModelNet40", todo: Sequence[Job], processes: int
 ) -> UnfinishedArrays:
     """Do all jobs that an earlier run left, in gray if all renderings are."""
-    stat = archive.path.stat()
-    in_folder, size = archive.path.is_dir(), settings.size
-    key = {
-        "version": VERSION,
-        "settings": {n: settings.preparation[n] for n in ("source", "views", "size", "stand_in")},
-        "archive": None if in_folder else [stat.st_size, stat.st_mtime_ns],
-        "jobs": hashlib.sha256(repr(todo).encode(errors="surrogateescape")).hexdigest(),
-    }
-    # An archive changes as a whole, which the key tells; of a folder, what is replaced is read again, alone.
-    stamps = [stamp(archive.path / job.file) if in_folder else 1 for job in todo]
+    in_folder, size, stat = archive.path.is_dir(), settings.size, archive.path.stat()
+    asked = {n: settings.preparation[n] for n in ("source", "views", "size", "stand_in")}
+    # An archive changes as a whole; of a folder, what is replaced is read again, alone.
+    state = None if in_folder else (stat.st_size, stat.st_mtime_ns)
     rows = {job.split: job.row + 1 for job in todo}  # the last row of a split comes last
 
-    def fill(channels: int) -> UnfinishedArrays:
+    def arrays(channels: int) -> UnfinishedArrays:
         shapes = {
             f"{split}.{view}": (n, size, size, channels)
             for split, n in rows.items()
             for view in settings.sources
         }
-        arrays = UnfinishedArrays(out, shapes, stamps)
-        jobs.fill(
-            arrays,
-            {**key, "channels": channels},
-            todo,
-            _Reader(archive.path, settings.source, size, channels),
-            label="modelnet40",
-            processes=processes,
-            at_once=CHUNK,
-            contents=None if in_folder else partial(_contents, archive.path),
-        )
+        about = f"{VERSION} {asked} {state} {channels}"
+        files = [[archive.path / job.reads.file] if in_folder else [] for job in todo]
+        stamps = [stamp(f"{about} {job}", *f) for job, f in zip(todo, files, strict=True)]
+        return UnfinishedArrays(out, shapes, stamps)
+
+    def fill(arrays: UnfinishedArrays, channels: int) -> UnfinishedArrays:
+        read = _Reader(archive.path, settings.source, size, channels).rows
+        contents = None if in_folder else partial(_contents, archive.path)
+        label = "modelnet40"
+        jobs.fill(arrays, todo, read, label=label, processes=processes, contents=contents)
         return arrays
 
-    in_color = UnfinishedArrays.earlier_key(out) == {**key, "channels": 3}
-    try:
-        return fill(channels=3 if in_color else 1)
-    except _ColorError:
-        return fill(channels=3)
+    in_color = arrays(3)
+    if not in_color.done().any():
+        with suppress(_ColorError):
+            return fill(arrays(1), 1)
+    return fill(in_color, 3)
 
 
 def _contents(path: Path, left: Mapping[int, Job]) -> Iterable[tuple[int, Job, bytes]]:
-    of_file = {job.file: number for number, job in left.items()}
+    of_file = {job.reads.file: number for number, job in left.items()}
     for file, content in read_archive(path, of_file.keys()) if left else ():
         yield of_file[file], left[of_file[file]], content
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Reader:
     """Decodes renderings and draws meshes."""
 
@@ -445,22 +419,22 @@ class _Reader:
     size: int
     channels: int
 
-    def rows(self, job: Job, content: bytes | None, /) -> dict[str, UInt8[ndarray, "..."]]:
+    def rows(self, job: Job, content: bytes | None) -> dict[str, UInt8[ndarray, "..."]]:
         """Return the views of an object that are in a file."""
-        content = read_file(self.path / job.file) if content is None else content
-        images = self._images(content, f"{self.path}: {job.file}", job.views)
-        return {f"{job.split}.{v}": i for v, i in zip(job.views, images, strict=True)}
+        file, views = job.reads
+        content = read_file(self.path / file) if content is None else content
+        return dict(zip(views, self._images(content, f"{self.path}: {file}", views), strict=True))
 
     def _images(
         self, content: bytes, where: str, views: Sequence[str]
     ) -> UInt8[ndarray, "views size size channels"]:
         if self.source == "meshes":
             from equimodal.study.data.off import parse_off
+            from equimodal.study.data.render import draw
 
-            mesh = parse_off(content, where)
+            mesh, numbers = parse_off(content, where), [*map(_number, views)]
             try:
-                numbers = [int(view.removeprefix("view")) for view in views]
-                return self._renderer.draw(mesh, numbers)[..., None]
+                return draw(mesh, numbers, size=self.size)[..., None]
             except UserError as error:
                 raise UserError(f"{where}: {error}") from None
         image = decode(content, where, self.size, opaque=self.source == "own")
@@ -468,23 +442,14 @@ class _Reader:
             raise _ColorError
         return np.broadcast_to(image, (len(views), self.size, self.size, self.channels))
 
-    @cached_property
-    def _renderer(self) -> "Renderer":
-        from equimodal.study.data.render import Renderer
-
-        return Renderer("new_12x", self.size)
-
 
 def decode(
     content: bytes, where: str, size: int, *, opaque: bool = False
 ) -> UInt8[ndarray, "size size channels"]:
     """Decode a square image and, if it has another size, average it over the pixels asked for.
 
-    Gray values of 16 bits are scaled to 8. Transparency does not count, as in the official code, unless the
-    image has to be `opaque`.
-
-    Returns:
-        One channel if it is gray (R = G = B everywhere), else three.
+    It gets one channel if it is gray (R = G = B everywhere), else three. Gray values of 16 bits are scaled to
+    8. Transparency does not count, as in the official code, unless the image has to be `opaque`.
 
     Raises:
         UserError: If it is empty, damaged, not square, of absurd size, of values without a known white,
@@ -531,17 +496,4 @@ def _is_opaque(image: "Image.Image") -> bool:
 
 
 def _write_lines(path: Path, lines: Iterable[str]) -> None:
-    with write_aside(path) as aside:
-        aside.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-
-
-def _examples(out: Path, splits: Iterable[str], views: Iterable[str]) -> dict[str, ndarray]:
-    """The first object of each class and split."""
-    examples: dict[str, ndarray] = {}
-    for split in splits:
-        labels = np.load(out / f"{split}.labels.npy")
-        first = np.unique(labels, return_index=True)[1]
-        for array in (*views, "labels", "ids"):
-            stored = np.load(out / f"{split}.{array}.npy", mmap_mode="r")
-            examples[f"{split}.{array}"] = stored[first]
-    return examples
+    write_text("".join(f"{line}\n" for line in lines), path)

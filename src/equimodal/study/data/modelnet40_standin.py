@@ -14,7 +14,7 @@ from numpy import ndarray
 from numpy.random import Generator
 
 from equimodal.study.data.off import Mesh, write_off
-from equimodal.study.files import write_aside
+from equimodal.study.files import write_text
 
 if TYPE_CHECKING:
     from equimodal.study.datasets import StandInObjects
@@ -28,27 +28,21 @@ SEGMENTS = 20  # corners of what is round
 TURN = 20.0  # degrees, how far an object may be turned away from the front
 
 
-def write(folder: Path, *, classes: int, of: "StandInObjects") -> None:
+def write(folder: Path, classes: int, of: "StandInObjects") -> None:
     """Write `ModelNet40/<class>/<train or test>/<class>_0001.off` and on, and a README.txt.
 
     Every third file has its counts on the line of `OFF`, as part of ModelNet40 has. An object
     stays the same whatever the counts.
-
-    Raises:
-        UserError: If they can not be written.
     """
     counts = {"train": of.train_per_class, "test": of.test_per_class}
+    objects = [(*part, i) for part in enumerate(counts) for i in range(counts[part[1]])]
     for label, name in enumerate(list(CLASSES)[:classes]):
-        number = 0
-        for part, (split, count) in enumerate(counts.items()):
-            for i in range(count):
-                number += 1
-                random = np.random.default_rng([of.seed, label, part, i])
-                path = folder / "ModelNet40" / name / split / f"{name}_{number:04d}.off"
-                mesh = _placed(make(name, random), random)
-                write_off(path, mesh, counts_apart=number % 3 != 0)
-    with write_aside(folder / "README.txt") as aside:
-        aside.write_text(README.format(classes=classes, **of.model_dump()))
+        for number, (part, split, i) in enumerate(objects, 1):
+            random = np.random.default_rng([of.seed, label, part, i])
+            path = folder / "ModelNet40" / name / split / f"{name}_{number:04d}.off"
+            mesh = _placed(make(name, random), random)
+            write_off(path, mesh, counts_apart=number % 3 != 0)
+    write_text(README.format(classes=classes, **of.model_dump()), folder / "README.txt")
 
 
 def make(name: str, random: Generator) -> Mesh:
@@ -122,11 +116,7 @@ def _cup(random: Generator) -> list[Mesh]:
 
 
 def _dresser(random: Generator) -> list[Mesh]:
-    width, depth, height = (
-        random.uniform(0.7, 1.4),
-        random.uniform(0.4, 0.6),
-        random.uniform(0.7, 1.3),
-    )
+    width, depth, height = random.uniform([0.7, 0.4, 0.7], [1.4, 0.6, 1.3])
     rows, columns = int(random.integers(2, 5)), int(random.integers(1, 3))
     parts = [_box((0, 0, height / 2), (width, depth, height))]
     for row in range(rows):
@@ -165,11 +155,7 @@ def _monitor(random: Generator) -> list[Mesh]:
 
 def _sofa(random: Generator) -> list[Mesh]:
     width, depth = random.uniform(1.4, 2.2), random.uniform(0.7, 0.9)
-    seat, back, arm = (
-        random.uniform(0.35, 0.45),
-        random.uniform(0.35, 0.5),
-        random.uniform(0.1, 0.2),
-    )
+    seat, back, arm = random.uniform([0.35, 0.35, 0.1], [0.45, 0.5, 0.2])
     parts = [_box((0, 0, seat / 2), (width, depth, seat))]
     parts.append(_box((0, depth / 2, (seat + back) / 2), (width, 0.18, seat + back)))
     for side in (-1, 1):
@@ -215,16 +201,10 @@ def _table(random: Generator) -> list[Mesh]:
 
 
 CLASSES: dict[str, Callable[[Generator], list[Mesh]]] = {
-    "airplane": _airplane,
-    "bottle": _bottle,
-    "chair": _chair,
-    "cup": _cup,
-    "dresser": _dresser,
-    "lamp": _lamp,
-    "monitor": _monitor,
-    "sofa": _sofa,
-    "stairs": _stairs,
-    "table": _table,
+    maker.__name__.removeprefix("_"): maker
+    for maker in (
+        *(_airplane, _bottle, _chair, _cup, _dresser, _lamp, _monitor, _sofa, _stairs, _table),
+    )
 }
 
 
@@ -234,12 +214,8 @@ Point = Sequence[float] | ndarray
 
 
 def _legs(width: float, depth: float, height: float, thick: float) -> list[Mesh]:
-    corners = [(x, y) for x in (-1, 1) for y in (-1, 1)]
-    size = (thick, thick, height)
-    return [
-        _box((x * (width - thick) / 2, y * (depth - thick) / 2, height / 2), size)
-        for x, y in corners
-    ]
+    x, y, size = (width - thick) / 2, (depth - thick) / 2, (thick, thick, height)
+    return [_box((i * x, j * y, height / 2), size) for i in (-1, 1) for j in (-1, 1)]
 
 
 def _box(center: Point, size: Point) -> Mesh:
@@ -262,34 +238,27 @@ def _revolved(profile: Sequence[tuple[float, float]], radius: float) -> Mesh:
     """Turn a line around z: its points are (share of the radius, height)."""
     angles = np.arange(SEGMENTS) * 2 * np.pi / SEGMENTS
     circle = np.stack([np.cos(angles), np.sin(angles), np.zeros(SEGMENTS)], axis=1)
-    rings = [radius * r * circle + [0, 0, z] for r, z in profile]
-    return _between_rings(rings)
+    return _between_rings([radius * r * circle + [0, 0, z] for r, z in profile])
 
 
 def _swept(path: Sequence[Point], radius: float) -> Mesh:
     """A pipe along a path that lies across x."""
-    points = np.array(path, float)
-    ways = np.gradient(points, axis=0)
+    points, across = np.array(path, float), np.array([1.0, 0, 0])
     angles = np.arange(8) * np.pi / 4
     rings = []
-    for point, way in zip(points, ways, strict=True):
-        across = np.array([1.0, 0, 0])
+    for point, way in zip(points, np.gradient(points, axis=0), strict=True):
         other = np.cross(way, across) / np.linalg.norm(way)
-        rings.append(
-            point + radius * (np.outer(np.cos(angles), across) + np.outer(np.sin(angles), other))
-        )
+        ring = np.outer(np.cos(angles), across) + np.outer(np.sin(angles), other)
+        rings.append(point + radius * ring)
     return _between_rings(rings)
 
 
 def _between_rings(rings: Sequence[ndarray]) -> Mesh:
-    n = len(rings[0])
-    here = np.arange(n)
-    after = (here + 1) % n
-    quads = [
-        np.stack([k * n + here, k * n + after, (k + 1) * n + after, (k + 1) * n + here], axis=1)
-        for k in range(len(rings) - 1)
-    ]
-    return Mesh(np.concatenate(rings), _halved(np.concatenate(quads)))
+    """Join each point of a ring to those beside it and on the next ring."""
+    place = np.arange(len(rings) * len(rings[0])).reshape(len(rings), -1)
+    beside = np.roll(place, -1, axis=1)
+    quads = np.stack([place[:-1], beside[:-1], beside[1:], place[1:]], axis=-1)
+    return Mesh(np.concatenate(rings), _halved(quads.reshape(-1, 4)))
 
 
 def _halved(quads: Sequence[Sequence[int]] | ndarray) -> ndarray:

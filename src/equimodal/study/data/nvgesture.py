@@ -4,33 +4,33 @@ Access to the data set has to be asked for: `fetch` unpacks and checks what was 
 The stand-in, which has its files and folders, is drawn by code.
 """
 
-import hashlib
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Int64, UInt8
 from numpy import ndarray
 
 from equimodal.study.data import jobs, prepared
 from equimodal.study.data.download import link, mirror_address, mirror_folder, read_small
-from equimodal.study.data.nvgesture_list import SENSORS, Clip, mismatched, parse_list, read_list
+from equimodal.study.data.examples import save_examples
+from equimodal.study.data.jobs import Job
+from equimodal.study.data.nvgesture_list import SENSORS, Clip, mismatched, read_list
 from equimodal.study.data.status import Origin
 from equimodal.study.data.unfinished import UnfinishedArrays, stamp
 from equimodal.study.errors import UserError
-from equimodal.study.files import save_arrays, write_aside
+from equimodal.study.files import write_aside, writing
 
 if TYPE_CHECKING:
     from equimodal.study.datasets import NVGesture
 
 VERSION = 2  # of what stands in the arrays: raise it when the same raw files give other bytes
-CHANNELS = {"color": 3, "depth": 1}  # that are stored
 VIDEOS = "Video_data"
 LISTS = {
     "v1": "nvgesture_{part}_correct_cvpr2016.lst",
@@ -61,12 +61,15 @@ ask for access at
 
 def origin(version: str) -> Origin:
     """Where the clips come from, and what has to be done by hand."""
-    names = {part: LISTS[version].format(part=part) for part in ("train", "test")}
     return Origin(
         PAGE,
         "research use, to be asked for; it shows faces: do not pass it on or show frames of it",
-        BY_HAND.format(page=PAGE, videos=VIDEOS, **names),
+        BY_HAND.format(page=PAGE, videos=VIDEOS, **_names(version)),
     )
+
+
+def _names(version: str) -> dict[str, str]:
+    return {part: LISTS[version].format(part=part) for part in ("train", "test")}
 
 
 def places(folder: Path, version: str) -> list[Path]:
@@ -84,10 +87,9 @@ def _root(folder: Path) -> Path:
 def _lists(folder: Path, version: str) -> dict[str, Path]:
     """Part -> its list, beside the videos or above them."""
     root = _root(folder)
-    names = {part: LISTS[version].format(part=part) for part in ("train", "test")}
     return {
         part: folder / name if (folder / name).is_file() else root / name
-        for part, name in names.items()
+        for part, name in _names(version).items()
     }
 
 
@@ -95,17 +97,11 @@ def fetch(folder: Path, settings: "NVGesture", *, mirror: str | None) -> None:
     """Draw the stand-in; or unpack the data set, if need be, and check that it is whole.
 
     What is missing is looked for in the mirror, below `nvgesture`; only lists may come from a URL.
-
-    Raises:
-        UserError: If the data set, a part of its archive or a video is missing or damaged; says
-            what to do.
     """
-    if settings.stand_in is not None:
+    if settings.is_stand_in:
         from equimodal.study.data import nvgesture_standin, standin
 
-        assert settings.drawn_with is not None
-        draw = partial(nvgesture_standin.write, gestures=settings.classes, of=settings.stand_in)
-        standin.renew(folder, settings.drawn_with, draw)
+        standin.renew(folder, settings, nvgesture_standin.write, settings.stand_in)
         return
     if not (_root(folder) / VIDEOS).is_dir():
         _bring_videos(folder, mirror_folder(mirror))
@@ -147,20 +143,16 @@ def _unpack(parts: Sequence[Path], folder: Path) -> None:
 
     aside = folder / UNPACKING
     try:
-        if aside.exists():
-            shutil.rmtree(aside)
-        seven_zip.unpack(parts, aside, PACKED)
-        if not (found := [path for path in aside.rglob(VIDEOS) if path.is_dir()]):
-            raise UserError(f"{parts[0]} holds no {VIDEOS}: it is not the archive of NVGesture")
-        for path in aside.rglob("*.lst"):
-            if not (folder / path.name).exists():
-                os.replace(path, folder / path.name)
-        os.replace(found[0], folder / VIDEOS)
-    except OSError as error:
-        raise UserError(
-            f"{folder} can not be written: {error.strerror or error}; check its permissions and run"
-            " again"
-        ) from error
+        with writing(folder, "check its permissions and run again"):
+            if aside.exists():
+                shutil.rmtree(aside)
+            seven_zip.unpack(parts, aside, PACKED)
+            if not (found := [path for path in aside.rglob(VIDEOS) if path.is_dir()]):
+                raise UserError(f"{parts[0]} holds no {VIDEOS}: it is not the archive of NVGesture")
+            for path in aside.rglob("*.lst"):
+                if not (folder / path.name).exists():
+                    os.replace(path, folder / path.name)
+            os.replace(found[0], folder / VIDEOS)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
 
@@ -171,24 +163,22 @@ def _bring_lists(folder: Path, version: str, mirror: str | None) -> None:
         if mirror and not path.exists():
             address = f"{mirror_address(mirror, 'nvgesture')}/{path.name}"
             if (content := read_small(address, path.parent)) is not None:
-                parse_list(content, address)
                 with write_aside(path) as aside:
                     aside.write_bytes(content)
+                    read_list(aside, address)
 
 
 def _read_lists(folder: Path, settings: "NVGesture") -> tuple[dict[str, list[Clip]], int]:
     """Read the lists and check that all videos are there, before hours of work begin.
 
-    Returns:
-        Part -> its clips, and the bytes of the videos.
+    Returned are the clips of each part, and the bytes of the videos.
 
     Raises:
         UserError: Names all that is wrong or missing.
     """
-    root, size, count = _root(folder), 0, 0
+    root, sizes = _root(folder), dict[str, int]()
     clips: dict[str, list[Clip]] = {}
     wrong: list[str] = []
-    bad: list[str] = []
     for part, source in _lists(folder, settings.list_version).items():
         try:
             clips[part] = read_list(source)
@@ -199,19 +189,16 @@ def _read_lists(folder: Path, settings: "NVGesture") -> tuple[dict[str, list[Cli
             wrong.append(f"{source} has labels up to {last}, but classes is {settings.classes}")
         for clip in clips[part]:
             for path in _videos(root, clip).values():
-                there = path.stat().st_size if path.is_file() else None
-                size, count = size + (there or 0), count + 1
-                if not there:
-                    what = "missing" if there is None else "empty"
-                    bad.append(f"{source}, line {clip.line}: {path} is {what}")
-    if bad:
+                size = path.stat().st_size if path.is_file() else 0
+                sizes[f"{source}, line {clip.line}: {path}"] = size
+    if bad := [video for video, size in sizes.items() if not size]:
         wrong.append(
-            f"{len(bad)} of {count} videos that the lists name are missing or empty:\n{jobs.some(bad)}\n"
-            "Unpack the archive again so that they lie there."
+            f"{len(bad)} of {len(sizes)} videos that the lists name are missing or empty:\n"
+            f"{jobs.some(bad)}\nUnpack the archive again so that they lie there."
         )
     if wrong:
         raise UserError("\n".join(wrong))
-    return clips, size
+    return clips, sum(sizes.values())
 
 
 def _videos(root: Path, clip: Clip) -> dict[str, Path]:
@@ -219,16 +206,6 @@ def _videos(root: Path, clip: Clip) -> dict[str, Path]:
 
 
 # Preparation
-
-
-@dataclass(frozen=True)
-class Job:
-    """One clip to decode, and where it goes."""
-
-    source: Path  # the list that names the clip
-    clip: Clip
-    split: str
-    row: int
 
 
 def prepare(raw: Path, out: Path, settings: "NVGesture", *, processes: int = 1) -> None:
@@ -239,48 +216,9 @@ def prepare(raw: Path, out: Path, settings: "NVGesture", *, processes: int = 1) 
     (frames - length) // 2. Of a longer one the first frames are stored. Of what is seen of a window,
     one frame of `every` is stored, and all these numbers are of such frames. `ids` are lines of the list
     from 0. The rest is as `Dataset.prepare` says.
-
-    Raises:
-        UserError: If a list or a video is missing, damaged or wrong, or the disk is full.
     """
     lists = _lists(raw, settings.list_version)
     clips, _ = _read_lists(raw, settings)
-    _report_mismatched(clips)
-    splits = _split(clips["train"], settings, lists["train"]) | {"test": clips["test"]}
-    reader = _Reader(_root(raw), settings)
-    shapes = {
-        f"{split}.{sensor}": (len(chosen), *settings.shape(sensor))
-        for split, chosen in splits.items()
-        for sensor in SENSORS
-    }
-    todo = [
-        Job(lists["test" if split == "test" else "train"], clip, split, row)
-        for split, chosen in splits.items()
-        for row, clip in enumerate(chosen)
-    ]
-    stamps = [stamp(*_videos(reader.root, job.clip).values()) for job in todo]
-    arrays = UnfinishedArrays(out, shapes, stamps)
-    key = {  # all that the arrays depend on, but for the videos, of which `stamp` tells
-        "version": VERSION,
-        "settings": settings.preparation,
-        "lists": [hashlib.sha256(path.read_bytes()).hexdigest() for path in lists.values()],
-    }
-    jobs.fill(arrays, key, todo, reader, label="nvgesture", processes=processes, at_once=1)
-    prepared.begin(out, settings.preparation)
-    for split, chosen in splits.items():
-        small: dict[str, ndarray] = {
-            "labels": np.array([clip.label for clip in chosen], np.uint8),
-            "ids": np.array([clip.line - 1 for clip in chosen], np.int32),
-            "lengths": np.array([reader.length(clip) for clip in chosen], np.int32),
-        }
-        prepared.save(out, {f"{split}.{name}": array for name, array in small.items()})
-    arrays.finish()
-    if settings.is_stand_in:
-        save_arrays(out / prepared.EXAMPLES, _examples(out, splits))
-    prepared.end(out, settings.preparation, by=__name__)
-
-
-def _report_mismatched(clips: dict[str, list[Clip]]) -> None:
     for part, listed in clips.items():
         if odd := mismatched(listed):
             print(
@@ -288,6 +226,31 @@ def _report_mismatched(clips: dict[str, list[Clip]]) -> None:
                 " clips; the color window is used for both",
                 file=sys.stderr,
             )
+    splits = _split(clips["train"], settings, lists["train"]) | {"test": clips["test"]}
+    reader = _Reader(_root(raw), settings, lists)
+    shapes = {
+        f"{split}.{sensor}": (len(chosen), *settings.shape(sensor))
+        for split, chosen in splits.items()
+        for sensor in SENSORS
+    }
+    todo = [Job(split, row, c) for split, chosen in splits.items() for row, c in enumerate(chosen)]
+    about = f"{VERSION} {settings.preparation}"
+    stamps = [stamp(f"{about} {job}", *_videos(reader.root, job.reads).values()) for job in todo]
+    arrays = UnfinishedArrays(out, shapes, stamps)
+    jobs.fill(arrays, todo, reader.rows, label="nvgesture", processes=processes)
+    prepared.begin(out, settings.preparation)
+    for split, chosen in splits.items():
+        small: dict[str, ndarray] = {
+            "labels": np.array([clip.label for clip in chosen], np.uint8),
+            "ids": np.array([clip.line - 1 for clip in chosen], np.int32),
+            "lengths": np.array([len(_seen(clip, settings)) for clip in chosen], np.int32),
+        }
+        prepared.save(out, {f"{split}.{name}": array for name, array in small.items()})
+    arrays.finish()
+    if settings.is_stand_in:
+        names = (*SENSORS, "labels", "ids")
+        save_examples(out, splits, names, partial(_shown, out, settings.stored_frames))
+    prepared.end(out, settings.preparation, by=__name__)
 
 
 def _split(clips: list[Clip], settings: "NVGesture", source: Path) -> dict[str, list[Clip]]:
@@ -297,15 +260,21 @@ def _split(clips: list[Clip], settings: "NVGesture", source: Path) -> dict[str, 
         known = sorted({clip.subject for clip in clips})
         if unknown := sorted(set(subjects) - set(known)):
             raise UserError(f"validation_subjects has {unknown}; {source} has {known}")
-        held_out = [row for row, clip in enumerate(clips) if clip.subject in subjects]
-        kept = [row for row, clip in enumerate(clips) if clip.subject not in subjects]
+        held_out = [clip for clip in clips if clip.subject in subjects]
     else:
         # ASSUME: how the paper drew its 20 % is not known. This is how its ModelNet40 code does.
-        kept, held_out = jobs.hold_out(len(clips), count, settings.validation_seed)
-    if not kept:
+        _, rows = jobs.hold_out(len(clips), count, settings.validation_seed)
+        held_out = [clips[row] for row in rows]
+    lines = {clip.line for clip in held_out}
+    if not (kept := [clip for clip in clips if clip.line not in lines]):
         raise UserError(f"all {len(clips)} clips of {source} are held out for validation")
-    splits = {"train": [clips[row] for row in kept]}
-    return splits | ({"validation": [clips[row] for row in held_out]} if held_out else {})
+    return {"train": kept} | ({"validation": held_out} if held_out else {})
+
+
+def _seen(clip: Clip, settings: "NVGesture") -> range:
+    """The frames of a clip that are stored."""
+    start, end = clip.span("color")
+    return range(start, min(end, start + settings.frames), settings.every)
 
 
 @dataclass(frozen=True)
@@ -314,56 +283,41 @@ class _Reader:
 
     root: Path
     settings: "NVGesture"
+    lists: dict[str, Path]
 
-    def length(self, clip: Clip) -> int:
-        """How many frames of a clip are stored."""
-        return -(-self._seen(clip) // self.settings.every)
-
-    def _seen(self, clip: Clip) -> int:
-        start, end = clip.span("color")
-        return min(end - start, self.settings.frames)
-
-    def rows(self, job: Job, content: bytes | None, /) -> dict[str, UInt8[ndarray, "..."]]:
+    def rows(self, job: Job, _: bytes | None) -> dict[str, UInt8[ndarray, "..."]]:
         """Return a clip in color and in depth."""
         try:
-            return {f"{job.split}.{sensor}": self._decode(job.clip, sensor) for sensor in SENSORS}
+            return {sensor: self._decode(job.reads, sensor) for sensor in SENSORS}
         except UserError as error:
-            raise UserError(f"{job.source}, line {job.clip.line}: {error}") from None
+            source = self.lists["test" if job.split == "test" else "train"]
+            raise UserError(f"{source}, line {job.reads.line}: {error}") from None
 
     def _decode(self, clip: Clip, sensor: str) -> UInt8[ndarray, "frames size size channels"]:
         from equimodal.study.data.video import read_frames
 
-        start, end = clip.span("color")
         stored = np.zeros(self.settings.shape(sensor), np.uint8)
-        length = self.length(clip)
-        begin = (len(stored) - length) // 2
+        seen = _seen(clip, self.settings)
+        begin = (len(stored) - len(seen)) // 2
         frames = read_frames(
             _videos(self.root, clip)[sensor],
-            start,
-            start + self._seen(clip),
+            seen.start,
+            seen.stop,
             size=self.settings.size,
-            gray=CHANNELS[sensor] == 1,
+            gray=stored.shape[-1] == 1,
             # Where the windows differ, the color window may end a frame after the depth video.
             # ASSUME: its last frame then counts twice. The paper says whose window counts, no more.
-            lacking=int(sensor == "depth" and clip.span("depth")[1] < end),
+            lacking=int(sensor == "depth" and clip.span("depth")[1] < clip.span("color")[1]),
         )
-        stored[begin : begin + length] = frames[:: self.settings.every]
+        stored[begin : begin + len(seen)] = frames[:: seen.step]
         return stored
 
 
-def _examples(out: Path, splits: Iterable[str]) -> dict[str, ndarray]:
-    """Three frames of the first clip of each class, early, middle and late, for each split."""
-    examples = {}
-    for split in splits:
-        labels, ids, lengths = (
-            np.load(out / f"{split}.{name}.npy") for name in ("labels", "ids", "lengths")
-        )
-        first = np.unique(labels, return_index=True)[1]
-        length = lengths[first, None].astype(int)
-        for sensor in SENSORS:
-            stored = np.load(out / f"{split}.{sensor}.npy", mmap_mode="r")
-            begin = (stored.shape[1] - length) // 2
-            shown = begin + length * np.array([1, 2, 3]) // 4
-            examples[f"{split}.{sensor}"] = stored[first[:, None], shown]
-        examples |= {f"{split}.labels": labels[first], f"{split}.ids": ids[first]}
-    return examples
+def _shown(
+    out: Path, frames: int, split: str, name: str, rows: Int64[ndarray, " n"]
+) -> tuple[Int64[ndarray, "..."], ...]:
+    """Where three frames of some clips stand: early, middle and late."""
+    if name not in SENSORS:
+        return (rows,)
+    length = np.load(out / f"{split}.lengths.npy")[rows, None].astype(int)
+    return rows[:, None], (frames - length) // 2 + length * np.array([1, 2, 3]) // 4

@@ -8,13 +8,14 @@ color:sk_color:146:226 duo_left:duo_left:170:263 label:1 `: for each sensor a fi
 import re
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
+from equimodal.study.data.jobs import some
 from equimodal.study.errors import UserError
+from equimodal.study.files import read_text, reading
 
 CLASSES = 25
-SHOWN = 10  # wrong lines that a message names
 SENSORS = ("color", "depth")  # that every line has to name
 
 _FORM = "`path:FOLDER color:FILE:START:END depth:FILE:START:END label:1`"
@@ -23,8 +24,7 @@ _WINDOW = re.compile(r"([A-Za-z0-9_-]{1,50}):([0-9]{1,9}):([0-9]{1,9})")
 _SUBJECT = re.compile(r"subject([0-9]{1,9})_r[0-9]+")
 
 
-@dataclass(frozen=True)
-class Window:
+class Window(NamedTuple):
     """The frames [start, end) of a video file, counted from 0."""
 
     stem: str
@@ -32,8 +32,7 @@ class Window:
     end: int
 
 
-@dataclass(frozen=True)
-class Clip:
+class Clip(NamedTuple):
     """One line of a list."""
 
     line: int  # from 1
@@ -47,39 +46,25 @@ class Clip:
         return self.windows[sensor].start, self.windows[sensor].end
 
 
-def read_list(path: Path) -> list[Clip]:
+def read_list(path: Path, name: str = "") -> list[Clip]:
     """Read a list, of either version.
 
     Raises:
         UserError: If the list is missing, empty or not text, or a line is not as it should be; the
-            message names file and line.
+            message names line and file, or calls the file by another name.
     """
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        raise UserError(
-            f"{path} is missing; put the lists and Video_data of NVGesture into {path.parent}"
-        ) from None
-    except OSError as error:
-        raise UserError(f"{path} can not be read as a list of clips: {error}") from None
-    return parse_list(content, str(path))
-
-
-def parse_list(content: bytes, source: str) -> list[Clip]:
-    """Read what stands in a list; messages name `source`, and otherwise as `read_list`."""
-    try:
-        text = content.decode()
-    except UnicodeDecodeError as error:
-        raise UserError(f"{source} can not be read as a list of clips: {error}") from None
+    name = name or str(path)
+    remedy = f"put the lists and Video_data of NVGesture into {path.parent}"
+    with reading(name, "a list of clips", remedy):
+        text = read_text(path)
     clips, wrong = [], []
     for number, line in enumerate(text.rstrip().split("\n"), 1):
         try:
             clips.append(_parse(line.strip(" \t\r"), number))
         except ValueError as error:
-            wrong.append(f"{source}, line {number}: {error}")
+            wrong.append(f"{name}, line {number}: {error}")
     if wrong:
-        more = [f"... and {len(wrong) - SHOWN} more lines"] if len(wrong) > SHOWN else []
-        raise UserError("\n".join([*wrong[:SHOWN], *more]))
+        raise UserError(f"{len(wrong)} lines are not as they should be:\n{some(wrong)}")
     return clips
 
 

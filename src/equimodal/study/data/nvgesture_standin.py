@@ -5,9 +5,9 @@ same frames in reverse order, so a single frame tells the pair and never the cla
 the hand alone on 0, closer is brighter. Color is hard: clutter of the hand's tints, and noise.
 """
 
-from dataclasses import dataclass
+from itertools import chain, product
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import av
 import numpy as np
@@ -15,9 +15,10 @@ from av.video.stream import VideoStream
 from jaxtyping import Float, UInt8
 from numpy import ndarray
 
+from equimodal.study.data.nvgesture_list import Clip, Window
 from equimodal.study.data.video import SCALING
 from equimodal.study.errors import UserError
-from equimodal.study.files import write_aside
+from equimodal.study.files import write_aside, write_text
 
 if TYPE_CHECKING:
     from equimodal.study.datasets import StandInClips
@@ -56,8 +57,7 @@ RATE = 30  # frames a second
 BARE = {"fflags": "+bitexact"}  # no date or version in the file
 
 
-@dataclass(frozen=True)
-class Hand:
+class Hand(NamedTuple):
     """Where the hand is in each frame, in shares of the frame's height from its center."""
 
     x: Float[ndarray, " frames"]
@@ -65,87 +65,72 @@ class Hand:
     near: Float[ndarray, " frames"]  # 0 far, 1 near: how large and how bright in depth
 
 
-@dataclass(frozen=True)
-class Recording:
-    """One line of a list, and what its files show."""
-
-    folder: str
-    gesture: int
-    label: dict[str, int]  # 1-based, by the suffix of the list's version
-    start: int
-    length: int
-    depth_start: int
-
-
-def write(folder: Path, *, gestures: int, of: "StandInClips") -> None:
+def write(folder: Path, gestures: int, of: "StandInClips") -> None:
     """Write recordings, both versions of the lists, and a README that says what they are.
 
-    The same settings give the same bytes, with the same version of the encoders.
-
-    Args:
-        folder: Made if missing.
-        gestures: How many of `GESTURES`, from the first; even, since they come in pairs.
-        of: How they are drawn.
-
-    Raises:
-        UserError: If the files can not be written.
+    The first so many of `GESTURES` are shown, an even number, since they come in pairs. The same settings give
+    the same bytes, with the same version of the encoders.
     """
-    train, test = (_plan(part, gestures, of) for part in SUBJECTS)
-    for number, recording in enumerate([*train, *test]):
+    plans = {part: _plan(part, gestures, of) for part in SUBJECTS}
+    for number, clip in enumerate(chain(*plans.values())):
+        start, end = clip.span("color")
         color, depth = draw(
             np.random.default_rng([of.seed, 2, number]),
-            recording.gesture,
+            clip.label,
             size=(of.width, of.height),
             recorded=of.recorded,
-            start=recording.start,
-            length=recording.length,
+            start=start,
+            length=end - start,
         )
-        place = folder / recording.folder
+        place = folder / clip.folder
         _write_avi(place / "sk_color.avi", color, *CODECS[number % 2])
         _write_avi(place / "sk_depth.avi", depth, *CODECS[number // 2 % 2])
-    for part, recordings in (("train", train), ("test", test)):
+    for part, clips in plans.items():
         for version in ("", "_v2"):
-            text = "\n".join(_line(r, version) for r in recordings)
+            text = "\n".join(_line(clip, version) for clip in clips)
             name = f"nvgesture_{part}_correct_cvpr2016{version}.lst"
-            _write_text(folder / name, text + ("" if part == "train" else "\n"))
-    _write_text(
-        folder / "README.txt",
-        README.format(
-            seed=of.seed,
-            gestures="\n".join(f"{i:>3}  {g}" for i, g in enumerate(GESTURES[:gestures], 1)),
-            mismatched=train[0].folder,
-            short=train[1].folder,
-            misfiled=train[2].folder,
-            frames=of.short,
-        ),
+            write_text(text + ("" if part == "train" else "\n"), folder / name)
+    mismatched, short, misfiled = (clip.folder for clip in plans["train"][:3])
+    readme = README.format(
+        seed=of.seed,
+        gestures="\n".join(f"{i:>3}  {g}" for i, g in enumerate(GESTURES[:gestures], 1)),
+        mismatched=mismatched,
+        short=short,
+        misfiled=misfiled,
+        frames=of.short,
     )
+    write_text(readme, folder / "README.txt")
 
 
-def _plan(part: str, gestures: int, of: "StandInClips") -> list[Recording]:
-    """List the recordings of `train` or `test`; the first three that train are the odd ones."""
+def _plan(part: str, gestures: int, of: "StandInClips") -> list[Clip]:
+    """List the clips of `train` or `test`; the first three that train are the odd ones."""
     generator = np.random.default_rng([of.seed, list(SUBJECTS).index(part)])
-    subjects = SUBJECTS[part]
     clips = of.train_per_class if part == "train" else of.test_per_class
-    plan = []
-    for gesture in range(gestures):
-        for clip in range(clips):
-            odd = clip if part == "train" and gesture == 0 else None
-            filed = 1 if odd == 2 else gesture
-            take = clip // len(subjects) + (clips if odd == 2 else 0)
-            # Room for one frame on either side of the window, for the mismatched start.
-            start = int(generator.integers(1, of.recorded - of.window))
-            plan.append(
-                Recording(
-                    folder=f"Video_data/class_{filed + 1:02}"
-                    f"/subject{subjects[clip % len(subjects)]}_r{take}",
-                    gesture=gesture,
-                    label={"": filed + 1, "_v2": gesture + 1},
-                    start=start,
-                    length=of.short if odd == 1 else of.window,
-                    depth_start=start + (odd == 0),
-                )
-            )
+    plan: list[Clip] = []
+    for gesture, clip in product(range(gestures), range(clips)):
+        odd = clip if part == "train" and gesture == 0 else None
+        # Room for one frame on either side of the window, for the mismatched start.
+        start = int(generator.integers(1, of.recorded - of.window))
+        end, late = start + (of.short if odd == 1 else of.window), odd == 0
+        windows = {
+            "depth": Window("sk_depth", start + late, end + late),
+            "color": Window("sk_color", start, end),
+            # It has its own clock; the real lists name it, and we do not write its file.
+            "duo_left": Window("duo_left", start * 7 // 6, end * 7 // 6 + 1),
+        }
+        take, who = divmod(clip, len(SUBJECTS[part]))
+        subject = SUBJECTS[part][who]
+        filed, take = (1, take + clips) if odd == 2 else (gesture, take)
+        folder = f"Video_data/class_{filed + 1:02}/subject{subject}_r{take}"
+        plan.append(Clip(len(plan) + 1, folder, windows, gesture, subject))
     return plan
+
+
+def _line(clip: Clip, version: str) -> str:
+    """A line of a list, with the blank that the real ones end in; the first version labels by the folder."""
+    label = clip.label + 1 if version else int(clip.folder.split("/")[1].removeprefix("class_"))
+    windows = (f"{name}:{w.stem}:{w.start}:{w.end}" for name, w in clip.windows.items())
+    return f"path:./{clip.folder} {' '.join(windows)} label:{label} "
 
 
 def draw(
@@ -230,18 +215,6 @@ def _clutter(
     return scene
 
 
-def _line(recording: Recording, version: str) -> str:
-    """Return a line of a list, with the blank that the real ones end in."""
-    r = recording
-    end = r.start + r.length
-    # The third sensor has its own clock; the real lists name it, and we do not write its file.
-    return (
-        f"path:./{r.folder} depth:sk_depth:{r.depth_start}:{r.depth_start + r.length}"
-        f" color:sk_color:{r.start}:{end} duo_left:duo_left:{r.start * 7 // 6}:{end * 7 // 6 + 1}"
-        f" label:{r.label[version]} "
-    )
-
-
 def _write_avi(
     path: Path, frames: UInt8[ndarray, "..."], codec: str, options: dict[str, str]
 ) -> None:
@@ -261,8 +234,3 @@ def _write_avi(
                 container.mux(stream.encode())
         except av.FFmpegError as error:
             raise UserError(f"{path} can not be encoded: {error}") from None
-
-
-def _write_text(path: Path, text: str) -> None:
-    with write_aside(path) as aside:
-        aside.write_text(text)

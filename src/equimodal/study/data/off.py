@@ -7,20 +7,18 @@ counts follow `OFF` on the same line without a space: `OFF3514 3546 0`.
 
 import re
 import warnings
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Float64, Int64, Num
 from numpy import ndarray
 
-from equimodal.study.errors import UserError, first_line
-from equimodal.study.files import write_aside
+from equimodal.study.files import reading, write_text
 
 
-@dataclass(frozen=True)
-class Mesh:
+class Mesh(NamedTuple):
     """A surface of triangles."""
 
     vertices: Float64[ndarray, "n 3"]
@@ -34,23 +32,15 @@ def parse_off(content: bytes, name: str) -> Mesh:
     faces and whatever follows the last face are passed over. A face of one or two corners has no
     surface and is left out.
 
-    Args:
-        content: Of the file.
-        name: Of the file, for messages.
-
     Raises:
-        UserError: If it is empty, truncated, damaged or not such a file.
+        UserError: If it is empty, truncated, damaged or not such a file; calls it by its name.
     """
-    try:
+    with reading(name, "an OFF file", "get it"):
         return _parse(content)
-    except (ValueError, OverflowError) as error:
-        raise UserError(f"{name} is not an OFF file, or damaged ({first_line(error)})") from None
 
 
 def _parse(content: bytes) -> Mesh:
-    if b"#" in content:
-        content = re.sub(rb"#[^\r\n]*", b"", content)
-    lines = list(filter(bytes.strip, content.splitlines()))
+    lines = list(filter(bytes.strip, re.sub(rb"#[^\r\n]*", b"", content).splitlines()))
     if not lines:
         raise ValueError("it is empty")
     head = lines[0].strip()
@@ -73,15 +63,14 @@ def _parse(content: bytes) -> Mesh:
         raise ValueError(f"a face has a corner outside of its {vertices} vertices")
     if not np.isfinite(points).all():
         raise ValueError("a vertex is not finite")
-    return Mesh(points.reshape(-1, 3), triangles)
+    return Mesh(points.reshape(-1, 3), triangles.astype(np.int64))
 
 
 def _numbers(lines: list[bytes], kind: type) -> ndarray:
     """Read numbers that stand between spaces."""
     text = b" ".join(lines)
-    with warnings.catch_warnings(
-        action="error"
-    ):  # older versions of numpy only warn of what is none
+    # Older versions of numpy only warn of what is no number.
+    with warnings.catch_warnings(action="error"):
         try:
             return np.fromstring(text, kind, sep=" ")
         except (DeprecationWarning, ValueError):
@@ -90,7 +79,7 @@ def _numbers(lines: list[bytes], kind: type) -> ndarray:
             raise
 
 
-def _triangles(faces: list[bytes]) -> Int64[ndarray, "m 3"]:
+def _triangles(faces: list[bytes]) -> Num[ndarray, "m 3"]:
     """Cut faces into fans of triangles around their first corners."""
     try:
         numbers = _numbers(faces, int)
@@ -105,23 +94,16 @@ def _triangles(faces: list[bytes]) -> Int64[ndarray, "m 3"]:
             raise ValueError(f"a face of {int(count)} corners has {len(corners)}")
         hub, *others = map(int, corners[: int(count)])
         fans += [(hub, a, b) for a, b in pairwise(others)]
-    return np.array(fans, np.int64).reshape(-1, 3)
+    return np.array(fans, float).reshape(-1, 3)  # which has room for any number of digits
 
 
 def write_off(path: Path, mesh: Mesh, *, counts_apart: bool = True) -> None:
-    """Write an OFF file that reads back as the same numbers.
+    """Write an OFF file that reads back as the same numbers; raises as `write_aside`.
 
-    Args:
-        path: Its folder is made if missing.
-        mesh: What to write.
-        counts_apart: Whether the counts stand on a line of their own, or follow `OFF` without a
-            space as in part of ModelNet40.
-
-    Raises:
-        UserError: If it can not be written.
+    The counts stand on a line of their own, or follow `OFF` without a space as in part of ModelNet40.
     """
-    header = f"OFF{chr(10) if counts_apart else ''}{len(mesh.vertices)} {len(mesh.triangles)} 0"
+    apart = "\n" if counts_apart else ""
+    header = f"OFF{apart}{len(mesh.vertices)} {len(mesh.triangles)} 0"
     vertices = (" ".join(map(repr, row)) for row in mesh.vertices.tolist())
     faces = (f"3 {a} {b} {c}" for a, b, c in mesh.triangles.tolist())
-    with write_aside(path) as aside:
-        aside.write_text("\n".join([header, *vertices, *faces]) + "\n")
+    write_text("\n".join([header, *vertices, *faces]) + "\n", path)

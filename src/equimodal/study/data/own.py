@@ -35,7 +35,6 @@ VERSION = 1  # of what stands in the arrays: raise it when the same raw files gi
 LABELS = "labels"
 LARGEST = float(np.finfo(np.float32).max)
 ROWS = 256  # examples that are looked at together, which bounds the memory
-CHUNK = 32  # images that a process is given at once
 NAMED = 3  # of what one sentence is about
 
 Name = tuple[str, str]  # of an image: its class and its file without suffix
@@ -363,55 +362,39 @@ def prepare(raw: Path, out: Path, settings: "Own", *, processes: int = 1) -> Non
 
 
 @dataclass(frozen=True)
-class _Job:
-    """An image, and the row that it fills."""
-
-    file: Path
-    array: str
-    row: int
-
-
-@dataclass(frozen=True)
 class _Images:
     """All image files, on their way to arrays."""
 
     arrays: UnfinishedArrays
-    todo: list[_Job]
+    todo: list[jobs.Job]  # each reads a file of a modality
 
     def fill(self, label: str, processes: int) -> None:
         """Decode what an earlier run left; raises UserError that names all that is bad."""
-        shapes = {name: list(shape) for name, shape in self.arrays.shapes.items()}
-        key = {"version": VERSION, "shapes": shapes, "jobs": _hash_of(map(repr, self.todo))}
-        how: dict[str, Any] = {"label": label, "processes": processes, "at_once": CHUNK}
         if self.todo:
-            jobs.fill(self.arrays, key, self.todo, _Reader(self.arrays.shapes), **how)
+            jobs.fill(self.arrays, self.todo, self._rows, label=label, processes=processes)
 
     def finish(self) -> None:
         """Give the arrays their names."""
         if self.todo:
             self.arrays.finish()
 
-
-@dataclass(frozen=True)
-class _Reader:
-    """Decodes images."""
-
-    shapes: Any  # of the arrays, by name
-
-    def rows(self, job: _Job, content: bytes | None, /) -> dict[str, UInt8[ndarray, "..."]]:
-        """Return an image as it is stored."""
-        _, height, width, channels = self.shapes[job.array]
-        return {job.array: decode(job.file, height, width, channels)}
+    def _rows(self, job: jobs.Job, content: bytes | None) -> dict[str, UInt8[ndarray, "..."]]:
+        m, file = job.reads
+        _, height, width, channels = self.arrays.shapes[f"{job.split}.{m}"]
+        return {m: decode(file, height, width, channels)}
 
 
 def _images_of(splits: Splits, out: Path, settings: "Own") -> _Images:
-    todo, shapes = [], {}
+    todo, stamps, shapes = list[jobs.Job](), list[int](), {}
     for split, (part, rows) in splits.items():
         for m, listed in part.images.items():
-            shapes[f"{split}.{m}"] = (len(rows), *settings.sources[m].shape)
+            shape = shapes[f"{split}.{m}"] = (len(rows), *settings.sources[m].shape)
             files = [listed.get(part.names[row]) for row in rows if row < len(part.names)]
-            todo += [_Job(file, f"{split}.{m}", place) for place, file in enumerate(files) if file]
-    return _Images(UnfinishedArrays(out, shapes, [stamp(job.file) for job in todo]), todo)
+            for place, file in enumerate(files):
+                if file is not None:
+                    todo.append(jobs.Job(split, place, (m, file)))
+                    stamps.append(stamp(f"{VERSION} {shape} {todo[-1]}", file))
+    return _Images(UnfinishedArrays(out, shapes, stamps), todo)
 
 
 def decode(

@@ -7,19 +7,14 @@ from numpy import ndarray
 BLOCK = 2**20  # places of the grid that are looked at together, which bounds the memory
 
 
-def first_faces(
-    x: Float64[ndarray, "corner=3 m"],
-    y: Float64[ndarray, "corner=3 m"],
-    near: Float64[ndarray, "corner=3 m"],
-    side: int,
-) -> Int64[ndarray, "side side"]:
+Corners = Float64[ndarray, "corner=3 m"]  # of triangles
+
+
+def first_faces(x: Corners, y: Corners, near: Corners, side: int) -> Int64[ndarray, "side side"]:
     """Return the nearest triangle at each place of a square grid, -1 where there is none.
 
-    Args:
-        x: Columns of the corners, which need not be whole.
-        y: Rows of the corners.
-        near: The inverse of their distance. It is linear over the image, as the distance is not.
-        side: Of the grid.
+    `x` and `y` are columns and rows of the corners, which need not be whole; `near` is the inverse of
+    their distance, which is linear over the image, as the distance is not.
     """
     order = np.argsort(y, axis=0)
     x, y, near = (np.take_along_axis(a, order, axis=0) for a in (x, y, near))  # from top to bottom
@@ -53,18 +48,14 @@ def first_faces(
     return faces.reshape(side, side)
 
 
-def _inside(
-    low: Float64[ndarray, " n"], high: Float64[ndarray, " n"], side: int
-) -> tuple[Int64[ndarray, " n"], Int64[ndarray, " n"]]:
+def _inside(low: ndarray, high: ndarray, side: int) -> tuple[ndarray, ndarray]:
     """First and last whole number from `low` to `high` that is a place; last < first for none."""
     first = np.clip(np.ceil(low), 0, side).astype(np.int64)
     last = np.clip(np.floor(high), -1, side - 1).astype(np.int64)
     return first, np.maximum(last, first - 1)
 
 
-def _spread(
-    first: Int64[ndarray, " n"], last: Int64[ndarray, " n"], *values: ndarray
-) -> list[ndarray]:
+def _spread(first: ndarray, last: ndarray, *values: ndarray) -> list[ndarray]:
     """The values of n ranges for each whole number in them, and these numbers."""
     count = last - first + 1
     begin = np.cumsum(count) - count

@@ -1,8 +1,7 @@
 """Views of a mesh: what a camera sees that walks around it in twelve steps.
 
-ModelNet40's renderings exist in two styles, `new_12x`, which the paper uses, and the older `v1`. The
-cameras are as measured on the published images and read from their authors' scene file
-(docs/data.md).
+They look like `new_12x`, the renderings that the paper uses. The cameras are as measured on the
+published images and read from their authors' scene file (docs/data.md).
 
 A ray is sent through every pixel, and the first face that it meets gives the pixel its gray. Embree
 finds that face, which needs neither display nor graphics card. Where there is no wheel of embreex,
@@ -15,8 +14,7 @@ of two faces where a ray passes between them, for Embree computes in float32.
 import math
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from typing import NamedTuple
 
 import numpy as np
 import trimesh
@@ -33,13 +31,12 @@ LARGEST_DIMENSION = 5.0  # of the object as it is drawn
 SAMPLES = 2  # a pixel at an edge is the mean of SAMPLES x SAMPLES rays
 EDGE = 8  # levels of gray between neighbors that are smoothed; a step of less is hardly seen
 
-StyleName = Literal["new_12x", "v1"]
+Points = Float64[ndarray, "n 3"]
 Places = Int[ndarray, "*places"]  # rows or columns on the grid of rays; what they meet
-Cast = Callable[[Places, Places], Places]  # rows and columns -> the faces met, -1 for none
+Cast = Callable[[tuple[Places, ...]], Places]  # rows and columns -> the faces met, -1 for none
 
 
-@dataclass(frozen=True)
-class Style:
+class Style(NamedTuple):
     """How a set of renderings looks. The camera is refitted for every view."""
 
     elevation: float  # of the camera, degrees above the horizon
@@ -51,18 +48,12 @@ class Style:
     ambient: float  # gray of a face turned away
 
 
-# ASSUME: new_12x. View 0 stands where it was measured for v1; the sun stands right behind the
-# camera; the material is Blender's plain one, an even gray of 0.8, here without gloss.
-# ASSUME: v1. The field of view fits 36 silhouettes to 0.1 pixel once each is centered and scaled, but
-# the rule of its scale is not known: 0.9 is the largest share seen. Light read off the same images.
-STYLES: dict[StyleName, Style] = {
-    "new_12x": Style(31.06, 49.1, fill=1.0, background=0.0, sun=31.06, diffuse=0.8, ambient=0.0),
-    "v1": Style(30.0, 11.5, fill=0.9, background=1.0, sun=69.0, diffuse=0.5, ambient=0.23),
-}
+# ASSUME: view 0 stands where it was measured for the older renderings `v1`; the sun stands right behind
+# the camera; the material is Blender's plain one, an even gray of 0.8, here without gloss.
+NEW_12X = Style(31.06, 49.1, fill=1.0, background=0.0, sun=31.06, diffuse=0.8, ambient=0.0)
 
 
-@dataclass(frozen=True)
-class Camera:
+class Camera(NamedTuple):
     """Where a view is taken from."""
 
     axes: Float64[ndarray, "3 3"]  # right, up and backward, as rows
@@ -70,40 +61,33 @@ class Camera:
     half: float  # of the frame's side, at distance 1
 
 
-class Renderer:
-    """Draws meshes in one style and size."""
+def draw(
+    mesh: Mesh, views: Sequence[int], *, size: int, style: Style = NEW_12X
+) -> UInt8[ndarray, "views size size"]:
+    """Draw views of a mesh, whose z points up, in shades of gray.
 
-    def __init__(self, style: StyleName, size: int) -> None:
-        """Choose how it looks, and height and width of a view in pixels."""
-        self.style = STYLES[style]
-        self.size = size
+    View v is v / 12 of a turn away from the front.
 
-    def draw(self, mesh: Mesh, views: Sequence[int]) -> UInt8[ndarray, "views size size"]:
-        """Draw views of a mesh in shades of gray.
-
-        Args:
-            mesh: Its z points up.
-            views: Numbers from 0 on; view v is v / 12 of a turn away from the front.
-
-        Raises:
-            UserError: If the mesh has no extent.
-        """
-        used = np.bincount(mesh.triangles.ravel(), minlength=len(mesh.vertices)) > 0
-        seen = _scaled(mesh.vertices[used])
-        triangles = (np.cumsum(used) - 1)[mesh.triangles]
-        solid = trimesh.Trimesh(seen, triangles, process=False)
-        side = SAMPLES * self.size
-        drawn = np.empty((len(views), self.size, self.size), np.uint8)
-        for image, view in zip(drawn, views, strict=True):
-            camera, points = _look(self.style, seen, FRONT + view * 360 / STEPS)
-            columns, rows, near = _projected(points, camera.half, side)
-            if trimesh.ray.has_embree:
-                cast = _embree(solid, camera, side)
-            else:
-                cast = _numpy(columns[triangles].T, rows[triangles].T, near[triangles].T, side)
-            box = np.s_[_span(rows, self.size), _span(columns, self.size)]
-            image[:] = _smoothed(cast, _grays(self.style, points[triangles]), self.size, box)
-        return drawn
+    Raises:
+        UserError: If the mesh has no extent.
+    """
+    used = np.bincount(mesh.triangles.ravel(), minlength=len(mesh.vertices)) > 0
+    seen = _scaled(mesh.vertices[used])
+    triangles = (np.cumsum(used) - 1)[mesh.triangles]
+    solid = trimesh.Trimesh(seen, triangles, process=False)
+    side = SAMPLES * size
+    drawn = np.empty((len(views), size, size), np.uint8)
+    for image, view in zip(drawn, views, strict=True):
+        camera, points = _look(style, seen, FRONT + view * 360 / STEPS)
+        columns, rows, near = _projected(points, camera.half, side)
+        if trimesh.ray.has_embree:
+            cast = _embree(solid, camera, side)
+        else:
+            corners = (columns[triangles].T, rows[triangles].T, near[triangles].T)
+            cast = first_faces(*corners, side + 1).__getitem__
+        box = np.s_[_span(rows, size), _span(columns, size)]
+        image[:] = _smoothed(cast, _grays(style, points[triangles]), size, box)
+    return drawn
 
 
 def say_if_slow() -> None:
@@ -112,7 +96,7 @@ def say_if_slow() -> None:
         print("embreex is not installed: meshes are drawn with numpy, more slowly", file=sys.stderr)
 
 
-def _scaled(vertices: Float64[ndarray, "n 3"]) -> Float64[ndarray, "n 3"]:
+def _scaled(vertices: Points) -> Points:
     """Move and scale the vertices, so that their largest dimension is 5 and their middle is 0."""
     low, high = vertices.min(0), vertices.max(0)
     with np.errstate(over="ignore", divide="ignore"):
@@ -123,13 +107,10 @@ def _scaled(vertices: Float64[ndarray, "n 3"]) -> Float64[ndarray, "n 3"]:
     return (vertices - (low / 2 + high / 2)) * scale
 
 
-def _look(
-    style: Style, vertices: Float64[ndarray, "n 3"], azimuth: float
-) -> tuple[Camera, Float64[ndarray, "n 3"]]:
-    """Look from an azimuth given in degrees at all of the vertices, and from as near as can be.
+def _look(style: Style, vertices: Points, azimuth: float) -> tuple[Camera, Points]:
+    """Look from an azimuth, in degrees, at all of the vertices, and from as near as can be.
 
-    Returns:
-        The camera, and the vertices along its axes as seen from it.
+    Returned are the camera, and the vertices along its axes as seen from it.
     """
     axes = _axes(math.radians(azimuth), math.radians(style.elevation))
     half = math.tan(math.radians(style.field_of_view / 2))
@@ -145,27 +126,18 @@ def _axes(azimuth: float, elevation: float) -> Float64[ndarray, "3 3"]:
     return axes.round(12)  # processors differ in the last digit of a sine
 
 
-def _combined(
-    weights: Float64[ndarray, "n 3"], vectors: Float64[ndarray, "3 3"]
-) -> Float64[ndarray, "n 3"]:
+def _combined(weights: Points, vectors: Float64[ndarray, "3 3"]) -> Points:
     """The product of two matrices, which BLAS would round as the processor has it."""
     x, y, z = weights.T
     return np.stack([x * a + y * b + z * c for a, b, c in vectors.T], axis=1)
 
 
-def _fit(along: Float64[ndarray, "n 3"], half: float) -> Float64[ndarray, " 3"]:
+def _fit(along: Points, half: float) -> Float64[ndarray, " 3"]:
     """Come as near as all points stay in the frame.
 
     A point (x, y, z) is in the frame of a camera at (a, b, c) if |x - a| <= half * (c - z), and so
     for y and b. Each of the four sides of the frame touches one point at best; the nearest c is where
-    two opposite sides touch, and the other two are set symmetrically.
-
-    Args:
-        along: Points along the camera's right, up and back.
-        half: Half the frame's side at distance 1.
-
-    Returns:
-        Where the camera is, along the same axes.
+    two opposite sides touch, and the other two are set symmetrically. All are along the camera's axes.
     """
     x, y, z = along.T
     sides = np.stack([x, -x, y, -y]) + half * z
@@ -174,9 +146,7 @@ def _fit(along: Float64[ndarray, "n 3"], half: float) -> Float64[ndarray, " 3"]:
     return np.array([(right - left) / 2, (top - bottom) / 2, c])
 
 
-def _projected(
-    points: Float64[ndarray, "n 3"], half: float, side: int
-) -> tuple[Float64[ndarray, " n"], Float64[ndarray, " n"], Float64[ndarray, " n"]]:
+def _projected(points: Points, half: float, side: int) -> tuple[ndarray, ndarray, ndarray]:
     """Columns and rows of points on the grid of rays, and the inverse of their distance."""
     x, y, z = points.T
     near = 1 / np.maximum(-z, 1e-9)  # one point at most is where the camera is
@@ -192,9 +162,7 @@ def _span(places: Float64[ndarray, " n"], size: int) -> slice:
 def _grays(style: Style, corners: Float64[ndarray, "m corner=3 3"]) -> UInt8[ndarray, " m+1"]:
     """The gray of every face that is lit from both sides, by Lambert's law; the background's last.
 
-    Args:
-        style: Has the light.
-        corners: Of the faces along the camera's axes, as seen from it.
+    The corners of the faces are along the camera's axes, as seen from it.
     """
     first, second, third = corners[:, 0], corners[:, 1], corners[:, 2]
     x, y, z = np.cross(second - first, third - first).T
@@ -216,12 +184,12 @@ def _smoothed(
     four meet the same gray, so will the others. Outside the box there is nothing to meet.
     """
     first = np.full((size + 1, size + 1), grays[-1])
-    first[box] = grays[cast(*SAMPLES * np.mgrid[box])]
+    first[box] = grays[cast(tuple(SAMPLES * np.mgrid[box]))]
     around = np.stack([first[i : i + size, j : j + size] for i in (0, 1) for j in (0, 1)])
     fine, uneven = _enlarged(around[0]), _enlarged(np.ptp(around, axis=0) > EDGE)
     uneven[::SAMPLES, ::SAMPLES] = False  # known
     places = np.nonzero(uneven)
-    fine[places] = grays[cast(*places)]
+    fine[places] = grays[cast(places)]
     parts = [fine[i::SAMPLES, j::SAMPLES] for i in range(SAMPLES) for j in range(SAMPLES)]
     return (np.stack(parts).sum(0, np.uint16) // SAMPLES**2).astype(np.uint8)
 
@@ -235,21 +203,11 @@ def _embree(solid: trimesh.Trimesh, camera: Camera, side: int) -> Cast:
     origin = _combined(camera.position[None], camera.axes)
     frame = camera.axes * [[camera.half], [camera.half], [-1]]  # to its right, to its top, ahead
 
-    def cast(rows: Places, columns: Places) -> Places:
+    def cast(places: tuple[Places, ...]) -> Places:
+        rows, columns = places
         right, down = ((2 * k.ravel() + 1) / side - 1 for k in (columns, rows))
         ways = np.stack([right * a - down * b + c for a, b, c in frame.T], axis=1)
         met = solid.ray.intersects_first(np.broadcast_to(origin, ways.shape), ways)
         return met.reshape(rows.shape)
 
     return cast
-
-
-def _numpy(
-    columns: Float64[ndarray, "corner=3 m"],
-    rows: Float64[ndarray, "corner=3 m"],
-    near: Float64[ndarray, "corner=3 m"],
-    side: int,
-) -> Cast:
-    """Find the same faces without embree."""
-    grid = first_faces(columns, rows, near, side + 1)
-    return lambda rows, columns: grid[rows, columns]

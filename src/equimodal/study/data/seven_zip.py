@@ -6,23 +6,24 @@ import shutil
 import struct
 import zlib
 from bisect import bisect_right
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
-from equimodal.study.data.archive import DAMAGE, MEGABYTE, require_inside
+from equimodal.study.data.archive import MEGABYTE, require_inside
+from equimodal.study.data.jobs import some
 from equimodal.study.errors import UserError, first_line
 from equimodal.study.files import make_folder
-from equimodal.study.progress import Advance, show_progress
+from equimodal.study.progress import show_progress
+
+if TYPE_CHECKING:
+    from py7zr import FileInfo
 
 MAGIC = b"7z\xbc\xaf\x27\x1c"
 HEADER = 32  # bytes before what is packed
-SHOWN = 10  # missing parts that a message names
-
-Member = tuple[str, int]  # path in the archive, size unpacked
+AHEAD = 2**16  # bytes that are read at once
 
 _NAME = re.compile(r"(.+\.7z)(?:\.([0-9]{3,5}))?", re.IGNORECASE)
 
@@ -42,11 +43,9 @@ def find_parts(folder: Path) -> list[Path]:
         raise UserError(f"{folder} holds {' and '.join(archives)}; move all archives but one away")
     for name, parts in archives.items():
         if missing := sorted(set(range(1, max(parts) + 1)) - set(parts)):
-            names = [f"{name[:-3]}{number:03}" for number in missing[:SHOWN]]
-            more = f" and {len(missing) - SHOWN} more" if len(missing) > SHOWN else ""
+            names = some([f"{name[:-3]}{number:03}" for number in missing])
             raise UserError(
-                f"{folder} lacks {', '.join(names)}{more}: parts of an archive of {max(parts)} or"
-                " more; put them there"
+                f"{folder} lacks parts of an archive of {max(parts)} or more; put them there:\n{names}"
             )
     return [part for parts in archives.values() for _, part in sorted(parts.items())]
 
@@ -66,98 +65,87 @@ def unpack(parts: Sequence[Path], folder: Path, wanted: Sequence[str]) -> None:
     """
     try:
         import py7zr
-        from py7zr.exceptions import (
-            ArchiveError,
-            PasswordRequired,
-            UnsupportedCompressionMethodError,
-        )
+        from py7zr.exceptions import PasswordRequired, UnsupportedCompressionMethodError
     except ImportError:
         raise UserError(
             f"{parts[0]} has to be unpacked: run `pip install 'equimodal[nvgesture]'` and run again, or"
             " unpack it with a 7z program"
         ) from None
     try:
-        _require_whole(parts)
+        joined = _Joined(parts)
+        file = io.BufferedReader(cast(io.RawIOBase, joined), AHEAD)
+        _require_whole(parts, joined.begins, file.read(HEADER))
         make_folder(folder)
+        file.seek(0)
         with (
-            _Joined(parts) as file,
-            show_progress("unpack, MB", file.begins[-1] // MEGABYTE) as show,
+            show_progress("unpack, MB", joined.begins[-1] // MEGABYTE) as joined.advance,
+            py7zr.SevenZipFile(cast(BinaryIO, file)) as archive,
         ):
-            try:
-                with py7zr.SevenZipFile(cast(BinaryIO, file)) as archive:
-                    members = archive.list()
-                    files = [(m.filename, m.uncompressed) for m in members if not m.is_directory]
-                    links = {m.filename for m in members if m.is_symlink}
-                    chosen = set(_choose(parts[0], files, wanted, folder)) - links
-                    file.advance = show
-                    archive.extract(folder.absolute(), targets=chosen)
-            except (UnsupportedCompressionMethodError, PasswordRequired) as error:
-                raise UserError(
-                    f"{parts[0]} is packed in a way that py7zr can not unpack ({error}); unpack it"
-                    f" with a 7z program: 7z x {parts[0].name}"
-                ) from None
-            except (ArchiveError, TypeError, MemoryError, *DAMAGE) as error:
-                raise UserError(
-                    f"{file.part} is damaged, here or shortly before it ({first_line(error)}); get it"
-                    " again"
-                ) from None
+            chosen = _choose(parts[0], archive.list(), wanted, folder)
+            archive.extract(folder.absolute(), targets=chosen)
+    except UserError:
+        raise
     except OSError as error:
         raise UserError(
             f"{parts[0]} can not be unpacked to {folder}: {error.strerror or error}; check the"
             " permissions and the space on the disk, and run again"
         ) from error
+    except (UnsupportedCompressionMethodError, PasswordRequired) as error:
+        raise UserError(
+            f"{parts[0]} is packed in a way that py7zr can not unpack ({error}); unpack it"
+            f" with a 7z program: 7z x {parts[0].name}"
+        ) from None
+    except Exception as error:  # noqa: BLE001  py7zr raises nearly anything on damaged bytes
+        raise UserError(
+            f"{joined.part} is damaged, here or shortly before it ({first_line(error)}); get it again"
+        ) from None
 
 
-def _require_whole(parts: Sequence[Path]) -> None:
+def _require_whole(parts: Sequence[Path], begins: Sequence[int], header: bytes) -> None:
     """Check the archive's own header, which says how long all parts are together."""
-    sizes = [part.stat().st_size for part in parts]
-    with _Joined(parts) as file:
-        header = file.read(HEADER)
     if header[:6] != MAGIC or len(header) < HEADER:
         raise UserError(f"{parts[0]} is not the beginning of a 7z archive; get it again")
     checksum, offset, size = struct.unpack("<IQQ", header[8:28])
     if zlib.crc32(header[12:]) != checksum:
         raise UserError(f"{parts[0]} is damaged at its beginning; get it again")
-    if sum(sizes) >= (expected := HEADER + offset + size):
+    if begins[-1] >= (expected := HEADER + offset + size):
         return
+    sizes = [end - begin for begin, end in pairwise(begins)]
     short = [part for part, size in zip(parts[:-1], sizes, strict=False) if size < max(sizes)]
     last = " or parts after it are missing" if len(parts) > 1 else ""
     problem = f"{short[0]} is truncated" if short else f"{parts[-1]} is truncated{last}"
-    raise UserError(f"{problem}: {sum(sizes):,} bytes of {expected:,} are there; get it again")
+    raise UserError(f"{problem}: {begins[-1]:,} bytes of {expected:,} are there; get it again")
 
 
 def _choose(
-    archive: Path, members: Sequence[Member], wanted: Sequence[str], folder: Path
-) -> list[str]:
+    archive: Path, members: Sequence["FileInfo"], wanted: Sequence[str], folder: Path
+) -> set[str]:
     """Paths of the members that are wanted, once all are safe and the disk has room for these."""
-    require_inside(archive, (name for name, _ in members))
+    files = [m for m in members if not m.is_directory]
+    require_inside(archive, (m.filename for m in files))
+    names = [PurePosixPath(m.filename.replace("\\", "/")).name for m in files]
     sizes = {
-        name: size
-        for name, size in members
-        if any(fnmatchcase(PurePosixPath(name.replace("\\", "/")).name, w) for w in wanted)
+        m.filename: m.uncompressed
+        for m, name in zip(files, names, strict=True)
+        if not m.is_symlink and any(fnmatchcase(name, pattern) for pattern in wanted)
     }
-    chosen, needed = list(sizes), sum(sizes.values())
-    if not chosen:
+    if not sizes:
         raise UserError(f"{archive} holds no {' or '.join(wanted)}: it is another archive")
-    if needed > (free := shutil.disk_usage(folder).free):
+    if (needed := sum(sizes.values())) > (free := shutil.disk_usage(folder).free):
         raise UserError(
             f"{folder} needs {needed / 1e9:.1f} GB for what is in {archive.name},"
             f" {free / 1e9:.1f} GB are free"
         )
-    return chosen
+    return set(sizes)
 
 
 class _Joined(io.RawIOBase):
-    """Files read as one, end to end; multivolumefile's own reader stops short at each end."""
+    """Files read as one, end to end; multivolumefile knows neither their order nor where one is damaged."""
 
     def __init__(self, parts: Sequence[Path]) -> None:
-        self.parts = parts
+        self.parts, self.place = parts, 0
         self.begins = [0, *accumulate(part.stat().st_size for part in parts)]
-        self.place = 0
-        self.advance: Advance | None = None  # told the megabytes before the place
-        with ExitStack() as stack:
-            self.files = [stack.enter_context(part.open("rb")) for part in parts]
-            self.opened = stack.pop_all()
+        self.advance: Callable[[int], None] = lambda megabytes: None
 
     @property
     def part(self) -> Path:
@@ -177,25 +165,14 @@ class _Joined(io.RawIOBase):
         self.place = offset + {0: 0, 1: self.place, 2: self.begins[-1]}[whence]
         return self.place
 
-    def read(self, size: int = -1) -> bytes:
-        """Read as many bytes as are asked for, if there are, from all the parts they lie in."""
-        end = self.begins[-1] if size < 0 else min(self.place + size, self.begins[-1])
-        pieces = []
-        while self.place < end:
-            number = self._number(self.place)
-            self.files[number].seek(self.place - self.begins[number])
-            piece = self.files[number].read(min(end, self.begins[number + 1]) - self.place)
-            if not piece:
-                raise EOFError(f"{self.parts[number]} has become shorter")
-            pieces.append(piece)
-            self.place += len(piece)
-        if self.advance:
-            self.advance(self.place // MEGABYTE)
-        return b"".join(pieces)
-
-    def tell(self) -> int:
-        return self.place
-
-    def close(self) -> None:
-        self.opened.close()
-        super().close()
+    def readinto(self, buffer: Any) -> int:
+        """Read from the part at the place; the rest comes with the next call."""
+        number = self._number(self.place)
+        with self.parts[number].open("rb") as file:
+            file.seek(self.place - self.begins[number])
+            read = file.readinto(buffer)
+        if not read and self.place < self.begins[-1]:
+            raise EOFError(f"{self.parts[number]} has become shorter")
+        self.place += read
+        self.advance(self.place // MEGABYTE)
+        return read

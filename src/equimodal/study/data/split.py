@@ -77,9 +77,7 @@ class Split:
         What is stored with one channel is given to each channel of its modality. The channels lie
         last in memory and come first in the shape: torch's channels-last format.
 
-        Args:
-            index: Which examples.
-            views: What is seen of each example of the split; as in evaluation if None.
+        Without `views`, of all examples of the split, is seen what evaluation sees.
         """
         views = views or self.centered
         inputs = {}

@@ -4,26 +4,34 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from equimodal.study import receipts
 from equimodal.study.errors import UserError
+from equimodal.study.files import writing
+
+if TYPE_CHECKING:
+    from equimodal.study.data.dataset import Dataset
 
 
-def renew(folder: Path, drawn_with: dict[str, Any], draw: Callable[[Path], None]) -> None:
+def renew(
+    folder: Path, settings: "Dataset", write: Callable[[Path, int, Any], None], of: object
+) -> None:
     """Put a stand-in in place of an earlier one, unless the same is there and whole.
 
-    It is drawn beside its place, gets the receipt of all its files, and is renamed: half of one is never there.
+    It is made beside its place, gets the receipt of all its files, and is renamed: half of one is never there.
 
     Args:
         folder: The whole of it is the stand-in's.
-        drawn_with: All that decides the files.
-        draw: Writes them into a folder.
+        settings: Of the data set.
+        write: Writes files into a folder, of so many classes and as `of` says.
+        of: The settings of the stand-in alone.
 
     Raises:
         UserError: If the folder holds anything else, or can not be written.
     """
     receipt = folder / receipts.NAME
+    drawn_with = settings.drawn_with
     if not any(receipts.objections(receipt, settings=drawn_with)):
         return
     if not receipt.is_file() and folder.is_dir() and any(folder.glob("[!.]*")):
@@ -33,22 +41,19 @@ def renew(folder: Path, drawn_with: dict[str, Any], draw: Callable[[Path], None]
         )
     aside = folder.with_name(f".{folder.name}.part")
     try:
-        _remove(aside)
-        aside.mkdir(parents=True)
-        draw(aside)
-        files = [path for path in aside.rglob("*") if path.is_file()]
-        step = f"fetch {folder.name}"
-        receipts.write(aside / receipts.NAME, step=step, settings=drawn_with, code="", files=files)
-        _remove(folder)
-        os.replace(aside, folder)
-    except OSError as error:
-        raise UserError(
-            f"{folder} can not be written anew: {error.strerror or error}; delete it and run again"
-        ) from error
+        with writing(folder, "delete it and run again"):
+            shutil.rmtree(aside, ignore_errors=True)
+            aside.mkdir(parents=True)
+            write(aside, settings.class_count, of)
+            receipts.write(
+                aside / receipts.NAME,
+                step=f"fetch {folder.name}",
+                settings=drawn_with,
+                code="",
+                files=[path for path in aside.rglob("*") if path.is_file()],
+            )
+            if folder.exists():
+                shutil.rmtree(folder)
+            os.replace(aside, folder)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
-
-
-def _remove(folder: Path) -> None:
-    if folder.exists():
-        shutil.rmtree(folder)

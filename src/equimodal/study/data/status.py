@@ -13,10 +13,13 @@ class Origin(NamedTuple):
     by_hand: str | None = None  # what the user has to do before `fetch`, if no command can
 
 
+State = Literal["present", "partial", "missing"]
+
+
 class Status(NamedTuple):
     """What is there of a data set's raw or prepared files."""
 
-    state: Literal["present", "partial", "missing"]
+    state: State
     found: int  # files
     expected: int
     size: int  # bytes
@@ -25,11 +28,8 @@ class Status(NamedTuple):
 def status_of(files: Sequence[Path]) -> Status:
     """Look which of the files and folders are there; their contents are not read."""
     sizes = [_size(file) for file in files if file.exists()]
-    if not sizes:
-        state: Literal["present", "partial", "missing"] = "missing"
-    else:
-        state = "present" if len(sizes) == len(files) else "partial"
-    return Status(state, len(sizes), len(files), sum(sizes))
+    states: dict[int, State] = {0: "missing", len(files): "present"}
+    return Status(states.get(len(sizes), "partial"), len(sizes), len(files), sum(sizes))
 
 
 def _size(path: Path) -> int:

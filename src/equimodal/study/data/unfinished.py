@@ -1,29 +1,26 @@
 """Arrays on their way to disk: processes fill them in any order, and a kill loses next to nothing.
 
 Each array grows in a part file beside its place. A job is marked once all that it writes is written,
-so that a later run with the same key goes on with the jobs that are left.
+so that a later run goes on with the jobs that are left.
 """
 
 import hashlib
 import io
-import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, UInt8
 from numpy import ndarray
 
-from equimodal.study.errors import UserError
-from equimodal.study.files import write_aside
+from equimodal.study.files import write_aside, writing
 
-KEY, MARKS, PART = ".unfinished.json", ".unfinished.done", ".part"  # of names
-MARK = np.dtype("<u8")  # of a job: its stamp; a last one says whether the arrays get their names
-FINISHING = 1
+MARKS, PART = ".unfinished.done", ".part"  # of names
+MARK = np.dtype("<u8")  # of a job: its stamp once it is done
+ROOM = "make room on its disk and run again: what is done is kept"
 
 
 @dataclass(frozen=True)
@@ -32,31 +29,32 @@ class UnfinishedArrays:
 
     folder: Path
     shapes: Mapping[str, tuple[int, ...]]  # name -> shape; rows along the first axis
-    stamps: Sequence[int]  # of each job, of what it is made: 1 to 2^64 - 1, the same while that is
+    stamps: Sequence[int]  # of each job, of all that its rows depend on: 1 to 2^64 - 1
 
-    def begin(self, key: Mapping[str, Any]) -> Bool[ndarray, " jobs"]:
-        """Make the part files, or go on with those of an earlier run; return which jobs are done.
+    def done(self) -> Bool[ndarray, " jobs"]:
+        """Which jobs an earlier run did with the same stamps; none if a part file does not fit."""
+        none = np.zeros(len(self.stamps), bool)
+        try:
+            marks = np.frombuffer((self.folder / MARKS).read_bytes(), MARK)
+        except (OSError, ValueError):
+            return none
+        if len(marks) != len(none):
+            return none
+        done = marks == np.array(self.stamps, MARK)
+        # After the last job, arrays that are missing here have got their names.
+        return done if done.all() or all(map(self._is_whole, self.shapes)) else none
 
-        A job that was done with another stamp is not.
-
-        Args:
-            key: All that the arrays depend on, as JSON has it. What another key left is deleted.
-
-        Raises:
-            UserError: If they can not be written.
-        """
-        done = self._done()
-        if done is None or self.earlier_key(self.folder) != key:
-            done = np.zeros(len(self.stamps), bool)
+    def begin(self) -> Bool[ndarray, " jobs"]:
+        """Go on with what an earlier run left, or make the part files; return which jobs are done."""
+        done = self.done()
+        if not done.any():
             discard(self.folder)
-            for name in self.shapes:
+            for name, shape in self.shapes.items():
                 with write_aside(self._part(name)) as aside, aside.open("wb") as file:
                     file.write(self._header(name))
-                    file.truncate(len(self._header(name)) + prod(self.shapes[name]))
-            with write_aside(self._marks) as aside:
-                aside.write_bytes(bytes((len(self.stamps) + 1) * MARK.itemsize))
-            with write_aside(self.folder / KEY) as aside:
-                aside.write_text(json.dumps(key))
+                    file.truncate(file.tell() + prod(shape))
+            with write_aside(self.folder / MARKS) as aside:
+                aside.write_bytes(bytes(MARK.itemsize * len(done)))
         return done
 
     def write(self, name: str, row: int, content: UInt8[ndarray, "*shape"]) -> None:
@@ -67,30 +65,16 @@ class UnfinishedArrays:
 
     def mark(self, job: int) -> None:
         """Note that a job is done."""
-        self._mark(job, self.stamps[job])
+        mark = np.array(self.stamps[job], MARK).tobytes()
+        self._put(self.folder / MARKS, job * MARK.itemsize, mark)
 
     def finish(self) -> None:
         """Give the arrays their names; all jobs must be done."""
-        self._mark(len(self.stamps), FINISHING)
-        try:
+        with writing(self.folder, ROOM):
             for name in self.shapes:
                 if self._part(name).exists():
                     os.replace(self._part(name), self.folder / f"{name}.npy")
-        except OSError as error:
-            raise _unwritable(self.folder, error) from error
         discard(self.folder)
-
-    @staticmethod
-    def earlier_key(folder: Path) -> Any:
-        """Key of the arrays that an earlier run left unfinished in a folder; None if there are none."""
-        try:
-            return json.loads((folder / KEY).read_text())
-        except (OSError, ValueError):
-            return None
-
-    @property
-    def _marks(self) -> Path:
-        return self.folder / MARKS
 
     def _part(self, name: str) -> Path:
         return self.folder / f".{name}.npy{PART}"
@@ -101,39 +85,22 @@ class UnfinishedArrays:
         np.lib.format.write_array_header_1_0(header, described)
         return header.getvalue()
 
-    def _done(self) -> Bool[ndarray, " jobs"] | None:
-        """Which jobs an earlier run did, or None if it does not fit or a part file is missing."""
-        try:
-            marks = np.frombuffer(self._marks.read_bytes(), MARK)
-        except (OSError, ValueError):
-            return None
-        if len(marks) != len(self.stamps) + 1:
-            return None
-        done = marks[:-1] == np.array(self.stamps, MARK)
-        whole = all(
-            self._part(name).is_file()
-            and self._part(name).stat().st_size == len(self._header(name)) + prod(shape)
-            for name, shape in self.shapes.items()
-        )
-        return done if whole or (marks[-1] == FINISHING and done.all()) else None
-
-    def _mark(self, place: int, mark: int) -> None:
-        self._put(self._marks, place * MARK.itemsize, np.array(mark, MARK).tobytes())
+    def _is_whole(self, name: str) -> bool:
+        part, size = self._part(name), len(self._header(name)) + prod(self.shapes[name])
+        return part.is_file() and part.stat().st_size == size
 
     def _put(self, path: Path, place: int, content: bytes) -> None:
         # Not through a memory map: on a full disk that ends the process instead of raising.
-        try:
-            with path.open("r+b") as file:
-                file.seek(place)
-                file.write(content)
-        except OSError as error:
-            raise _unwritable(path, error) from error
+        with writing(path, ROOM), path.open("r+b") as file:
+            file.seek(place)
+            file.write(content)
 
 
-def stamp(*paths: Path) -> int:
-    """Return a job's stamp: another one once a file that it reads is replaced."""
-    text = " ".join(map(_state, paths)).encode()
-    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little") or 1
+def stamp(about: str, *paths: Path) -> int:
+    """Return a job's stamp: another one once what is told about it changes, or a file that it reads."""
+    text = " ".join([about, *map(_state, paths)])
+    digest = hashlib.blake2b(text.encode(errors="surrogateescape"), digest_size=8).digest()
+    return int.from_bytes(digest, "little") or 1
 
 
 def _state(path: Path) -> str:
@@ -146,15 +113,6 @@ def _state(path: Path) -> str:
 
 def discard(folder: Path) -> None:
     """Delete what an unfinished run left in a folder."""
-    try:
-        for path in (folder / KEY, folder / MARKS, *folder.glob(f".*.npy{PART}*")):
+    with writing(folder, ROOM):
+        for path in (*folder.glob(".unfinished*"), *folder.glob(f".*.npy{PART}*")):
             path.unlink(missing_ok=True)
-    except OSError as error:
-        raise _unwritable(folder, error) from error
-
-
-def _unwritable(path: Path, error: OSError) -> UserError:
-    return UserError(
-        f"{path} can not be written: {error.strerror or error}; make room on its disk and run again:"
-        " what is done is kept"
-    )

@@ -8,6 +8,7 @@ the first one would.
 import re
 from collections.abc import Generator
 from contextlib import closing
+from itertools import chain, takewhile
 from pathlib import Path
 
 import av
@@ -16,7 +17,7 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from jaxtyping import UInt8
 from numpy import ndarray
 
-from equimodal.study.errors import UserError, first_line
+from equimodal.study.errors import UserError, in_words
 
 # Bilinear, and the same bytes on every processor.
 SCALING = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.BITEXACT
@@ -28,18 +29,10 @@ _IDR = re.compile(rb"\x00\x00\x01[\x25\x45\x65]")
 def read_frames(
     path: Path, start: int, end: int, *, size: int, gray: bool, lacking: int = 0
 ) -> UInt8[ndarray, "frames size size channels"]:
-    """Decode the frames [start, end) of a video, each resized to a square.
+    """Decode the frames [start, end) of a video, counted from 0, each resized to a square.
 
-    The aspect ratio is not kept (paper, Sec. 6.1). Decoding and resizing take one thread.
-
-    Args:
-        path: The video.
-        start: First frame, from 0.
-        end: The frame after the last one.
-        size: Height and width of the result.
-        gray: One channel (luma) in place of red, green, blue.
-        lacking: How many frames the file may lack at the end of the window; its last frame stands
-            in for them.
+    The aspect ratio is not kept (paper, Sec. 6.1). Gray is luma. Where the file lacks up to `lacking`
+    frames at the end of the window, its last frame stands in for them.
 
     Raises:
         UserError: If the file is missing, empty or damaged, or the window lies past its end.
@@ -47,23 +40,24 @@ def read_frames(
     if not path.is_file():
         raise UserError(f"{path} is missing; restore it from the archive")
     out = np.empty((end - start, size, size, 1 if gray else 3), np.uint8)
-    resizer = VideoReformatter()
-    row = size * out.shape[-1]
-    done = 0
+    resizer, form = VideoReformatter(), "gray" if gray else "rgb24"
+    row, done = size * out.shape[-1], 0
     try:
-        with av.open(path) as container, closing(_decode(container, start, end)) as frames:
-            for frame in frames:
-                small = resizer.reformat(
-                    frame, size, size, "gray" if gray else "rgb24", interpolation=SCALING, threads=1
-                )
+        with av.open(path) as container, closing(_numbered(container, start)) as frames:
+            for number, frame in takewhile(lambda numbered: numbered[0] < end, frames):
+                if number < start:
+                    continue
+                if frame.is_corrupt:
+                    raise ValueError(f"frame {number} is damaged")
+                small = resizer.reformat(frame, size, size, form, interpolation=SCALING, threads=1)
                 plane = small.planes[0]
                 padded = np.frombuffer(memoryview(plane), np.uint8).reshape(size, plane.line_size)
                 out[done] = padded[:, :row].reshape(out.shape[1:])
                 done += 1
         there = end if done == len(out) else _count(path)
-    except (av.FFmpegError, OSError, ValueError, MemoryError) as error:
+    except Exception as error:  # noqa: BLE001  FFmpeg's errors, and those of damaged sizes
         raise UserError(
-            f"{path} can not be decoded ({_reason(error)}); restore it from the archive"
+            f"{path} can not be decoded ({in_words(error)}); restore it from the archive"
         ) from None
     if done < max(1, len(out) - lacking):
         raise UserError(
@@ -72,19 +66,6 @@ def read_frames(
         )
     out[done:] = out[done - 1]
     return out
-
-
-def _decode(
-    container: av.container.InputContainer, start: int, end: int
-) -> Generator[av.VideoFrame]:
-    """Yield the frames [start, end) as they are in the file; fewer if it ends before."""
-    for number, frame in _numbered(container, start):
-        if number >= end:
-            return
-        if number >= start:
-            if frame.is_corrupt:
-                raise ValueError(f"frame {number} is damaged")
-            yield frame
 
 
 def _numbered(
@@ -101,23 +82,19 @@ def _numbered(
         raise ValueError(f"frames of {decoder.width} x {decoder.height}, larger than any camera's")
     decoder.thread_type, decoder.thread_count = "NONE", 1
     first = 0
-    held: list[av.Packet] = []
-    for place, packet in enumerate(p for p in container.demux(stream) if p.size):
-        if place <= start:
-            if _stands_alone(packet, decoder.name):
-                first, held = place, []
-            held.append(packet)
-            if place < start:
-                continue
-        else:
-            held = [packet]
-        for packet in held:
-            for frame in decoder.decode(packet):
+    held: list[av.Packet | None] = []  # None, in the end, gives what the decoder has kept back
+    packets = (packet for packet in container.demux(stream) if packet.size)
+    for place, packet in enumerate(chain(packets, [None])):
+        if packet and place <= start and _stands_alone(packet, decoder.name):
+            first, held = place, []
+        held.append(packet)
+        if packet and place < start:
+            continue
+        for waiting in held:
+            for frame in decoder.decode(waiting):
                 yield first, frame
                 first += 1
-    for frame in decoder.decode(None):
-        yield first, frame
-        first += 1
+        held = []
 
 
 def _stands_alone(packet: av.Packet, codec: str) -> bool:
@@ -128,10 +105,6 @@ def _stands_alone(packet: av.Packet, codec: str) -> bool:
     if codec == "mjpeg":
         return True
     return codec == "h264" and packet.is_keyframe and bool(_IDR.search(bytes(packet)))
-
-
-def _reason(error: Exception) -> str:
-    return (error.strerror if isinstance(error, OSError) else None) or first_line(error)
 
 
 def _count(path: Path) -> int:

@@ -4,41 +4,35 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from equimodal.study.errors import UserError
 
-Item_contra = TypeVar("Item_contra", contravariant=True)
-Done_co = TypeVar("Done_co", covariant=True)
-
-
-class Worker(Protocol[Item_contra, Done_co]):
-    """Does the work. A copy is sent to each process once."""
-
-    def work(self, item: Item_contra, /) -> Done_co:
-        """Do one item of it."""
+Item = TypeVar("Item")
+Done = TypeVar("Done")
 
 
 def share_out(
-    worker: Worker[Item_contra, Done_co], items: Iterable[Item_contra], processes: int
-) -> Generator[Done_co]:
-    """Do all items, in any order; yield what the worker returns for each.
+    work: Callable[[Item], Done], items: Iterable[Item], processes: int
+) -> Generator[Done]:
+    """Do all items, in any order; yield what `work` returns for each.
 
-    Items are taken from their iterator only as fast as they are done.
+    A copy of `work` is sent to each process once. Items are taken from their iterator only as fast as
+    they are done.
 
     Raises:
-        UserError: If a process is killed. Also whatever the worker raises.
+        UserError: If a process is killed. Also whatever `work` raises.
     """
     if processes == 1:
-        yield from map(worker.work, items)
+        yield from map(work, items)
         return
     # Not forked: a process that has loaded torch has threads.
     spawn = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(processes, spawn, initializer=_start, initargs=(worker,))
-    waiting: set[Future[Done_co]] = set()
+    pool = ProcessPoolExecutor(processes, spawn, initializer=_start, initargs=(work,))
+    waiting: set[Future[Done]] = set()
     try:
         for item in items:
             waiting.add(pool.submit(_work, item))
@@ -55,12 +49,12 @@ def share_out(
         pool.shutdown(cancel_futures=True)
 
 
-_worker: Any  # of this process
+_of_process: Any  # what this process does
 
 
-def _start(worker: Any) -> None:
-    global _worker
-    _worker = worker
+def _start(work: Callable[[Any], Any]) -> None:
+    global _of_process
+    _of_process = work
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent tells what is to be told
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
@@ -74,4 +68,4 @@ def _end_with_parent() -> None:
 
 
 def _work(item: Any) -> Any:
-    return _worker.work(item)
+    return _of_process(item)
