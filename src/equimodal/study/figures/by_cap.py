@@ -55,7 +55,7 @@ def _draw_preset(axes: Axes, table: pd.DataFrame, last: int) -> None:
     left_behind = (table["evaluation"] == "left_behind").any()
     reported = "left_behind" if left_behind else "regular"
     if last >= READING[0]:
-        axes.axvspan(*READING, color="#EEEEEE", lw=0, zorder=0, label="caps of the prediction")
+        axes.axvspan(*READING, color="#EEEEEE", lw=0, zorder=0, label="caps that were expected")
     for (method, output), (label, color) in LINES.items():
         of_line = table[(table["method"] == method) & (table["output"] == output)]
         if of_line.empty:
@@ -70,7 +70,7 @@ def _draw_preset(axes: Axes, table: pd.DataFrame, last: int) -> None:
             shown = _by_cap(of_line, "regular", last)
             axes.plot(shown.index, shown["mean"], color=color, **REGULAR)
     if left_behind:
-        axes.plot([], [], color=GRAY, label="only epochs that leave it regular", **REGULAR)
+        axes.plot([], [], color=GRAY, label="only epochs that end in the regular mode", **REGULAR)
     axes.fill_between([], [], [], color=GRAY, alpha=0.3, lw=0, label="flat: published ± 2 SD")
     if table["low"].notna().any():
         axes.fill_between([], [], [], color=GRAY, alpha=0.2, lw=0, label="around a line: interval")
