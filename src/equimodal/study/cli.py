@@ -592,10 +592,10 @@ def draw(
         try:
             drawn = import_module(f"equimodal.study.figures.{name}").draw(**inputs)
         except NothingToShow as nothing:
-            if not (names and _has_runs(about, read("runs"))):
+            if of_runs or not _has_runs(about, read("runs")):
                 _withdraw(product, f"figure {name}: {nothing}")
                 return
-            drawn = saying(str(nothing))  # the workflow asks for it, as the scale does for its runs
+            drawn = saying(str(nothing))  # the report asks for it, as the scale does for its runs
         save(drawn, layout.figures(settings.scale) / name, notice(settings), stand_ins(settings))
         steps.sign(product, settings)
 
