@@ -118,7 +118,7 @@ def render(template: str, **context: Any) -> str:
         "twice": lambda text: (text, text),
     }
     style = files("equimodal.study.report").joinpath("style.css").read_text(encoding="utf-8")
-    shared = {"how": HOW, "signs": SIGNS, "style": style}
+    shared = {"how": HOW.replace("`", ""), "signs": SIGNS, "style": style}
     return environment.get_template(template).render(**shared, **context)
 
 
