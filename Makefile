@@ -6,7 +6,7 @@ VENV := .venv
 INSTALLED := $(VENV)/installed
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: help reproduce verify redraw rebuild docs provenance bench test test-faults test-slurm test-mutations check site format clean setup
+.PHONY: help reproduce verify redraw findings rebuild docs provenance bench test test-faults test-slurm test-mutations check site format clean setup
 
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -24,9 +24,14 @@ redraw: $(INSTALLED)  ## every table and figure, and the report, from logit bank
 	@set -e; for verb in collect linear linear-mnist table claims draw summarize; do equimodal $$verb --scale $(SCALE); done
 	@equimodal report --scale $(SCALE)
 
-rebuild: $(INSTALLED)  ## tables, claims, figures and the page of findings from collected tables alone (SCALE=decisive; own_colors, ...)
-	@set -e; for verb in table claims 'draw --of-runs' summarize; do equimodal $$verb --scale $(SCALE); done
-	@echo "Made anew from the collected tables: results/$(SCALE)/tables and results/$(SCALE)/figures."
+findings: $(INSTALLED)  ## which claims of the paper hold, by the runs in git: results/findings.html, in seconds
+	@equimodal findings
+
+rebuild: $(INSTALLED)  ## tables, claims, figures and the page of findings from the collected tables in git; of one scale with SCALE=...
+	@set -e; for scale in $(if $(filter file,$(origin SCALE)),$$(git ls-files 'results/*/tables/runs.csv' | cut -d/ -f2),$(SCALE)); do \
+	  for verb in table claims 'draw --of-runs' summarize; do equimodal $$verb --scale $$scale; done; \
+	  echo "Made anew from the collected tables: results/$$scale/tables and results/$$scale/figures."; \
+	done
 	@equimodal findings
 
 docs: $(INSTALLED)  ## README.md and the pages of docs that hold numbers, from docs/templates and the tables in git
@@ -58,6 +63,7 @@ check: $(INSTALLED)  ## format, lint, types, which part imports which, and wheth
 	snakefmt --check Snakefile workflow
 	mypy
 	if command -v hadolint > /dev/null; then hadolint Containerfile; fi  # it has no wheel for every machine
+	if command -v actionlint > /dev/null; then actionlint; fi  # nor has this
 	lint-imports
 	equimodal pages --check
 

@@ -78,5 +78,8 @@ if __name__ == "__main__":
         mean, low, high = interval(accuracies[way])
         print(f"  {words:36} {mean:6.2f} [{low:.2f}, {high:.2f}]")
     draw(accuracies, "one_cell.png")
-    print("Wrote one_cell.png. Now one network of the demo, whose numbers are not the paper's:")
+    print(
+        "Wrote one_cell.png. Now one network of the demo, whose numbers are not the paper's:",
+        flush=True,
+    )
     train_one()

@@ -303,6 +303,19 @@ def test_without_data_there_is_no_figure_and_an_old_one_goes(project):
     done = CliRunner().invoke(app, ["draw", "figure9"])
     assert "no figure figure9: No run of sensitivity on ModelNet40 has finished." in done.stderr
     assert (done.exit_code, list(figures.iterdir())) == (0, [])
+    write_table(whole("runs", study()["runs"]), layout.table("tiny", "runs"))  # tried all the same
+    for options, drawn in (([], True), (["--of-runs"], False)):
+        assert CliRunner().invoke(app, ["draw", "figure9", *options]).exit_code == 0
+        assert (figures / "figure9.svg").exists() == drawn
+
+
+def test_a_table_that_the_scale_asks_no_run_for_goes_and_says_so_where_it_is_named(project):
+    old = layout.table("tiny", "tuning")
+    for said in ("", "no table tuning: the settings of this scale ask for no run of it"):
+        write_text("old", old)
+        done = CliRunner().invoke(app, ["table", *(["tuning"] if said else [])])
+        assert said in done.stderr
+        assert not old.exists()
 
 
 def test_results_that_can_not_be_written_are_named(refused, tmp_path):

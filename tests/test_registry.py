@@ -12,7 +12,7 @@ from equimodal.linear import figures as linear
 from equimodal.study.analysis import COLLECTED, GIVEN, JUDGED, SUMMARIZED, TABLES
 from equimodal.study.analysis.stored import columns_of
 from equimodal.study.figures import FIGURES
-from equimodal.study.steps import figures_of
+from equimodal.study.steps import made_at
 from tests.conftest import ROOT
 
 PAPERS = {"study": FIGURES, "linear": linear.FIGURES}
@@ -61,10 +61,22 @@ def test_captions_stand_once():
     assert len({*CAPTIONS}) == len(CAPTIONS)
 
 
-def test_a_scale_has_the_figures_that_it_asks_runs_for(project):
-    assert {*FIGURES} - {*figures_of(project.load())} == {"fidelity", "figure2", "methods"}
+def test_a_scale_has_the_figures_and_tables_that_it_asks_runs_for(project):
+    every = TABLES | FIGURES  # of which `methods` is both
+    of_scale = made_at(every, project.load())
+    assert {*FIGURES} - {*of_scale} == {"fidelity", "figure2", "methods"}
+    assert {*TABLES} - {*of_scale} == {
+        *("calibration", "fidelity_study", "methods", "preregistration", "stop_rule", "tuning")
+    }
     project.edit("params.yaml", "leave_out: []", 'leave_out: ["modelnet40/*", "nvgesture/*"]')
-    assert {"figure4", "figure5", "figure9"}.isdisjoint(figures_of(project.load()))
+    assert {"figure4", "figure5", "figure9", "l1_study"}.isdisjoint(made_at(every, project.load()))
+
+
+def test_a_scale_with_a_figure_has_the_tables_that_it_is_drawn_from():
+    for about in FIGURES.values():
+        for table in {*about.inputs} & {*TABLES}:
+            assert {*about.experiments} <= {*TABLES[table].experiments}
+            assert not TABLES[table].datasets
 
 
 def test_sentences_of_captions_are_short():

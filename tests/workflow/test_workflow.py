@@ -16,11 +16,12 @@ import pandas as pd
 import pytest
 
 from equimodal.study import layout
-from equimodal.study.analysis import TABLES
+from equimodal.study.analysis import TABLES as EVERY_TABLE
 from equimodal.study.cells import cells
+from equimodal.study.figures import FIGURES as EVERY_FIGURE
 from equimodal.study.locks import sole
 from equimodal.study.params import expand_runs, load_params
-from equimodal.study.steps import figures_of
+from equimodal.study.steps import made_at
 from tests.conftest import ROOT
 from tests.test_own_data import MINE
 from tests.workflow.checkout import TEST_DIGITS, TINY, make_checkout, trained_anew
@@ -36,6 +37,7 @@ PRETRAINED = "nvgesture/distinct/random/paper/lr0.01-pretrained/seed0"
 MODELNET = "modelnet40/distinct/guided/paper/lr0.1/seed0"
 RUNS = 12
 TINY_SETTINGS = load_params(ROOT / "params.yaml", "tiny")
+TABLES, FIGURES = (made_at(every, TINY_SETTINGS) for every in (EVERY_TABLE, EVERY_FIGURE))
 REPORTED = {
     "Write the report.",
     "Every table, every figure and the report.",
@@ -80,7 +82,7 @@ def test_one_command_makes_every_table_every_figure_and_the_report(made):
         *(f"{t}.{x}" for t in TABLES for x in ("csv", "md", "tex")),
     ):
         assert (results / "tables" / table).stat().st_size > 0
-    for figure in figures_of(TINY_SETTINGS):
+    for figure in FIGURES:
         assert (results / f"figures/{figure}.svg").read_text().startswith("<?xml")
         assert (results / f"figures/{figure}.png").read_bytes().startswith(b"\x89PNG")
         assert (results / f"figures/{figure}.pdf").read_bytes().startswith(b"%PDF")
@@ -111,7 +113,7 @@ def test_the_report_has_every_table_and_every_figure_with_its_command_and_the_co
     report = (made.folder / "results/tiny/report.html").read_text()
     for name in TABLES:
         assert f"equimodal table {name}" in report
-    for name in figures_of(TINY_SETTINGS):
+    for name in FIGURES:
         assert f"equimodal draw {name}" in report
     for phrase in ("Tiny scale", "stand-in", "Claims", "Cost"):
         assert phrase in report

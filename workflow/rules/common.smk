@@ -13,13 +13,15 @@ from snakemake.settings.types import DeploymentMethod, SharedFSUsage
 
 try:
     from equimodal.study import layout, resources, steps
-    from equimodal.study.analysis import COLLECTED, GIVEN, JUDGED, SUMMARIZED, TABLES
+    from equimodal.study.analysis import COLLECTED, JUDGED, SUMMARIZED
+    from equimodal.study.analysis import TABLES as EVERY_TABLE
     import snakemake_logger_plugin_equimodal as forecast
     from equimodal.study.cells import cell_seconds, cells
     from equimodal.study.code import code_hash
     from equimodal.study.data import kinetics
     from equimodal.study import preflight
     from equimodal.study.errors import UserError
+    from equimodal.study.figures import FIGURES as EVERY_FIGURE
     from equimodal.study.files import require_writable
     from equimodal.study.markup import for_rest
     from equimodal.study.paces import paces_known
@@ -139,6 +141,11 @@ def of_scale(path, **parts):
 
 NOTE = for_rest(PARAMS.note or "")  # as captions of Snakemake's report say it
 
+TABLES, FIGURES = (
+    steps.made_at(every, PARAMS) for every in (EVERY_TABLE, EVERY_FIGURE)
+)
+WITHOUT_RUNS = {*EVERY_TABLE} - {*TABLES}
+
 RUNS = expand_runs(PARAMS)
 EXPERIMENTS = {name: expand_runs(PARAMS, name) for name in PARAMS.experiments}
 USED = sorted({spec.dataset for spec in RUNS.values()})  # data sets
@@ -253,11 +260,12 @@ KINETICS = str(layout.raw("kinetics") / kinetics.FILE)
 
 
 def tables(names):
-    """Files of tables, as a pattern over scales."""
-    return [str(layout.table("{scale}", name)) for name in names]
+    """Files of those tables that this scale has, as a pattern over scales."""
+    return [
+        str(layout.table("{scale}", name)) for name in names if name not in WITHOUT_RUNS
+    ]
 
 
-FIGURES = steps.figures_of(PARAMS)  # of which this scale asks for runs
 DOCUMENTS = str(layout.tables("{scale}") / "{table}.{suffix}")  # for readers
 DRAWN = str(layout.figures("{scale}") / "{figure}.{suffix}")
 CURVES = sorted({spec.dataset for spec in EXPERIMENTS.get("table1", {}).values()})

@@ -28,39 +28,41 @@ rule collect:
         verb("collect")
 
 
-rule tables:
-    input:
-        tables(COLLECTED),
-        vouched_for(layout.specs("{scale}")),
-    output:
-        [
-            report(
-                table,
-                category="Tables",
-                caption="../report/table.rst",
-                labels={"table": TABLES[name].title},
-            )
-            for name, table in zip(TABLES, tables(TABLES))
-        ],
-        collect(DOCUMENTS, table=TABLES, suffix=["md", "tex"], allow_missing=True),
-    log:
-        "results/{scale}/logs/tables.log",
-    benchmark:
-        "results/{scale}/benchmarks/tables.tsv"
-    localrule: True
-    params:
-        root=root_of,
-        note=NOTE,
-        settings=PARAMS.analysis.model_dump_json(),
-        published=contents("analysis", "*.csv"),
-        code=code_hash(
-            "equimodal.study.analysis.documents",
-            *[f"equimodal.study.analysis.{table}" for table in TABLES],
-        ),
-    message:
-        "Build all tables."
-    shell:
-        verb("table")
+if TABLES:
+
+    rule tables:
+        input:
+            tables(COLLECTED),
+            vouched_for(layout.specs("{scale}")),
+        output:
+            [
+                report(
+                    table,
+                    category="Tables",
+                    caption="../report/table.rst",
+                    labels={"table": TABLES[name].title},
+                )
+                for name, table in zip(TABLES, tables(TABLES))
+            ],
+            collect(DOCUMENTS, table=TABLES, suffix=["md", "tex"], allow_missing=True),
+        log:
+            "results/{scale}/logs/tables.log",
+        benchmark:
+            "results/{scale}/benchmarks/tables.tsv"
+        localrule: True
+        params:
+            root=root_of,
+            note=NOTE,
+            settings=PARAMS.analysis.model_dump_json(),
+            published=contents("analysis", "*.csv"),
+            code=code_hash(
+                "equimodal.study.analysis.documents",
+                *[f"equimodal.study.analysis.{table}" for table in TABLES],
+            ),
+        message:
+            "Build all tables."
+        shell:
+            verb("table")
 
 
 if FIGURES:
@@ -100,8 +102,8 @@ if FIGURES:
 
 rule claims:
     input:
-        tables(JUDGED),
-        vouched_for([layout.specs("{scale}"), *tables(["runs"])]),
+        tables([*COLLECTED, *JUDGED]),
+        vouched_for(layout.specs("{scale}")),
     output:
         csv=report(
             layout.table("{scale}", "claims"),
@@ -132,7 +134,7 @@ rule claims:
 
 rule summarize:
     input:
-        tables(SUMMARIZED),
+        tables(sorted({*COLLECTED, *SUMMARIZED})),
         vouched_for(layout.specs("{scale}")),
     output:
         layout.metrics("{scale}"),

@@ -46,6 +46,7 @@ app = typer.Typer(
     epilog=(
         "Experiments are those of config/scales (table1, sweep, ...); `runs` lists their networks."
         f" Tables: {', '.join(TABLES)}. Figures: {', '.join((*FIGURES, *linear.FIGURES))}."
+        " A scale has those that it asks runs for."
     ),
     no_args_is_help=True,
     add_completion=False,
@@ -512,7 +513,9 @@ def collect(
 def table(
     names: Annotated[
         list[str] | None,
-        typer.Argument(help="Modules of equimodal.study.analysis; all tables if none."),
+        typer.Argument(
+            help="Modules of equimodal.study.analysis; all tables of the scale if none."
+        ),
     ] = None,
     params: ParamsFile = DEFAULT_PARAMS,
     scale: Scale = None,
@@ -525,19 +528,22 @@ def table(
     from equimodal.study.analysis.names import notice
 
     settings = load_params(params, scale)
+    of_scale = steps.made_at(TABLES, settings)
     chosen = [_one_of(name, TABLES, "table") for name in names or TABLES]
-    read = cache(
-        partial(_table_input, settings=settings)
-    )  # a table that others need is made before them
+    read = _reader(settings)  # a table that others need is made before them
 
     def make(name: str) -> None:
-        build = import_module(f"equimodal.study.analysis.{name}").build
-        made = build(**{i: read(i) for i in TABLES[name].inputs}, settings=settings.analysis)
+        product = steps.table(name, settings)
+        if name not in of_scale:
+            why = f"table {name}: the settings of this scale ask for no run of it"
+            _withdraw(product, why if names else "")
+            return
+        made = _built(name, read, settings)
         notes = [*filter(None, [notice(settings)])]
         notes += notes_on(name, made, read("runs"), settings.datasets)
         for suffix, text in render(name, made, notes, settings.analysis).items():
             write_text(text, layout.table(settings.scale, name).with_suffix(suffix))
-        steps.sign(steps.table(name, settings), settings)
+        steps.sign(product, settings)
 
     _each(chosen, make)
 
@@ -546,7 +552,9 @@ def table(
 def draw(
     names: Annotated[
         list[str] | None,
-        typer.Argument(help="Modules of equimodal.study.figures; all figures if none."),
+        typer.Argument(
+            help="Modules of equimodal.study.figures; all figures of the scale if none."
+        ),
     ] = None,
     of_runs: Annotated[
         bool, typer.Option("--of-runs", help="Only those that the collected tables decide.")
@@ -558,19 +566,20 @@ def draw(
     from equimodal.linear.draw import draw_linear
     from equimodal.study.analysis import COLLECTED
     from equimodal.study.analysis.names import notice, stand_ins
-    from equimodal.study.figures.parts import NothingToShow, saying
+    from equimodal.study.figures.parts import NothingToShow, as_drawn, saying
     from equimodal.study.figures.style import save
 
     settings = load_params(params, scale)
     every = FIGURES | linear.FIGURES
     chosen = [
         _one_of(name, every, "figure")
-        for name in names or (*steps.figures_of(settings), *linear.figures_of(settings))
+        for name in names or (*steps.made_at(FIGURES, settings), *linear.figures_of(settings))
     ]
     if of_runs:
         decided = {*COLLECTED, *TABLES}
         chosen = [name for name in chosen if set(every[name].inputs) <= decided]
-    read = cache(partial(_figure_input, settings=settings))
+    read = _reader(settings)
+    shown = cache(lambda name: as_drawn(read(name), stand_ins(settings)))
     # A figure is a hundred thousand small objects, and most live until it is saved.
     gc.set_threshold(50_000, 20, 20)
 
@@ -580,16 +589,14 @@ def draw(
             return
         about = FIGURES[name]
         product = steps.figure(name, about.inputs, settings)
-        inputs = {i: read(i) for i in about.inputs}
+        inputs = {i: _examples(settings) if i == "examples" else shown(i) for i in about.inputs}
         try:
             drawn = import_module(f"equimodal.study.figures.{name}").draw(**inputs)
         except NothingToShow as nothing:
-            if not (names and _has_runs(about, read("runs"))):
-                for path in (*product.files, product.receipt):
-                    path.unlink(missing_ok=True)
-                print(f"equimodal: no figure {name}: {nothing}", file=sys.stderr)
+            if of_runs or not _has_runs(about, read("runs")):
+                _withdraw(product, f"figure {name}: {nothing}")
                 return
-            drawn = saying(str(nothing))  # the workflow asks for it, as the scale does for its runs
+            drawn = saying(str(nothing))  # the report asks for it, as the scale does for its runs
         save(drawn, layout.figures(settings.scale) / name, notice(settings), stand_ins(settings))
         steps.sign(product, settings)
 
@@ -656,7 +663,8 @@ def claims(
     if claim is not None:
         chosen = {claim: ledger.claims[_one_of(claim, ledger.claims, "claim")]}
         ledger = ledger.model_copy(update={"claims": chosen})
-    tables = {name: _read_table(name, settings) for name in analysis.tables_of(ledger)}
+    read = _reader(settings)
+    tables = {name: read(name) for name in analysis.tables_of(ledger)}
     judged = analysis.judge_claims(
         ledger,
         tables,
@@ -680,7 +688,8 @@ def summarize(params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> None:
     from equimodal.study.table_files import write_table
 
     settings = load_params(params, scale)
-    tables = {name: _read_table(name, settings) for name in SUMMARIZED}
+    read = _reader(settings)
+    tables = {name: read(name) for name in SUMMARIZED}
     numbers = summary.key_numbers(tables["table1"], tables["greediness"], tables["prediction"])
     write_text(json.dumps(numbers, indent=2) + "\n", layout.metrics(settings.scale))
     curves = summary.learning_curves(tables["runs"], tables["histories"])
@@ -697,7 +706,7 @@ def report(params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> None:
 
     settings = load_params(params, scale)
     tables, figures = _report_items(settings)
-    content = gather(settings, table1=tables[0], tables=tables[1:], figures=figures)
+    content = gather(settings, tables=tables, figures=figures)
     write_text(as_html(content), layout.report(settings.scale))
     for sentence in content.missing:
         print(f"equimodal: {sentence}", file=sys.stderr)
@@ -752,13 +761,13 @@ def show(params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> None:
     from equimodal.study.report.terminal import as_text
 
     settings = load_params(params, scale)
-    if settings.experiments.get("table1") and expand_runs(settings, "table1"):
-        table1 = f"Table 1, {settings.scale} scale. " + as_text(
-            _read_table("table1", settings), stand_ins(settings)
-        )
+    read = _reader(settings)
+    if "table1" in steps.made_at(TABLES, settings):
+        shown = as_text(read("table1"), stand_ins(settings))
+        table1 = f"Table 1, {settings.scale} scale. {shown}"
     else:
         table1 = f"The {settings.scale} scale asks for no run of Table 1."
-    verdicts = _read_table("claims", settings)["verdict"].value_counts()
+    verdicts = read("claims")["verdict"].value_counts()
     counted = ", ".join(f"{count} {verdict}" for verdict, count in verdicts.items())
     print(f"{table1}\n")
     print(textwrap.fill(f"Claims:    {counted}", 79, subsequent_indent=" " * 11))
@@ -768,7 +777,7 @@ def show(params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> None:
         print("Real data:", layout.findings())
     if is_there(layout.report(settings.scale)):
         print("Report:   ", layout.report(settings.scale))
-    runs = _read_table("runs", settings)
+    runs = read("runs")
     asked = {e: list(expand_runs(settings, e)) for e in settings.experiments}
     missing = list(gaps(asked, runs))
     for sentence in (*failures(runs), *missing):
@@ -850,13 +859,12 @@ def _one_of(name: str, known: Any, what: str) -> str:
     return name
 
 
-def _figure_input(name: str, settings: Params) -> Any:
-    from equimodal.study.analysis.names import stand_ins
-    from equimodal.study.figures.parts import as_drawn
-
-    if name == "examples":
-        return _examples(settings)
-    return as_drawn(_read_table(name, settings), stand_ins(settings))
+def _withdraw(product: steps.Product, why: str) -> None:
+    """Remove what was shown before, and say why there is nothing to show, unless that is to be expected."""
+    for path in (*product.files, product.receipt):
+        path.unlink(missing_ok=True)
+    if why:
+        print(f"equimodal: no {why}", file=sys.stderr)
 
 
 def _has_runs(about: Any, runs: Any) -> bool:
@@ -880,19 +888,30 @@ def _examples(settings: Params) -> dict[str, Any]:
     return examples
 
 
-def _table_input(name: str, settings: Params) -> Any:
+def _reader(settings: Params) -> Callable[[str], Any]:
+    """Return what reads a table by its name, once. One that the scale asks no run for is built: it has no row."""
     from equimodal.study.analysis import GIVEN
     from equimodal.study.analysis.published import read_published
-
-    return read_published(name) if name in GIVEN else _read_table(name, settings)
-
-
-def _read_table(name: str, settings: Params) -> Any:
     from equimodal.study.analysis.stored import read_stored
 
-    if name == "runs":
-        _require_of_settings(settings)
-    return read_stored(name, settings.scale)
+    without_runs = {*TABLES} - {*steps.made_at(TABLES, settings)}
+
+    @cache
+    def read(name: str) -> Any:
+        if name in GIVEN:
+            return read_published(name)
+        if name in without_runs:
+            return _built(name, read, settings)
+        if name == "runs":
+            _require_of_settings(settings)
+        return read_stored(name, settings.scale)
+
+    return read
+
+
+def _built(name: str, read: Callable[[str], Any], settings: Params) -> Any:
+    build = import_module(f"equimodal.study.analysis.{name}").build
+    return build(**{i: read(i) for i in TABLES[name].inputs}, settings=settings.analysis)
 
 
 def _require_of_settings(settings: Params) -> None:
@@ -907,7 +926,7 @@ def _require_of_settings(settings: Params) -> None:
 
 
 def _report_items(settings: Params) -> tuple[list[Any], list[Any]]:
-    """Tables, Table 1 first, and figures of the report."""
+    """Tables and figures of the report."""
     from equimodal.study.report import Item
 
     scale = settings.scale
@@ -919,7 +938,7 @@ def _report_items(settings: Params) -> tuple[list[Any], list[Any]]:
             f"equimodal table {name} --scale {scale}",
             table.sections,
         )
-        for name, table in TABLES.items()
+        for name, table in steps.made_at(TABLES, settings).items()
     ]
     figures = [
         Item(
@@ -930,7 +949,7 @@ def _report_items(settings: Params) -> tuple[list[Any], list[Any]]:
             expect=figure.expect,
         )
         for paper, of_paper in (
-            ("", steps.figures_of(settings)),
+            ("", steps.made_at(FIGURES, settings)),
             (f"{linear.PAPER}, ", linear.figures_of(settings)),
         )
         for name, figure in of_paper.items()

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 from equimodal.study import layout, receipts
-from equimodal.study.analysis import JUDGED, SUMMARIZED, TABLES, maker
+from equimodal.study.analysis import JUDGED, SUMMARIZED, TABLES, About, maker
 from equimodal.study.code import code_hash
 from equimodal.study.errors import UserError
-from equimodal.study.figures import FIGURES, AboutFigure
+from equimodal.study.figures import FIGURES
 from equimodal.study.files import write_aside
 from equimodal.study.layout import COLLECTED
 from equimodal.study.methods import METHODS
@@ -24,6 +24,8 @@ from equimodal.study.spec import RunSpec
 from equimodal.study.turns import Walk, to_its_end, without_steps
 
 OTHER_ARRAYS = ("labels", "ids", "lengths")  # what is read of a split beside the sources
+
+Kind = TypeVar("Kind", bound=About)
 
 code_hash = cache(code_hash)
 
@@ -207,25 +209,30 @@ def products(params: Params) -> Iterator[Product]:
         yield training(spec, params)
         yield evaluation(spec, params)
     yield collected(params)
-    for name in TABLES:
+    for name in made_at(TABLES, params):
         yield table(name, params)
     yield claims(params)
     yield summary(params)
-    for name, about in figures_of(params).items():
+    for name, about in made_at(FIGURES, params).items():
         yield figure(name, about.inputs, params)
 
 
-def figures_of(params: Params) -> dict[str, AboutFigure]:
-    """Return the figures of which a scale asks for runs, or has examples that may be shown."""
+def made_at(registry: Mapping[str, Kind], params: Params) -> dict[str, Kind]:
+    """Return the tables or figures of which a scale asks for runs, or has examples that may be shown."""
     runs = {e: expand_runs(params, e).values() for e in params.experiments}
     used = {spec.dataset for specs in runs.values() for spec in specs}
     examples = any(params.datasets[dataset].has_examples for dataset in used)
 
-    def is_asked(about: AboutFigure) -> bool:
-        shown = {spec.dataset for e in about.experiments for spec in runs.get(e, ())}
-        return not shown.isdisjoint(about.datasets) or ("examples" in about.inputs and examples)
+    def is_asked(about: About) -> bool:
+        shown = any(
+            spec.dataset in (about.datasets or used)
+            and about.cap in (None, spec.training.max_epochs)
+            for experiment in about.experiments
+            for spec in runs.get(experiment, ())
+        )
+        return shown or ("examples" in about.inputs and examples)
 
-    return {name: about for name, about in FIGURES.items() if is_asked(about)}
+    return {name: about for name, about in registry.items() if is_asked(about)}
 
 
 def sign(

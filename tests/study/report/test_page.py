@@ -55,8 +55,10 @@ def report():
             Data("nvgesture", "made", "ours", True),
         ],
         claims=judged,
-        table1=Table(item("table1", TABLES["table1"].sections), tables.pop("table1")),
-        tables=[Table(item(name), table) for name, table in tables.items()],
+        tables=[
+            Table(item(name, TABLES[name].sections * (name == "table1")), table)
+            for name, table in tables.items()
+        ],
         figures=[Figure(item(name), SVG) for name in ("figure2", "figure7")],
         runs=12,
         failed=pd.DataFrame([("a/run/seed0", "table1", REASON)], columns=FAILED),
@@ -110,7 +112,7 @@ def test_the_page_tells_every_claim_with_its_verdict_numbers_and_command(report)
 
 def test_the_page_has_every_table_and_figure_with_caption_and_command(report):
     page = as_html(report)
-    for shown in (report.table1, *report.tables, *report.figures):
+    for shown in (*report.tables, *report.figures):
         for words in (shown.item.title, shown.item.caption, shown.item.command):
             assert words in page
     images = re.findall(r'<img src="data:image/svg\+xml;base64,([^"]+)" alt="([^"]+)"', page)
@@ -162,8 +164,10 @@ def test_what_is_missing_is_said_where_it_would_stand(report):
     holes = replace(
         report,
         claims=None,
-        table1=Table(item("table1"), None, "table1.csv is missing; run it."),
-        tables=[Table(item("greediness"), pd.DataFrame(columns=["dataset", "n"]))],
+        tables=[
+            Table(item("table1"), None, "table1.csv is missing; run it."),
+            Table(item("greediness"), pd.DataFrame(columns=["dataset", "n"])),
+        ],
         figures=[Figure(item("figure2"), None, "figure2.svg is missing; draw it.")],
         failed=None,
         missing=["Something is not there."],

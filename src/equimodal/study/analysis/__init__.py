@@ -9,18 +9,21 @@ from dataclasses import dataclass
 from equimodal.study.layout import COLLECTED as COLLECTED  # told of here as well
 
 
-@dataclass(frozen=True)
-class AboutTable:
-    """What a table for readers is made of, and what is said about it.
-
-    The caption may name the settings of `analysis:` in braces. `inputs` are the arguments of the
-    module's `build` beside the settings: tables of `collect`, or the paper's numbers (`published`,
-    `published_greediness`).
-    """
+@dataclass(frozen=True, kw_only=True)
+class About:
+    """What a table or a figure is made of. A scale that asks for such runs has it (`steps.made_at`)."""
 
     title: str
-    inputs: tuple[str, ...]
-    experiments: tuple[str, ...]  # whose runs it is made of
+    inputs: tuple[str, ...]  # of its function, beside the settings: tables, numbers of the paper
+    experiments: tuple[str, ...] = ()  # whose runs it is made of
+    datasets: tuple[str, ...] = ()  # of these runs; any if none
+    cap: int | None = None  # of their epochs; any if None
+
+
+@dataclass(frozen=True, kw_only=True)
+class AboutTable(About):
+    """A table for readers, and what is said about it. The caption may name the settings of `analysis:` in braces."""
+
     caption: str
     sections: tuple[str, ...] = ()  # in Markdown, one table for each combination of these columns
 
@@ -116,6 +119,8 @@ TABLES = {
         title="What was expected before the networks were trained",
         inputs=("runs", "histories", "preregistered"),
         experiments=("table1",),
+        datasets=("colored_mnist",),
+        cap=32,
         caption=(
             "Expectations of docs/preregistration.md for preset official on"
             " Colored-and-gray-MNIST. Accuracy: on the test set in %, at the best epoch up to"

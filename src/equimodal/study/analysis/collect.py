@@ -115,7 +115,8 @@ def collect(
             read.append(run)
     if not read:
         raise UserError(
-            f"results of every run are missing, of {runs[0]['run']} for one: {runs[0]['reason']}"
+            f"results of every run are missing, of {runs[0]['run']} for one: {runs[0]['reason']};"
+            " `make reproduce` trains them all, and `dvc pull` fetches those of a remote"
         )
     return {"runs": _with_measures(pd.DataFrame(runs))} | {
         table: _joined(table, [getattr(run, table) for run in read])

@@ -5,18 +5,17 @@
 
 from dataclasses import dataclass
 
+from equimodal.study.analysis import About
 
-@dataclass(frozen=True)
-class AboutFigure:
-    """A figure in words, and what it is drawn from."""
 
-    title: str
+@dataclass(frozen=True, kw_only=True)
+class AboutFigure(About):
+    """A figure in words, and what it is drawn from: tables by name, or `examples`, see figure6."""
+
     published: str | None  # the paper's name for it; None if the paper has no such figure
-    inputs: tuple[str, ...]  # tables by name; or `examples`, see figure6
     shows: str  # what is drawn, from which runs and data set: the caption
     expect: str  # what the paper says that it shows
-    experiments: tuple[str, ...] = ()  # whose runs it shows
-    datasets: tuple[str, ...] = ("colored_mnist", "modelnet40", "nvgesture")  # of these runs
+    datasets: tuple[str, ...] = ("colored_mnist", "modelnet40", "nvgesture")
 
 
 _STRIP = (

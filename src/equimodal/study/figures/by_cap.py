@@ -55,7 +55,7 @@ def _draw_preset(axes: Axes, table: pd.DataFrame, last: int) -> None:
     left_behind = (table["evaluation"] == "left_behind").any()
     reported = "left_behind" if left_behind else "regular"
     if last >= READING[0]:
-        axes.axvspan(*READING, color="#EEEEEE", lw=0, zorder=0, label="caps of the prediction")
+        axes.axvspan(*READING, color="#EEEEEE", lw=0, zorder=0, label="caps that were expected")
     for (method, output), (label, color) in LINES.items():
         of_line = table[(table["method"] == method) & (table["output"] == output)]
         if of_line.empty:

@@ -33,6 +33,7 @@ from equimodal.study.spec import RunSpec, read_specs
 
 OUTCOMES = (HOLDS, FAILS, DEPENDS, UNDECIDED, NOT_RUN)
 SHOWN = ("accuracy", "d_util", "d_speed")  # of a run
+READINGS = {"paper": "as the text says", "official": "as the authors' code does"}
 
 
 @dataclass(frozen=True)
@@ -218,10 +219,10 @@ def _status(table: pd.DataFrame) -> str:
     words = []
     for preset, rows in table.groupby("fidelity", sort=False):
         trained = rows[rows["mean"].notna()]
-        differ = int((trained["verdict"] == "different").sum())
+        differ, lacking = int((trained["verdict"] == "different").sum()), len(rows) - len(trained)
         words.append(
-            f"preset {preset}: {len(trained)} of {len(rows)} rows trained,"
-            f" {differ} differ from the published number"
+            f"{READINGS.get(preset, f'preset {preset}')}: {differ} of {len(trained)} rows differ from the published"
+            f" number{f', {lacking} not trained' if lacking else ''}"
         )
     return "; ".join(words)
 

@@ -62,7 +62,6 @@ class Report:
     presets: Sequence[str]
     data: Sequence[Data]
     claims: pd.DataFrame | None  # of claims.csv
-    table1: Table
     tables: Sequence[Table]
     figures: Sequence[Figure]
     runs: int  # that the experiments ask for
@@ -95,7 +94,6 @@ def as_html(report: Report) -> str:
         report=report,
         claims=list(_claims(report.claims)),
         overview=_columns(report.claims),
-        table1=_shown(report.table1),
         tables=[_shown(table) for table in report.tables],
         failed=None if report.failed is None else as_grid(report.failed),
         costs=_cost_rows(report.costs),
@@ -120,7 +118,7 @@ def render(template: str, **context: Any) -> str:
         "twice": lambda text: (text, text),
     }
     style = files("equimodal.study.report").joinpath("style.css").read_text(encoding="utf-8")
-    shared = {"how": HOW, "signs": SIGNS, "style": style}
+    shared = {"how": HOW.replace("`", ""), "signs": SIGNS, "style": style}
     return environment.get_template(template).render(**shared, **context)
 
 

@@ -24,22 +24,19 @@ NAMED = 3  # missing runs that a sentence names
 OF_RUNS = ("run", "experiments", "status", "reason")  # columns of runs.csv that are read here
 
 
-def gather(
-    settings: Params, *, table1: Item, tables: Sequence[Item], figures: Sequence[Item]
-) -> Report:
+def gather(settings: Params, *, tables: Sequence[Item], figures: Sequence[Item]) -> Report:
     """Read all that the report of a scale shows.
 
     Args:
         settings: Of the scale.
-        table1: The table that stands first.
-        tables: All other tables.
+        tables: The tables.
         figures: The figures.
     """
     asked = {e: list(expand_runs(settings, e)) for e in settings.experiments}
     every = expand_runs(settings)
     runs, no_runs = _read_table("runs", settings.scale)
     claims, no_claims = _read_table("claims", settings.scale)
-    shown = [_table(item, settings.scale) for item in (table1, *tables)]
+    shown = [_table(item, settings.scale) for item in tables]
     drawn = [read_figure(item, settings.scale) for item in figures]
     missing = [no_runs, no_claims, *(t.missing for t in shown), *(f.missing for f in drawn)]
     missing += [*gaps(asked, runs)] if runs is not None else []
@@ -50,8 +47,7 @@ def gather(
         presets=list(dict.fromkeys(spec.fidelity for spec in every.values())),
         data=[_data(name, settings) for name in settings.datasets],
         claims=claims,
-        table1=shown[0],
-        tables=shown[1:],
+        tables=shown,
         figures=drawn,
         runs=len(every),
         failed=None if runs is None else _failed(runs),
