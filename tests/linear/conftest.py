@@ -6,10 +6,10 @@ import pandas as pd
 import pytest
 
 from equimodal.linear.descent import descend
-from equimodal.linear.experiment import TABLES
+from equimodal.linear.experiment import all_tables
 from equimodal.linear.moments import Moments, toy_moments
 from equimodal.linear.networks import Architecture, start
-from equimodal.linear.times import half_plateaus, learning_times
+from equimodal.linear.times import learning_times
 from equimodal.study.params import MIRROR_VARIABLE
 from tests.conftest import make_project
 
@@ -34,7 +34,7 @@ def train(moments, architecture, init, scale, *, step_size, steps, seed=0, toler
         tolerance=tolerance,
         every=every,
     )
-    return learning_times(trajectory, moments, half_plateaus(moments)), trajectory
+    return learning_times(trajectory, moments), trajectory
 
 
 def grid(ratios):
@@ -60,8 +60,7 @@ def settings(tmp_path_factory):
 
 @pytest.fixture(scope="package")
 def tables(settings):
-    made = {name: build(settings) for name, build in TABLES.items()}
-    return made | {"linear_mnist": made_up_courses(settings.noisy_mnist)}
+    return dict(all_tables(settings)) | {"linear_mnist": made_up_courses(settings.noisy_mnist)}
 
 
 def made_up_courses(settings):

@@ -6,7 +6,7 @@ import pytest
 from equimodal.linear import theory
 from equimodal.linear.descent import descend
 from equimodal.linear.half_lines import descend_relu
-from equimodal.linear.moments import planted_moments, random_moments, repeated, toy_moments
+from equimodal.linear.moments import planted_moments, random_moments, toy_moments
 from equimodal.linear.networks import Architecture, stability_limit, start
 from equimodal.linear.theory import norm
 from equimodal.linear.times import first_crossing, half_plateaus, learning_times
@@ -130,7 +130,7 @@ def test_deep_late_fusion_has_one_ratio_whatever_the_scale():
 @pytest.mark.parametrize("width", [50])
 def test_deep_random_networks_wait_longer_the_deeper_the_fusion(width):
     """T10, at N = 50: means of 8 seeds, and shares of the excess that theory predicts."""
-    moments = repeated(toy_moments(0.0, 2.0), 8)
+    moments = toy_moments([0.0] * 8, 2.0)
     means, shares = [], []
     for fusion, steps in ((1, 3500), (2, 3500), (3, 5000), (4, 16_000)):
         times, _ = train(
@@ -204,7 +204,7 @@ def test_relu_units_halve_the_rates_and_keep_the_ratio():
     layers = start(LATE, moments, "iid", 1e-9, 0)
     run = {"step_size": 0.04, "tolerance": 1e-4}
     relu = descend_relu(moments, layers, steps=12_000, **run)
-    relu_times = learning_times(relu, moments, half_plateaus(moments))
+    relu_times = learning_times(relu, moments)
     linear, _ = train(moments, LATE, "iid", 1e-9, steps=6000, **run)
     halved = theory.time_ratio(in_halves(moments), 2, 2, step_size=0.04)
     assert np.abs(relu_times["ratio"] / halved - 1).max() <= 0.1
@@ -358,7 +358,7 @@ def test_curves_lie_on_the_reference_once_aligned_in_time(fusion, rho):
     times, trajectory = train(moments, architecture, "iid", 1e-9, step_size=0.04, steps=steps)
     theirs = first_crossing(
         *(table["epoch"].to_numpy(float), table[["WA_tot"]].to_numpy()),
-        half_plateaus(moments).a,
+        half_plateaus(moments)[0],
     )
     assert times["t_a"][0] == pytest.approx(theirs[0], rel=0.06)
     loss = theory.loss(moments, trajectory.w_a, trajectory.w_b) / (0.5 * moments.yy)

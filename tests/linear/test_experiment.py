@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from equimodal.linear.experiment import TABLES, _xor_runs, generalization, random, xor
+from equimodal.linear.experiment import curves, generalization, random, ratio, xor
 from equimodal.linear.settings import load_linear
 from equimodal.study.errors import UserError
 from equimodal.study.params import load_params
@@ -10,16 +10,14 @@ from tests.conftest import ROOT
 
 
 def test_no_table_is_empty(tables):
-    assert [name for name in TABLES if not len(tables[name])] == []
+    assert [name for name, table in tables.items() if table.empty] == []
 
 
 # One for each kind of what is drawn at random: weights, inputs, statistics, examples, starts of ReLU units.
-@pytest.mark.parametrize(
-    "name", [f"linear_{n}" for n in ("ratio", "units", "random", "generalization", "xor")]
-)
-def test_a_table_is_the_same_each_time(name, tables, settings):
-    _xor_runs.cache_clear()
-    pd.testing.assert_frame_equal(tables[name], TABLES[name](settings))
+@pytest.mark.parametrize("build", [ratio, curves, random, generalization, xor])
+def test_tables_are_the_same_each_time(build, tables, settings):
+    for name, table in build(settings).items():
+        pd.testing.assert_frame_equal(tables[name], table)
 
 
 def test_a_run_that_never_learns_b_stays_in_the_table(tables):
@@ -68,7 +66,7 @@ def test_a_bias_is_not_called_permanent_that_ends_after_the_last_step(settings):
 
 def test_no_draw_that_can_be_trained_is_a_table_without_times(settings):
     none = settings.random.model_copy(update={"largest": 1.0 + 1e-9})
-    table = random(settings.model_copy(update={"random": none}))
+    table = random(settings.model_copy(update={"random": none}))["linear_random"]
     assert set(table["status"]) == {"outside"}
     assert table[["t_a", "t_b", "ratio"]].isna().to_numpy().all()
 
@@ -170,9 +168,9 @@ def test_learning_paths_go_to_the_target(tables):
 @pytest.fixture(scope="module")
 def few_and_many_examples():
     """T15 at paper settings: 5 seeds, N = 100."""
-    return generalization(
-        load_linear(load_params(ROOT / "params.yaml", scale="paper"), ROOT / "params.yaml")
-    )
+    params = ROOT / "params.yaml"
+    made = generalization(load_linear(load_params(params, scale="paper"), params))
+    return made["linear_generalization"]
 
 
 def ends(table, *, fusion, examples):

@@ -4,7 +4,6 @@ import pytest
 from equimodal.linear.moments import (
     Moments,
     random_moments,
-    repeated,
     sample_moments,
     toy_moments,
 )
@@ -37,10 +36,6 @@ def test_swapping_twice_changes_nothing():
     m = random_moments(3, 4, 0)
     for name, values in vars(m.swapped().swapped()).items():
         np.testing.assert_array_equal(values, getattr(m, name))
-
-
-def test_repeated_runs_stand_side_by_side():
-    assert repeated(toy_moments([0.0, 0.5], 2.0), 2).yy.tolist() == [5.0, 5.0, 7.0, 7.0]
 
 
 def test_a_correlation_beyond_1_is_refused():

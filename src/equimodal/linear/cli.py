@@ -26,11 +26,11 @@ def linear(params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> None:
     settings = load_linear(study, params)
 
     def simulate() -> None:
-        from equimodal.linear.experiment import TABLES
+        from equimodal.linear.experiment import all_tables
         from equimodal.study.table_files import write_table
 
-        for name, build in TABLES.items():
-            write_table(build(settings), layout.table(study.scale, name), "%.6g")
+        for name, table in all_tables(settings):
+            write_table(table, layout.table(study.scale, name), "%.6g")
 
     steps.make(products.simulations(settings, study), study, simulate)
 

@@ -78,11 +78,6 @@ class Moments:
         )
 
 
-def repeated(moments: Moments, times: int) -> Moments:
-    """Return each run `times` in a row: one for each seed, say."""
-    return Moments(**{name: np.repeat(x, times, axis=0) for name, x in vars(moments).items()})
-
-
 def toy_moments(
     rho: ArrayLike,
     ratio: ArrayLike,

@@ -80,9 +80,14 @@ def residual_cross(moments: Moments) -> Float64[ndarray, "runs db"]:
     return moments.y_b - np.einsum("ri,rij->rj", unimodal_solution(moments), moments.ab)
 
 
-def schur_complement(moments: Moments) -> Float64[ndarray, "runs db db"]:
-    """Return Sigma_B - Sigma_BA Sigma_A^-1 Sigma_AB: what of B cannot be told from A."""
-    return moments.b - moments.ab.swapaxes(1, 2) @ np.linalg.solve(moments.a, moments.ab)
+def explained_by_b_alone(moments: Moments) -> PerRun:
+    """Return W_B* Sch_B W_B*', what of <y^2> only B explains.
+
+    Sch_B = Sigma_B - Sigma_BA Sigma_A^-1 Sigma_AB is what of B cannot be told from A.
+    """
+    w_b = joint_solution(moments)[1]
+    schur = moments.b - moments.ab.swapaxes(1, 2) @ np.linalg.solve(moments.a, moments.ab)
+    return np.einsum("ri,rij,rj->r", w_b, schur, w_b)
 
 
 def loss(
@@ -331,7 +336,6 @@ def unimodal_generalization_error(population: Moments, examples: int) -> PerRun:
             f"{examples} examples for the {size} inputs of the first modality; the expected error"
             f" exists from {size + 2} examples on"
         )
-    w_b = joint_solution(population)[1]
-    left = np.einsum("ri,rij,rj->r", w_b, schur_complement(population), w_b)
+    left = explained_by_b_alone(population)
     noise = 2 * fixed_point_losses(population)["M_*"]
     return left / 2 + (noise + left) / 2 * size / (examples - size - 1)

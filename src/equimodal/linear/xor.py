@@ -13,7 +13,8 @@ from jaxtyping import Float64, Int64
 from numpy import ndarray
 from scipy.stats import norm as normal
 
-from equimodal.linear.descent import check_step_size
+from equimodal.linear.descent import Step, check_step_size, follow
+from equimodal.linear.networks import Layers
 from equimodal.study.errors import UserError
 
 CORNERS = np.array([[1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [-1.0, -1.0]])
@@ -100,24 +101,30 @@ def train_xor(
     rng = np.random.default_rng(seed)
     first = scale * rng.standard_normal((draws.max() + 1, *sees.shape))[draws] * sees
     second = scale * rng.standard_normal((draws.max() + 1, len(sees)))[draws]
-    records = np.empty((3, steps + 1, runs))
-    for step in range(steps + 1):
-        active = x @ first.swapaxes(1, 2)
-        np.maximum(active, 0, out=active)
-        output = (active @ second[:, :, None])[:, :, 0]
-        residual = (y - output) / points
-        records[0, step] = points * (residual**2).sum(1) / (1 + variances)
-        records[1, step] = (output * x[:, :, 0]).mean(1) / variances
-        records[2, step] = output @ xor / points
-        if step == steps:
-            break
-        up = (residual[:, None] @ active)[:, 0]
-        through = np.sign(active) * residual[:, :, None]
-        down = (through.swapaxes(1, 2) @ x) * second[:, :, None] * sees
-        first += step_size * down
-        second += step_size * up
-    loss, linear, weight = records
-    return XorRun(loss, linear, weight, first, second)
+
+    def step_of(runs: Int64[ndarray, " runs"]) -> Step:
+        own_x, own_y, own_v = x[runs], y[runs], variances[runs]
+
+        def step(layers: Layers) -> tuple[list[ndarray], ndarray, ndarray]:
+            first, second = layers
+            active = own_x @ first.swapaxes(1, 2)
+            np.maximum(active, 0, out=active)
+            output = (active @ second[:, :, None])[:, :, 0]
+            residual = (own_y - output) / points
+            measured = (
+                points * (residual**2).sum(1) / (1 + own_v),
+                (output * own_x[:, :, 0]).mean(1) / own_v,
+                output @ xor / points,
+            )
+            up = (residual[:, None] @ active)[:, 0]
+            through = np.sign(active) * residual[:, :, None]
+            down = (through.swapaxes(1, 2) @ own_x) * second[:, :, None] * sees
+            return [step_size * down, step_size * up], np.stack(measured, axis=1), residual
+
+        return step
+
+    records, _, layers = follow(step_of, [first, second], steps=steps)
+    return XorRun(*np.moveaxis(records, 2, 0), *layers)
 
 
 def share_on_xor_axes(run: XorRun, degrees: float = 10.0) -> Float64[ndarray, " runs"]:
