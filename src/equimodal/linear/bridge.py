@@ -14,7 +14,14 @@ from numpy import ndarray
 from equimodal.linear import theory
 from equimodal.linear.descent import Step, Trajectory, check_step_size, follow
 from equimodal.linear.moments import Moments
-from equimodal.linear.networks import Architecture, Layers, gradient_factors, pad, stability_limit
+from equimodal.linear.networks import (
+    Architecture,
+    Layers,
+    Padded,
+    gradient_factors,
+    pad,
+    stability_limit,
+)
 
 PerRun = Float64[ndarray, " runs"]
 
@@ -125,7 +132,7 @@ def descend_balanced(
     moves = np.ones((len(moments), 2), bool)
 
     def step_of(runs: Int64[ndarray, " runs"]) -> Step:
-        own = data[runs]
+        own = Padded(*(of_all[runs] for of_all in data))
 
         def step(layers: Layers) -> tuple[list[ndarray], ndarray, ndarray]:
             above, below, total = gradient_factors(layers, own)

@@ -8,7 +8,14 @@ from jaxtyping import Bool, Float64, Int64
 from numpy import ndarray
 
 from equimodal.linear.moments import Moments
-from equimodal.linear.networks import Architecture, Layers, gradient_factors, pad, stability_limit
+from equimodal.linear.networks import (
+    Architecture,
+    Layers,
+    Padded,
+    gradient_factors,
+    pad,
+    stability_limit,
+)
 from equimodal.study.errors import UserError
 
 LOOK_EVERY = 100  # steps between two looks at which runs have converged
@@ -79,7 +86,7 @@ def descend(
     data = pad(moments)
 
     def step_of(runs: Int64[ndarray, " runs"]) -> Step:
-        own = data[runs]
+        own = Padded(*(of_all[runs] for of_all in data))
 
         def step(layers: Layers) -> tuple[Iterable[ndarray], ndarray, ndarray]:
             above, below, total = gradient_factors(layers, own)
