@@ -8,7 +8,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from equimodal.linear import products
-from equimodal.linear.draw import draw_linear
+from equimodal.linear.cli import draw_linear
 from equimodal.linear.figures import (
     FIGURES,
     SIMULATED,

@@ -43,12 +43,8 @@ def descend_relu(
     the product, since a unit sees half of its input. They end at the weights of the target, as in
     the linear network; each rate is half of the linear network's.
 
-    Args:
-        moments: Of scalar modalities, one row a run.
-        layers: Weights at the start, of a linear network with depth and fusion 2.
-        step_size: As in `descend`; likewise `steps` and `tolerance`.
-        steps: At most so many.
-        tolerance: On the correlation of the residual with the four half-lines.
+    The arguments are those of `descend`. The layers are of a linear network with depth and fusion 2, and
+    the tolerance is on the correlation of the residual with the four half-lines.
 
     Raises:
         UserError: If a modality is not scalar, or the step size beyond the stability limit of the

@@ -23,8 +23,9 @@ from torch.nn import functional as F
 from equimodal.linear.settings import NoisyMnist
 from equimodal.study.code import code_hash
 from equimodal.study.data.split import Split, load_split
-from equimodal.study.errors import UserError, first_line
+from equimodal.study.errors import UserError
 from equimodal.study.files import write_aside
+from equimodal.study.pickles import load_torch
 from equimodal.study.spec import Modality
 
 Pixels = Float[Tensor, "n pixels"]
@@ -127,10 +128,8 @@ def train_noisy_mnist(
         UserError: If the data are missing or damaged, the loss is not finite, or `out` can not be
             written.
     """
-    train, test = (
-        load_split(data, split, modalities={"gray": gray}, classes=classes)
-        for split in ("train", "test")
-    )
+    how = {"modalities": {"gray": gray}, "classes": classes}
+    train, test = load_split(data, "train", **how), load_split(data, "test", **how)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
         network = FusionNetwork(
@@ -221,7 +220,9 @@ def _restore(
     if not checkpoint.is_file():
         return []
     try:
-        state = _read_checkpoint(checkpoint, identity)
+        state = load_torch(checkpoint)
+        if not isinstance(state, dict) or state.get("identity") != identity:
+            raise UserError(f"{checkpoint} belongs to other settings, data or code")
     except UserError as error:
         print(f"{error}. Starting anew.", file=sys.stderr)
         return []
@@ -229,14 +230,3 @@ def _restore(
         return []  # of a longer training, which is past this one's end
     network.load_state_dict(state["network"])
     return state["rows"]
-
-
-def _read_checkpoint(path: Path, identity: str) -> dict[str, Any]:
-    try:
-        state = torch.load(path, weights_only=True)
-        found = state["identity"]
-    except Exception as error:  # torch.load raises whatever the damage leads to
-        raise UserError(f"{path} is damaged ({first_line(error)})") from error
-    if found != identity:
-        raise UserError(f"{path} belongs to other settings, data or code")
-    return state
