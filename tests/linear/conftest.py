@@ -7,7 +7,7 @@ import pytest
 
 from equimodal.linear.descent import descend
 from equimodal.linear.experiment import all_tables
-from equimodal.linear.moments import Moments, toy_moments
+from equimodal.linear.moments import toy_moments
 from equimodal.linear.networks import Architecture, start
 from equimodal.linear.times import learning_times
 from equimodal.study.params import MIRROR_VARIABLE
@@ -24,16 +24,11 @@ def reference(name):
     return pd.read_csv(REFERENCE / f"{name}.csv")
 
 
-def train(moments, architecture, init, scale, *, step_size, steps, seed=0, tolerance=1e-4, every=1):
-    """Train from a seeded start; return the table of times and the trajectory."""
+def train(moments, architecture, init="iid", scale=1e-9, *, seed=0, **how):
+    """Train from a seeded start, like the authors if no more is said: table of times, and trajectory."""
     layers = start(architecture, moments, init, scale, seed)
-    trajectory = descend(
-        *(architecture, moments, layers),
-        step_size=step_size,
-        steps=steps,
-        tolerance=tolerance,
-        every=every,
-    )
+    usual = {"step_size": 0.04, "tolerance": 1e-4}
+    trajectory = descend(architecture, moments, layers, **usual | how)
     return learning_times(trajectory, moments), trajectory
 
 
@@ -41,11 +36,6 @@ def grid(ratios):
     """The grid of rho and ratio of the authors' sweep, as moments and two columns."""
     rho, ratio = (x.ravel() for x in np.meshgrid(RHO, ratios))
     return toy_moments(rho, ratio), rho, ratio
-
-
-def in_halves(moments):
-    """Moments with every rate halved: what ReLU units see."""
-    return Moments(**{k: v if k == "yy" else v / 2 for k, v in vars(moments).items()})
 
 
 LATE = Architecture(depth=2, fusion=2, width=100)
