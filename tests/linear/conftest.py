@@ -24,9 +24,23 @@ def reference(name):
     return pd.read_csv(REFERENCE / f"{name}.csv")
 
 
+def aligned(architecture, moments, scale):
+    """The balanced rank-one start that theory assumes: layers of norm u_0, sqrt(2) u_0 after the fusion."""
+    inputs = moments.a.shape[1]
+    layers = [np.zeros((len(moments), *shape)) for shape in architecture.shapes(inputs)]
+    for layer in layers:
+        layer[:, :, 0, 0] = 1 if layer.shape[1] == 2 else 2**0.5
+    signals = np.stack([moments.y_a, moments.y_b], axis=1)
+    layers[0][:, :, 0] = signals / np.linalg.norm(signals, axis=2, keepdims=True)
+    return [np.reshape(scale, (-1, 1, 1, 1)) * layer for layer in layers]
+
+
 def train(moments, architecture, init="iid", scale=1e-9, *, seed=0, **how):
-    """Train from a seeded start, like the authors if no more is said: table of times, and trajectory."""
-    layers = start(architecture, moments, init, scale, seed)
+    """Train from a start, like the authors if no more is said: table of times, and trajectory."""
+    if init == "aligned":
+        layers = aligned(architecture, moments, scale)
+    else:
+        layers = start(architecture, moments, init, scale, seed)
     usual = {"step_size": 0.04, "tolerance": 1e-4}
     trajectory = descend(architecture, moments, layers, **usual | how)
     return learning_times(trajectory, moments), trajectory

@@ -85,10 +85,9 @@ def test_relu_units_take_twice_as_long_for_the_same_plateau(tables):
 
 
 def test_deep_ratios_are_beside_the_theory_that_the_lines_show(tables):
-    runs, lines = tables["linear_deep_ratio"], tables["linear_deep_theory"]
-    lines = dict(list(lines.groupby(["varied", "L_f"])))
-    for (varied, fusion), cell in runs.groupby(["varied", "L_f"]):
-        line = lines[varied, fusion]
+    lines = tables["linear_deep_theory"].groupby(["varied", "L_f"])
+    for (varied, fusion), cell in tables["linear_deep_ratio"].groupby(["varied", "L_f"]):
+        line = lines.get_group((varied, fusion))
         at_points = np.interp(cell[varied], line[varied], line["ratio"])
         np.testing.assert_allclose(cell["theory"], at_points, rtol=0.01)
 
@@ -119,9 +118,10 @@ def test_deep_runs_cover_every_fusion_layer_and_what_is_varied(tables):
     assert covered.to_dict() == {(v, f): 1 for v in ("r", "rho", "scale") for f in (1, 2, 3, 4)}
 
 
-def test_curves_end_at_the_target(tables):
-    end = tables["linear_curves"].groupby(["fusion", "rho"]).last()
-    np.testing.assert_allclose(end[["w_a", "w_b"]], 1, atol=0.01)
+def test_curves_and_paths_end_at_the_target(tables):
+    paths = tables["linear_phase"].query("kind == 'path'")
+    for table, runs in ((tables["linear_curves"], ["fusion", "rho"]), (paths, ["fusion"])):
+        np.testing.assert_allclose(table.groupby(runs).last()[["w_a", "w_b"]], 1, atol=0.01)
 
 
 def directions(units):
@@ -158,11 +158,6 @@ def test_where_preference_is_superficial_the_other_modality_alone_would_explain_
     of_a, of_b = tables["linear_superficial"][["loss_plateau", "other_plateau"]].iloc[0]
     assert (of_a, of_b) == pytest.approx((b / (a + b), a / (a + b)))
     assert of_b < of_a
-
-
-def test_learning_paths_go_to_the_target(tables):
-    end = tables["linear_phase"].query("kind == 'path'").groupby("fusion").last()
-    np.testing.assert_allclose(end[["w_a", "w_b"]], 1, atol=0.01)
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from equimodal.linear.networks import (
 )
 from equimodal.linear.theory import joint_solution
 from equimodal.study.errors import UserError
-from tests.linear.conftest import LATE, train
+from tests.linear.conftest import LATE, aligned, train
 
 SHAPES = [(2, 1), (2, 2), (3, 2), (4, 1), (4, 2), (4, 3), (4, 4)]
 
@@ -161,7 +161,7 @@ def test_frobenius_norms_are_the_scale_and_sqrt_2_times_it_after_the_fusion():
 
 
 def test_an_aligned_start_is_balanced():
-    layers = start(Architecture(4, 2, 3), random_moments(2, 4, 0), "aligned", 0.1, 0)
+    layers = aligned(Architecture(4, 2, 3), random_moments(2, 4, 0), 0.1)
     assert np.abs(conserved(layers)).max() < 1e-15
 
 
@@ -178,7 +178,7 @@ def test_training_is_stable_below_the_limit_and_not_above(depth, fusion, monkeyp
     assert settled["converged"].all()
     with pytest.raises(UserError, match=f"less than {limit:.4g}, the stability limit of run 0"):
         train(moments, architecture, "aligned", 0.3, step_size=1.01 * limit, steps=10)
-    layers = start(architecture, moments, "aligned", 0.3, 0)
+    layers = aligned(architecture, moments, 0.3)
     best = descend(architecture, moments, layers, step_size=0.3 * limit, steps=5000)
     nearly = [x * 1.0001 for x in best.layers]
     monkeypatch.setattr("equimodal.linear.descent.check_step_size", lambda *_: None)

@@ -111,17 +111,9 @@ def descend_balanced(
     ASSUME: holding its layers stands for isolating a branch, and its speed for the conditional one;
     there is no flow between these branches to cut, and no fusion parameter of one branch alone.
 
-    The first five arguments are those of `descend`; steps are counted with those that re-balance.
-
-    Args:
-        architecture: Of all runs.
-        moments: One row a run.
-        layers: The weights at the start.
-        step_size: Of gradient descent.
-        steps: At most so many.
-        tolerance: alpha, on the difference of the log10 of the sums.
-        window: Q, re-balancing steps in a row.
-        converged_at: The `tolerance` of `descend`.
+    Beside the arguments of `descend`: `tolerance` is alpha, on the difference of the log10 of the sums, and
+    `window` is Q, re-balancing steps in a row, which count as steps. `converged_at` is the tolerance of
+    `descend`.
 
     Raises:
         UserError: If the step size is beyond the stability limit of a run.

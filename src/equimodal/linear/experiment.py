@@ -223,7 +223,7 @@ def ratio(settings: LinearSettings) -> Tables:
     runs = _all_of(r=own.ratios, rho=own.correlations, seed=range(own.seeds))
     moments = toy_moments(runs["rho"], runs["r"])
     networks = _networks(own, FUSIONS["late"], moments, settings.seed, draws=runs["seed"])
-    how = {"step_size": own.step_size, "tolerance": own.tolerance}
+    how: dict[str, Any] = {"step_size": own.step_size, "tolerance": own.tolerance}
     linear = descend(*networks, steps=own.steps, **how)
     relu = descend_relu(
         moments, networks[2], steps=2 * own.steps, **how

@@ -25,7 +25,7 @@ from equimodal.study.errors import UserError
 # One array a layer, of shape (runs, branches, outputs, inputs); `branches` is 2 up to the fusion
 # (A, then B) and 1 after it. Inputs of unequal size are padded with inputs that are always 0.
 Layers = list[Float64[ndarray, "runs branches outputs inputs"]]
-Init = Literal["iid", "frobenius", "aligned"]
+Init = Literal["iid", "frobenius"]
 
 
 @dataclass(frozen=True)
@@ -66,11 +66,10 @@ def start(
 
     Args:
         architecture: Of all networks.
-        moments: One row a run; only `aligned` asks for more than their number and sizes.
+        moments: One row a run; only their number and sizes matter.
         init: `iid`: every weight is N(0, scale^2), the authors' two-layer networks. `frobenius`:
             Gaussian, with the expected Frobenius norm `scale` for each matrix of a branch and
-            sqrt(2) scale for each after the fusion, the authors' deep networks. `aligned`: the
-            balanced rank-one start that the theory assumes, of exactly these norms, without chance.
+            sqrt(2) scale for each after the fusion, the authors' deep networks.
         scale: gamma, or u_0 in the theory; > 0. One for all runs or one each.
         seed: Of all draws.
         draws: Which draw each run starts from, counted from 0: runs of one draw differ in the scale of
@@ -80,26 +79,12 @@ def start(
     if not (scales > 0).all():
         raise UserError(f"the initial scale is {scales.min():g}; from 0 nothing is ever learned")
     runs, inputs = len(moments), max(moments.a.shape[1], moments.b.shape[1])
-    shapes = architecture.shapes(inputs)
-    norms = [1.0 if branches == 2 else 2**0.5 for branches, _, _ in shapes]
-    if init == "aligned":
-        if min(norm(moments.y_a).min(), norm(moments.y_b).min()) == 0:
-            raise UserError(
-                "a modality has no signal (s = 0), so there is nothing to align with; start with"
-                " frobenius or leave the run out"
-            )
-        layers = [np.zeros((runs, *shape)) for shape in shapes]
-        for layer, size in zip(layers[1:], norms[1:], strict=True):
-            layer[:, :, 0, 0] = size
-        for branch, s in enumerate((moments.y_a, moments.y_b)):
-            layers[0][:, branch, 0, : s.shape[1]] = s / norm(s)[:, None]
-        return [scales * layer for layer in layers]
     draws = np.arange(runs) if draws is None else draws
     rng = np.random.default_rng(seed)
-    spread = {
-        "iid": [1.0] * len(shapes),
-        "frobenius": [n / np.sqrt(o * i) for n, (_, o, i) in zip(norms, shapes, strict=True)],
-    }[init]
+    shapes = architecture.shapes(inputs)
+    spread = [1.0] * len(shapes)
+    if init == "frobenius":
+        spread = [(1 if b == 2 else 2**0.5) / np.sqrt(outs * ins) for b, outs, ins in shapes]
     layers = [
         scales * s * rng.standard_normal((draws.max(initial=-1) + 1, *shape))[draws]
         for s, shape in zip(spread, shapes, strict=True)

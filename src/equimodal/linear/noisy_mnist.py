@@ -113,22 +113,14 @@ def train_noisy_mnist(
     the trained: `loss` (cross-entropy of the epoch's first batch) and the `accuracies`. A training that
     was stopped goes on from its checkpoint to the same bytes (on the same machine).
 
-    Args:
-        settings: Of all networks.
-        fusion: L_f of this one, 1 to the depth.
-        gray: How digits are stored and normalized.
-        classes: How many there are.
-        data: Folder of the prepared data set.
-        out: The CSV file.
-        checkpoint: A file for the state between epochs, removed at the end.
-        checkpoint_seconds: Time between two of them, at least.
-        report: Given each row, to show progress.
+    `fusion` is L_f, and `gray` says how the digits in the folder `data` are stored and normalized. The
+    checkpoint is written at least `checkpoint_seconds` after the last one, and removed at the end.
 
     Raises:
         UserError: If the data are missing or damaged, the loss is not finite, or `out` can not be
             written.
     """
-    how = {"modalities": {"gray": gray}, "classes": classes}
+    how: dict[str, Any] = {"modalities": {"gray": gray}, "classes": classes}
     train, test = load_split(data, "train", **how), load_split(data, "test", **how)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)

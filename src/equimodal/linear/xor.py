@@ -68,16 +68,9 @@ def train_xor(
 ) -> XorRun:
     """Train one network a run by full-batch gradient descent, on the distribution itself.
 
-    Args:
-        fusion: `late` has `width` units for each modality, `early` as many that read both.
-        variances: v of each run; > 0.
-        width: Hidden units.
-        scale: Standard deviation of each initial weight.
-        step_size: Of gradient descent.
-        steps: As many; each is recorded.
-        quantiles: Points that stand for N(0, v), scaled to its variance.
-        seed: Of all draws of initial weights.
-        draws: Which draw each run starts from, counted from 0; by default each has its own.
+    Late fusion has `width` units for each modality, early fusion as many that read both. So many `quantiles`
+    stand for N(0, v), scaled to its variance. Weights start as N(0, scale^2). Runs of one of the `draws`,
+    counted from 0, start from the same; by default each run has its own. Every step is recorded.
 
     Raises:
         UserError: If a variance is not positive, or the step size beyond 2 / v, the stability limit of
