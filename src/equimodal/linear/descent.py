@@ -70,14 +70,8 @@ def descend(
     Runs are independent: moments and weights may differ between them in any way. A step of one run
     costs two products of a row with each matrix and one outer product; examples play no part.
 
-    Args:
-        architecture: Of all runs.
-        moments: One row a run.
-        layers: The weights at the start (`networks.start`).
-        step_size: Of gradient descent; tau = 1 / step_size steps.
-        steps: At most so many, of all runs or of each.
-        every: Steps between two records of the total weights.
-        tolerance: A run stops once no |s - W^tot Sigma| is above it.
+    The weights at the start are `networks.start`'s, tau is 1 / step_size steps, and what is left to learn
+    is |s - W^tot Sigma|. Else as `follow`.
 
     Raises:
         UserError: If the step size is beyond the stability limit of a run.
