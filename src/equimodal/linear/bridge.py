@@ -12,7 +12,7 @@ from jaxtyping import Float64, Int64
 from numpy import ndarray
 
 from equimodal.linear import theory
-from equimodal.linear.descent import Step, Trajectory, check_step_size, follow
+from equimodal.linear.descent import Moved, Step, Trajectory, check_step_size, follow
 from equimodal.linear.moments import Moments
 from equimodal.linear.networks import (
     Architecture,
@@ -127,7 +127,7 @@ def descend_balanced(
     def step_of(runs: Int64[ndarray, " runs"]) -> Step:
         own = Padded(*(of_all[runs] for of_all in data))
 
-        def step(layers: Layers) -> tuple[list[ndarray], ndarray, ndarray]:
+        def step(layers: Layers) -> Moved:
             above, below, total = gradient_factors(layers, own)
             regular = held[runs] == 0
             moving = (moves[runs] | regular[:, None])[:, :, None, None]
@@ -144,4 +144,6 @@ def descend_balanced(
 
         return step
 
-    return Trajectory.of(moments, follow(step_of, layers, steps=steps, tolerance=converged_at))
+    size = 2, data.cross.shape[1] // 2
+    followed = follow(step_of, layers, size, steps=steps, tolerance=converged_at)
+    return Trajectory.of(moments, followed)

@@ -22,9 +22,9 @@ LOOK_EVERY = 100  # steps between two looks at which runs have converged
 TOGETHER = 2**20  # bytes of weights that move on together; with as many of scratch they fit a cache
 
 Records = Float64[ndarray, "records runs ..."]
-# From the weights of some runs: the change of each layer in a step, what is recorded of each run, and
-# what is left for it to learn.
-Step = Callable[[Layers], tuple[Iterable[ndarray], ndarray, ndarray]]
+# The change of each layer in a step of some runs, what is recorded of each run, what is left for it to learn.
+Moved = tuple[Iterable[ndarray], ndarray, ndarray]
+Step = Callable[[Layers], Moved]
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def descend(
     def step_of(runs: Int64[ndarray, " runs"]) -> Step:
         own = Padded(*(of_all[runs] for of_all in data))
 
-        def step(layers: Layers) -> tuple[Iterable[ndarray], ndarray, ndarray]:
+        def step(layers: Layers) -> Moved:
             above, below, total = gradient_factors(layers, own)
             changes = (
                 step_size * up.swapaxes(2, 3) * down for up, down in zip(above, below, strict=True)
@@ -91,13 +91,15 @@ def descend(
 
         return step
 
-    followed = follow(step_of, layers, steps=steps, every=every, tolerance=tolerance)
+    size = 2, data.cross.shape[1] // 2
+    followed = follow(step_of, layers, size, steps=steps, every=every, tolerance=tolerance)
     return Trajectory.of(moments, followed, every)
 
 
 def follow(
     step_of: Callable[[Int64[ndarray, " runs"]], Step],
     layers: Layers,
+    size: tuple[int, ...],
     *,
     steps: int | Int64[ndarray, " runs"],
     every: int = 1,
@@ -111,6 +113,7 @@ def follow(
     Args:
         step_of: Gives the step of some runs.
         layers: The weights at the start.
+        size: Of what is recorded of a run.
         steps: At most so many, of all runs or of each.
         every: Steps between two records.
         tolerance: A run stops once nothing that is left for it to learn is above it.
@@ -125,16 +128,13 @@ def follow(
     together = max(1, TOGETHER * runs // max(1, sum(layer.nbytes for layer in layers)))
     final = [layer.copy() for layer in layers]
     converged = np.zeros(runs, bool)
-    records: ndarray | None = None
+    records = np.empty((limits.max(initial=0) // every + 1, runs, *size))
     last = 0
     for first in range(0, max(1, runs), together):
         active = np.arange(runs)[first : first + together]
         moving, take, step = [layer[active] for layer in layers], step_of(active), 0
         while True:
             changes, seen, left = take(moving)
-            if records is None:
-                most = limits.max(initial=0) // every + 1
-                records = np.empty((most, runs, *seen.shape[1:]))
             if step % every == 0:
                 records[step // every, active] = seen
             if step % LOOK_EVERY == 0 or step in ends:
@@ -154,7 +154,6 @@ def follow(
                 layer += change
             step += 1
         last = max(last, step)
-    assert records is not None
     return records[: -(-last // every) + 1], converged, final
 
 

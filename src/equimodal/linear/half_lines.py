@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float64, Int64
 from numpy import ndarray
 
-from equimodal.linear.descent import Step, Trajectory, check_step_size, follow
+from equimodal.linear.descent import Moved, Step, Trajectory, check_step_size, follow
 from equimodal.linear.moments import Moments
 from equimodal.linear.networks import Architecture, Layers, stability_limit
 from equimodal.study.errors import UserError
@@ -61,7 +61,7 @@ def descend_relu(
     def step_of(runs: Int64[ndarray, " runs"]) -> Step:
         own_gram, own_cross = gram[runs], cross[runs]
 
-        def step(layers: Layers) -> tuple[list[ndarray], ndarray, ndarray]:
+        def step(layers: Layers) -> Moved:
             w1, w2 = layers[0][:, :, :, 0], layers[1][:, :, 0]  # runs, branches, units
             up, down = np.maximum(w1, 0), np.minimum(w1, 0)
             slopes = np.stack(
@@ -77,4 +77,4 @@ def descend_relu(
 
         return step
 
-    return Trajectory.of(moments, follow(step_of, layers, steps=steps, tolerance=tolerance))
+    return Trajectory.of(moments, follow(step_of, layers, (2, 1), steps=steps, tolerance=tolerance))

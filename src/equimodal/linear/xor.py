@@ -13,7 +13,7 @@ from jaxtyping import Float64, Int64
 from numpy import ndarray
 from scipy.stats import norm as normal
 
-from equimodal.linear.descent import Step, check_step_size, follow
+from equimodal.linear.descent import Moved, Step, check_step_size, follow
 from equimodal.linear.networks import Layers
 from equimodal.study.errors import UserError
 
@@ -98,7 +98,7 @@ def train_xor(
     def step_of(runs: Int64[ndarray, " runs"]) -> Step:
         own_x, own_y, own_v = x[runs], y[runs], variances[runs]
 
-        def step(layers: Layers) -> tuple[list[ndarray], ndarray, ndarray]:
+        def step(layers: Layers) -> Moved:
             first, second = layers
             active = own_x @ first.swapaxes(1, 2)
             np.maximum(active, 0, out=active)
@@ -116,7 +116,7 @@ def train_xor(
 
         return step
 
-    records, _, layers = follow(step_of, [first, second], steps=steps)
+    records, _, layers = follow(step_of, [first, second], (3,), steps=steps)
     return XorRun(*np.moveaxis(records, 2, 0), *layers)
 
 
