@@ -6,10 +6,10 @@ import pandas as pd
 import pytest
 
 from equimodal.linear.descent import descend
-from equimodal.linear.experiment import TABLES
-from equimodal.linear.moments import Moments, toy_moments
+from equimodal.linear.experiment import all_tables
+from equimodal.linear.moments import toy_moments
 from equimodal.linear.networks import Architecture, start
-from equimodal.linear.times import half_plateaus, learning_times
+from equimodal.linear.times import learning_times
 from equimodal.study.params import MIRROR_VARIABLE
 from tests.conftest import make_project
 
@@ -24,28 +24,32 @@ def reference(name):
     return pd.read_csv(REFERENCE / f"{name}.csv")
 
 
-def train(moments, architecture, init, scale, *, step_size, steps, seed=0, tolerance=1e-4, every=1):
-    """Train from a seeded start; return the table of times and the trajectory."""
-    layers = start(architecture, moments, init, scale, seed)
-    trajectory = descend(
-        *(architecture, moments, layers),
-        step_size=step_size,
-        steps=steps,
-        tolerance=tolerance,
-        every=every,
-    )
-    return learning_times(trajectory, moments, half_plateaus(moments)), trajectory
+def aligned(architecture, moments, scale):
+    """The balanced rank-one start that theory assumes: layers of norm u_0, sqrt(2) u_0 after the fusion."""
+    inputs = moments.a.shape[1]
+    layers = [np.zeros((len(moments), *shape)) for shape in architecture.shapes(inputs)]
+    for layer in layers:
+        layer[:, :, 0, 0] = 1 if layer.shape[1] == 2 else 2**0.5
+    signals = np.stack([moments.y_a, moments.y_b], axis=1)
+    layers[0][:, :, 0] = signals / np.linalg.norm(signals, axis=2, keepdims=True)
+    return [np.reshape(scale, (-1, 1, 1, 1)) * layer for layer in layers]
+
+
+def train(moments, architecture, init="iid", scale=1e-9, *, seed=0, **how):
+    """Train from a start, like the authors if no more is said: table of times, and trajectory."""
+    if init == "aligned":
+        layers = aligned(architecture, moments, scale)
+    else:
+        layers = start(architecture, moments, init, scale, seed)
+    usual = {"step_size": 0.04, "tolerance": 1e-4}
+    trajectory = descend(architecture, moments, layers, **usual | how)
+    return learning_times(trajectory, moments), trajectory
 
 
 def grid(ratios):
     """The grid of rho and ratio of the authors' sweep, as moments and two columns."""
     rho, ratio = (x.ravel() for x in np.meshgrid(RHO, ratios))
     return toy_moments(rho, ratio), rho, ratio
-
-
-def in_halves(moments):
-    """Moments with every rate halved: what ReLU units see."""
-    return Moments(**{k: v if k == "yy" else v / 2 for k, v in vars(moments).items()})
 
 
 LATE = Architecture(depth=2, fusion=2, width=100)
@@ -60,8 +64,7 @@ def settings(tmp_path_factory):
 
 @pytest.fixture(scope="package")
 def tables(settings):
-    made = {name: build(settings) for name, build in TABLES.items()}
-    return made | {"linear_mnist": made_up_courses(settings.noisy_mnist)}
+    return dict(all_tables(settings)) | {"linear_mnist": made_up_courses(settings.noisy_mnist)}
 
 
 def made_up_courses(settings):

@@ -10,10 +10,10 @@ from equimodal.linear.bridge import (
     ratio_from_speeds,
     utilization,
 )
-from equimodal.linear.descent import descend, networks_at
+from equimodal.linear.descent import descend
 from equimodal.linear.moments import toy_moments
 from equimodal.linear.networks import start
-from equimodal.linear.times import half_plateaus, learning_times
+from equimodal.linear.times import learning_times
 from tests.linear.conftest import EARLY, LATE, grid, train
 
 SETTINGS = {"step_size": 0.01, "steps": 6000}
@@ -24,7 +24,7 @@ def unimodal():
     """Late fusion of (rho, r) = (0.4, 2), half-way between the times: moments, start, networks then."""
     moments = toy_moments(0.4, 2.0)
     layers = start(LATE, moments, "iid", 1e-9, 0)
-    times, _ = train(moments, LATE, "iid", 1e-9, **SETTINGS)
+    times, _ = train(moments, LATE, **SETTINGS)
     middle = int((times["t_a"][0] + times["t_b"][0]) / 2)
     return moments, layers, descend(LATE, moments, layers, step_size=0.01, steps=middle)
 
@@ -67,36 +67,22 @@ def balanced(architecture, moments, **settings):
     layers = start(architecture, moments, "iid", 1e-9, 0)
     usual = {"step_size": 0.01, "tolerance": 0.01, "converged_at": 1e-4}
     trajectory = descend_balanced(architecture, moments, layers, **usual | settings)
-    return learning_times(trajectory, moments, half_plateaus(moments)), trajectory
+    return learning_times(trajectory, moments), trajectory
 
 
 def test_guided_training_slows_the_faster_of_two_uncorrelated_modalities_by_the_window():
     """One step in Q + 1 moves A; B learns as if A were not there."""
     moments = toy_moments(0.0, [1.5, 2.0, 3.0])
-    vanilla, _ = train(moments, LATE, "iid", 1e-9, **SETTINGS)
+    vanilla, _ = train(moments, LATE, **SETTINGS)
     guided, trajectory = balanced(LATE, moments, steps=8000, window=5)
     np.testing.assert_allclose(guided["t_a"] / vanilla["t_a"], 6, rtol=0.01)
     np.testing.assert_allclose(guided["t_b"] / vanilla["t_b"], 1, rtol=0.01)
     assert trajectory.converged.all()
 
 
-def test_networks_at_steps_of_their_own_are_those_of_runs_that_long():
-    moments = toy_moments([0.0, 0.5, 0.0, -0.3], 2.0)
-    layers = start(LATE, moments, "iid", 1e-3, 0)
-    when = np.array([300, 0, 120, 300])
-    found = networks_at(LATE, moments, layers, when, step_size=0.01)
-    for run, steps in enumerate(when):
-        one = [layer[[run]] for layer in layers]
-        alone = descend(LATE, moments[[run]], one, step_size=0.01, steps=steps)
-        for ours, theirs in zip(found, alone.layers, strict=True):
-            np.testing.assert_allclose(ours[run], theirs[0], rtol=1e-9)
-
-
 def test_with_a_boundless_tolerance_guided_training_is_vanilla():
     moments = toy_moments(0.3, 2.0)
     for architecture in (EARLY, LATE):
-        _, vanilla = train(
-            moments, architecture, "iid", 1e-9, step_size=0.01, steps=2000, tolerance=0
-        )
+        _, vanilla = train(moments, architecture, step_size=0.01, steps=2000, tolerance=0)
         _, guided = balanced(architecture, moments, steps=2000, window=5, tolerance=np.inf)
         np.testing.assert_array_equal(guided.w_b, vanilla.w_b[: len(guided.steps)])

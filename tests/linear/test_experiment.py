@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from equimodal.linear.experiment import TABLES, _xor_runs, generalization, random, xor
+from equimodal.linear.experiment import curves, generalization, random, ratio, xor
 from equimodal.linear.settings import load_linear
 from equimodal.study.errors import UserError
 from equimodal.study.params import load_params
@@ -10,16 +10,14 @@ from tests.conftest import ROOT
 
 
 def test_no_table_is_empty(tables):
-    assert [name for name in TABLES if not len(tables[name])] == []
+    assert [name for name, table in tables.items() if table.empty] == []
 
 
 # One for each kind of what is drawn at random: weights, inputs, statistics, examples, starts of ReLU units.
-@pytest.mark.parametrize(
-    "name", [f"linear_{n}" for n in ("ratio", "units", "random", "generalization", "xor")]
-)
-def test_a_table_is_the_same_each_time(name, tables, settings):
-    _xor_runs.cache_clear()
-    pd.testing.assert_frame_equal(tables[name], TABLES[name](settings))
+@pytest.mark.parametrize("build", [ratio, curves, random, generalization, xor])
+def test_tables_are_the_same_each_time(build, tables, settings):
+    for name, table in build(settings).items():
+        pd.testing.assert_frame_equal(tables[name], table)
 
 
 def test_a_run_that_never_learns_b_stays_in_the_table(tables):
@@ -68,7 +66,7 @@ def test_a_bias_is_not_called_permanent_that_ends_after_the_last_step(settings):
 
 def test_no_draw_that_can_be_trained_is_a_table_without_times(settings):
     none = settings.random.model_copy(update={"largest": 1.0 + 1e-9})
-    table = random(settings.model_copy(update={"random": none}))
+    table = random(settings.model_copy(update={"random": none}))["linear_random"]
     assert set(table["status"]) == {"outside"}
     assert table[["t_a", "t_b", "ratio"]].isna().to_numpy().all()
 
@@ -87,10 +85,9 @@ def test_relu_units_take_twice_as_long_for_the_same_plateau(tables):
 
 
 def test_deep_ratios_are_beside_the_theory_that_the_lines_show(tables):
-    runs, lines = tables["linear_deep_ratio"], tables["linear_deep_theory"]
-    lines = dict(list(lines.groupby(["varied", "L_f"])))
-    for (varied, fusion), cell in runs.groupby(["varied", "L_f"]):
-        line = lines[varied, fusion]
+    lines = tables["linear_deep_theory"].groupby(["varied", "L_f"])
+    for (varied, fusion), cell in tables["linear_deep_ratio"].groupby(["varied", "L_f"]):
+        line = lines.get_group((varied, fusion))
         at_points = np.interp(cell[varied], line[varied], line["ratio"])
         np.testing.assert_allclose(cell["theory"], at_points, rtol=0.01)
 
@@ -121,9 +118,10 @@ def test_deep_runs_cover_every_fusion_layer_and_what_is_varied(tables):
     assert covered.to_dict() == {(v, f): 1 for v in ("r", "rho", "scale") for f in (1, 2, 3, 4)}
 
 
-def test_curves_end_at_the_target(tables):
-    end = tables["linear_curves"].groupby(["fusion", "rho"]).last()
-    np.testing.assert_allclose(end[["w_a", "w_b"]], 1, atol=0.01)
+def test_curves_and_paths_end_at_the_target(tables):
+    paths = tables["linear_phase"].query("kind == 'path'")
+    for table, runs in ((tables["linear_curves"], ["fusion", "rho"]), (paths, ["fusion"])):
+        np.testing.assert_allclose(table.groupby(runs).last()[["w_a", "w_b"]], 1, atol=0.01)
 
 
 def directions(units):
@@ -162,17 +160,12 @@ def test_where_preference_is_superficial_the_other_modality_alone_would_explain_
     assert of_b < of_a
 
 
-def test_learning_paths_go_to_the_target(tables):
-    end = tables["linear_phase"].query("kind == 'path'").groupby("fusion").last()
-    np.testing.assert_allclose(end[["w_a", "w_b"]], 1, atol=0.01)
-
-
 @pytest.fixture(scope="module")
 def few_and_many_examples():
     """T15 at paper settings: 5 seeds, N = 100."""
-    return generalization(
-        load_linear(load_params(ROOT / "params.yaml", scale="paper"), ROOT / "params.yaml")
-    )
+    params = ROOT / "params.yaml"
+    made = generalization(load_linear(load_params(params, scale="paper"), params))
+    return made["linear_generalization"]
 
 
 def ends(table, *, fusion, examples):

@@ -8,8 +8,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from equimodal.linear import products
-from equimodal.linear.draw import draw_linear
-from equimodal.linear.experiment import TABLES
+from equimodal.linear.cli import draw_linear
 from equimodal.linear.figures import (
     FIGURES,
     SIMULATED,
@@ -58,11 +57,9 @@ def test_a_figure_is_drawn_from_the_tables_that_it_names(name, tables, tmp_path,
 def test_the_lines_of_theory_are_those_of_the_tables(tables):
     ratio, theory = tables["linear_ratio"], tables["linear_ratio_theory"]
     left, right = linear_ratio.draw(ratio, theory).axes
-    r = ratio["r"].max()
-    of_r = theory[theory["r"] == r]
-    assert left.lines[0].get_ydata() == pytest.approx(of_r["ratio"].to_numpy())
-    assert left.lines[1].get_ydata() == pytest.approx(of_r["ratio_finite"].to_numpy())
-    assert right.lines[0].get_ydata() == pytest.approx(of_r["mis_attribution"].to_numpy())
+    drawn = [line.get_ydata() for line in (*left.lines[:2], right.lines[0])]
+    of_r = theory[theory["r"] == ratio["r"].max()]
+    np.testing.assert_array_equal(drawn, of_r[["ratio", "ratio_finite", "mis_attribution"]].T)
 
 
 def test_the_map_is_of_gradient_flow(tables):
@@ -101,23 +98,17 @@ def test_the_bridge_tells_its_correlations_apart(tables):
         np.testing.assert_array_equal(drawn[number(rho, 1)].get_ydata(), length)
 
 
-@pytest.mark.parametrize(("panel", "varied"), [(1, "rho"), (2, "r"), (3, "scale")])
-def test_lines_of_deep_networks_are_those_of_the_table(tables, panel, varied):
-    inputs = (tables[f"linear_deep_{name}"] for name in ("curves", "ratio", "theory"))
-    axes = linear_depth.draw(*inputs).axes[panel]
-    labeled = {line.get_label(): line for line in axes.lines}
-    of_theory = tables["linear_deep_theory"].query("varied == @varied")
-    for fusion, points in of_theory.groupby("L_f"):
-        line = labeled[f"$L_f$ = {fusion}"]
-        np.testing.assert_array_equal(line.get_xydata(), points[[varied, "ratio"]])
-
-
-def test_every_fusion_layer_is_drawn_in_a_color_of_its_own(tables):
-    curves, runs, lines = (tables[f"linear_deep_{name}"] for name in ("curves", "ratio", "theory"))
-    deeper = [pd.concat([t, t[t["L_f"] == 4].assign(L_f=5)]) for t in (curves, runs, lines)]
-    axes = linear_depth.draw(*deeper).axes[0]
-    assert [line.get_label() for line in axes.lines] == [f"$L_f$ = {n}" for n in (1, 2, 3, 4, 5)]
-    assert len({to_hex(line.get_color()) for line in axes.lines}) == 5
+def test_every_fusion_layer_has_its_line_of_theory_and_a_color_of_its_own(tables):
+    deep = (tables[f"linear_deep_{name}"] for name in ("curves", "ratio", "theory"))
+    curves, runs, lines = (pd.concat([t, t[t["L_f"] == 4].assign(L_f=5)]) for t in deep)
+    first, *others = linear_depth.draw(curves, runs, lines).axes
+    assert [line.get_label() for line in first.lines] == [f"$L_f$ = {n}" for n in (1, 2, 3, 4, 5)]
+    assert len({to_hex(line.get_color()) for line in first.lines}) == 5
+    for axes, varied in zip(others, ("rho", "r", "scale"), strict=True):
+        labeled = {line.get_label(): line for line in axes.lines}
+        for fusion, points in lines[lines["varied"] == varied].groupby("L_f"):
+            line = labeled[f"$L_f$ = {fusion}"]
+            np.testing.assert_array_equal(line.get_xydata(), points[[varied, "ratio"]])
 
 
 def test_tables_say_the_same_after_they_were_written(tables, tmp_path):
@@ -127,5 +118,5 @@ def test_tables_say_the_same_after_they_were_written(tables, tmp_path):
     assert how_many(read) == how_many(tables["linear_deep_ratio"])
 
 
-def test_every_table_is_drawn():
-    assert {*SIMULATED} == {*TABLES}
+def test_every_table_is_drawn(tables):
+    assert {*SIMULATED, "linear_mnist"} == {*tables}

@@ -4,7 +4,6 @@ import pytest
 from equimodal.linear.moments import (
     Moments,
     random_moments,
-    repeated,
     sample_moments,
     toy_moments,
 )
@@ -39,18 +38,16 @@ def test_swapping_twice_changes_nothing():
         np.testing.assert_array_equal(values, getattr(m, name))
 
 
-def test_repeated_runs_stand_side_by_side():
-    assert repeated(toy_moments([0.0, 0.5], 2.0), 2).yy.tolist() == [5.0, 5.0, 7.0, 7.0]
-
-
-def test_a_correlation_beyond_1_is_refused():
-    with pytest.raises(UserError, match=r"rho is -1.2; the covariance is positive semi-definite"):
-        toy_moments([0.0, -1.2], 2.0)
-
-
-def test_a_negative_deviation_is_refused():
-    with pytest.raises(UserError, match="ratio is -2; a standard deviation has to be positive"):
-        toy_moments(0.0, [1.0, -2.0])
+@pytest.mark.parametrize(
+    ("rho", "ratio", "message"),
+    [
+        ([0.0, -1.2], 2.0, r"rho is -1.2; the covariance is positive semi-definite"),
+        (0.0, [1.0, -2.0], "ratio is -2; a standard deviation has to be positive"),
+    ],
+)
+def test_statistics_that_are_none_are_refused(rho, ratio, message):
+    with pytest.raises(UserError, match=message):
+        toy_moments(rho, ratio)
 
 
 def moments(ab=0.0, yy=5.0, a=4.0):

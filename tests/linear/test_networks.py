@@ -3,6 +3,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+from scipy.integrate import solve_ivp
 
 from equimodal.linear.descent import descend
 from equimodal.linear.moments import Moments, random_moments, toy_moments
@@ -16,13 +17,18 @@ from equimodal.linear.networks import (
 )
 from equimodal.linear.theory import joint_solution
 from equimodal.study.errors import UserError
-from tests.linear.conftest import LATE, train
+from tests.linear.conftest import LATE, aligned, train
 
 SHAPES = [(2, 1), (2, 2), (3, 2), (4, 1), (4, 2), (4, 3), (4, 4)]
 
 
+def as_torch(layers):
+    """Weights of one network, for autograd."""
+    return [torch.tensor(layer[0], requires_grad=True) for layer in layers]
+
+
 def loss_of(layers, moments):
-    """1/2 <(y - W x)^2> of one network of a run, written as in the paper, for autograd."""
+    """1/2 <(y - W x)^2> of one network, written as in the paper, for autograd; and its W."""
     branches = []
     for b in (0, 1):
         product = torch.eye(layers[0].shape[-1], dtype=torch.float64)
@@ -38,25 +44,26 @@ def loss_of(layers, moments):
 @pytest.mark.parametrize(("depth", "fusion"), SHAPES)
 def test_400_steps_are_those_of_autograd(depth, fusion):
     """T1."""
-    architecture, moments = Architecture(depth, fusion, 12), toy_moments(0.3, [2.0, 1.5])
-    start_at = start(architecture, moments, "frobenius", 0.4, 3)
-    ours = descend(architecture, moments, start_at, step_size=0.02, steps=400)
-    for run in (0, 1):
-        layers = [torch.tensor(x[run], requires_grad=True) for x in start_at]
-        theirs = []
-        for step in range(401):
-            loss, w = loss_of(layers, moments[[run]])
-            theirs.append(w.detach().numpy())
-            if step == 400:
-                break
-            gradients = torch.autograd.grad(loss, layers)
-            with torch.no_grad():
-                for layer, gradient in zip(layers, gradients, strict=True):
-                    layer -= 0.02 * gradient
-        total = np.concatenate([ours.w_a[:, run], ours.w_b[:, run]], axis=1)
-        assert np.abs(total - theirs).max() < 1e-9
-        for layer, same in zip(layers, ours.layers, strict=True):
-            np.testing.assert_allclose(same[run], layer.detach().numpy(), atol=1e-9)
+    architecture, moments = Architecture(depth, fusion, 12), toy_moments(0.3, 2.0)
+    layers = start(architecture, moments, "frobenius", 0.4, 3)
+    ours = descend(architecture, moments, layers, step_size=0.02, steps=400)
+    layers = as_torch(layers)
+    optimizer = torch.optim.SGD(layers, lr=0.02)
+    for step in range(400):
+        loss, w = loss_of(layers, moments)
+        both = np.concatenate([ours.w_a[step, 0], ours.w_b[step, 0]])
+        assert np.abs(both - w.detach().numpy()).max() < 1e-9
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    for same, layer in zip(ours.layers, layers, strict=True):
+        np.testing.assert_allclose(same[0], layer.detach().numpy(), atol=1e-9)
+
+
+def flow(layers, moments):
+    """What gradient flow changes of each layer."""
+    above, below, _ = gradient_factors(layers, pad(moments))
+    return [up.swapaxes(2, 3) * down for up, down in zip(above, below, strict=True)]
 
 
 def test_gradients_of_modalities_of_unequal_size_are_those_of_autograd():
@@ -65,38 +72,18 @@ def test_gradients_of_modalities_of_unequal_size_are_those_of_autograd():
         drawn.a, drawn.b[:, :2, :2], drawn.ab[:, :, :2], drawn.y_a, drawn.y_b[:, :2], drawn.yy
     )
     layers = start(Architecture(3, 2, 4), moments, "frobenius", 0.5, 0)
-    above, below, _ = gradient_factors(layers, pad(moments))
-    torch_layers = [torch.tensor(x[0], requires_grad=True) for x in layers]
-    gradients = torch.autograd.grad(loss_of(torch_layers, moments)[0], torch_layers)
-    for up, down, gradient in zip(above, below, gradients, strict=True):
-        np.testing.assert_allclose((up.swapaxes(2, 3) * down)[0], -gradient, atol=1e-14)
+    in_torch = as_torch(layers)
+    gradients = torch.autograd.grad(loss_of(in_torch, moments)[0], in_torch)
+    for ours, gradient in zip(flow(layers, moments), gradients, strict=True):
+        np.testing.assert_allclose(ours[0], -gradient, atol=1e-14)
 
 
 def test_runs_of_one_draw_start_from_the_same_weights_but_for_their_scale():
-    layers = start(
-        *(Architecture(3, 2, 4), toy_moments([0.0, 0.5, 0.0], 2.0), "frobenius"),
-        *([0.1, 0.3, 0.1], 0, np.array([0, 0, 1])),
-    )
-    for layer in layers:
+    scales, draws = [0.1, 0.3, 0.1], np.array([0, 0, 1])
+    moments = toy_moments([0.0, 0.5, 0.0], 2.0)
+    for layer in start(Architecture(3, 2, 4), moments, "frobenius", scales, 0, draws):
         np.testing.assert_allclose(layer[1], 3 * layer[0])
         assert (layer[2] != layer[0]).all()
-
-
-def flow(layers, moments):
-    above, below, _ = gradient_factors(layers, pad(moments))
-    return [up.swapaxes(2, 3) * down for up, down in zip(above, below, strict=True)]
-
-
-def runge_kutta(layers, moments, dt):
-    def moved(by, slopes):
-        return [x + by * s for x, s in zip(layers, slopes, strict=True)]
-
-    k1 = flow(layers, moments)
-    k2 = flow(moved(dt / 2, k1), moments)
-    k3 = flow(moved(dt / 2, k2), moments)
-    k4 = flow(moved(dt, k3), moments)
-    mean = [(a + 2 * b + 2 * c + d) / 6 for a, b, c, d in zip(k1, k2, k3, k4, strict=True)]
-    return moved(dt, mean)
 
 
 def conserved(layers):
@@ -114,70 +101,63 @@ def conserved(layers):
 def test_gradient_flow_keeps_its_conserved_quantities_until_all_is_learned(depth, fusion):
     architecture, moments = Architecture(depth, fusion, 5), toy_moments([0.5, -0.3], 1.5)
     layers = start(architecture, moments, "frobenius", 0.6, 1)
-    before = conserved(layers)
-    for _ in range(5000):
-        layers = runge_kutta(layers, moments, 0.015)
-    w = output_rows(layers)[0][:, :, 0, 0]
+    ends = np.cumsum([layer.size for layer in layers])[:-1]
+
+    def unflatten(weights):
+        parts = np.split(weights, ends)
+        return [x.reshape(layer.shape) for x, layer in zip(parts, layers, strict=True)]
+
+    def slopes(_, weights):
+        return np.concatenate([x.ravel() for x in flow(unflatten(weights), moments)])
+
+    begin = np.concatenate([layer.ravel() for layer in layers])
+    end = unflatten(solve_ivp(slopes, (0, 75), begin, "DOP853", rtol=1e-9, atol=1e-9).y[:, -1])
+    w = output_rows(end)[0][:, :, 0, 0]
     np.testing.assert_allclose(w, np.stack(joint_solution(moments), 1)[:, :, 0], atol=1e-3)
-    assert np.abs(conserved(layers) - before).max() < 1e-6
+    assert np.abs(conserved(end) - conserved(layers)).max() < 1e-6
 
 
 def test_gradient_descent_leaves_them_by_an_amount_in_proportion_to_the_step():
-    moments = toy_moments(0.5, 1.5)
-    layers = start(Architecture(3, 2, 5), moments, "frobenius", 0.6, 1)
+    architecture, moments = Architecture(3, 2, 5), toy_moments(0.5, 1.5)
+    layers = start(architecture, moments, "frobenius", 0.6, 1)
     drift = []
-    for step_size in (0.002, 0.001):
-        trajectory = descend(
-            *(Architecture(3, 2, 5), moments, layers),
-            step_size=step_size,
-            steps=int(20 / step_size),
-        )
-        drift.append(np.abs(conserved(trajectory.layers) - conserved(layers)).max())
+    for step_size in (0.008, 0.004):
+        end = descend(architecture, moments, layers, step_size=step_size, steps=int(20 / step_size))
+        drift.append(np.abs(conserved(end.layers) - conserved(layers)).max())
     assert drift[0] / drift[1] == pytest.approx(2, rel=0.02)
 
 
-def test_a_run_is_the_same_alone_and_among_others():
-    moments = toy_moments([0.0, 0.5, -0.5], [2.0, 3.0, 1.5])
-    layers = start(LATE, moments, "iid", 1e-3, 0)
-    together = descend(LATE, moments, layers, step_size=0.04, steps=900, tolerance=1e-6)
-    alone = descend(
-        *(LATE, moments[[1]], [x[[1]] for x in layers]),
-        step_size=0.04,
-        steps=900,
-        tolerance=1e-6,
-    )
-    records = len(alone.steps)  # the others may go on
-    np.testing.assert_allclose(together.w_b[:records, 1], alone.w_b[:, 0], rtol=1e-10)
-    assert (together.w_b[records:, 1] == together.w_b[records - 1, 1]).all()
-    assert together.converged[1] == alone.converged[0]
-
-
-def test_how_many_runs_move_on_together_changes_no_bit(monkeypatch):
-    """Seven runs that stop at different steps, all at once or at most two at once."""
+def test_runs_are_the_same_alone_and_however_many_move_on_together(monkeypatch):
+    """Seven that stop at different steps, one of them at a step of its own: no bit differs."""
     architecture, moments = Architecture(3, 2, 5), toy_moments(np.linspace(-0.6, 0.6, 7), 2.0)
     layers = start(architecture, moments, "frobenius", np.linspace(0.2, 0.8, 7), 0)
+    limits = np.array([2000] * 6 + [333])
+    how = {"step_size": 0.02, "every": 7, "tolerance": 1e-3}
 
     def train_with(together):
         monkeypatch.setattr("equimodal.linear.descent.TOGETHER", together)
-        how = {"step_size": 0.02, "steps": 2000, "every": 7, "tolerance": 1e-3}
-        got = descend(architecture, moments, layers, **how)
+        got = descend(architecture, moments, layers, steps=limits, **how)
         return got, [x.tobytes() for x in (got.steps, got.w_a, got.w_b, got.converged, *got.layers)]
 
     whole, bits = train_with(2**30)
-    assert whole.converged.any()
+    assert whole.converged[:6].any()
     of_a_run = sum(layer[0].nbytes for layer in layers)
     assert all(train_with(n * of_a_run)[1] == bits for n in (0, 1, 2, 3))
+    for run, limit in enumerate(limits):
+        one = [layer[[run]] for layer in layers]
+        alone = descend(architecture, moments[[run]], one, steps=int(limit), **how)
+        records = len(alone.steps)  # the others may go on
+        np.testing.assert_array_equal(whole.w_b[:records, run], alone.w_b[:, 0])
+        assert (whole.w_b[records:, run] == whole.w_b[-1, run]).all()
+        assert whole.converged[run] == alone.converged[0]
+        for ours, theirs in zip(whole.layers, alone.layers, strict=True):
+            np.testing.assert_array_equal(ours[run], theirs[0])
 
 
 def test_frobenius_norms_are_the_scale_and_sqrt_2_times_it_after_the_fusion():
     layers = start(Architecture(4, 2, 200), toy_moments(0.0, 2.0), "frobenius", 0.1, 0)
     norms = [np.linalg.norm(x[0, b]) for x in layers for b in range(x.shape[1])]
     assert norms == pytest.approx([0.1] * 4 + [0.1 * 2**0.5] * 2, rel=0.15)
-
-
-def test_an_aligned_start_is_balanced():
-    layers = start(Architecture(4, 2, 3), random_moments(2, 4, 0), "aligned", 0.1, 0)
-    assert np.abs(conserved(layers)).max() < 1e-15
 
 
 @pytest.mark.parametrize(("depth", "fusion"), SHAPES)
@@ -193,24 +173,15 @@ def test_training_is_stable_below_the_limit_and_not_above(depth, fusion, monkeyp
     assert settled["converged"].all()
     with pytest.raises(UserError, match=f"less than {limit:.4g}, the stability limit of run 0"):
         train(moments, architecture, "aligned", 0.3, step_size=1.01 * limit, steps=10)
-    balanced = settle(architecture, moments, limit)
+    layers = aligned(architecture, moments, 0.3)
+    best = descend(architecture, moments, layers, step_size=0.3 * limit, steps=5000)
+    nearly = [x * 1.0001 for x in best.layers]
     monkeypatch.setattr("equimodal.linear.descent.check_step_size", lambda *_: None)
     for factor, stays in ((0.97, True), (1.03, False)):
         with np.errstate(over="ignore", invalid="ignore"):
-            moved = descend(
-                *(architecture, moments, [x * 1.0001 for x in balanced]),
-                step_size=factor * limit,
-                steps=800,
-            )
-        best = np.concatenate(joint_solution(moments), 1)
+            moved = descend(architecture, moments, nearly, step_size=factor * limit, steps=800)
         end = np.array([moved.w_a[-1, 0, 0], moved.w_b[-1, 0, 0]])
-        assert (np.abs(end - best).max() < 1e-4) == stays
-
-
-def settle(architecture, moments, limit):
-    """The balanced solution, to rounding."""
-    layers = start(architecture, moments, "aligned", 0.3, 0)
-    return descend(architecture, moments, layers, step_size=0.3 * limit, steps=5000).layers
+        assert (np.abs(end - np.concatenate(joint_solution(moments), 1)).max() < 1e-4) == stays
 
 
 @pytest.mark.parametrize(

@@ -1,76 +1,62 @@
+"""Utilization where the best fusion is known: each of two modalities shows the label, or hides it."""
+
 import numpy as np
 import pytest
 from scipy.stats import binom
 
 from equimodal.metrics.utilization import accuracy, utilization_rate
-from equimodal.study.errors import UserError
-from tests.linear.planted import Planted
 
-PLANTED = [
-    Planted(classes=10, both=0.2, only_a=0.4, only_b=0.1),
-    Planted(classes=2, both=0.0, only_a=0.3, only_b=0.5),
-    Planted(classes=5, both=0.9, only_a=0.0, only_b=0.0),  # the same twice: neither is needed
-    Planted(classes=4, both=0.0, only_a=0.0, only_b=0.7),  # A is empty
-]
 N = 20_000
+# Classes; shares of the examples whose label both modalities show, only A, only B. The rest shows it in none.
+planted = pytest.mark.parametrize(
+    ("classes", "shares"),
+    [
+        (10, (0.2, 0.4, 0.1)),
+        (2, (0.0, 0.3, 0.5)),
+        (5, (0.9, 0.0, 0.0)),  # the same twice: neither is needed
+        (4, (0.0, 0.0, 0.7)),  # A is empty
+    ],
+)
 
 
-def fused(a, b):
-    """The best fusion, sure of nothing but what it sees; it guesses the first class."""
-    return a + b
+def draw(classes, shares, seed):
+    """Labels, uniform, and the evidence of A and B: one-hot of a label in sight, else all 0."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(classes, size=N)
+    kind = rng.choice(4, size=(N, 1), p=[*shares, 1 - sum(shares)])
+    one_hot = np.eye(classes)[labels]
+    return labels, {"a": one_hot * np.isin(kind, [0, 1]), "b": one_hot * np.isin(kind, [0, 2])}
 
 
-def interval(successes_of, share):
+def right(classes, *shown):
+    """Accuracy of the sum of both evidences: with no label in sight it guesses the first class."""
+    return sum(shown) + (1 - sum(shown)) / classes
+
+
+def interval(trials, share):
     """Shares that a binomial of so many trials shows in 99.9 % of samples."""
-    low, high = binom.interval(0.999, successes_of, share)
-    return low / successes_of, high / successes_of
+    low, high = binom.interval(0.999, trials, share)
+    return low / trials, high / trials
 
 
-@pytest.mark.parametrize("planted", PLANTED)
-def test_accuracy_of_the_best_fusion_is_what_was_planted(planted):
-    drawn = planted.draw(N, 0)
-    low, high = interval(N, planted.accuracy())
-    assert low <= accuracy(fused(drawn.a, drawn.b), drawn.labels) <= high
+@planted
+def test_accuracy_of_the_best_fusion_is_what_was_planted(classes, shares):
+    labels, evidence = draw(classes, shares, 0)
+    low, high = interval(N, right(classes, *shares))
+    assert low <= accuracy(evidence["a"] + evidence["b"], labels) <= high
 
 
-@pytest.mark.parametrize("planted", PLANTED)
+@planted
 @pytest.mark.parametrize("of", ["a", "b"])
-def test_utilization_of_the_best_fusion_is_what_was_planted(planted, of):
-    """1 - u is the share of what the fusion has right that the other modality has right alone."""
-    train, test = planted.draw(N, 1), planted.draw(N, 2)
-    # Means of the classes in equal parts: those of a sample would break ties of no evidence.
-    mean = np.full(planted.classes, getattr(train, of).sum(1).mean() / planted.classes)
-    switched = {"a": test.a, "b": test.b} | {of: np.broadcast_to(mean, test.a.shape)}
-    whole = accuracy(fused(test.a, test.b), test.labels)
-    rest = accuracy(fused(**switched), test.labels)
-    low, high = interval(round(whole * N), 1 - planted.utilization(of))
+def test_utilization_of_the_best_fusion_is_what_was_planted(classes, shares, of):
+    """1 - u is the share of what the fusion has right that the other modality has right alone.
+
+    The mean of a modality is the same for every class: switching off by it is exact.
+    """
+    labels, evidence = draw(classes, shares, 2)
+    both, only = shares[0], {"a": shares[2], "b": shares[1]}[of]  # of the other modality
+    whole = accuracy(evidence["a"] + evidence["b"], labels)
+    off = np.full((N, classes), evidence[of].mean())
+    rest = accuracy(sum((evidence | {of: off}).values()), labels)
+    low, high = interval(round(whole * N), right(classes, both, only) / right(classes, *shares))
     assert 1 - high <= utilization_rate(whole, rest) <= 1 - low
-
-
-def test_utilization_worked_out_by_hand():
-    planted = Planted(classes=2, both=0.0, only_a=0.4, only_b=0.2)
-    assert planted.accuracy() == pytest.approx(0.8)  # 0.6 + 0.4 / 2
-    assert planted.accuracy_alone("a") == pytest.approx(0.7)
-    assert planted.utilization("b") == pytest.approx(1 - 0.7 / 0.8)
-    assert planted.utilization("a") == pytest.approx(1 - 0.6 / 0.8)
-
-
-def test_what_is_shown_is_the_label_in_the_planted_shares():
-    planted, drawn = PLANTED[0], PLANTED[0].draw(N, 0)
-    a, b = drawn.a.any(1), drawn.b.any(1)
-    for share, seen in ((0.2, a & b), (0.4, a & ~b), (0.1, b & ~a)):
-        low, high = interval(N, share)
-        assert low <= seen.mean() <= high
-    assert (drawn.a.argmax(1) == drawn.labels)[a].all()
-    assert (drawn.b.argmax(1) == drawn.labels)[b].all()
-    assert planted.draw(5, 3).labels.tolist() == planted.draw(5, 3).labels.tolist()
-
-
-@pytest.mark.parametrize(
-    ("shares", "message"),
-    [((2, 0.5, 0.4, 0.2), "are no shares"), ((2, -0.1, 0.4, 0.2), "are no shares"),
-     ((1, 0.5, 0.1, 0.1), "classes is 1")],
-)  # fmt: skip
-def test_what_cannot_be_planted_is_refused(shares, message):
-    with pytest.raises(UserError, match=message):
-        Planted(*shares)

@@ -65,13 +65,6 @@ rule linear_mnist:
         verb("linear-mnist")
 
 
-rule trained_noisy_mnist:
-    input:
-        MNIST_RECORDS,
-    message:
-        "All networks on noisy MNIST are trained."
-
-
 rule noisy_mnist:
     input:
         data=layout.valid(SCALE, "prepare", LINEAR.noisy_mnist.dataset),

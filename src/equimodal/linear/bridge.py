@@ -8,18 +8,17 @@ ratio to a fusion: the effective update |G|^2 / |theta|^2 of the layers before t
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Float64, Int64
 from numpy import ndarray
 
 from equimodal.linear import theory
-from equimodal.linear.descent import LOOK_EVERY, Trajectory, check_step_size
+from equimodal.linear.descent import Moved, Step, Trajectory, check_step_size, follow
 from equimodal.linear.moments import Moments
 from equimodal.linear.networks import (
     Architecture,
     Layers,
-    errors,
+    Padded,
     gradient_factors,
-    output_rows,
     pad,
     stability_limit,
 )
@@ -54,8 +53,7 @@ def conditional_gain(moments: Moments) -> PerRun:
 
     Switching B off by its mean says 1 / (1 - rho^2) times as much for scalar modalities.
     """
-    w_b = theory.joint_solution(moments)[1]
-    return np.einsum("ri,rij,rj->r", w_b, theory.schur_complement(moments), w_b) / moments.yy
+    return theory.explained_by_b_alone(moments) / moments.yy
 
 
 def branch_speeds(
@@ -113,51 +111,39 @@ def descend_balanced(
     ASSUME: holding its layers stands for isolating a branch, and its speed for the conditional one;
     there is no flow between these branches to cut, and no fusion parameter of one branch alone.
 
-    Args:
-        architecture: As in `descend`; likewise `moments`, `layers` and `step_size`.
-        moments: One row a run.
-        layers: The weights at the start.
-        step_size: Of gradient descent.
-        steps: At most so many, regular and re-balancing ones together; fewer if all runs converge.
-        tolerance: alpha, on the difference of the log10 of the sums.
-        window: Q, re-balancing steps in a row.
-        converged_at: A run has converged once no |s - W^tot Sigma| is above it, the `tolerance` of
-            `descend`.
+    Beside the arguments of `descend`: `tolerance` is alpha, on the difference of the log10 of the sums, and
+    `window` is Q, re-balancing steps in a row, which count as steps. `converged_at` is the tolerance of
+    `descend`.
 
     Raises:
         UserError: If the step size is beyond the stability limit of a run.
     """
     check_step_size(step_size, stability_limit(architecture, moments))
     data = pad(moments)
-    layers = [layer.copy() for layer in layers]
     sums = np.zeros((len(moments), 2))
-    left = np.zeros(len(moments), int)  # re-balancing steps to come
+    held = np.zeros(len(moments), int)  # re-balancing steps to come
     moves = np.ones((len(moments), 2), bool)
-    records = np.empty((steps + 1, len(moments), 2, layers[0].shape[3]))
-    for step in range(steps):
-        if step % LOOK_EVERY == 0:
-            total = output_rows(layers)[0]
-            if np.abs(errors(total, data)).max() <= converged_at:
-                steps = step
-                break
-        above, below, total = gradient_factors(layers, data)
-        records[step] = total[:, :, 0]
-        regular = left == 0
-        moving = (moves | regular[:, None])[:, :, None, None]
-        updates = _effective_updates(architecture, layers, above, below)
-        for i, (layer, up, down) in enumerate(zip(layers, above, below, strict=True)):
-            change = step_size * up.swapaxes(2, 3) * down
-            layer += change * moving if i < architecture.fusion else change
-        sums += np.where(regular[:, None], updates, 0)
-        gap = np.log10(sums[:, 0]) - np.log10(sums[:, 1])
-        left = np.where(regular, np.where(np.abs(gap) > tolerance, window, 0), left - 1)
-        moves[regular] = np.stack([gap < 0, gap > 0], axis=1)[regular]
-    total = output_rows(layers)[0]
-    records[steps] = total[:, :, 0]
-    return Trajectory(
-        steps=np.arange(steps + 1.0),
-        w_a=records[: steps + 1, :, 0, : moments.a.shape[1]],
-        w_b=records[: steps + 1, :, 1, : moments.b.shape[1]],
-        converged=np.abs(errors(total, data)).max(axis=(1, 2, 3)) <= converged_at,
-        layers=layers,
-    )
+
+    def step_of(runs: Int64[ndarray, " runs"]) -> Step:
+        own = Padded(*(of_all[runs] for of_all in data))
+
+        def step(layers: Layers) -> Moved:
+            above, below, total = gradient_factors(layers, own)
+            regular = held[runs] == 0
+            moving = (moves[runs] | regular[:, None])[:, :, None, None]
+            changes = [step_size * u.swapaxes(2, 3) * d for u, d in zip(above, below, strict=True)]
+            for change in changes[: architecture.fusion]:
+                change *= moving
+            updates = _effective_updates(architecture, layers, above, below)
+            sums[runs] += np.where(regular[:, None], updates, 0)
+            gap = np.log10(sums[runs, 0]) - np.log10(sums[runs, 1])
+            again = np.where(np.abs(gap) > tolerance, window, 0)
+            held[runs] = np.where(regular, again, held[runs] - 1)
+            moves[runs[regular]] = np.stack([gap < 0, gap > 0], axis=1)[regular]
+            return changes, total[:, :, 0], below[0]
+
+        return step
+
+    size = 2, data.cross.shape[1] // 2
+    followed = follow(step_of, layers, size, steps=steps, tolerance=converged_at)
+    return Trajectory.of(moments, followed)

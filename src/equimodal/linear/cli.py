@@ -1,11 +1,13 @@
-"""The verbs of the second paper."""
+"""The verbs of the second paper, and drawing its figures."""
 
 from functools import partial
+from importlib import import_module
 from typing import Annotated, Any
 
 import typer
 
 from equimodal.linear import products
+from equimodal.linear.figures import FIGURES
 from equimodal.linear.settings import LinearSettings, load_linear
 from equimodal.study import layout, steps
 from equimodal.study.files import write_text
@@ -26,11 +28,11 @@ def linear(params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> None:
     settings = load_linear(study, params)
 
     def simulate() -> None:
-        from equimodal.linear.experiment import TABLES
+        from equimodal.linear.experiment import all_tables
         from equimodal.study.table_files import write_table
 
-        for name, build in TABLES.items():
-            write_table(build(settings), layout.table(study.scale, name), "%.6g")
+        for name, table in all_tables(settings):
+            write_table(table, layout.table(study.scale, name), "%.6g")
 
     steps.make(products.simulations(settings, study), study, simulate)
 
@@ -84,17 +86,39 @@ def linear_mnist(params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> No
 
     study = load_params(params, scale)
     settings = load_linear(study, params)
-    own = settings.noisy_mnist
+    own, made = settings.noisy_mnist, products.mnist_table(settings, study)
     records = {f: products.record(study.scale, f) for f in range(1, own.depth + 1)}
-    asked = products.settings_and_code_of_noisy_mnist(settings, study)["settings"]
     for fusion, record in records.items():
         product = products.noisy_mnist(fusion, settings, study)
-        require_unaltered(record, product.receipt, product.remedy, asked)
-    made = mnist_table.linear_mnist(records, own)
+        require_unaltered(record, product.receipt, product.remedy, made.asked(study)["settings"])
+    table = mnist_table.linear_mnist(records, own)
     notes = [settings.note] if settings.note else []
-    texts = documents("linear_mnist", mnist_table.ABOUT, mnist_table.for_readers(made), notes)
-    texts[".csv"] = made.to_csv(index=False, float_format="%.6g", lineterminator="\n")
-    table = layout.table(study.scale, "linear_mnist")
-    for suffix, text in texts.items():
-        write_text(text, table.with_suffix(suffix))
-    steps.sign(products.mnist_table(settings, study), study)
+    texts = documents("linear_mnist", mnist_table.ABOUT, mnist_table.for_readers(table), notes)
+    texts[".csv"] = table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
+    for path in made.files:
+        write_text(texts[path.suffix], path)
+    steps.sign(made, study)
+
+
+def draw_linear(name: str, study: Params, settings: LinearSettings) -> None:
+    """Draw one figure as SVG, PNG and PDF.
+
+    Raises:
+        UserError: If a table is missing, damaged, empty or of other settings than now.
+    """
+    from equimodal.linear import mnist_table
+    from equimodal.study.analysis.stored import require_unaltered
+    from equimodal.study.figures.style import save
+    from equimodal.study.table_files import read_table
+
+    of_mnist, about = name == "linear_mnist", FIGURES[name]
+    product = (products.mnist_table if of_mnist else products.simulations)(settings, study)
+    columns = mnist_table.COLUMNS if of_mnist else ()
+    inputs = {}
+    for table in about.inputs:
+        path = layout.table(study.scale, table)
+        require_unaltered(path, product.receipt, product.remedy, product.asked(study)["settings"])
+        inputs[table] = read_table(path, product.remedy, columns, rows=True)
+    drawn = import_module(f"equimodal.linear.figures.{name}").draw(**inputs)
+    save(drawn, layout.figures(study.scale) / name, settings.note)
+    steps.sign(steps.figure(name, about.inputs, study), study)

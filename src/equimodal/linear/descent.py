@@ -1,5 +1,6 @@
-"""Full-batch gradient descent on many linear networks at once."""
+"""Full-batch gradient descent on many networks at once."""
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,9 +12,7 @@ from equimodal.linear.networks import (
     Architecture,
     Layers,
     Padded,
-    errors,
     gradient_factors,
-    output_rows,
     pad,
     stability_limit,
 )
@@ -21,6 +20,11 @@ from equimodal.study.errors import UserError
 
 LOOK_EVERY = 100  # steps between two looks at which runs have converged
 TOGETHER = 2**20  # bytes of weights that move on together; with as many of scratch they fit a cache
+
+Records = Float64[ndarray, "records runs ..."]
+# The change of each layer in a step of some runs, what is recorded of each run, what is left for it to learn.
+Moved = tuple[Iterable[ndarray], ndarray, ndarray]
+Step = Callable[[Layers], Moved]
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,23 @@ class Trajectory:
     converged: Bool[ndarray, " runs"]  # whether the errors fell below the tolerance
     layers: Layers  # at the end
 
+    @classmethod
+    def of(
+        cls,
+        moments: Moments,
+        followed: tuple[Records, Bool[ndarray, " runs"], Layers],
+        every: int = 1,
+    ) -> "Trajectory":
+        """Read off what `follow` returns of steps that record the total weights of A and B."""
+        records, converged, layers = followed
+        return cls(
+            steps=every * np.arange(len(records), dtype=float),
+            w_a=records[:, :, 0, : moments.a.shape[1]],
+            w_b=records[:, :, 1, : moments.b.shape[1]],
+            converged=converged,
+            layers=layers,
+        )
+
 
 def descend(
     architecture: Architecture,
@@ -40,139 +61,100 @@ def descend(
     layers: Layers,
     *,
     step_size: float,
-    steps: int,
+    steps: int | Int64[ndarray, " runs"],
     every: int = 1,
     tolerance: float = 0.0,
 ) -> Trajectory:
     """Train one network a run, all of one architecture, from given weights; leaves those alone.
 
     Runs are independent: moments and weights may differ between them in any way. A step of one run
-    costs two products of a row with each matrix and one outer product; examples play no part. So most
-    of a step is passing over weights. Only as many runs move on together as stay in the cache
-    (`TOGETHER`); more gain nothing.
+    costs two products of a row with each matrix and one outer product; examples play no part.
 
-    Args:
-        architecture: Of all runs.
-        moments: One row a run.
-        layers: The weights at the start (`networks.start`).
-        step_size: Of gradient descent; tau = 1 / step_size steps.
-        steps: At most so many.
-        every: Steps between two records of the total weights.
-        tolerance: A run stops once no |s - W^tot Sigma| is above it; its last weights are recorded
-            until the last run stops.
+    The weights at the start are `networks.start`'s, tau is 1 / step_size steps, and what is left to learn
+    is |s - W^tot Sigma|. Else as `follow`.
 
     Raises:
         UserError: If the step size is beyond the stability limit of a run.
     """
     check_step_size(step_size, stability_limit(architecture, moments))
-    data, runs = pad(moments), len(moments)
-    chunk = max(1, TOGETHER * runs // max(1, sum(layer.nbytes for layer in layers)))
-    parts = [
-        _descend_together(
-            data[first : first + chunk],
-            [layer[first : first + chunk].copy() for layer in layers],
-            step_size=step_size,
-            steps=steps,
-            every=every,
-            tolerance=tolerance,
-        )
-        for first in range(0, max(1, runs), chunk)
-    ]
-    last = max(len(part.records) for part in parts)
-    records = np.concatenate([part.until(last) for part in parts], axis=1)
-    return Trajectory(
-        steps=every * np.arange(last, dtype=float),
-        w_a=records[:, :, 0, : moments.a.shape[1]],
-        w_b=records[:, :, 1, : moments.b.shape[1]],
-        converged=np.concatenate([part.converged for part in parts]),
-        layers=[
-            np.concatenate(of_runs) for of_runs in zip(*(p.layers for p in parts), strict=True)
-        ],
-    )
+    data = pad(moments)
+
+    def step_of(runs: Int64[ndarray, " runs"]) -> Step:
+        own = Padded(*(of_all[runs] for of_all in data))
+
+        def step(layers: Layers) -> Moved:
+            above, below, total = gradient_factors(layers, own)
+            changes = (
+                step_size * up.swapaxes(2, 3) * down for up, down in zip(above, below, strict=True)
+            )
+            return changes, total[:, :, 0], below[0]
+
+        return step
+
+    size = 2, data.cross.shape[1] // 2
+    followed = follow(step_of, layers, size, steps=steps, every=every, tolerance=tolerance)
+    return Trajectory.of(moments, followed, every)
 
 
-@dataclass(frozen=True)
-class _Part:
-    """What some of the runs of a trajectory came to."""
-
-    records: Float64[ndarray, "records runs 2 d"]  # total weights until the last one stopped
-    converged: Bool[ndarray, " runs"]
-    layers: Layers
-
-    def until(self, records: int) -> Float64[ndarray, "records runs 2 d"]:
-        """Return so many records: those that are lacking are the last one."""
-        return np.pad(self.records, ((0, records - len(self.records)), *[(0, 0)] * 3), mode="edge")
-
-
-def _descend_together(
-    data: Padded, layers: Layers, *, step_size: float, steps: int, every: int, tolerance: float
-) -> _Part:
-    """Train some runs as `descend` does, all in one array a layer; changes `layers`."""
-    runs = len(data.cross)
-    final = [layer.copy() for layer in layers]
-    scratch = [np.empty_like(layer) for layer in layers]
-    active = np.arange(runs)
-    converged = np.zeros(runs, bool)
-    size = layers[0].shape[3]
-    records = np.empty((steps // every + 1, runs, 2, size))
-    stops: list[tuple[int, ndarray, ndarray]] = []  # from which record on runs stay as they are
-    for step in range(steps + 1):
-        if step % LOOK_EVERY == 0:
-            total = output_rows(layers)[0]
-            done = np.abs(errors(total, data)).max(axis=(1, 2, 3)) <= tolerance
-            if done.any():
-                stopped = active[done]
-                converged[stopped] = True
-                stops.append((-(-step // every), stopped, total[done, :, 0]))
-                for kept, layer in zip(final, layers, strict=True):
-                    kept[stopped] = layer[done]
-                layers = [layer[~done] for layer in layers]
-                scratch = [s[: len(layers[0])] for s in scratch]
-                active, data = active[~done], data[~done]
-            if not len(active):
-                records = records[: -(-step // every) + 1]
-                break
-        above, below, total = gradient_factors(layers, data)
-        if step % every == 0:
-            records[step // every, active] = total[:, :, 0]
-        if step == steps:
-            break
-        for layer, up, down, product in zip(layers, above, below, scratch, strict=True):
-            np.multiply(step_size * up.swapaxes(2, 3), down, out=product)
-            layer += product
-    for record, stopped, total in stops:
-        records[record:, stopped] = total
-    for kept, layer in zip(final, layers, strict=True):
-        kept[active] = layer
-    return _Part(records, converged, final)
-
-
-def networks_at(
-    architecture: Architecture,
-    moments: Moments,
+def follow(
+    step_of: Callable[[Int64[ndarray, " runs"]], Step],
     layers: Layers,
-    when: Int64[ndarray, " runs"],
+    size: tuple[int, ...],
     *,
-    step_size: float,
-) -> Layers:
-    """Return the weights of each run after a number of steps of its own, as `descend` takes them."""
-    found = [layer.copy() for layer in layers]
-    done, order = 0, np.argsort(when, kind="stable")
-    layers = [layer[order] for layer in layers]
-    for position, run in enumerate(order):
-        if when[run] > done:  # the runs still to be read move on together
-            layers = descend(
-                architecture,
-                moments[order[position:]],
-                layers,
-                step_size=step_size,
-                steps=int(when[run] - done),
-            ).layers
-            done = when[run]
-        for kept, layer in zip(found, layers, strict=True):
-            kept[run] = layer[0]
-        layers = [layer[1:] for layer in layers]
-    return found
+    steps: int | Int64[ndarray, " runs"],
+    every: int = 1,
+    tolerance: float = 0.0,
+) -> tuple[Records, Bool[ndarray, " runs"], Layers]:
+    """Change the weights of many runs step by step, and leave the given ones alone.
+
+    Most of a step is passing over weights. Only as many runs move on together as stay in the cache
+    (`TOGETHER`); more gain nothing.
+
+    Args:
+        step_of: Gives the step of some runs.
+        layers: The weights at the start.
+        size: Of what is recorded of a run.
+        steps: At most so many, of all runs or of each.
+        every: Steps between two records.
+        tolerance: A run stops once nothing that is left for it to learn is above it.
+
+    Returns:
+        The records, in which a run that has stopped stays as it is until the last one stops; which runs
+        stopped by the tolerance; the weights at the end.
+    """
+    runs = len(layers[0])
+    limits = np.broadcast_to(steps, runs)
+    ends = {*limits.tolist()}
+    together = max(1, TOGETHER * runs // max(1, sum(layer.nbytes for layer in layers)))
+    final = [layer.copy() for layer in layers]
+    converged = np.zeros(runs, bool)
+    records = np.empty((limits.max(initial=0) // every + 1, runs, *size))
+    last = 0
+    for first in range(0, max(1, runs), together):
+        active = np.arange(runs)[first : first + together]
+        moving, take, step = [layer[active] for layer in layers], step_of(active), 0
+        while True:
+            changes, seen, left = take(moving)
+            if step % every == 0:
+                records[step // every, active] = seen
+            if step % LOOK_EVERY == 0 or step in ends:
+                learned = np.abs(left).max(axis=tuple(range(1, left.ndim))) <= tolerance
+                stops = (learned & (step % LOOK_EVERY == 0)) | (limits[active] <= step)
+                stopped = active[stops]
+                converged[stopped] = learned[stops]
+                records[-(-step // every) :, stopped] = seen[stops]
+                for whole, layer in zip(final, moving, strict=True):
+                    whole[stopped] = layer[stops]
+                active = active[~stops]
+                if not len(active):
+                    break
+                moving = [layer[~stops] for layer in moving]
+                changes, take = [change[~stops] for change in changes], step_of(active)
+            for layer, change in zip(moving, changes, strict=True):
+                layer += change
+            step += 1
+        last = max(last, step)
+    return records[: -(-last // every) + 1], converged, final
 
 
 def check_step_size(step_size: float, limits: Float64[ndarray, " runs"]) -> None:

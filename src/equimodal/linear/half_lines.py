@@ -6,10 +6,10 @@ squared loss depends on the data through the second moments of the four half-lin
 """
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Float64, Int64
 from numpy import ndarray
 
-from equimodal.linear.descent import LOOK_EVERY, Trajectory, check_step_size
+from equimodal.linear.descent import Moved, Step, Trajectory, check_step_size, follow
 from equimodal.linear.moments import Moments
 from equimodal.linear.networks import Architecture, Layers, stability_limit
 from equimodal.study.errors import UserError
@@ -43,12 +43,8 @@ def descend_relu(
     the product, since a unit sees half of its input. They end at the weights of the target, as in
     the linear network; each rate is half of the linear network's.
 
-    Args:
-        moments: Of scalar modalities, one row a run.
-        layers: Weights at the start, of a linear network with depth and fusion 2.
-        step_size: As in `descend`; likewise `steps` and `tolerance`.
-        steps: At most so many.
-        tolerance: On the correlation of the residual with the four half-lines.
+    The arguments are those of `descend`. The layers are of a linear network with depth and fusion 2, and
+    the tolerance is on the correlation of the residual with the four half-lines.
 
     Raises:
         UserError: If a modality is not scalar, or the step size beyond the stability limit of the
@@ -59,47 +55,26 @@ def descend_relu(
             f"modalities have {moments.a.shape[1]} and {moments.b.shape[1]} inputs; the half-lines"
             " are exact for 1 each"
         )
-    width = layers[0].shape[2]
-    check_step_size(step_size, stability_limit(Architecture(2, 2, width), moments))
+    check_step_size(step_size, stability_limit(Architecture(2, 2, layers[0].shape[2]), moments))
     gram, cross = half_line_moments(moments)
-    w1, w2 = layers[0][:, :, :, 0].copy(), layers[1][:, :, 0].copy()  # runs, branches, units
-    records = np.empty((steps + 1, len(moments), 2))
-    stops: list[tuple[int, ndarray]] = []  # from which record on runs stay as they are
-    active, converged = np.arange(len(moments)), np.zeros(len(moments), bool)
-    final = [w1.copy(), w2.copy()]
-    for step in range(steps + 1):
-        up, down = np.maximum(w1, 0), np.minimum(w1, 0)
-        slopes = np.stack([(w2 * up).sum(2), -(w2 * down).sum(2)], axis=2)  # on relu(x), relu(-x)
-        residual = cross - (slopes.reshape(-1, 1, 4) @ gram)[:, 0]
-        records[step, active] = (slopes[:, :, 0] - slopes[:, :, 1]) / 2
-        if step == steps:
-            break
-        if step % LOOK_EVERY == 0:
-            done = np.abs(residual).max(1) <= tolerance
-            if done.any():
-                stopped = active[done]
-                converged[stopped] = True
-                stops.append((step, stopped))
-                final[0][stopped], final[1][stopped] = w1[done], w2[done]
-                keep = ~done
-                active, gram, cross = active[keep], gram[keep], cross[keep]
-                w1, w2, up, down = w1[keep], w2[keep], up[keep], down[keep]
-                residual = residual[keep]
-            if not len(active):
-                records = records[: step + 1]
-                break
-        e = residual.reshape(-1, 2, 2, 1)
-        # d loss / d w1 and d w2, with |w1| = up - down on the unit's half-line.
-        g1 = w2 * np.where(w1 > 0, e[:, :, 0], -e[:, :, 1])
-        g2 = up * e[:, :, 0] - down * e[:, :, 1]
-        w1, w2 = w1 + step_size * g1, w2 + step_size * g2
-    for record, stopped in stops:
-        records[record:, stopped] = records[record, stopped]
-    final[0][active], final[1][active] = w1, w2
-    return Trajectory(
-        steps=np.arange(float(len(records))),
-        w_a=records[:, :, :1],
-        w_b=records[:, :, 1:],
-        converged=converged,
-        layers=[final[0][:, :, :, None], final[1][:, :, None]],
-    )
+
+    def step_of(runs: Int64[ndarray, " runs"]) -> Step:
+        own_gram, own_cross = gram[runs], cross[runs]
+
+        def step(layers: Layers) -> Moved:
+            w1, w2 = layers[0][:, :, :, 0], layers[1][:, :, 0]  # runs, branches, units
+            up, down = np.maximum(w1, 0), np.minimum(w1, 0)
+            slopes = np.stack(
+                [(w2 * up).sum(2), -(w2 * down).sum(2)], axis=2
+            )  # of relu(x), relu(-x)
+            residual = own_cross - (slopes.reshape(-1, 1, 4) @ own_gram)[:, 0]
+            e = residual.reshape(-1, 2, 2, 1)
+            # -d loss / d w1 and d w2, with |w1| = up - down on the unit's half-line.
+            g1 = w2 * np.where(w1 > 0, e[:, :, 0], -e[:, :, 1])
+            g2 = up * e[:, :, 0] - down * e[:, :, 1]
+            total = (slopes[:, :, :1] - slopes[:, :, 1:]) / 2
+            return [step_size * g1[:, :, :, None], step_size * g2[:, :, None]], total, residual
+
+        return step
+
+    return Trajectory.of(moments, follow(step_of, layers, (2, 1), steps=steps, tolerance=tolerance))

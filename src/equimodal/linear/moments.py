@@ -34,8 +34,9 @@ class Moments:
 
     def __post_init__(self) -> None:
         column = self.cross[:, :, None]
-        target = np.concatenate([column.swapaxes(1, 2), self.yy[:, None, None]], axis=2)
-        whole = np.concatenate([np.concatenate([self.covariance, column], axis=2), target], axis=1)
+        whole = np.block(
+            [[self.covariance, column], [column.swapaxes(1, 2), self.yy[:, None, None]]]
+        )
         if not np.isfinite(whole).all():
             raise UserError("the moments hold values that are not finite; look at the data")
         if not np.allclose(whole, whole.swapaxes(1, 2)):
@@ -78,27 +79,13 @@ class Moments:
         )
 
 
-def repeated(moments: Moments, times: int) -> Moments:
-    """Return each run `times` in a row: one for each seed, say."""
-    return Moments(**{name: np.repeat(x, times, axis=0) for name, x in vars(moments).items()})
-
-
 def toy_moments(
-    rho: ArrayLike,
-    ratio: ArrayLike,
-    *,
-    w_a: ArrayLike = 1.0,
-    w_b: ArrayLike = 1.0,
+    rho: ArrayLike, ratio: ArrayLike, *, w_a: ArrayLike = 1.0, w_b: ArrayLike = 1.0
 ) -> Moments:
     """Return the moments of y = w_A x_A + w_B x_B with scalar modalities.
 
-    The arguments are broadcast against each other; each combination is a run.
-
-    Args:
-        rho: Correlation of x_A and x_B, in [-1, 1].
-        ratio: Standard deviation of x_A, that of x_B being 1; > 0.
-        w_a: Weight of A.
-        w_b: Weight of B.
+    `rho` is the correlation of x_A and x_B, in [-1, 1]; `ratio` the standard deviation of x_A, > 0, that
+    of x_B being 1. The arguments are broadcast against each other; each combination is a run.
 
     Raises:
         UserError: If rho is not a correlation or the ratio not positive.

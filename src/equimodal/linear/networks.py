@@ -11,7 +11,7 @@ sum of their outputs), what is between intermediate.
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Float64, Int64
@@ -25,7 +25,7 @@ from equimodal.study.errors import UserError
 # One array a layer, of shape (runs, branches, outputs, inputs); `branches` is 2 up to the fusion
 # (A, then B) and 1 after it. Inputs of unequal size are padded with inputs that are always 0.
 Layers = list[Float64[ndarray, "runs branches outputs inputs"]]
-Init = Literal["iid", "frobenius", "aligned"]
+Init = Literal["iid", "frobenius"]
 
 
 @dataclass(frozen=True)
@@ -66,11 +66,10 @@ def start(
 
     Args:
         architecture: Of all networks.
-        moments: One row a run; their number and sizes, and for `aligned` their directions.
+        moments: One row a run; only their number and sizes matter.
         init: `iid`: every weight is N(0, scale^2), the authors' two-layer networks. `frobenius`:
             Gaussian, with the expected Frobenius norm `scale` for each matrix of a branch and
-            sqrt(2) scale for each after the fusion, the authors' deep networks. `aligned`: the
-            balanced rank-one start that the theory assumes, of exactly these norms, without chance.
+            sqrt(2) scale for each after the fusion, the authors' deep networks.
         scale: gamma, or u_0 in the theory; > 0. One for all runs or one each.
         seed: Of all draws.
         draws: Which draw each run starts from, counted from 0: runs of one draw differ in the scale of
@@ -80,26 +79,12 @@ def start(
     if not (scales > 0).all():
         raise UserError(f"the initial scale is {scales.min():g}; from 0 nothing is ever learned")
     runs, inputs = len(moments), max(moments.a.shape[1], moments.b.shape[1])
-    shapes = architecture.shapes(inputs)
-    norms = [1.0 if branches == 2 else 2**0.5 for branches, _, _ in shapes]
-    if init == "aligned":
-        layers = [np.zeros((runs, *shape)) for shape in shapes]
-        for layer, size in zip(layers, norms, strict=True):
-            layer[:, :, 0, 0] = size
-        if min(norm(moments.y_a).min(), norm(moments.y_b).min()) == 0:
-            raise UserError(
-                "a modality has no signal (s = 0), so there is nothing to align with; start with"
-                " frobenius or leave the run out"
-            )
-        directions = [s / norm(s)[:, None] for s in (moments.y_a, moments.y_b)]
-        layers[0][:, :, 0] = np.stack([_padded(d, inputs) for d in directions], axis=1)
-        return [scales * layer for layer in layers]
     draws = np.arange(runs) if draws is None else draws
     rng = np.random.default_rng(seed)
-    spread = {
-        "iid": [1.0] * len(shapes),
-        "frobenius": [n / np.sqrt(o * i) for n, (_, o, i) in zip(norms, shapes, strict=True)],
-    }[init]
+    shapes = architecture.shapes(inputs)
+    spread = [1.0] * len(shapes)
+    if init == "frobenius":
+        spread = [(1 if b == 2 else 2**0.5) / np.sqrt(outs * ins) for b, outs, ins in shapes]
     layers = [
         scales * s * rng.standard_normal((draws.max(initial=-1) + 1, *shape))[draws]
         for s, shape in zip(spread, shapes, strict=True)
@@ -109,19 +94,11 @@ def start(
     return layers
 
 
-def _padded(rows: Float64[ndarray, "runs d"], size: int) -> Float64[ndarray, "runs size"]:
-    return np.pad(rows, ((0, 0), (0, size - rows.shape[1])))
-
-
-@dataclass(frozen=True)
-class Padded:
+class Padded(NamedTuple):
     """Moments with inputs of both modalities padded to one size, as `descend` takes them."""
 
     sigma: Float64[ndarray, "runs 2*d 2*d"]
     cross: Float64[ndarray, "runs 2*d"]
-
-    def __getitem__(self, runs: slice | ndarray) -> "Padded":
-        return Padded(self.sigma[runs], self.cross[runs])
 
 
 def pad(moments: Moments) -> Padded:
@@ -185,35 +162,29 @@ def stability_limit(architecture: Architecture, moments: Moments) -> Float64[nda
     the direction of W_b^tot, u_b the norm of each layer of branch b, u^2 = u_A^2 + u_B^2. An
     unbalanced start changes it somewhat; a run may be unstable slightly below the limit.
     """
-    both = joint_solution(moments)
-    a, b = shortest_solution(moments.a, moments.y_a), shortest_solution(moments.b, moments.y_b)
-    points = [both, (a, 0 * b), (0 * a, b)]
-    if architecture.fusion == 1:
-        points = points[:1]
-    curvature = np.max([_curvature(architecture, moments.covariance, *p) for p in points], axis=0)
-    return 2 / curvature
+    whole, (w_a, w_b) = moments.covariance, joint_solution(moments)
+    points = [(w_a, w_b)]
+    if architecture.fusion > 1:
+        a, b = shortest_solution(moments.a, moments.y_a), shortest_solution(moments.b, moments.y_b)
+        points += [(a, 0 * b), (0 * a, b)]
+    return 2 / np.max([_curvature(architecture, whole, *p) for p in points], axis=0)
 
 
 def _curvature(
     architecture: Architecture, sigma: ndarray, w_a: ndarray, w_b: ndarray
 ) -> Float64[ndarray, " runs"]:
     after, fusion = architecture.depth - architecture.fusion, architecture.fusion
-    roots = [norm(w) ** (1 / fusion) for w in (w_a, w_b)]
-    size = np.maximum(np.hypot(*roots), 1e-100)  # 0 at a modality without a signal of its own
-    factor = size ** (-after / architecture.depth)
-    norms = [factor * root for root in roots]
-    u = np.hypot(*norms)
-    kernel = np.zeros_like(sigma)
-    directions, offset = [], 0
-    for w, u_b in zip((w_a, w_b), norms, strict=True):
-        unit = w / np.maximum(norm(w), 1e-300)[:, None]
-        t = u**after * u_b ** (fusion - 1)
-        block = np.eye(w.shape[1]) + (fusion - 1) * unit[:, :, None] * unit[:, None]
-        part = slice(offset, offset + w.shape[1])
-        kernel[:, part, part] = t[:, None, None] ** 2 * block
-        directions.append(u_b[:, None] ** fusion * unit)
-        offset += w.shape[1]
+    of = np.repeat([0, 1], [w_a.shape[1], w_b.shape[1]])  # the modality of each input
+    sizes = np.stack([norm(w_a), norm(w_b)], axis=1)
+    unit = np.concatenate([w_a, w_b], axis=1) / np.maximum(sizes, 1e-300)[:, of]
+    roots = sizes ** (1 / fusion)
+    most = np.maximum(norm(roots), 1e-100)  # 0 at a modality without a signal of its own
+    norms = most[:, None] ** (-after / architecture.depth) * roots
+    u = norm(norms)[:, None]
+    t = (u**after * norms ** (fusion - 1))[:, of, None]
+    block = np.eye(len(of)) + (fusion - 1) * unit[:, :, None] * unit[:, None]
+    kernel = (of[:, None] == of) * t**2 * block
     if after:
-        h = np.concatenate(directions, axis=1)
-        kernel += (after * u ** (2 * (after - 1)))[:, None, None] * h[:, :, None] * h[:, None]
+        h = u ** (after - 1) * norms[:, of] ** fusion * unit
+        kernel += after * h[:, :, None] * h[:, None]
     return np.abs(np.linalg.eigvals(sigma @ kernel)).max(axis=1)

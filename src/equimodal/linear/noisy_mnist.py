@@ -23,8 +23,9 @@ from torch.nn import functional as F
 from equimodal.linear.settings import NoisyMnist
 from equimodal.study.code import code_hash
 from equimodal.study.data.split import Split, load_split
-from equimodal.study.errors import UserError, first_line
+from equimodal.study.errors import UserError
 from equimodal.study.files import write_aside
+from equimodal.study.pickles import load_torch
 from equimodal.study.spec import Modality
 
 Pixels = Float[Tensor, "n pixels"]
@@ -112,25 +113,15 @@ def train_noisy_mnist(
     the trained: `loss` (cross-entropy of the epoch's first batch) and the `accuracies`. A training that
     was stopped goes on from its checkpoint to the same bytes (on the same machine).
 
-    Args:
-        settings: Of all networks.
-        fusion: L_f of this one, 1 to the depth.
-        gray: How digits are stored and normalized.
-        classes: How many there are.
-        data: Folder of the prepared data set.
-        out: The CSV file.
-        checkpoint: A file for the state between epochs, removed at the end.
-        checkpoint_seconds: Time between two of them, at least.
-        report: Given each row, to show progress.
+    `fusion` is L_f, and `gray` says how the digits in the folder `data` are stored and normalized. The
+    checkpoint is written at least `checkpoint_seconds` after the last one, and removed at the end.
 
     Raises:
         UserError: If the data are missing or damaged, the loss is not finite, or `out` can not be
             written.
     """
-    train, test = (
-        load_split(data, split, modalities={"gray": gray}, classes=classes)
-        for split in ("train", "test")
-    )
+    how: dict[str, Any] = {"modalities": {"gray": gray}, "classes": classes}
+    train, test = load_split(data, "train", **how), load_split(data, "test", **how)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
         network = FusionNetwork(
@@ -221,7 +212,9 @@ def _restore(
     if not checkpoint.is_file():
         return []
     try:
-        state = _read_checkpoint(checkpoint, identity)
+        state = load_torch(checkpoint)
+        if not isinstance(state, dict) or state.get("identity") != identity:
+            raise UserError(f"{checkpoint} belongs to other settings, data or code")
     except UserError as error:
         print(f"{error}. Starting anew.", file=sys.stderr)
         return []
@@ -229,14 +222,3 @@ def _restore(
         return []  # of a longer training, which is past this one's end
     network.load_state_dict(state["network"])
     return state["rows"]
-
-
-def _read_checkpoint(path: Path, identity: str) -> dict[str, Any]:
-    try:
-        state = torch.load(path, weights_only=True)
-        found = state["identity"]
-    except Exception as error:  # torch.load raises whatever the damage leads to
-        raise UserError(f"{path} is damaged ({first_line(error)})") from error
-    if found != identity:
-        raise UserError(f"{path} belongs to other settings, data or code")
-    return state

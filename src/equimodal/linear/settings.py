@@ -8,7 +8,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from equimodal.study.datasets import ColoredMnist
 from equimodal.study.errors import UserError
-from equimodal.study.params import Params
+from equimodal.study.params import Axis, Params
 from equimodal.study.schema import Count, Few, NotNegative, Positive, Section, Sentence, Share
 from equimodal.study.settings_files import (
     as_json,
@@ -19,10 +19,9 @@ from equimodal.study.settings_files import (
     read_yaml,
 )
 
-Correlations = Annotated[tuple[Annotated[float, Field(gt=-1, lt=1)], ...], Field(min_length=1)]
-Ratios = Annotated[
-    tuple[Annotated[float, Field(ge=1, allow_inf_nan=False)], ...], Field(min_length=1)
-]
+Correlations = Axis[Annotated[float, Field(gt=-1, lt=1)]]
+Ratios = Axis[Annotated[float, Field(ge=1, allow_inf_nan=False)]]
+Small = Annotated[float, Field(gt=0, lt=1)]
 Seed = Annotated[int, Field(ge=0)]
 
 
@@ -47,7 +46,7 @@ class Deep(Section):
 
     depth: Annotated[Few, Field(ge=3)]
     width: Count
-    scale: Annotated[float, Field(gt=0, lt=1)]  # u_0, Frobenius norm of a branch's layers
+    scale: Small  # u_0, Frobenius norm of a branch's layers
     step_size: Positive
     steps: Count
     every: Count  # steps between two records
@@ -56,12 +55,12 @@ class Deep(Section):
     ratio: Annotated[float, Field(ge=1)]  # where it is not what changes
     correlations: Correlations
     ratios: Ratios
-    scales: Annotated[tuple[Annotated[float, Field(gt=0, lt=1)], ...], Field(min_length=1)]
+    scales: Axis[Small]
     seeds: Few
 
 
 class RandomData(Section):
-    """RandomData data of many inputs (F8)."""
+    """Random data of many inputs (F8)."""
 
     inputs: Annotated[Few, Field(ge=2)]  # of each modality
     draws: Few
@@ -99,7 +98,7 @@ class Generalization(Section):
     variance: Annotated[float, Field(gt=1)]  # of each input of A, so that it is first; 1 of B
     weight: Positive  # of each input in the target
     noise: NotNegative  # standard deviation
-    examples: Annotated[tuple[Count, ...], Field(min_length=1)]
+    examples: Axis[Count]
     steps: Count
     seeds: Few
 
@@ -108,9 +107,7 @@ class Xor(Section):
     """The heterogeneous XOR task, two-layer ReLU networks (F16)."""
 
     # Of x_A, which is learned before the XOR if it is above 1/sqrt(2).
-    variances: Annotated[
-        tuple[Annotated[float, Field(gt=0.5**0.5, allow_inf_nan=False)], ...], Field(min_length=1)
-    ]
+    variances: Axis[Annotated[float, Field(gt=0.5**0.5, allow_inf_nan=False)]]
     quantiles: Annotated[Count, Field(ge=2)]  # that stand for x_A's distribution
     width: Count
     steps: Count

@@ -80,9 +80,14 @@ def residual_cross(moments: Moments) -> Float64[ndarray, "runs db"]:
     return moments.y_b - np.einsum("ri,rij->rj", unimodal_solution(moments), moments.ab)
 
 
-def schur_complement(moments: Moments) -> Float64[ndarray, "runs db db"]:
-    """Return Sigma_B - Sigma_BA Sigma_A^-1 Sigma_AB: what of B cannot be told from A."""
-    return moments.b - moments.ab.swapaxes(1, 2) @ np.linalg.solve(moments.a, moments.ab)
+def explained_by_b_alone(moments: Moments) -> PerRun:
+    """Return W_B* Sch_B W_B*', what of <y^2> only B explains.
+
+    Sch_B = Sigma_B - Sigma_BA Sigma_A^-1 Sigma_AB is what of B cannot be told from A.
+    """
+    w_b = joint_solution(moments)[1]
+    schur = moments.b - moments.ab.swapaxes(1, 2) @ np.linalg.solve(moments.a, moments.ab)
+    return np.einsum("ri,rij,rj->r", w_b, schur, w_b)
 
 
 def loss(
@@ -102,14 +107,12 @@ def fixed_point_losses(moments: Moments) -> dict[str, PerRun]:
     learned with A, teach B at once. Sigma_A and Sigma_B of full rank.
     """
     a, b = unimodal_solution(moments), unimodal_solution(moments.swapped())
-    both = joint_solution(moments)
-    weights = {
-        "M_0": (0 * a, 0 * b),
-        "M_A": (a, 0 * b),
-        "M_B": (0 * a, b),
-        "M_*": both,
+    return {
+        "M_0": loss(moments, 0 * a, 0 * b),
+        "M_A": loss(moments, a, 0 * b),
+        "M_B": loss(moments, 0 * a, b),
+        "M_*": loss(moments, *joint_solution(moments)),
     }
-    return {name: loss(moments, *w) for name, w in weights.items()}
 
 
 def balanced_flow(
@@ -212,15 +215,12 @@ def time_ratio(
     if fusion == 1:
         return np.ones(len(moments))
     if fusion == depth:
-        first, second, residual = (_per_step(x, step_size) for x in (first, second, residual))
+        rates = np.stack([first, second, residual])
+        # Growth in steps of eta that is that of a rate in continuous time.
+        first, second, residual = np.log1p(step_size * rates) / step_size if step_size else rates
         return 1 + (first - second) / residual
     between = time_between(moments, depth, fusion, scale=_need(scale))
     return 1 + between / time_of_first(moments, depth, fusion, scale=_need(scale))
-
-
-def _per_step(rate: PerRun, step_size: float) -> PerRun:
-    """Growth rate in steps of eta that has the rate given in continuous time."""
-    return np.log1p(step_size * rate) / step_size if step_size else rate
 
 
 def _need(scale: float | None) -> float:
@@ -246,8 +246,8 @@ def _speeds(moments: Moments) -> tuple[PerRun, PerRun, PerRun]:
                 f"{name} of run {run} is {value[run]:.3g}: {meaning}; expected more than 0, so the"
                 " theory of times is undefined: leave the run out"
             )
-    if (second > first * (1 + 1e-9)).any():
-        run = int((second > first * (1 + 1e-9)).argmax())
+    if (b_first := second > first * (1 + 1e-9)).any():
+        run = int(b_first.argmax())
         raise UserError(
             f"B of run {run} is learned first, |s_B| = {second[run]:.4g} > |s_A| ="
             f" {first[run]:.4g}; the formulas take A as the first: give moments.swapped()"
@@ -331,7 +331,6 @@ def unimodal_generalization_error(population: Moments, examples: int) -> PerRun:
             f"{examples} examples for the {size} inputs of the first modality; the expected error"
             f" exists from {size + 2} examples on"
         )
-    w_b = joint_solution(population)[1]
-    left = np.einsum("ri,rij,rj->r", w_b, schur_complement(population), w_b)
+    left = explained_by_b_alone(population)
     noise = 2 * fixed_point_losses(population)["M_*"]
     return left / 2 + (noise + left) / 2 * size / (examples - size - 1)

@@ -1,6 +1,6 @@
 """When each modality is learned, and what the networks are like between the two times."""
 
-from dataclasses import dataclass
+from itertools import compress
 
 import numpy as np
 import pandas as pd
@@ -46,36 +46,26 @@ def at(
     return found
 
 
-@dataclass(frozen=True)
-class Levels:
-    """|W^tot| at which a modality counts as learned: half of its plateau (the authors' definition)."""
+def half_plateaus(moments: Moments) -> tuple[PerRun, PerRun]:
+    """Return |W_A^uni| / 2 and |W_B*| / 2, at which A and B count as learned, A being the first.
 
-    a: PerRun
-    b: PerRun
-
-
-def half_plateaus(moments: Moments) -> Levels:
-    """Return |W_A^uni| / 2 and |W_B*| / 2, for networks that learn A first.
-
-    Early fusion has no plateau of A; the authors' code takes the same level, and so do we.
+    Half of a plateau is the authors' definition. Early fusion has no plateau of A; the authors' code takes the same level, and so do we.
 
     Raises:
         UserError: If a plateau is 0, so that nothing tells when it is reached.
     """
-    plateaus = {
-        "|W_A^uni|": norm(theory.unimodal_solution(moments)),
-        "|W_B*|": norm(theory.joint_solution(moments)[1]),
-    }
-    for name, plateau in plateaus.items():
+    a = norm(theory.unimodal_solution(moments))
+    b = norm(theory.joint_solution(moments)[1])
+    for name, plateau in (("|W_A^uni|", a), ("|W_B*|", b)):
         if (plateau <= FAINT).any():
             raise UserError(
                 f"{name} of run {int(plateau.argmin())} is {plateau.min():.3g}: that modality has"
                 " no signal, and no time at which it is learned; leave the run out"
             )
-    return Levels(*(plateau / 2 for plateau in plateaus.values()))
+    return a / 2, b / 2
 
 
-def learning_times(trajectory: Trajectory, moments: Moments, levels: Levels) -> pd.DataFrame:
+def learning_times(trajectory: Trajectory, moments: Moments) -> pd.DataFrame:
     """Read off each run when A and B are learned, and how A stands between the two.
 
     Columns, one row a run in the order of the runs:
@@ -90,9 +80,10 @@ def learning_times(trajectory: Trajectory, moments: Moments, levels: Levels) -> 
     - `mid_b`: |W_B^tot| there, over |W_B*|.
     - `mis_attribution`: (W_A^tot there less W_A*) / |W_A*|, along W_A*.
     """
-    a, b = norm(trajectory.w_a), norm(trajectory.w_b)
-    t_a = first_crossing(trajectory.steps, a, levels.a)
-    t_b = first_crossing(trajectory.steps, b, levels.b)
+    t_a, t_b = (
+        first_crossing(trajectory.steps, norm(w), level)
+        for w, level in zip((trajectory.w_a, trajectory.w_b), half_plateaus(moments), strict=True)
+    )
     middle = (t_a + t_b) / 2
     w_a, w_b = (at(trajectory.steps, w, middle) for w in (trajectory.w_a, trajectory.w_b))
     best_a, best_b = theory.joint_solution(moments)
@@ -103,7 +94,7 @@ def learning_times(trajectory: Trajectory, moments: Moments, levels: Levels) -> 
             "t_b": t_b,
             "ratio": t_b / t_a,
             "at_least": np.where(np.isnan(t_b), trajectory.steps[-1] / t_a, np.nan),
-            "censored": _censored(np.isnan(t_a), np.isnan(t_b)),
+            "censored": censored(A=t_a, B=t_b),
             "converged": trajectory.converged,
             "mid_loss": theory.loss(moments, w_a, w_b) / (0.5 * moments.yy),
             "mid_b": norm(w_b) / norm(best_b),
@@ -112,14 +103,10 @@ def learning_times(trajectory: Trajectory, moments: Moments, levels: Levels) -> 
     )
 
 
-def _censored(a: Bool[ndarray, " runs"], b: Bool[ndarray, " runs"]) -> list[str]:
-    names = {
-        (False, False): "neither",
-        (True, False): "A",
-        (False, True): "B",
-        (True, True): "A and B",
-    }
-    return [names[pair] for pair in zip(a.tolist(), b.tolist(), strict=True)]
+def censored(**times: PerRun) -> list[str]:
+    """Say which times of each run are unknown, by their names: `neither`, `A`, `A and B`."""
+    unknown = zip(*(np.isnan(time) for time in times.values()), strict=True)
+    return [" and ".join(compress(times, run)) or "neither" for run in unknown]
 
 
 def onset_of_b(b: Float64[ndarray, "records runs"]) -> Int64[ndarray, " runs"]:

@@ -13,7 +13,8 @@ from jaxtyping import Float64, Int64
 from numpy import ndarray
 from scipy.stats import norm as normal
 
-from equimodal.linear.descent import check_step_size
+from equimodal.linear.descent import Moved, Step, check_step_size, follow
+from equimodal.linear.networks import Layers
 from equimodal.study.errors import UserError
 
 CORNERS = np.array([[1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [-1.0, -1.0]])
@@ -67,16 +68,9 @@ def train_xor(
 ) -> XorRun:
     """Train one network a run by full-batch gradient descent, on the distribution itself.
 
-    Args:
-        fusion: `late` has `width` units for each modality, `early` as many that read both.
-        variances: v of each run; > 0.
-        width: Hidden units.
-        scale: Standard deviation of each initial weight.
-        step_size: Of gradient descent.
-        steps: As many; each is recorded.
-        quantiles: Points that stand for N(0, v), scaled to its variance.
-        seed: Of all draws of initial weights.
-        draws: Which draw each run starts from, counted from 0; by default each has its own.
+    Late fusion has `width` units for each modality, early fusion as many that read both. So many `quantiles`
+    stand for N(0, v), scaled to its variance. Weights start as N(0, scale^2). Runs of one of the `draws`,
+    counted from 0, start from the same; by default each run has its own. Every step is recorded.
 
     Raises:
         UserError: If a variance is not positive, or the step size beyond 2 / v, the stability limit of
@@ -100,24 +94,30 @@ def train_xor(
     rng = np.random.default_rng(seed)
     first = scale * rng.standard_normal((draws.max() + 1, *sees.shape))[draws] * sees
     second = scale * rng.standard_normal((draws.max() + 1, len(sees)))[draws]
-    records = np.empty((3, steps + 1, runs))
-    for step in range(steps + 1):
-        active = x @ first.swapaxes(1, 2)
-        np.maximum(active, 0, out=active)
-        output = (active @ second[:, :, None])[:, :, 0]
-        residual = (y - output) / points
-        records[0, step] = points * (residual**2).sum(1) / (1 + variances)
-        records[1, step] = (output * x[:, :, 0]).mean(1) / variances
-        records[2, step] = output @ xor / points
-        if step == steps:
-            break
-        up = (residual[:, None] @ active)[:, 0]
-        through = np.sign(active) * residual[:, :, None]
-        down = (through.swapaxes(1, 2) @ x) * second[:, :, None] * sees
-        first += step_size * down
-        second += step_size * up
-    loss, linear, weight = records
-    return XorRun(loss, linear, weight, first, second)
+
+    def step_of(runs: Int64[ndarray, " runs"]) -> Step:
+        own_x, own_y, own_v = x[runs], y[runs], variances[runs]
+
+        def step(layers: Layers) -> Moved:
+            first, second = layers
+            active = own_x @ first.swapaxes(1, 2)
+            np.maximum(active, 0, out=active)
+            output = (active @ second[:, :, None])[:, :, 0]
+            residual = (own_y - output) / points
+            measured = (
+                points * (residual**2).sum(1) / (1 + own_v),
+                (output * own_x[:, :, 0]).mean(1) / own_v,
+                output @ xor / points,
+            )
+            up = (residual[:, None] @ active)[:, 0]
+            through = np.sign(active) * residual[:, :, None]
+            down = (through.swapaxes(1, 2) @ own_x) * second[:, :, None] * sees
+            return [step_size * down, step_size * up], np.stack(measured, axis=1), residual
+
+        return step
+
+    records, _, layers = follow(step_of, [first, second], (3,), steps=steps)
+    return XorRun(*np.moveaxis(records, 2, 0), *layers)
 
 
 def share_on_xor_axes(run: XorRun, degrees: float = 10.0) -> Float64[ndarray, " runs"]:

@@ -563,7 +563,6 @@ def draw(
     scale: Scale = None,
 ) -> None:
     """Draw figures as SVG, PNG and PDF: those that the scale has data for. One that fails takes down no other."""
-    from equimodal.linear.draw import draw_linear
     from equimodal.study.analysis import COLLECTED
     from equimodal.study.analysis.names import notice, stand_ins
     from equimodal.study.figures.parts import NothingToShow, as_drawn, saying
@@ -585,7 +584,7 @@ def draw(
 
     def make(name: str) -> None:
         if name in linear.FIGURES:
-            draw_linear(name, settings, load_linear(settings, params))
+            linear_cli.draw_linear(name, settings, load_linear(settings, params))
             return
         about = FIGURES[name]
         product = steps.figure(name, about.inputs, settings)

@@ -10,11 +10,7 @@ from equimodal.study.figures.style import GRAY, new_figure
 
 
 def draw(linear_bridge: pd.DataFrame) -> Figure:
-    """Show the ratio that speeds predict, utilization in the phase, and what guided training makes of it.
-
-    Args:
-        linear_bridge: The table of that name.
-    """
+    """Show the ratio that speeds predict, utilization in the phase, and what guided training makes of it."""
     figure = new_figure(10, 3.6)
     left, middle, right = figure.subplots(1, 3)
     late = linear_bridge[linear_bridge["ratio_from_speeds"].notna()]
@@ -25,10 +21,8 @@ def draw(linear_bridge: pd.DataFrame) -> Figure:
     left.set(xlabel=f"{RATIO} from speeds", ylabel=f"{RATIO}, simulated")
     left.set_title("(a) two-layer late fusion")
 
-    cells = list(linear_bridge.groupby(["depth", "L_f"]).groups)
-    names = [f"{depth}, {fusion}" for depth, fusion in cells]
-    place = {cell: i for i, cell in enumerate(cells)}
-    x = np.array([place[c] for c in zip(linear_bridge["depth"], linear_bridge["L_f"], strict=True)])
+    cells = linear_bridge.groupby(["depth", "L_f"])
+    x = cells.ngroup()
     for column, color, shift in (("u_a_mid", A, -0.12), ("u_b_mid", B, 0.12)):
         label = f"{column[2].upper()}, half-way"
         middle.plot(x + shift, linear_bridge[column], "o", ms=3, color=color, label=label)
@@ -42,8 +36,8 @@ def draw(linear_bridge: pd.DataFrame) -> Figure:
         look = {"ls": "none", "marker": "o", "color": color, "label": number(rho, 1)}
         some = late[late["rho"] == rho]
         left.plot(some["ratio_from_speeds"], some["ratio"], ms=4, **look)
-        some = linear_bridge["rho"] == rho
-        right.plot(x[some], linear_bridge.loc[some, "phase_factor"], ms=3, **look)
+        some = linear_bridge[linear_bridge["rho"] == rho]
+        right.plot(x[some.index], some["phase_factor"], ms=3, **look)
     level(right, 1)
     right.set(yscale="log", ylabel="length of the phase, guided / vanilla")
     censored = int((linear_bridge["censored_balanced"] != "neither").sum())
@@ -51,6 +45,6 @@ def draw(linear_bridge: pd.DataFrame) -> Figure:
     for axes in (left, right):
         legend_below(axes, ncols=3, title=RHO)
     for axes in (middle, right):
-        axes.set_xticks(range(len(cells)), names)
+        axes.set_xticks(range(len(cells)), [f"{depth}, {fusion}" for depth, fusion in cells.groups])
         axes.set_xlabel("$L$, $L_f$")
     return figure

@@ -3,7 +3,7 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from equimodal.linear.figures.linear_parts import RATIO, RHO, R, bounds, colors_of, how_many, points
+from equimodal.linear.figures.linear_parts import RATIO, RHO, R, colors_of, how_many, ratios
 from equimodal.study.figures.style import GRAY, new_figure
 
 AXES = {"rho": RHO, "r": R, "scale": "initial scale $u_0$"}
@@ -14,13 +14,7 @@ def draw(
     linear_deep_ratio: pd.DataFrame,
     linear_deep_theory: pd.DataFrame,
 ) -> Figure:
-    """Show the loss, and time ratios by correlation, ratio of SDs and initial scale.
-
-    Args:
-        linear_deep_curves: One network at each fusion layer.
-        linear_deep_ratio: The runs.
-        linear_deep_theory: The lines.
-    """
+    """Show the loss, and time ratios by correlation, ratio of SDs and initial scale."""
     figure = new_figure(8, 6)
     panels = figure.subplots(2, 2).ravel()
     for fusion, color in colors_of(sorted(linear_deep_ratio["L_f"].unique())).items():
@@ -31,15 +25,14 @@ def draw(
             line = linear_deep_theory.query("L_f == @fusion and varied == @varied")
             runs = linear_deep_ratio.query("L_f == @fusion and varied == @varied")
             axes.plot(line[varied], line["ratio"], **look)
-            points(axes, runs, varied, "ratio", marker="o", color=color)
-            bounds(axes, runs, varied, color)
+            ratios(axes, runs, varied, color)
     panels[0].set(xlabel="step", ylabel="loss / loss at 0")
     depth = linear_deep_ratio["L_f"].max()  # late fusion is at the last layer
     panels[0].set_title(f"(a) loss at depth $L$ = {depth}")
+    varied_runs = linear_deep_ratio.groupby("varied")
     for axes, letter, (varied, label) in zip(panels[1:], "bcd", AXES.items(), strict=True):
-        runs = linear_deep_ratio[linear_deep_ratio["varied"] == varied]
-        axes.set(yscale="log", xlabel=label, ylabel=RATIO)
-        axes.set_title(f"({letter}) {how_many(runs)}")
+        runs = how_many(varied_runs.get_group(varied))
+        axes.set(yscale="log", xlabel=label, ylabel=RATIO, title=f"({letter}) {runs}")
     panels[0].legend(fontsize=8)
     panels[1].plot([], [], color=GRAY, label="theory")
     panels[1].plot([], [], "o", ms=4, color=GRAY, label="simulated, mean ± SD")

@@ -10,11 +10,7 @@ from equimodal.study.figures.style import BLUE, ORANGE, VERMILION, new_figure
 
 
 def draw(linear_ratio_map: pd.DataFrame) -> Figure:
-    """Show time ratio and mis-attribution over (rho, r), and where preference is superficial.
-
-    Args:
-        linear_ratio_map: The table of that name.
-    """
+    """Show time ratio and mis-attribution over (rho, r), and where preference is superficial."""
     figure = new_figure(9, 3)
     left, middle, right = figure.subplots(1, 3)
     for axes, column, look in (
@@ -32,10 +28,9 @@ def draw(linear_ratio_map: pd.DataFrame) -> Figure:
     right.plot(r, 1 / r, color=VERMILION, label="equal contributions")
     right.fill_between(r, r**-2, 1 / r, color=ORANGE, alpha=0.4, lw=0, label="superficial")
     right.set(xscale="log", yscale="log", xlabel=R, ylabel="$w_A / w_B$")
-    for ticks in (right.set_xticks, right.set_yticks):
-        ticks([], minor=True)
-    right.set_xticks([0.3, 1, 3], ["0.3", "1", "3"])
-    right.set_yticks([0.1, 1, 10], ["0.1", "1", "10"])
+    for axis, ticks in ((right.xaxis, [0.3, 1, 3]), (right.yaxis, [0.1, 1, 10])):
+        axis.set_ticks([], minor=True)
+        axis.set_ticks(ticks, [f"{tick:g}" for tick in ticks])
     right.set_title(r"(c) preference, $\rho$ = 0")
     right.legend(fontsize=7)
     return figure

@@ -19,11 +19,7 @@ DASHES = ["-", "--", "-.", ":"]
 
 
 def draw(linear_mnist: pd.DataFrame) -> Figure:
-    """Show loss and test accuracies by epochs trained, one line a fusion layer.
-
-    Args:
-        linear_mnist: The table of that name; the untrained networks are left out of the logarithmic axis.
-    """
+    """Show loss and test accuracies by epochs trained, one line a fusion layer."""
     figure = new_figure(10, 3.2)
     panels = figure.subplots(1, len(PANELS))
     trained = linear_mnist[linear_mnist["epoch"] > 0]

@@ -32,16 +32,13 @@ def shades_of(values: Collection[Any]) -> dict[Any, Any]:
 def points(axes: Axes, runs: pd.DataFrame, x: str, y: str, **look: Any) -> None:
     """Mark the mean of y over the runs of one x, with the sample SD as a bar; runs with NaN left out."""
     known = runs[runs[y].notna()].groupby(x)[y].agg(["mean", "std"])
-    axes.errorbar(
-        known.index,
-        known["mean"],
-        yerr=known["std"].fillna(0),
-        **{"ls": "none", "ms": 4, "elinewidth": 1, "capsize": 2, **look},
-    )
+    look = {"ls": "none", "ms": 4, "elinewidth": 1, "capsize": 2, **look}
+    axes.errorbar(known.index, known["mean"], yerr=known["std"].fillna(0), **look)
 
 
-def bounds(axes: Axes, runs: pd.DataFrame, x: str, color: str) -> None:
-    """Mark runs that never learned B by an arrow up from the bound that they give on the ratio."""
+def ratios(axes: Axes, runs: pd.DataFrame, x: str, color: Any, marker: str = "o") -> None:
+    """Mark time ratios, and by an arrow up the bound that a run gives on it that never learned B."""
+    points(axes, runs, x, "ratio", marker=marker, color=color)
     censored = runs[runs["at_least"].notna()]
     axes.plot(censored[x], censored["at_least"], ls="none", marker="$\\uparrow$", ms=7, color=color)
 

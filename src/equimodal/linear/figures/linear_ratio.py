@@ -7,23 +7,18 @@ from equimodal.linear.figures.linear_parts import (
     RATIO,
     RHO,
     R,
-    bounds,
     colors_of,
     how_many,
     level,
     points,
+    ratios,
 )
 from equimodal.study.figures.parts import legend_below
 from equimodal.study.figures.style import GRAY, new_figure
 
 
 def draw(linear_ratio: pd.DataFrame, linear_ratio_theory: pd.DataFrame) -> Figure:
-    """Show simulated ratios and mis-attributions as points, theory as lines (dotted: at the step size).
-
-    Args:
-        linear_ratio: The runs.
-        linear_ratio_theory: The lines.
-    """
+    """Show simulated ratios and mis-attributions as points, theory as lines (dotted: at the step size)."""
     figure = new_figure(8, 4)
     left, right = figure.subplots(1, 2)
     for r, color in colors_of(sorted(linear_ratio["r"].unique(), reverse=True)).items():
@@ -34,8 +29,7 @@ def draw(linear_ratio: pd.DataFrame, linear_ratio_theory: pd.DataFrame) -> Figur
             right.plot(line["rho"], line["mis_attribution"], color=color, label=f"{R} = {r:g}")
         for units, marker in (("linear", "o"), ("relu", "x")):
             runs = linear_ratio.query(f"r == @r and units == '{units}'")
-            points(left, runs, "rho", "ratio", marker=marker, color=color)
-            bounds(left, runs, "rho", color)
+            ratios(left, runs, "rho", color, marker)
             if r > 1:
                 points(right, runs, "rho", "mis_attribution", marker=marker, color=color)
     for axes in (left, right):

@@ -13,11 +13,7 @@ MARKS = {"at t_A": (ORANGE, "o", "units at $t_A$"), "in the end": (BLUE, "x", "u
 
 
 def draw(linear_units: pd.DataFrame) -> Figure:
-    """Show the first-layer weights of each unit, one panel a correlation, over the spread of the data.
-
-    Args:
-        linear_units: The table of that name.
-    """
+    """Show the first-layer weights of each unit, one panel a correlation, over the spread of the data."""
     correlations = sorted(linear_units["rho"].unique())
     figure = new_figure(3.1 * len(correlations), 3.6)
     panels = figure.subplots(1, len(correlations), squeeze=False)[0]

@@ -16,13 +16,7 @@ COLORED_TO = 0.4  # |W_A| of the ends of the color scale
 def draw(
     linear_xor: pd.DataFrame, linear_xor_curves: pd.DataFrame, linear_xor_units: pd.DataFrame
 ) -> Figure:
-    """Show losses and first-layer weights, one column a variance of the linear modality.
-
-    Args:
-        linear_xor: The runs.
-        linear_xor_curves: Their losses.
-        linear_xor_units: The hidden units of one run of each kind.
-    """
+    """Show losses and first-layer weights, one column a variance of the linear modality."""
     variances = sorted(linear_xor["variance"].unique())
     figure = new_figure(3.2 * len(variances), 8.4)
     grid = figure.subplots(3, len(variances), squeeze=False)
