@@ -33,6 +33,7 @@ CONF, DBD = Path("/etc/slurm/slurm.conf"), Path("/etc/slurm/slurmdbd.conf")
 NEEDED = ["slurmctld", "slurmd", "munged"]
 FOR_ACCOUNTING = ["slurmdbd", "mariadbd"]
 HOST = socket.gethostname().partition(".")[0]
+CPUS = os.cpu_count() or 1
 PATIENCE = 1200  # seconds, for all of the workflow
 RESULTS = Path("results/tiny")
 
@@ -89,7 +90,7 @@ def file(path: Path, text: str) -> Iterator[None]:
 
 
 def configuration(folder: Path, *, accounting: bool) -> str:
-    """A node that poses as one of 16 processors: jobs of some seconds then wait for no other."""
+    """A node with the processors that this machine has."""
     store = "AccountingStorageType=accounting_storage/none\nJobAcctGatherType=jobacct_gather/none"
     if accounting:
         store = (
@@ -118,7 +119,7 @@ SlurmdPidFile={folder}/slurmd.pid
 SlurmdParameters=config_overrides
 MinJobAge=86400
 {store}
-NodeName={HOST} NodeAddr=127.0.0.1 CPUs=16 RealMemory=60000 State=UNKNOWN
+NodeName={HOST} NodeAddr=127.0.0.1 CPUs={CPUS} RealMemory=60000 State=UNKNOWN
 PartitionName=debug Nodes={HOST} Default=YES MaxTime=INFINITE State=UP
 """
 
@@ -218,21 +219,22 @@ def workers(folder: Path) -> list[int]:
 class Coordinator:
     """Snakemake on the submitting side, which may be killed and started again."""
 
-    def __init__(self, folder: Path, *, accounting: bool, sooner: bool = True):
+    def __init__(self, folder: Path, *options: str, accounting: bool):
         self.folder = folder
         self.log = folder / "coordinator.log"
         self.words = [
             *("snakemake", "--snakefile", ROOT / "Snakefile", "--directory", folder),
-            *("--profile", ROOT / "profiles/slurm", "--config", "scale=tiny"),
+            *("--profile", ROOT / "profiles/slurm", "--config", "scale=tiny", "cell_minutes=1"),
             *("--latency-wait", "15", "--slurm-init-seconds-before-status-checks", "4"),
-            # A job that is to meet its time limit gets the least that there is, and is not warned.
-            *("--set-resources", "cells_nvgesture:runtime=1", "cells_nvgesture:slurm_extra=''"),
+            *("--set-threads", f"prepare={CPUS}"),
+            *options,
         ]
         if not accounting:
             self.words += ["--slurm-no-account", "--slurm-status-command", "squeue"]
         self.start()
 
     def start(self) -> None:
+        self.begun = len(self.said()) if self.log.exists() else 0
         with self.log.open("a") as said:
             self.process = subprocess.Popen(
                 self.words, stdout=said, stderr=said, start_new_session=True
@@ -262,7 +264,9 @@ class Coordinator:
 def goes_through(folder: Path, local: dict[str, bytes], *, accounting: bool) -> Iterator[str]:
     """Run the study through Slurm with all that can happen; yield what was not as it should be."""
     made_study_settings(folder)
-    coordinator = Coordinator(folder, accounting=accounting)
+    # A job that is to meet its time limit gets the least that there is, and is not warned.
+    least = ("--set-resources", "cells_nvgesture:runtime=1", "cells_nvgesture:slurm_extra=''")
+    coordinator = Coordinator(folder, *least, accounting=accounting)
     scratch = folder / RESULTS / "scratch"
     try:
         coordinator.until("a job waited or ran", jobs)
@@ -302,72 +306,97 @@ def differences(local: dict[str, bytes], here: dict[str, bytes]) -> Iterator[str
             yield f"{name} {'differs' if name in here else 'is lost'}"
 
 
-def scancel(coordinator: Coordinator, chance: random.Random) -> None:
-    if there := sorted(jobs()):
-        call("scancel", chance.choice(there), check=False)
+# Each fault says whether it met anything: one that met nothing does not count.
 
 
-def kill_worker(coordinator: Coordinator, chance: random.Random) -> None:
-    if there := sorted(workers(coordinator.folder)):
-        _kill(chance.choice(there))
+def scancel(coordinator: Coordinator, chance: random.Random) -> bool:
+    return _of_a_job(chance, "scancel", "{}")
 
 
-def kill_step(coordinator: Coordinator, chance: random.Random) -> None:
+def time_limit(coordinator: Coordinator, chance: random.Random) -> bool:
+    return _of_a_job(chance, "scontrol", "update", "jobid={}", "timelimit=1")
+
+
+def kill_worker(coordinator: Coordinator, chance: random.Random) -> bool:
+    there = sorted(workers(coordinator.folder))
+    return bool(there) and _killed(chance.choice(there))
+
+
+def kill_step(coordinator: Coordinator, chance: random.Random) -> bool:
     """Kill the daemon of a job. Slurm sees that at the job's time limit, which is hours away."""
-    there = re.findall(
-        r"^(\d+) slurmstepd: \[(\d+)\.",
-        call("pgrep", "-a", "slurmstepd", check=False),
-        re.MULTILINE,
-    )
-    if there:
-        process, job = chance.choice(there)
-        _kill(int(process))
-        call("scontrol", "update", f"jobid={job}", "timelimit=1", check=False)
+    daemons = call("pgrep", "-a", "slurmstepd", check=False)
+    there = re.findall(r"^(\d+) slurmstepd: \[(\d+)\.", daemons, re.MULTILINE)
+    if not there:
+        return False
+    process, job = chance.choice(there)
+    call("scontrol", "update", f"jobid={job}", "timelimit=1", check=False)
+    return _killed(int(process))
 
 
-def kill_coordinator(coordinator: Coordinator, chance: random.Random) -> None:
-    coordinator.kill_and_start_again()
+def kill_coordinator(coordinator: Coordinator, chance: random.Random) -> bool:
+    """Kill one that has started a job."""
+    if there := "rule " in coordinator.said()[coordinator.begun :]:
+        coordinator.kill_and_start_again()
+    return there
 
 
-def time_limit(coordinator: Coordinator, chance: random.Random) -> None:
-    if there := sorted(jobs()):
-        call("scontrol", "update", f"jobid={chance.choice(there)}", "timelimit=1", check=False)
-
-
-def full_disk(coordinator: Coordinator, chance: random.Random) -> None:
+def full_disk(coordinator: Coordinator, chance: random.Random) -> bool:
+    if not jobs():
+        return False
     filler = coordinator.folder / "filler"
-    left = shutil.disk_usage(coordinator.folder).free
     try:
-        call("fallocate", "-l", str(left), filler, check=False)
-        time.sleep(chance.uniform(1, 5))
+        call("dd", "if=/dev/zero", f"of={filler}", "bs=1M", check=False)
+        time.sleep(chance.uniform(5, 15))
     finally:
         filler.unlink(missing_ok=True)
+    return True
 
 
-def read_only(coordinator: Coordinator, chance: random.Random) -> None:
+def read_only(coordinator: Coordinator, chance: random.Random) -> bool:
     folder = coordinator.folder / RESULTS / chance.choice(["models", "banks", "runs", "scratch"])
-    if folder.is_dir():
-        call("mount", "--bind", folder, folder)
-        try:
-            call("mount", "-o", "remount,bind,ro", folder)
-            time.sleep(chance.uniform(1, 5))
-        finally:
-            call("umount", "--lazy", folder)
+    if not jobs() or not folder.is_dir():
+        return False
+    call("mount", "--bind", folder, folder)
+    try:
+        call("mount", "-o", "remount,bind,ro", folder)
+        time.sleep(chance.uniform(5, 15))
+    finally:
+        call("umount", "--lazy", folder)
+    return True
 
 
-def _kill(process: int) -> None:
+def _of_a_job(chance: random.Random, *words: str) -> bool:
+    there = sorted(jobs())
+    return bool(there) and works(*(word.format(chance.choice(there)) for word in words))()
+
+
+def _killed(process: int) -> bool:
     with contextlib.suppress(ProcessLookupError):
         os.kill(process, signal.SIGKILL)
+        return True
+    return False
 
 
 KINDS = [scancel, kill_worker, kill_step, kill_coordinator, time_limit, full_disk, read_only]
+
+
+def finished(folder: Path) -> dict[Path, int]:
+    """When each network and each bank that is there was made."""
+    made = {}
+    for path in (
+        *(folder / RESULTS / "runs").rglob("receipt.json"),
+        *(folder / RESULTS / "banks").rglob("*.json"),
+    ):
+        with contextlib.suppress(OSError):
+            made[path] = path.stat().st_mtime_ns
+    return made
 
 
 def faults(
     folder: Path, local: dict[str, bytes], count: int, seed: int, *, accounting: bool
 ) -> Iterator[str]:
     """Run the study through Slurm with seeded faults, as often as it takes; yield what was lost or differs."""
-    chance, tried, failures = random.Random(seed), Counter[str](), 0
+    chance, tried, failures, studies = random.Random(seed), Counter[str](), 0, 0
     coordinator: Coordinator | None = None
     folder.mkdir()
     call("mount", "-t", "tmpfs", "-o", "size=1G", "tmpfs", folder)  # a disk that can be filled
@@ -375,28 +404,35 @@ def faults(
         while sum(tried.values()) < count:
             call("find", folder, "-mindepth", "1", "-delete")
             made_study_settings(folder)
+            made: dict[Path, int] = {}
+            studies += 1
             coordinator = Coordinator(folder, accounting=accounting)
             while (status := coordinator.process.poll()) != 0:
-                if (
-                    status is not None
-                ):  # too many jobs failed too often; whoever sees that calls it again
+                if status is not None:
+                    # Too many jobs failed too often; whoever sees that calls it again.
                     failures += 1
                     if failures > 2 * count:
                         raise RuntimeError(coordinator.said()[-3000:])
                     call(*coordinator.words, "--unlock", check=False)
                     coordinator.start()
-                if sum(tried.values()) < count:
-                    kind = chance.choice(KINDS)
+                kind = chance.choice(KINDS)
+                if sum(tried.values()) < count and kind(coordinator, chance):
                     tried[kind.__name__] += 1
                     print(f"  {sum(tried.values())} {kind.__name__}", flush=True)
-                    kind(coordinator, chance)
+                made = finished(folder) | made  # the first time stays
                 time.sleep(chance.uniform(1, 8))
+            again = [
+                path for path, when in finished(folder).items() if made.get(path, when) != when
+            ]
+            yield from (f"{path.relative_to(folder)} was there, and made again" for path in again)
             yield from differences(local, contents(folder))
     finally:
         if coordinator is not None:
             coordinator.kill()
         call("umount", "--lazy", folder)
-    print(f"  {dict(tried)}; the coordinator was called {failures} times again")
+    print(
+        f"  {dict(tried)} in {studies} studies; the coordinator was called {failures} times again"
+    )
 
 
 def made_study_settings(folder: Path) -> None:

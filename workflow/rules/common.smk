@@ -352,6 +352,9 @@ def look_ahead():
     device = max(devices) if workflow.local_exec else "cpu"
     made = {KINETICS, *of_runs([layout.model("{scale}", "{run}")])}
     lacking = list(preflight.missing(PARAMS, device, made))
+    if workflow.executor_plugin.name == "kubernetes":
+        image = workflow.remote_execution_settings.container_image
+        lacking += preflight.registry(image, "profiles/kubernetes/config.yaml")
     if lacking:
         print("Missing:", *lacking, sep="\n  ", file=sys.stderr, flush=True)
     if workflow.executor_plugin.name == "slurm":
@@ -370,7 +373,8 @@ def asked_of_cluster(job):
         isinstance(n, int) for n in asked.values()
     ):
         return preflight.Job(named, 0, 0, 0)
-    return preflight.Job(named, job.threads, *asked.values())
+    model = str(job.resources.get("gpu_model", ""))
+    return preflight.Job(named, job.threads, *asked.values(), model)
 
 
 def slurm_options():
@@ -384,7 +388,8 @@ def slurm_options():
     chosen = workflow.executor_settings
     return dict(
         partition=named("slurm_partition"),
-        account=chosen.no_account or named("slurm_account") is not None,
+        account=named("slurm_account"),
+        no_account=chosen.no_account,
         status_command=chosen.status_command,
         profile="profiles/slurm/config.yaml",
     )
