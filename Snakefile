@@ -23,7 +23,7 @@ rule all:
     input:
         # Some products come with git or DVC. Without these lines a fresh clone would be content with them,
         # whatever they are of.
-        of_runs([BANK, *VALID]),
+        lambda wildcards: of_runs([BANK, *VALID]),
         VALID_LINEAR,
         PRODUCTS,
         LINEAR_PRODUCTS,

@@ -380,15 +380,12 @@ def _killed(process: int) -> bool:
 KINDS = [scancel, kill_worker, kill_step, kill_coordinator, time_limit, full_disk, read_only]
 
 
-def finished(folder: Path) -> dict[Path, int]:
-    """When each network and each bank that is there was made."""
+def finished(folder: Path) -> dict[Path, bytes]:
+    """What each network and each bank that is there took, which a second making would change."""
     made = {}
-    for path in (
-        *(folder / RESULTS / "runs").rglob("receipt.json"),
-        *(folder / RESULTS / "banks").rglob("*.json"),
-    ):
+    for path in (folder / RESULTS / "benchmarks").rglob("seed*.tsv"):
         with contextlib.suppress(OSError):
-            made[path] = path.stat().st_mtime_ns
+            made[path] = path.read_bytes()
     return made
 
 
@@ -404,7 +401,7 @@ def faults(
         while sum(tried.values()) < count:
             call("find", folder, "-mindepth", "1", "-delete")
             made_study_settings(folder)
-            made: dict[Path, int] = {}
+            made: dict[Path, bytes] = {}
             studies += 1
             coordinator = Coordinator(folder, accounting=accounting)
             while (status := coordinator.process.poll()) != 0:
@@ -419,13 +416,17 @@ def faults(
                 if sum(tried.values()) < count and kind(coordinator, chance):
                     tried[kind.__name__] += 1
                     print(f"  {sum(tried.values())} {kind.__name__}", flush=True)
-                made = finished(folder) | made  # the first time stays
-                time.sleep(chance.uniform(1, 8))
-            again = [
-                path for path, when in finished(folder).items() if made.get(path, when) != when
+                made = finished(folder) | made  # of the first time
+                time.sleep(chance.uniform(2, 30))
+            wrong = [
+                f"{path.relative_to(folder)}: made again"
+                for path, cost in finished(folder).items()
+                if made.get(path, cost) != cost
             ]
-            yield from (f"{path.relative_to(folder)} was there, and made again" for path in again)
-            yield from differences(local, contents(folder))
+            wrong += differences(local, contents(folder))
+            if wrong:
+                shutil.copytree(folder, folder.with_name(f"wrong{studies}"))
+            yield from wrong
     finally:
         if coordinator is not None:
             coordinator.kill()

@@ -140,7 +140,9 @@ def of_scale(path, **parts):
 NOTE = for_rest(PARAMS.note or "")  # as captions of Snakemake's report say it
 
 RUNS = expand_runs(PARAMS)
-EXPERIMENTS = {name: expand_runs(PARAMS, name) for name in PARAMS.experiments}
+EXPERIMENTS = {
+    e: {run: RUNS[run] for run in expand_runs(PARAMS, e)} for e in PARAMS.experiments
+}
 USED = sorted({spec.dataset for spec in RUNS.values()})  # data sets
 PARTS = {  # of the runs, by name
     **{e: list(runs) for e, runs in EXPERIMENTS.items() if runs},
