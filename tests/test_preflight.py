@@ -92,6 +92,8 @@ def test_time_limits_are_read_as_slurm_writes_them():
         0,
     ]
     assert nodes_of(SINFO)[1].models == {"a100"}
+    most = {"cores": 4, "memory_mb": 8000, "minutes": 60, "gpus": 0}
+    assert preflight.most_of(preflight.in_partition(nodes_of(SINFO), None)) == most
     (node,) = nodes_of("x|1|1|1|gpu:2,gpu:v100:1(S:0)")
     assert node.models == {"", "v100"}
 

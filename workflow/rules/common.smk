@@ -203,6 +203,14 @@ def evaluated_later(resource):
     return value if resource.is_evaluable() else resource.value
 
 
+LARGEST = {}  # what nodes of the cluster give at most, once it was asked
+
+
+def at_most(what, asked, limit=None):
+    """What a job asks for, no more than the profile says and than any node gives: more would wait for ever."""
+    return min(n for n in (asked, limit, LARGEST.get(what)) if n is not None)
+
+
 def resources_of(*names, **own):
     """What jobs ask for: their own, or what a profile sets for these names."""
     asked = of_profile(*names)
@@ -222,20 +230,23 @@ def resources_of_cell(dataset, runs):
     about = (specs, PARAMS, PACES[device.partition(":")[0]])
 
     def mem_mb(wildcards, attempt):
-        return resources.memory_mb(*about, device=device, attempt=attempt)
+        asked = resources.memory_mb(*about, device=device, attempt=attempt)
+        return at_most("memory_mb", asked)
 
     def runtime(wildcards, attempt):
-        return resources.minutes(*about, attempt=attempt, longest=knob("longest"))
+        asked = resources.minutes(*about, attempt=attempt)
+        return at_most("minutes", asked, knob("longest"))
 
     return resources_of(*names, mem_mb=mem_mb, runtime=runtime, device=device)
 
 
 def memory_of_preparation(wildcards, threads, attempt):
-    return (1000 + 700 * threads) * attempt  # ASSUME, of a video or a mesh a process
+    asked = (1000 + 700 * threads) * attempt  # ASSUME, of a video or a mesh a process
+    return at_most("memory_mb", asked)
 
 
 def four_hours(wildcards, attempt):
-    return 240 * attempt  # ASSUME; what takes longer goes on where it was
+    return at_most("minutes", 240 * attempt)  # ASSUME; what takes longer goes on
 
 
 PACES = {
@@ -360,9 +371,13 @@ def look_ahead():
     if lacking:
         print("Missing:", *lacking, sep="\n  ", file=sys.stderr, flush=True)
     if workflow.executor_plugin.name == "slurm":
-        lacking = list(preflight.slurm(map(asked_of_cluster, jobs), **slurm_options()))
+        chosen = slurm_options()
+        lacking = list(preflight.slurm(map(asked_of_cluster, jobs), **chosen))
         if lacking:
             raise WorkflowError("Slurm would not run this:\n  " + "\n  ".join(lacking))
+        # A job that is started again asks for more, and never for what no node has.
+        nodes = preflight.in_partition(preflight.nodes_there(), chosen["partition"])
+        LARGEST.update(preflight.most_of(nodes))
     elif any("can not be used here" in sentence for sentence in lacking):
         raise WorkflowError("Every network needs the device.")
 

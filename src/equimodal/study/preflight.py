@@ -105,17 +105,23 @@ class Nodes:
     models: frozenset[str] = frozenset()  # of GPUs, as Slurm calls them; "" where it does not
 
 
-def too_large(jobs: Iterable[Job], nodes: Iterable[Nodes], profile: str) -> Iterator[str]:
-    """Say which jobs no node would ever take, with the line of the profile that changes it."""
-    kinds, rules = list(nodes), defaultdict[str, list[Job]](list)
-    for job in jobs:
-        rules[job.rule].append(job)
-    limits = {
+def most_of(nodes: Iterable[Nodes]) -> dict[str, int]:
+    """The most that a node gives, of each of `ASKED`."""
+    kinds = list(nodes)
+    return {
         "cores": max(n.cores for n in kinds),
         "memory_mb": max(n.memory_mb for n in kinds),
         "minutes": max(n.minutes for n in kinds),
         "gpus": int(any(n.models for n in kinds)),
     }
+
+
+def too_large(jobs: Iterable[Job], nodes: Iterable[Nodes], profile: str) -> Iterator[str]:
+    """Say which jobs no node would ever take, with the line of the profile that changes it."""
+    kinds, rules = list(nodes), defaultdict[str, list[Job]](list)
+    for job in jobs:
+        rules[job.rule].append(job)
+    limits = most_of(kinds)
     models = {model for n in kinds for model in n.models}
     where = " and ".join(sorted({n.partition.rstrip("*") for n in kinds}))
     for rule, of_rule in rules.items():
@@ -154,7 +160,7 @@ def slurm(
         profile: Where the options stand.
     """
     try:
-        nodes = nodes_of(_called("sinfo", "-h", "-e", "-o", "%P|%c|%m|%l|%G"))
+        nodes = nodes_there()
         accounts = "accounting_storage/none" not in _called("scontrol", "show", "config")
     except OSError as error:
         yield f"{error.filename} can not be called: take {profile} on a node that can submit jobs"
@@ -162,11 +168,7 @@ def slurm(
     except subprocess.CalledProcessError as error:
         yield f"{error.cmd[0]} failed ({error.stderr.strip()}): Slurm does not answer; ask its administrators"
         return
-    chosen = [
-        n
-        for n in nodes
-        if n.partition.rstrip("*") == partition or (partition is None and n.partition.endswith("*"))
-    ]
+    chosen = in_partition(nodes, partition)
     names = sorted({n.partition.rstrip("*") for n in nodes})
     if not chosen:
         which = f"no partition {partition}" if partition else "no default partition"
@@ -184,6 +186,18 @@ def slurm(
             yield f"Slurm knows no account of yours: slurm_account in {profile} has to name one"
         elif account and account.lower() not in yours:
             yield f"{account} is no account of yours: slurm_account in {profile} has to be one of {yours}"
+
+
+def nodes_there() -> list[Nodes]:
+    """Ask Slurm for its nodes."""
+    return nodes_of(_called("sinfo", "-h", "-e", "-o", "%P|%c|%m|%l|%G"))
+
+
+def in_partition(nodes: Iterable[Nodes], partition: str | None) -> list[Nodes]:
+    """Those of a partition, or of the cluster's own default."""
+    if partition is None:
+        return [n for n in nodes if n.partition.endswith("*")]
+    return [n for n in nodes if n.partition.rstrip("*") == partition]
 
 
 def nodes_of(said: str) -> list[Nodes]:
