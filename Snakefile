@@ -18,6 +18,10 @@ onstart:
     look_ahead()  # before the first job
 
 
+onsuccess:
+    shutil.rmtree(placed(layout.spares(SCALE)), ignore_errors=True)
+
+
 rule all:
     default_target: True
     input:
