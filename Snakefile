@@ -18,12 +18,16 @@ onstart:
     look_ahead()  # before the first job
 
 
+onsuccess:
+    shutil.rmtree(placed(layout.spares(SCALE)), ignore_errors=True)
+
+
 rule all:
     default_target: True
     input:
         # Some products come with git or DVC. Without these lines a fresh clone would be content with them,
         # whatever they are of.
-        of_runs([BANK, *VALID]),
+        lambda wildcards: of_runs([BANK, *VALID]),
         VALID_LINEAR,
         PRODUCTS,
         LINEAR_PRODUCTS,

@@ -33,6 +33,7 @@ CONF, DBD = Path("/etc/slurm/slurm.conf"), Path("/etc/slurm/slurmdbd.conf")
 NEEDED = ["slurmctld", "slurmd", "munged"]
 FOR_ACCOUNTING = ["slurmdbd", "mariadbd"]
 HOST = socket.gethostname().partition(".")[0]
+CPUS = os.cpu_count() or 1
 PATIENCE = 1200  # seconds, for all of the workflow
 RESULTS = Path("results/tiny")
 
@@ -89,7 +90,7 @@ def file(path: Path, text: str) -> Iterator[None]:
 
 
 def configuration(folder: Path, *, accounting: bool) -> str:
-    """A node that poses as one of 16 processors: jobs of some seconds then wait for no other."""
+    """A node with the processors that this machine has."""
     store = "AccountingStorageType=accounting_storage/none\nJobAcctGatherType=jobacct_gather/none"
     if accounting:
         store = (
@@ -118,7 +119,7 @@ SlurmdPidFile={folder}/slurmd.pid
 SlurmdParameters=config_overrides
 MinJobAge=86400
 {store}
-NodeName={HOST} NodeAddr=127.0.0.1 CPUs=16 RealMemory=60000 State=UNKNOWN
+NodeName={HOST} NodeAddr=127.0.0.1 CPUs={CPUS} RealMemory=60000 State=UNKNOWN
 PartitionName=debug Nodes={HOST} Default=YES MaxTime=INFINITE State=UP
 """
 
@@ -225,6 +226,7 @@ class Coordinator:
             *("snakemake", "--snakefile", ROOT / "Snakefile", "--directory", folder),
             *("--profile", ROOT / "profiles/slurm", "--config", "scale=tiny", "cell_minutes=1"),
             *("--latency-wait", "15", "--slurm-init-seconds-before-status-checks", "4"),
+            *("--set-threads", f"prepare={CPUS}"),
             *options,
         ]
         if not accounting:
@@ -232,7 +234,7 @@ class Coordinator:
         self.start()
 
     def start(self) -> None:
-        self.begun = self.log.stat().st_size if self.log.exists() else 0
+        self.begun = len(self.said()) if self.log.exists() else 0
         with self.log.open("a") as said:
             self.process = subprocess.Popen(
                 self.words, stdout=said, stderr=said, start_new_session=True
@@ -342,9 +344,8 @@ def full_disk(coordinator: Coordinator, chance: random.Random) -> bool:
     if not jobs():
         return False
     filler = coordinator.folder / "filler"
-    left = shutil.disk_usage(coordinator.folder).free
     try:
-        call("fallocate", "-l", str(left), filler)
+        call("dd", "if=/dev/zero", f"of={filler}", "bs=1M", check=False)
         time.sleep(chance.uniform(5, 15))
     finally:
         filler.unlink(missing_ok=True)
@@ -379,15 +380,12 @@ def _killed(process: int) -> bool:
 KINDS = [scancel, kill_worker, kill_step, kill_coordinator, time_limit, full_disk, read_only]
 
 
-def finished(folder: Path) -> dict[Path, int]:
-    """When each network and each bank that is there was made."""
+def finished(folder: Path) -> dict[Path, bytes]:
+    """What each network and each bank that is there took, which a second making would change."""
     made = {}
-    for path in (
-        *(folder / RESULTS / "runs").rglob("receipt.json"),
-        *(folder / RESULTS / "banks").rglob("*.json"),
-    ):
+    for path in (folder / RESULTS / "benchmarks").rglob("seed*.tsv"):
         with contextlib.suppress(OSError):
-            made[path] = path.stat().st_mtime_ns
+            made[path] = path.read_bytes()
     return made
 
 
@@ -403,7 +401,7 @@ def faults(
         while sum(tried.values()) < count:
             call("find", folder, "-mindepth", "1", "-delete")
             made_study_settings(folder)
-            made: dict[Path, int] = {}
+            made: dict[Path, bytes] = {}
             studies += 1
             coordinator = Coordinator(folder, accounting=accounting)
             while (status := coordinator.process.poll()) != 0:
@@ -418,13 +416,17 @@ def faults(
                 if sum(tried.values()) < count and kind(coordinator, chance):
                     tried[kind.__name__] += 1
                     print(f"  {sum(tried.values())} {kind.__name__}", flush=True)
-                made = finished(folder) | made  # the first time stays
-                time.sleep(chance.uniform(1, 8))
-            again = [
-                path for path, when in finished(folder).items() if made.get(path, when) != when
+                made = finished(folder) | made  # of the first time
+                time.sleep(chance.uniform(2, 30))
+            wrong = [
+                f"{path.relative_to(folder)}: made again"
+                for path, cost in finished(folder).items()
+                if made.get(path, cost) != cost
             ]
-            yield from (f"{path.relative_to(folder)} was there, and made again" for path in again)
-            yield from differences(local, contents(folder))
+            wrong += differences(local, contents(folder))
+            if wrong:
+                shutil.copytree(folder, folder.with_name(f"wrong{studies}"))
+            yield from wrong
     finally:
         if coordinator is not None:
             coordinator.kill()

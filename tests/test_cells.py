@@ -93,7 +93,6 @@ def test_a_job_asks_for_what_its_runs_were_measured_to_take_and_for_more_at_each
 
     assert asked(attempt=1) == resources.STARTING + 1  # 16 seconds
     assert asked(attempt=3) == 3 * asked(attempt=1)
-    assert asked(attempt=3, longest=7) == 7
     memory = [resources.memory_mb([spec], tiny, paces, device="cpu", attempt=a) for a in (1, 2)]
     assert memory == [600 + 450, 1575]
     unknown = resources.memory_mb([spec], tiny, {}, device="cpu", attempt=1)

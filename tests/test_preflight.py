@@ -24,7 +24,7 @@ def cluster(monkeypatch):
         "sacctmgr": "lab\n",
     }
 
-    def asked(jobs=(), partition=None, *, account=True, status_command="sacct", **other):
+    def asked(jobs=(), partition=None, account="lab", status_command="sacct", **other):
         answers = said | other
 
         def called(*words):
@@ -35,7 +35,12 @@ def cluster(monkeypatch):
         monkeypatch.setattr(preflight, "_called", called)
         return list(
             preflight.slurm(
-                jobs, partition, account=account, status_command=status_command, profile="p.yaml"
+                jobs,
+                partition,
+                account,
+                no_account=None,
+                status_command=status_command,
+                profile="p.yaml",
             )
         )
 
@@ -44,7 +49,7 @@ def cluster(monkeypatch):
 
 def test_what_a_cluster_takes_is_not_objected_to(cluster):
     assert cluster(JOBS, "long") == []
-    assert cluster([Job("noisy_mnist", 1, 2000, 60)], account=False) == []
+    assert cluster([Job("noisy_mnist", 1, 2000, 60)], account=None) == []
 
 
 def test_a_job_larger_than_any_node_is_named_with_the_line_of_the_profile(cluster):
@@ -57,7 +62,7 @@ def test_a_job_larger_than_any_node_is_named_with_the_line_of_the_profile(cluste
     assert "`set-threads: {prepare_x: 4}` or another slurm_partition" in cores
     (gpu,) = cluster([Job("cells", 1, 1, 1, gpus=1)])
     assert "asks for 1 GPUs" in gpu
-    assert cluster([Job("cells", 1, 1, 1, gpus=1)], "long") == []
+    assert cluster([Job("cells", 1, 1, 1, gpus=1), Job("cells", 1, 1, 1, 1, "a100")], "long") == []
 
 
 @pytest.mark.parametrize(
@@ -65,8 +70,10 @@ def test_a_job_larger_than_any_node_is_named_with_the_line_of_the_profile(cluste
     [
         ({"partition": "none"}, "slurm_partition in p.yaml has to be one of ['long', 'short']"),
         ({"scontrol": "x = accounting_storage/none"}, "p.yaml needs `slurm-status-command: squeue`"),
-        ({"scontrol": "x = accounting_storage/none", "account": False, "status_command": "squeue"}, "p.yaml needs `slurm-no-account: true`"),
-        ({"account": False, "sacctmgr": ""}, "no account of yours: slurm_account in p.yaml has to name one"),
+        ({"scontrol": "x = accounting_storage/none", "account": None, "status_command": "squeue"}, "p.yaml needs `slurm-no-account: true`"),
+        ({"account": None, "sacctmgr": ""}, "no account of yours: slurm_account in p.yaml has to name one"),
+        ({"account": "x"}, "x is no account of yours: slurm_account in p.yaml has to be one of ['lab']"),
+        ({"jobs": [Job("cells", 1, 1, 1, 1, "h200")], "partition": "long"}, "has ['a100']: change `set-resources: {cells: {gpu_model: h200}}` in p.yaml"),
         ({"sinfo": FileNotFoundError(2, "", "sinfo")}, "sinfo can not be called: take p.yaml on a node"),
         ({"sinfo": subprocess.CalledProcessError(1, ["sinfo"], stderr="down")}, "sinfo failed (down)"),
     ],
@@ -84,7 +91,11 @@ def test_time_limits_are_read_as_slurm_writes_them():
         FOREVER,
         0,
     ]
-    assert nodes_of(SINFO)[1].gpus
+    assert nodes_of(SINFO)[1].models == {"a100"}
+    most = {"cores": 4, "memory_mb": 8000, "minutes": 60, "gpus": 0}
+    assert preflight.most_of(preflight.in_partition(nodes_of(SINFO), None)) == most
+    (node,) = nodes_of("x|1|1|1|gpu:2,gpu:v100:1(S:0)")
+    assert node.models == {"", "v100"}
 
 
 def test_what_only_a_user_has_is_named_with_what_it_stops(project):
@@ -100,3 +111,12 @@ def test_what_only_a_user_has_is_named_with_what_it_stops(project):
         "colored_mnist: data/raw/kim/mnist_10color_jitter_var_0.020.npy. It stops "
     )
     assert "device cuda can not be used here" in device
+
+
+def test_a_registry_that_does_not_answer_is_named_with_the_option():
+    (said,) = preflight.registry("localhost:1/equimodal:latest", "p.yaml")
+    assert said.startswith("the registry localhost:1 (")
+    assert said.endswith("Change container-image in p.yaml")
+    assert not list(
+        preflight.registry("equimodal:latest", "p.yaml")
+    )  # of the node, or of Docker Hub

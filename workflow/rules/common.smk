@@ -147,7 +147,9 @@ TABLES, FIGURES = (
 WITHOUT_RUNS = {*EVERY_TABLE} - {*TABLES}
 
 RUNS = expand_runs(PARAMS)
-EXPERIMENTS = {name: expand_runs(PARAMS, name) for name in PARAMS.experiments}
+EXPERIMENTS = {
+    e: {run: RUNS[run] for run in expand_runs(PARAMS, e)} for e in PARAMS.experiments
+}
 USED = sorted({spec.dataset for spec in RUNS.values()})  # data sets
 PARTS = {  # of the runs, by name
     **{e: list(runs) for e, runs in EXPERIMENTS.items() if runs},
@@ -208,6 +210,14 @@ def evaluated_later(resource):
     return value if resource.is_evaluable() else resource.value
 
 
+LARGEST = {}  # what nodes of the cluster give at most, once it was asked
+
+
+def at_most(what, asked, limit=None):
+    """What a job asks for, no more than the profile says and than any node gives: more would wait for ever."""
+    return min(n for n in (asked, limit, LARGEST.get(what)) if n is not None)
+
+
 def resources_of(*names, **own):
     """What jobs ask for: their own, or what a profile sets for these names."""
     asked = of_profile(*names)
@@ -227,20 +237,23 @@ def resources_of_cell(dataset, runs):
     about = (specs, PARAMS, PACES[device.partition(":")[0]])
 
     def mem_mb(wildcards, attempt):
-        return resources.memory_mb(*about, device=device, attempt=attempt)
+        asked = resources.memory_mb(*about, device=device, attempt=attempt)
+        return at_most("memory_mb", asked)
 
     def runtime(wildcards, attempt):
-        return resources.minutes(*about, attempt=attempt, longest=knob("longest"))
+        asked = resources.minutes(*about, attempt=attempt)
+        return at_most("minutes", asked, knob("longest"))
 
     return resources_of(*names, mem_mb=mem_mb, runtime=runtime, device=device)
 
 
 def memory_of_preparation(wildcards, threads, attempt):
-    return (1000 + 700 * threads) * attempt  # ASSUME, of a video or a mesh a process
+    asked = (1000 + 700 * threads) * attempt  # ASSUME, of a video or a mesh a process
+    return at_most("memory_mb", asked)
 
 
 def four_hours(wildcards, attempt):
-    return 240 * attempt  # ASSUME; what takes longer goes on where it was
+    return at_most("minutes", 240 * attempt)  # ASSUME; what takes longer goes on
 
 
 PACES = {
@@ -367,12 +380,19 @@ def look_ahead():
     device = max(devices) if workflow.local_exec else "cpu"
     made = {KINETICS, *of_runs([layout.model("{scale}", "{run}")])}
     lacking = list(preflight.missing(PARAMS, device, made))
+    if workflow.executor_plugin.name == "kubernetes":
+        image = workflow.remote_execution_settings.container_image
+        lacking += preflight.registry(image, "profiles/kubernetes/config.yaml")
     if lacking:
         print("Missing:", *lacking, sep="\n  ", file=sys.stderr, flush=True)
     if workflow.executor_plugin.name == "slurm":
-        lacking = list(preflight.slurm(map(asked_of_cluster, jobs), **slurm_options()))
+        chosen = slurm_options()
+        lacking = list(preflight.slurm(map(asked_of_cluster, jobs), **chosen))
         if lacking:
             raise WorkflowError("Slurm would not run this:\n  " + "\n  ".join(lacking))
+        # A job that is started again asks for more, and never for what no node has.
+        nodes = preflight.in_partition(preflight.nodes_there(), chosen["partition"])
+        LARGEST.update(preflight.most_of(nodes))
     elif any("can not be used here" in sentence for sentence in lacking):
         raise WorkflowError("Every network needs the device.")
 
@@ -385,7 +405,8 @@ def asked_of_cluster(job):
         isinstance(n, int) for n in asked.values()
     ):
         return preflight.Job(named, 0, 0, 0)
-    return preflight.Job(named, job.threads, *asked.values())
+    model = str(job.resources.get("gpu_model", ""))
+    return preflight.Job(named, job.threads, *asked.values(), model)
 
 
 def slurm_options():
@@ -399,7 +420,8 @@ def slurm_options():
     chosen = workflow.executor_settings
     return dict(
         partition=named("slurm_partition"),
-        account=chosen.no_account or named("slurm_account") is not None,
+        account=named("slurm_account"),
+        no_account=chosen.no_account,
         status_command=chosen.status_command,
         profile="profiles/slurm/config.yaml",
     )

@@ -1,7 +1,7 @@
 # What is made of the runs: tables, figures, claims, the report. All of it takes seconds.
 rule collect:
     input:
-        of_runs([*RECEIPTS, BANK]),
+        lambda wildcards: of_runs([*RECEIPTS, BANK]),
         vouched_for(of_runs(LONG)),
     output:
         report(
@@ -155,7 +155,7 @@ rule summarize:
 
 rule report:
     input:
-        banks=of_runs([BANK]),
+        banks=lambda wildcards: of_runs([BANK]),
         products=[*PRODUCTS, *LINEAR_PRODUCTS],
         specs=vouched_for(of_scale(layout.specs("{scale}"))),
     output:

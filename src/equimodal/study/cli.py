@@ -409,9 +409,6 @@ def cell(
         raise UserError(
             f"{failed} of these {len(specs)} runs failed, as is said above; what the others gave is kept"
         )
-    for spec in specs:
-        for product in (steps.training(spec, settings), steps.evaluation(spec, settings)):
-            spares.forget(product, settings.scale)
 
 
 @app.command()

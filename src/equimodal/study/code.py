@@ -95,11 +95,13 @@ def _read(source: str) -> tuple[list[str], str]:
 
 
 def _run(tree: ast.AST) -> Iterator[ast.AST]:
-    """Walk through what is run of a syntax tree: not what only a type checker reads."""
-    yield tree
-    typing_only = (
-        tree.body if isinstance(tree, ast.If) and ast.unparse(tree.test) == "TYPE_CHECKING" else []
-    )
-    for node in ast.iter_child_nodes(tree):
-        if node not in typing_only:
-            yield from _run(node)
+    """Walk through the statements that are run of a syntax tree: not what only a type checker reads."""
+    waiting = [tree]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        match node:
+            case ast.If(test=ast.Name("TYPE_CHECKING")):
+                waiting += node.orelse
+            case _:  # an expression holds no statement
+                waiting += [n for n in ast.iter_child_nodes(node) if not isinstance(n, ast.expr)]

@@ -11,6 +11,7 @@ import os
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import replace
+from functools import cache
 from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar, get_origin
@@ -599,6 +600,7 @@ def expand_runs(params: Params, experiment: str | None = None) -> dict[str, RunS
 
 def _runs_of(grid: Grid, params: Params) -> Iterator[RunSpec]:
     dataset = params.datasets[grid.dataset]
+    preparation = cache(dataset.preparation_of)  # thousands of runs share what they are of
     presets = grid.fidelity or (params.fidelity,)
     choices = product(
         *(grid.start, grid.inputs, grid.policy, presets, grid.l1),
@@ -624,7 +626,7 @@ def _runs_of(grid: Grid, params: Params) -> Iterator[RunSpec]:
             dataset=grid.dataset,
             inputs=inputs,
             modalities={branch: dataset.modality(source) for branch, source in stored.items()},
-            data=dataset.preparation_of(stored.values()),
+            data=preparation(tuple(stored.values())),
             classes=dataset.class_count,
             validation=dataset.validation,
             policy=policy,

@@ -3,6 +3,8 @@
 import getpass
 import re
 import subprocess
+import urllib.error
+import urllib.request
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -64,6 +66,22 @@ def missing(settings: Params, device: str, made: Iterable[str]) -> Iterator[str]
             yield f"{error}. {stopped()}"
 
 
+def registry(image: str, profile: str) -> Iterator[str]:
+    """Say that the registry of an image, if its name has one, does not answer. Nodes may still reach it."""
+    host, slash, _ = image.partition("/")
+    if not slash or not re.search(r"[.:]", host):
+        return
+    try:
+        urllib.request.urlopen(f"https://{host}/v2/", timeout=10).close()
+    except urllib.error.HTTPError:  # it answers
+        return
+    except OSError as error:
+        yield (
+            f"the registry {host} ({error}). It stops every job whose node can not reach it either."
+            f" Change container-image in {profile}"
+        )
+
+
 @dataclass(frozen=True)
 class Job:
     """What the jobs of a rule ask a cluster for, at most, in their first attempt."""
@@ -73,6 +91,7 @@ class Job:
     memory_mb: int
     minutes: int
     gpus: int = 0
+    model: str = ""  # of GPU, if only one will do
 
 
 @dataclass(frozen=True)
@@ -83,7 +102,18 @@ class Nodes:
     cores: int
     memory_mb: int
     minutes: int  # that a job may last
-    gpus: bool
+    models: frozenset[str] = frozenset()  # of GPUs, as Slurm calls them; "" where it does not
+
+
+def most_of(nodes: Iterable[Nodes]) -> dict[str, int]:
+    """The most that a node gives, of each of `ASKED`."""
+    kinds = list(nodes)
+    return {
+        "cores": max(n.cores for n in kinds),
+        "memory_mb": max(n.memory_mb for n in kinds),
+        "minutes": max(n.minutes for n in kinds),
+        "gpus": int(any(n.models for n in kinds)),
+    }
 
 
 def too_large(jobs: Iterable[Job], nodes: Iterable[Nodes], profile: str) -> Iterator[str]:
@@ -91,12 +121,8 @@ def too_large(jobs: Iterable[Job], nodes: Iterable[Nodes], profile: str) -> Iter
     kinds, rules = list(nodes), defaultdict[str, list[Job]](list)
     for job in jobs:
         rules[job.rule].append(job)
-    limits = {
-        "cores": max(n.cores for n in kinds),
-        "memory_mb": max(n.memory_mb for n in kinds),
-        "minutes": max(n.minutes for n in kinds),
-        "gpus": int(any(n.gpus for n in kinds)),
-    }
+    limits = most_of(kinds)
+    models = {model for n in kinds for model in n.models}
     where = " and ".join(sorted({n.partition.rstrip("*") for n in kinds}))
     for rule, of_rule in rules.items():
         for what, limit in limits.items():
@@ -106,22 +132,35 @@ def too_large(jobs: Iterable[Job], nodes: Iterable[Nodes], profile: str) -> Iter
                     f"{rule} asks for {wanted} {unit}, and no node of the partition {where} gives more than"
                     f" {limit}: {profile} needs `{line.format(rule=rule, limit=limit)}` or another slurm_partition"
                 )
+        wanted_models = {job.model for job in of_rule if job.gpus}
+        for model in sorted(wanted_models - models - {""}) if models else ():
+            yield (
+                f"{rule} asks for a GPU {model}, and the partition {where} has {sorted(models - {''}) or 'none with a name'}:"
+                f" change `set-resources: {{{rule}: {{gpu_model: {model}}}}}` in {profile}, or take another slurm_partition"
+            )
 
 
 def slurm(
-    jobs: Iterable[Job], partition: str | None, *, account: bool, status_command: str, profile: str
+    jobs: Iterable[Job],
+    partition: str | None,
+    account: str | None,
+    *,
+    no_account: bool,
+    status_command: str,
+    profile: str,
 ) -> Iterator[str]:
     """Say why jobs would wait at this Slurm for ever, or not be taken.
 
     Args:
         jobs: The largest of each rule.
         partition: That they name, or None for the cluster's own default.
-        account: Whether they name one, or are told to name none.
+        account: That they name.
+        no_account: Whether they are told to name none.
         status_command: That is to tell what became of them: `sacct` or `squeue`.
         profile: Where the options stand.
     """
     try:
-        nodes = nodes_of(_called("sinfo", "-h", "-e", "-o", "%P|%c|%m|%l|%G"))
+        nodes = nodes_there()
         accounts = "accounting_storage/none" not in _called("scontrol", "show", "config")
     except OSError as error:
         yield f"{error.filename} can not be called: take {profile} on a node that can submit jobs"
@@ -129,11 +168,7 @@ def slurm(
     except subprocess.CalledProcessError as error:
         yield f"{error.cmd[0]} failed ({error.stderr.strip()}): Slurm does not answer; ask its administrators"
         return
-    chosen = [
-        n
-        for n in nodes
-        if n.partition.rstrip("*") == partition or (partition is None and n.partition.endswith("*"))
-    ]
+    chosen = in_partition(nodes, partition)
     names = sorted({n.partition.rstrip("*") for n in nodes})
     if not chosen:
         which = f"no partition {partition}" if partition else "no default partition"
@@ -142,12 +177,27 @@ def slurm(
         yield from too_large(jobs, chosen, profile)
     if not accounts and status_command == "sacct":
         yield f"this cluster keeps no accounts: {profile} needs `slurm-status-command: squeue`"
-    if not accounts and not account:
+    if not accounts and not (account or no_account):
         yield f"this cluster keeps no accounts: {profile} needs `slurm-no-account: true`"
-    if accounts and not account:
+    if accounts and not no_account:
         ask = ["sacctmgr", "-n", "-P", "show", "assoc", "format=account", "where"]
-        if not _called(*ask, f"user={getpass.getuser()}").split():
+        yours = sorted({*_called(*ask, f"user={getpass.getuser()}").split()})
+        if not yours:
             yield f"Slurm knows no account of yours: slurm_account in {profile} has to name one"
+        elif account and account.lower() not in yours:
+            yield f"{account} is no account of yours: slurm_account in {profile} has to be one of {yours}"
+
+
+def nodes_there() -> list[Nodes]:
+    """Ask Slurm for its nodes."""
+    return nodes_of(_called("sinfo", "-h", "-e", "-o", "%P|%c|%m|%l|%G"))
+
+
+def in_partition(nodes: Iterable[Nodes], partition: str | None) -> list[Nodes]:
+    """Those of a partition, or of the cluster's own default."""
+    if partition is None:
+        return [n for n in nodes if n.partition.endswith("*")]
+    return [n for n in nodes if n.partition.rstrip("*") == partition]
 
 
 def nodes_of(said: str) -> list[Nodes]:
@@ -156,7 +206,7 @@ def nodes_of(said: str) -> list[Nodes]:
     for line in said.splitlines():
         partition, cores, memory, limit, gres = line.split("|")
         found.append(
-            Nodes(partition, _number(cores), _number(memory), minutes_of(limit), "gpu" in gres)
+            Nodes(partition, _number(cores), _number(memory), minutes_of(limit), _models(gres))
         )
     return found
 
@@ -168,6 +218,11 @@ def minutes_of(limit: str) -> int:
     days, _, rest = limit.rpartition("-")
     hours, minutes, _ = ([0, 0, 0] + [int(n) for n in rest.split(":")])[-3:]
     return 1440 * int(days or 0) + 60 * hours + minutes
+
+
+def _models(gres: str) -> frozenset[str]:
+    """Read the models of GPUs from `gpu:a100:4(S:0-1)`, or `gpu:4` where they have no name."""
+    return frozenset(re.findall(r"(?:^|,)gpu(?::(?!\d+\b)([\w.]+))?", gres))
 
 
 def _number(text: str) -> int:

@@ -39,9 +39,7 @@ def minutes(
     paces: Mapping[str, Pace],
     *,
     attempt: int,
-    longest: int | None = None,
 ) -> int:
-    """Minutes that a job of runs asks for, at most `longest`: what is left then is for the next attempt."""
+    """Minutes that a job of runs asks for, as many more at each attempt."""
     seconds = sum(expected_seconds(spec, settings, paces) for spec in specs)
-    asked = attempt * ceil(STARTING + MARGIN * seconds / 60)
-    return asked if longest is None else min(asked, longest)
+    return attempt * ceil(STARTING + MARGIN * seconds / 60)

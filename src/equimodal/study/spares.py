@@ -1,6 +1,7 @@
-"""Second names of what a cell has finished, until the whole cell has.
+"""Second names of what a cell has finished, until the workflow has.
 
-Snakemake removes the outputs of a job that fails, or puts those of before into their place.
+Snakemake removes the outputs of a job that fails, or puts those of before into their place. A cluster may call a job
+failed that has done all of its work.
 """
 
 import os
@@ -11,7 +12,6 @@ from pathlib import Path
 from equimodal.study import layout, receipts
 from equimodal.study.files import make_folder
 from equimodal.study.params import Params
-from equimodal.study.prune import remove
 from equimodal.study.steps import Product
 
 
@@ -38,13 +38,6 @@ def bring_back(product: Product, params: Params) -> None:
     if wrong and not right:
         for second, file in zip(_all(spare), _all(product), strict=True):
             _link(second, file)
-
-
-def forget(product: Product, scale: str) -> None:
-    """Take the second names away."""
-    spare = _spare(product, scale)
-    seen = spare.receipt.with_name(spare.receipt.name + receipts.SEEN)
-    remove([file for file in (*_all(spare), seen) if file.exists()])
 
 
 def _spare(product: Product, scale: str) -> Product:
