@@ -32,6 +32,7 @@ def kind_of(spec: RunSpec, settings: Params) -> str:
     Policy, penalty, preset and the channels of the inputs matter little and are not in it.
     """
     dataset = settings.datasets[spec.dataset]
+    sizes = [dataset.shape(modality.source)[:-1] for modality in spec.modalities.values()]
     decides = {
         "dataset": spec.dataset,
         "branches": len(spec.modalities),
@@ -39,7 +40,7 @@ def kind_of(spec: RunSpec, settings: Params) -> str:
         "network": spec.network.model_dump(mode="json"),
         "batch": spec.training.batch_size,
         "clip": None if spec.augmentation.clip is None else spec.augmentation.clip.model_dump(),
-        "size": dataset.shape(next(iter(spec.modalities.values())).source)[:-1],
+        "size": sizes[0] if sizes.count(sizes[0]) == len(sizes) else sizes,
     }
     if spec.switches.arithmetic != "float32":
         decides["arithmetic"] = spec.switches.arithmetic

@@ -213,7 +213,9 @@ def notes_on(
 
 
 def _lacking(table: pd.DataFrame, runs: pd.DataFrame, by_start: bool) -> list[str]:
-    """One sentence for each data set of the paper, or column of its Table 1, without a row."""
+    """One sentence for each data set of the paper, or column of its Table 1, without a row, beside others of it."""
+    if DATASETS.keys().isdisjoint(runs["dataset"]):
+        return []
     keys = ["dataset", "start"] if by_start else ["dataset"]
     expected = COLUMNS_OF_TABLE1 if by_start else {(d,): n for d, n in DATASETS.items()}
     there, asked = (set(t[keys].itertuples(index=False, name=None)) for t in (table, runs))
