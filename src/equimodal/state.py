@@ -13,10 +13,16 @@ class Stateful:
         return {name: getattr(self, name).clone() for name in self.kept}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Go on from what `state_dict` gave.
+        """Go on from what `state_dict` gave; raises as `require_state`."""
+        self.require_state(state)
+        for name in self.kept:
+            getattr(self, name).copy_(state[name])
+
+    def require_state(self, state: dict[str, Tensor]) -> None:
+        """Check that a state is one of this kind.
 
         Raises:
-            ValueError: If that is the state of something else.
+            ValueError: If it is of something else.
         """
         given, own = ({k: tuple(t.shape) for k, t in s.items()} for s in (state, self.state_dict()))
         if given != own:
@@ -24,5 +30,3 @@ class Stateful:
                 f"a state with the shapes {given} is not one of this {type(self).__name__}, which has {own}:"
                 " build it with the settings that it was saved with"
             )
-        for name in self.kept:
-            getattr(self, name).copy_(state[name])

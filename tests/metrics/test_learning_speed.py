@@ -101,6 +101,7 @@ def test_the_fusion_modules_say_which_branches_there_are_and_their_names_which_p
     [
         (lambda m: m.add_module("shared", nn.Linear(2, 2)), "2 parameters, such as 'shared.weight', do not"),
         (lambda m: m.add_module("a_b", nn.Linear(2, 2)), "such as 'a_b.weight'.*a method branch_parameters"),
+        (lambda m: m.heads.update({"b": m.heads["a"]}), "2 parameters, such as 'heads.b.weight', do not"),
         (lambda m: delattr(m, "fuse"), "Named has no fusion module, so no speed can be measured"),
     ],
 )  # fmt: skip

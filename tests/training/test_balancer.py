@@ -54,6 +54,51 @@ def test_a_state_of_another_policy_is_refused():
         Balancer(model, Random(("a", "b"), warmup_epochs=1, seed=0)).load_state_dict(state)
 
 
+def test_a_state_that_is_refused_changes_nothing():
+    model = Own("MMTM")
+    balancer, optimizer = Balancer(model, Noted()), sgd(model)
+    trained(model, balancer, optimizer, [1])
+    before = balancer.speeds.sums.clone()
+    other = Balancer(Own("MMTM"), Noted()).state_dict()
+    for state, said in (
+        ({}, "none of a Balancer"),
+        (model.state_dict(), "none of a Balancer"),
+        (other | {"modalities": ["b", "a"]}, "name the same in the same order"),
+        (other | {"policy": {}}, "not one of this Noted"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            balancer.load_state_dict(state)
+    assert torch.equal(balancer.speeds.sums, before)
+
+
+def test_a_step_under_way_is_given_up_for_a_state():
+    model = Own("MMTM")
+    balancer, optimizer = Balancer(model, Noted()), sgd(model)
+    state = balancer.state_dict()
+    backward(model, balancer)
+    balancer.before_step(optimizer)
+    balancer.load_state_dict(state)
+    balancer.after_step(epoch=1)  # of nothing
+    assert not balancer.speeds.sums.any()
+    backward(model, balancer)
+    balancer.step(optimizer, epoch=1)
+
+
+def test_between_steps_the_flow_of_an_evaluation_is_regular():
+    model = Own("MMTM")
+    balancer = Balancer(model, Noted())
+    balancer.policy.mode.fill_(1)
+    assert balancer.flow.rebalance is not None
+    model.eval()
+    assert balancer.flow.rebalance is None
+
+
+def test_an_optimizer_with_passes_of_its_own_is_refused():
+    model = Own("MMTM")
+    with pytest.raises(TypeError, match="LBFGS makes several passes"):
+        Balancer(model).step(torch.optim.LBFGS(model.parameters()), epoch=1)
+
+
 def test_what_there_is_to_log_are_names_and_floats():
     model = Own("FiLM")
     balancer, optimizer = Balancer(model), sgd(model)

@@ -1,7 +1,7 @@
 """What a fusion module must offer so that it can be measured and re-balanced."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -119,6 +119,21 @@ def squeeze(
 def fusion_modules(model: nn.Module) -> list[Fusion]:
     """Return the fusion modules of any network."""
     return [module for module in model.modules() if isinstance(module, Fusion)]
+
+
+def require_names(modalities: Iterable[str]) -> None:
+    """Check that torch's modules can hold something under each name.
+
+    Raises:
+        ValueError: If not.
+    """
+    for m in modalities:
+        kept = isinstance(m, str) and (hasattr(nn.ModuleDict, m) or m == "training")
+        if not isinstance(m, str) or not m or "." in m or kept:
+            raise ValueError(
+                f"{m!r} can not name a modality: torch keeps names such as 'type', and '.' for itself;"
+                " choose another name"
+            )
 
 
 def require_whole(model: nn.Module) -> None:

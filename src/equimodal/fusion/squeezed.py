@@ -9,7 +9,15 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from equimodal.fusion.base import REGULAR, Features, Flow, Fusion, Masks, squeeze
+from equimodal.fusion.base import (
+    REGULAR,
+    Features,
+    Flow,
+    Fusion,
+    Masks,
+    require_names,
+    squeeze,
+)
 
 Vectors = dict[str, Float[Tensor, "batch _outputs"]]
 
@@ -82,6 +90,7 @@ class SqueezeFusion(Fusion):
             raise TypeError(
                 f"{type(self).__name__} takes a dict of modality -> channels, given {channels!r}"
             )
+        require_names(channels)
         if len(channels) < 2:
             raise ValueError(
                 f"{type(self).__name__} joins two modalities or more, given {list(channels)}"

@@ -176,6 +176,11 @@ class LearningSpeed(Stateful):
             self._add(self._pending)
             self._pending = None
 
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Go on from what `state_dict` gave; a step under way is given up."""
+        super().load_state_dict(state)
+        self._pending = None
+
     @property
     def values(self) -> Float64[Tensor, " modalities"]:
         """Speed of each branch so far; NaN before the first update."""
@@ -196,14 +201,14 @@ class LearningSpeed(Stateful):
 def _named(model: nn.Module, modalities: list[str]) -> dict[str, list[nn.Parameter]]:
     """The parameters of each branch, by their names."""
     of_fusions = {id(p) for f in fusion_modules(model) for p in f.parameters()}
-    found: dict[str, list[nn.Parameter]] = {m: [] for m in modalities}
+    found: dict[str, dict[int, nn.Parameter]] = {m: {} for m in modalities}
     unclear = []
-    for name, p in model.named_parameters():
+    for name, p in model.named_parameters(remove_duplicate=False):
         of = [m for m in modalities if re.search(rf"(?<![^._]){re.escape(m)}(?![^._])", name)]
         if id(p) in of_fusions or not p.requires_grad:
             continue
-        if len(of) == 1:
-            found[of[0]].append(p)
+        if len(of) == 1 and not any(id(p) in found[m] for m in modalities if m != of[0]):
+            found[of[0]][id(p)] = p
         else:
             unclear.append(name)
     if unclear:
@@ -211,7 +216,7 @@ def _named(model: nn.Module, modalities: list[str]) -> dict[str, list[nn.Paramet
             f"the names of {len(unclear)} parameters, such as {unclear[0]!r}, do not tell which one of the branches"
             f" {modalities} has them: give the network a method branch_parameters(modality)"
         )
-    return found
+    return {m: list(parameters.values()) for m, parameters in found.items()}
 
 
 @torch.no_grad()

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from equimodal.fusion.base import REGULAR, Features, Flow, Fusion, squeeze
+from equimodal.fusion.base import REGULAR, Features, Flow, Fusion, require_names, squeeze
 from equimodal.fusion.late import LateFusion
 
 Inputs = dict[str, Float[Tensor, "batch _channels *_space"]]
@@ -117,18 +117,7 @@ def _check(branches: Mapping[str, nn.Module], fusions: Mapping[int, Fusion]) -> 
                 f"the stages of branch {m!r} have to be an nn.ModuleList or nn.Sequential: parameters in a"
                 " plain list are neither trained nor saved"
             )
-    for m in branches:
-        if (
-            not isinstance(m, str)
-            or not m
-            or "." in m
-            or hasattr(nn.ModuleDict, m)
-            or m == "training"
-        ):
-            raise ValueError(
-                f"{m!r} can not name a modality: torch keeps names such as 'type', and '.' for itself;"
-                " choose another name"
-            )
+    require_names(branches)
     stages = {m: len(getattr(branch, "stages", [])) for m, branch in branches.items()}
     if len(set(stages.values())) != 1 or 0 in stages.values():
         raise ValueError(f"branches need as many stages each, and one at least; given {stages}")

@@ -466,6 +466,16 @@ class OwnSource(Section):
         return f"{last} or {first}" if self.axes == 2 else first
 
 
+# What modalities of one's own are not called: what is stored beside them, and attributes of torch's modules.
+OTHER_NAMES = """labels ids T_destination add_module apply bfloat16 buffers call_super_init children clear compile cpu cuda double
+dump_patches eval extra_repr float forward get_buffer get_extra_state get_parameter get_submodule half ipu items keys
+load_state_dict modules mtia named_buffers named_children named_modules named_parameters parameters pop
+register_backward_hook register_buffer register_forward_hook register_forward_pre_hook register_full_backward_hook
+register_full_backward_pre_hook register_load_state_dict_post_hook register_load_state_dict_pre_hook register_module
+register_parameter register_state_dict_post_hook register_state_dict_pre_hook requires_grad_ set_extra_state
+set_submodule share_memory state_dict to to_empty train training type update values xpu zero_grad""".split()  # noqa: SIM905
+
+
 class Own(Dataset):
     """Data of one's own: arrays or folders of images, a modality each."""
 
@@ -479,6 +489,8 @@ class Own(Dataset):
     def _two_meanings(self) -> Self:
         if "distinct" in self.sources:
             raise ValueError("sources has 'distinct', which are all modalities together")
+        if taken := sorted({*OTHER_NAMES} & self.sources.keys()):
+            raise ValueError(f"sources has {taken}, names that mean something else; choose others")
         return self
 
     @property

@@ -57,7 +57,9 @@ class Balancer:
 
     @property
     def flow(self) -> Flow:
-        """Of the passes of this step; ask anew for each."""
+        """Of the passes of this step; ask anew for each. In evaluation mode it is the regular one."""
+        if not self.model.training:
+            return Flow()
         self._asked = True
         return Flow(rebalance=self.policy.mode)
 
@@ -78,8 +80,14 @@ class Balancer:
             scaler: That scaled the loss.
 
         Raises:
+            TypeError: If the optimizer makes passes of its own.
             ValueError: As `before_step`, or if nobody averages gradients over the processes of a group.
         """
+        if isinstance(optimizer, torch.optim.LBFGS):
+            raise TypeError(
+                "LBFGS makes several passes a step: call before_step, optimizer.step(closure) and after_step in"
+                " place of step"
+            )
         unwrapped(self.model, training=True)
         if scaler is not None:
             scaler.unscale_(optimizer)
@@ -145,9 +153,29 @@ class Balancer:
 
     def state_dict(self) -> dict[str, Any]:
         """Return what the future depends on, between two steps."""
-        return {"speeds": self.speeds.state_dict(), "policy": self.policy.state_dict()}
+        return {
+            "modalities": list(self.speeds.modalities),
+            "speeds": self.speeds.state_dict(),
+            "policy": self.policy.state_dict(),
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from what `state_dict` gave; raises `ValueError` if that is of something else."""
+        """Go on from what `state_dict` gave; a step under way is given up.
+
+        Raises:
+            ValueError: If the state is of something else, or of other modalities; then nothing is loaded.
+        """
+        if state.keys() != self.state_dict().keys():
+            raise ValueError(
+                f"a state with {sorted(state)} is none of a Balancer: give what its state_dict returned"
+            )
+        if state["modalities"] != list(self.speeds.modalities):
+            raise ValueError(
+                f"the state is of the modalities {state['modalities']}, the network has"
+                f" {list(self.speeds.modalities)}; name the same in the same order"
+            )
+        self.speeds.require_state(state["speeds"])
+        self.policy.require_state(state["policy"])
+        self._put_back, self._asked = None, False
         self.speeds.load_state_dict(state["speeds"])
         self.policy.load_state_dict(state["policy"])

@@ -5,11 +5,13 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
+from torch import nn
 
 from equimodal.study import layout, receipts, steps
+from equimodal.study.data import prepared
 from equimodal.study.data.dataset import Dataset
 from equimodal.study.data.split import load_split
-from equimodal.study.datasets import Own
+from equimodal.study.datasets import OTHER_NAMES, Own
 from equimodal.study.errors import UserError
 from equimodal.study.params import load_params
 
@@ -167,6 +169,7 @@ WRONG = {  # what is wrong with arrays -> the change, and what is said
     "another shape": ({"train_photo": arrays(8)["photo"][:, :, :2]},
         "photo has shape 8 x 2 x 2 x 3, expected n x 2 x 3 x 3 or n x 3 x 2 x 3, as the settings say"),
     "transposed": ({"train_sound": arrays(8)["sound"].swapaxes(1, 2)}, "sound has shape 8 x 5 x 2, expected n x 2 x 5"),
+    "bytes in one part": ({"test_photo": arrays(4)["photo"] / 255}, "raw: photo has bytes (uint8) in train and other numbers in test"),
     "one number": ({"test_table": np.array(1.0)}, "table has shape of one number, expected n x 4"),
     "a class that is not trained": ({"train_labels": GIVEN["labels"] * 0}, "{raw}/train has no example of the classes 1,"),
 }  # fmt: skip
@@ -243,6 +246,18 @@ def deep(image):
     return Image.fromarray(np.full((2, 3), 40_000, np.uint16))
 
 
+def moving(raw):
+    for m in PICTURES:
+        file = raw / f"train/{m}/dog/1.png"
+        with Image.open(file) as image:
+            image.save(
+                file.with_suffix(".gif"),
+                save_all=True,
+                append_images=[image.point(lambda x: 255 - x)],
+            )
+        file.unlink()
+
+
 def of_another_class(raw):
     draw(raw, "test", "front", ["owl/1.png"])
     draw(raw, "test", "side", ["owl/1.png"])
@@ -254,6 +269,8 @@ WRONG_IMAGES = {
     "an untrained class": (of_another_class, "{raw}/test has images of owl, no class of train"),
     "16 bits": (in_place(deep), "{raw}/train/front/dog/1.png has more than 8 bits a channel"),
     "transparent": (in_place(lambda i: i.convert("RGBA").point(lambda x: x // 2)), "1.png is transparent in places"),
+    "several frames": (moving, "1.gif has several frames or pages"),
+    "folders in a class": (lambda raw: draw(raw, "train", "front", ["dog/more/9.png"]), "{raw}/train/front/dog/more: a class has files alone"),
     "no image": (lambda raw: (raw / "train/front/dog/1.png").write_bytes(b"no image"), "1.png is no image, damaged or of absurd size"),
     "one name twice": (lambda raw: draw(raw, "train", "front", ["dog/1.jpg"]), "{raw}/train/front/dog/1.jpg: another file has this name"),
     "no folder of a class": (lambda raw: draw(raw, "train", "front", ["x.png"]), "{raw}/train/front has x.png in no folder of a class"),
@@ -289,12 +306,34 @@ def test_a_folder_in_place_of_features_is_refused(pictures):
         ({"a": {"channels": 1}}, "at least 2"),
         ({"a": {"channels": 1, "height": 2}, "b": {"channels": 1}}, "images have height and width"),
         ({"distinct": {"channels": 1}, "b": {"channels": 1}}, "sources has 'distinct'"),
+        (
+            {"labels": {"channels": 1}, "train": {"channels": 1}},
+            r"sources has \['labels', 'train'\]",
+        ),
         ({"a": {"length": 3}, "b": {"channels": 1}}, "channels"),
     ],
 )
 def test_modalities_that_can_not_be_are_refused(sources, expected):
     with pytest.raises(ValueError, match=expected):
         settings(sources)
+
+
+def test_no_modality_of_one_s_own_is_called_as_torch_calls_something():
+    assert {n for n in dir(nn.ModuleDict) if not n.startswith("_")} <= {*OTHER_NAMES}
+
+
+def test_files_that_change_while_they_are_prepared_are_not_vouched_for(tmp_path, monkeypatch):
+    save(tmp_path / "raw")
+    begin = prepared.begin
+
+    def changed(*arguments, **options):
+        save(tmp_path / "raw", train_table=arrays(8, seed=9)["table"])
+        return begin(*arguments, **options)
+
+    monkeypatch.setattr(prepared, "begin", changed)
+    with pytest.raises(UserError, match="raw has changed while it was prepared"):
+        settings().prepare(tmp_path / "raw", tmp_path / "out")
+    assert not (tmp_path / "out" / receipts.NAME).exists()
 
 
 MINE = """\

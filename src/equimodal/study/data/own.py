@@ -178,6 +178,13 @@ def look(folder: Path, settings: "Own") -> tuple[Splits, Faults]:
         for name in _wanted(folder, split, settings):
             with wrong.noted():
                 _find(name, _place(folder, split, name), part, settings)
+    for m in settings.sources:
+        bytes_ = {s: p.arrays[m].dtype == np.uint8 for s, p in parts.items() if m in p.arrays}
+        if len({*bytes_.values()}) > 1:
+            wrong.append(
+                f"{folder}: {m} has bytes (uint8) in {_some(s for s in bytes_ if bytes_[s])} and other numbers in"
+                f" {_some(s for s in bytes_ if not bytes_[s])}; give all parts in one type and unit"
+            )
     trained = {c for listed in parts["train"].images.values() for c, _ in listed}
     classes = sorted(trained) if isinstance(settings.classes, int) else list(settings.classes)
     if parts["train"].images and len(classes) != settings.class_count:
@@ -246,6 +253,8 @@ def _find(name: str, place: Path, part: Part, settings: "Own") -> None:
         part.images[name] = {(file.parent.name, file.stem): file for file in files}
         if twice := [file for file in files if file not in part.images[name].values()]:
             raise UserError(f"{_some(twice)}: another file has this name; keep one of them")
+        if deeper := sorted(p for p in place.glob("[!.]*/[!.]*") if p.is_dir()):
+            raise UserError(f"{_some(deeper)}: a class has files alone; move its images up")
         if loose := sorted(p.name for p in place.glob("[!.]*") if not p.is_dir()):
             raise UserError(f"{where} has {_some(loose)} in no folder of a class; move them")
         return
@@ -342,8 +351,10 @@ def prepare(raw: Path, out: Path, settings: "Own", *, processes: int = 1) -> Non
     divided by their deviation. The rest is as `Dataset.prepare` says.
 
     Raises:
-        UserError: If files are missing or bad, or do not fit one another; names all. Or the disk is full.
+        UserError: If files are missing or bad, or do not fit one another; names all. Or they change meanwhile, or
+            the disk is full.
     """
+    before = state(raw, settings)
     splits, wrong = look(raw, settings)
     images = _images_of(splits, out, settings)
     with wrong.noted():
@@ -358,6 +369,8 @@ def prepare(raw: Path, out: Path, settings: "Own", *, processes: int = 1) -> Non
     images.finish()
     for source in settings.sources:
         prepared.save(out, _scaled(source, out, splits))
+    if state(raw, settings) != before:
+        raise UserError(f"{raw} has changed while it was prepared; run the same command again")
     prepared.end(out, settings.preparation, by=__name__, inputs=inputs)
 
 
@@ -411,10 +424,15 @@ def decode(
     try:
         with warnings.catch_warnings(action="error", category=Image.DecompressionBombWarning):
             image: Any = Image.open(BytesIO(file.read_bytes()))
+            moves = (
+                getattr(image, "n_frames", 1) > 1 and image.format != "MPO"
+            )  # a photo and its preview
             deep = ";16" in str(image.tile) or image.mode[0] in "IF"
             image = ImageOps.exif_transpose(image)
     except Exception:  # noqa: BLE001  Pillow raises nearly anything on damaged bytes
         raise UserError(f"{file} is no image, damaged or of absurd size; replace it") from None
+    if moves:
+        raise UserError(f"{file} has several frames or pages; save the one that counts")
     if deep:
         raise UserError(
             f"{file} has more than 8 bits a channel, and nothing says which value is white; save it with 8 bits, or all"
