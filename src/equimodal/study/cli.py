@@ -796,9 +796,8 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _stopped)  # a training under way saves first, see `in_turn`
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(
-                encoding="utf-8", errors="backslashreplace"
-            )  # whatever the locale, or a file's name
+            # Whatever the locale, and whatever bytes a file's name has.
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     try:
         app(prog_name="equimodal")
     except UserError as error:

@@ -336,22 +336,10 @@ def test_files_that_change_while_they_are_prepared_are_not_vouched_for(tmp_path,
     assert not (tmp_path / "out" / receipts.NAME).exists()
 
 
-MINE = """\
-like: own
-datasets:
-  mine:
-    kind: own
-    classes: 2
-    sources:
-      photo: {height: 2, width: 3, channels: 3}
-      sound: {length: 5, channels: 2}
-      table: {channels: 4}
-"""
-
-
 @pytest.fixture
 def mine(project):
-    (project.folder / "config/scales/mine.yaml").write_text(MINE)
+    scale = {"like": "own", "datasets": {"mine": {"kind": "own", "classes": 2, "sources": SOURCES}}}
+    (project.folder / "config/scales/mine.yaml").write_text(json.dumps(scale))  # YAML, too
     layout.RAW.mkdir(parents=True)
     save(layout.raw("mine"))
     return load_params(scale="mine")
