@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 from benchmarks import study, training
-from benchmarks.floor import floor, rates
+from benchmarks.floor import floor, methods, rates
 from benchmarks.timing import Row, measure
 from equimodal.study.report.performance import FOLDER, as_markdown
 from equimodal.study.runs import run as study_run
@@ -57,7 +57,7 @@ def arguments() -> argparse.Namespace:
 
 
 def run(names: list[str], rounds: int | None) -> Row:
-    """Run benchmarks; return their rows, and the floor of the steps among them."""
+    """Run benchmarks; return their rows, the floor of the steps among them, and the work of methods."""
     about = {"machine": machine(), "about": {name: BENCHMARKS[name].about for name in names}}
     times: list[Row] = []
     ratios: list[Row] = []
@@ -67,12 +67,17 @@ def run(names: list[str], rounds: int | None) -> Row:
         times += of_calls
         ratios += of_pairs
         print(f"{name}: {time.perf_counter() - began:.0f} s", file=sys.stderr, flush=True)
-    found: Row = {**about, "times": times, "ratios": ratios, "floor": []}
-    vanilla = {r["benchmark"]: r["cpu"] for r in times if r["call"] == "vanilla"}
-    if vanilla:
+    found: Row = {**about, "times": times, "ratios": ratios, "floor": [], "methods": []}
+    cpu: dict[str, dict[str, float]] = {}
+    for row in times:
+        cpu.setdefault(row["benchmark"], {})[row["call"]] = row["cpu"]
+    steps = {name: of["vanilla"] for name, of in cpu.items() if name.startswith("step-")}
+    if steps:
         found["machine"] |= rates()
-        measured = {name.removeprefix("step-"): seconds for name, seconds in vanilla.items()}
+        measured = {name.removeprefix("step-"): seconds for name, seconds in steps.items()}
         found["floor"] = floor(found["machine"], measured)
+    if "methods" in cpu:
+        found["methods"] = methods(cpu["methods"])
     return found
 
 

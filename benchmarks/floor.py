@@ -12,9 +12,10 @@ from torch.utils.benchmark import Timer
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.timing import Row
-from benchmarks.training import KINDS, case_of_kind
-from equimodal.training.policies import modality_losses
+from benchmarks.training import KINDS, build_methods, case_of_kind, our_step
+from equimodal.study.runs.loop import Training
 
+Work = dict[str, float]  # gflop, kept_mb
 SIDE = 1024  # of the matrices
 COPIED = 2**26  # values of the array that is copied: 256 MB, more than a cache holds
 
@@ -40,14 +41,15 @@ def least(timer: Timer) -> float:
     return min(timer.blocked_autorange(min_run_time=3).times)
 
 
-def work_of_step(name: str) -> dict[str, float]:
-    """Count what a vanilla training step computes (GFLOP) and keeps for its backward pass (MB)."""
+def work_of_step(name: str) -> Work:
+    """Return the work of a vanilla step of a kind of network."""
     with TemporaryDirectory() as folder:
-        case = case_of_kind(Path(folder), KINDS[name])
-    training = case.ours("vanilla")
-    split, network = training.splits["train"], training.network.train()
-    batch = split.batch(torch.arange(case.spec.training.batch_size))
-    weights = {p.untyped_storage().data_ptr() for p in network.parameters()}
+        return work_of(case_of_kind(Path(folder), KINDS[name]).ours("vanilla"))
+
+
+def work_of(training: Training) -> Work:
+    """Count what a step computes (GFLOP) and keeps for its backward passes (MB)."""
+    weights = {p.untyped_storage().data_ptr() for p in training.network.parameters()}
     kept: dict[int, int] = {}
 
     def keep(x: Tensor) -> Tensor:
@@ -56,9 +58,31 @@ def work_of_step(name: str) -> dict[str, float]:
             kept[storage.data_ptr()] = storage.nbytes()
         return x
 
+    step = our_step(training)
     with FlopCounterMode(display=False) as counter, saved_tensors_hooks(keep, lambda x: x):
-        modality_losses(network(batch.inputs), batch.labels).sum().backward()
+        step()
     return {"gflop": counter.get_total_flops() / 1e9, "kept_mb": sum(kept.values()) / 1e6}
+
+
+def methods(seconds: Mapping[str, float]) -> list[Row]:
+    """Return a row for each balancing method: the time, the operations and the memory of a step.
+
+    Args:
+        seconds: Method -> CPU seconds of a step, `joint` among them.
+    """
+    with TemporaryDirectory() as folder:
+        work = {name: work_of(t) for name, t in build_methods(Path(folder)).items()}
+    joint = work["joint"]
+    return [
+        {
+            "method": name,
+            "seconds": seconds[name],
+            "time": seconds[name] / seconds["joint"],
+            "operations": of["gflop"] / joint["gflop"],
+            "kept_mb": of["kept_mb"],
+        }
+        for name, of in work.items()
+    ]
 
 
 def floor(machine: Mapping[str, float], measured: Mapping[str, float]) -> list[Row]:

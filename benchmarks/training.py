@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 from benchmarks import reference
 from benchmarks.timing import Benchmark, Call
 from equimodal.study.data.split import Split, load_split
+from equimodal.study.methods import METHODS
 from equimodal.study.params import expand_runs, load_params
 from equimodal.study.runs.build import build_network
 from equimodal.study.runs.loop import Progress, Training
@@ -21,6 +22,11 @@ from equimodal.study.spec import I3D, Augmentation, FourConv, RunSpec
 from equimodal.training.step import train_step
 
 ROOT = Path(__file__).parents[1]
+UNTIMED = (
+    "joint",
+    "ensemble",
+    "rubi",
+)  # what the others are compared with; trains nothing; is no run of the scale
 POLICIES = ("vanilla", "rubi", "random", "guided")
 PAST_WARM_UP = 2  # the epoch from which policies act
 
@@ -51,15 +57,22 @@ KINDS = {
 }
 
 
+def specs_of(dataset: str, scale: str, experiment: str) -> dict[str, RunSpec]:
+    """Return the first run with two modalities of each policy; every example is seen whole."""
+    runs = expand_runs(load_params(ROOT / "params.yaml", scale), experiment).values()
+    first: dict[str, RunSpec] = {}
+    for spec in runs:
+        if (spec.dataset, spec.inputs) == (dataset, "distinct"):
+            epochs = spec.training.model_copy(update={"max_epochs": PAST_WARM_UP})
+            changed = {"training": epochs, "validation": "test", "pretrained": None}
+            whole = Augmentation(flip=0.0, shared=True)
+            first.setdefault(spec.policy, spec.model_copy(update=changed | {"augmentation": whole}))
+    return first
+
+
 def spec_of(dataset: str, policy: str) -> RunSpec:
-    """Return the first such run with two modalities of the scale `paper`; every example is seen whole."""
-    runs = expand_runs(load_params(ROOT / "params.yaml", "paper"), "table1").values()
-    usual = (r for r in runs if (r.dataset, r.policy, r.inputs) == (dataset, policy, "distinct"))
-    spec = next(usual)
-    epochs = spec.training.model_copy(update={"max_epochs": PAST_WARM_UP})
-    whole = Augmentation(flip=0.0, shared=True)
-    changed = {"training": epochs, "augmentation": whole, "validation": "test", "pretrained": None}
-    return spec.model_copy(update=changed)
+    """Return such a run of the paper's Table 1."""
+    return specs_of(dataset, "paper", "table1")[policy]
 
 
 @dataclass(frozen=True)
@@ -199,6 +212,33 @@ def build_steps(kind: Kind, folder: Path) -> dict[str, Call]:
     return ours | theirs
 
 
+def build_methods(folder: Path) -> dict[str, Training]:
+    """Return a training by each method of the scale `methods`, after the first epoch; none has fusion modules.
+
+    What it reads of other runs is made up. The ensemble trains nothing.
+    """
+    history = folder / "history.csv"
+    history.write_text("train_loss,validation_loss\n2,2\n1,1.5\n")
+    specs = specs_of("colored_mnist", "methods", "methods")
+    del specs["ensemble"]
+    n = 2 * specs["joint"].training.batch_size
+    splits = case_of(folder, specs["joint"], KINDS["four_conv"].space, train=n, test=n).splits
+    trainings = {}
+    for policy, given in specs.items():
+        members = {k: str(history) for k in given.members} if given.members else None
+        plain = given.switches.model_copy(update={"measured": []})
+        spec = given.model_copy(update={"members": members, "switches": plain})
+        training = trainings[policy] = Training(spec, splits)
+        seen = [splits["train"].batch(torch.arange(n))]
+        training.policy.end_epoch(training.network, {"train": seen, "validation": seen})
+    return trainings
+
+
+def build_method_steps(folder: Path) -> dict[str, Call]:
+    """One training step by each method."""
+    return {policy: our_step(training) for policy, training in build_methods(folder).items()}
+
+
 def build_epochs(kind: Kind, folder: Path) -> dict[str, Call]:
     """One epoch of guided training and its evaluation."""
     case = case_of_kind(folder, kind)
@@ -250,4 +290,11 @@ BENCHMARKS = {
             (("score", "reference"),),
         ),
     }.items()
+} | {
+    "methods": Benchmark(
+        "one training step of four_conv without fusion, of half the width",
+        build_method_steps,
+        tuple((policy, "joint") for policy in (*METHODS, *POLICIES) if policy not in UNTIMED),
+        number=6,
+    )
 }

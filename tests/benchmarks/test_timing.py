@@ -5,8 +5,10 @@ import sys
 import pytest
 
 from benchmarks.__main__ import BENCHMARKS, history
+from benchmarks.floor import methods
 from benchmarks.study import Command, scale_of
 from benchmarks.timing import Benchmark, measure
+from equimodal.study.methods import METHODS
 from equimodal.study.params import expand_runs, load_params
 from equimodal.study.report.performance import FOLLOWED
 
@@ -42,3 +44,13 @@ def test_the_history_has_one_entry_a_commit(tmp_path):
     path.write_text('{"history": [{"commit": "a"}, {"commit": "b", "cpu": {}}]}')
     after = history(path, {"times": times, "machine": machine})
     assert after == [{"commit": "a"}, machine | {"cpu": {"step guided": 0.5}}]
+
+
+def test_a_method_computes_what_its_rule_needs_and_no_more():
+    trained = {*METHODS, "vanilla", "random", "guided"} - {"ensemble"}
+    work = {row["method"]: row["operations"] for row in methods(dict.fromkeys(trained, 1.0))}
+    assert set(work) == trained
+    passes = {"agm": 3}  # with both modalities, and with each alone
+    # A backward pass more for each branch, but none to the images.
+    assert 1.5 < work.pop("mmpareto") < 2
+    assert work == pytest.approx({method: passes.get(method, 1) for method in work}, rel=1e-3)

@@ -19,7 +19,7 @@ def performance(name: str, part: str, /) -> str:
 
     Args:
         name: The file's, such as `amd-epyc-avx512`: that of a processor.
-        part: `machine`, `ratios`, `times`, `floor` or `history`.
+        part: `machine`, `ratios`, `times`, `floor`, `methods` or `history`.
 
     Raises:
         UserError: If the file is missing or damaged, or has no such part.
@@ -103,6 +103,22 @@ def _floor(found: Mapping[str, Any]) -> str:
     )
 
 
+def _methods(found: Mapping[str, Any]) -> str:
+    columns = {
+        "seconds": "a step, CPU s",
+        "time": "time over `joint`",
+        "operations": "operations over `joint`",
+        "kept_mb": "kept for backward, MB",
+    }
+    return _table(
+        [
+            {"method": f"`{row['method']}`"}
+            | {label: _number(row[key]) for key, label in columns.items()}
+            for row in found["methods"]
+        ]
+    )
+
+
 def _history(found: Mapping[str, Any]) -> str:
     return _table(
         [
@@ -121,6 +137,7 @@ PARTS: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "ratios": _ratios,
     "times": _times,
     "floor": _floor,
+    "methods": _methods,
     "history": _history,
 }
 
