@@ -203,6 +203,10 @@ MISTAKES = {
         r"call network.train\(\) before the step",
     ),
     "no flow": (without_flow, r"asked for the flow, .* call model\(inputs, balancer.flow\)"),
+    "an optimizer of one branch": (
+        lambda m, b, o: (backward(m, b), b.step(sgd(m.head["a"]), epoch=1)),
+        r"does not move \['stem.a.weight', 'stem.a.bias', 'stem.b.weight'\] and \d+ more: give it all",
+    ),
     "two optimizers": (twice, "take one optimizer for all parameters"),
     "no gradients": (
         lambda m, b, o: (backward(m, b), o.zero_grad(), b.step(o, epoch=1)),
@@ -231,3 +235,12 @@ def test_the_speeds_may_be_of_settings_of_one_s_own():
     trained(model, balancer, optimizer, [1])
     assert balancer.speeds is speeds
     assert speeds.values.isfinite().all()
+
+
+def test_frozen_parameters_need_no_optimizer():
+    model = Own("MMTM")
+    model.stem.requires_grad_(False)
+    balancer = Balancer(model)
+    backward(model, balancer)
+    trained = [p for p in model.parameters() if p.requires_grad]
+    balancer.step(torch.optim.SGD(trained, lr=0.1), epoch=1)

@@ -8,7 +8,7 @@ from torch import nn
 
 from equimodal.fusion.base import Flow
 from equimodal.metrics.learning_speed import LearningSpeed, squared_gradient
-from equimodal.training.own import require_training, unwrapped
+from equimodal.training.own import require_all_parameters, require_training, unwrapped
 from equimodal.training.policies import Policy, Vanilla, of_its_own, require_policy
 from equimodal.training.step import note_held
 
@@ -107,10 +107,11 @@ class Balancer:
         Gradients have to be those of the loss: accumulated, unscaled, and not clipped yet.
 
         Raises:
-            ValueError: If there are no gradients, the network is in evaluation mode, a policy's flow was not
-                asked for, or the step before was not finished.
+            ValueError: If there are no gradients, the optimizer lacks parameters, the network is in evaluation
+                mode, a policy's flow was not asked for, or the step before was not finished.
         """
         require_training(self.model)
+        require_all_parameters(self.model, optimizer)
         if self._put_back is not None:
             raise ValueError(
                 "before_step was called twice for one step: take one optimizer for all parameters, which makes"

@@ -62,6 +62,22 @@ def require_training(network: nn.Module) -> None:
         raise ValueError("the network is in evaluation mode: call network.train() before the step")
 
 
+def require_all_parameters(network: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    """Check that an optimizer moves all that is trained.
+
+    Raises:
+        ValueError: If not: nobody would clear the gradients of the others, which would add up in the speeds.
+    """
+    moved = {id(p) for group in optimizer.param_groups for p in group["params"]}
+    others = [n for n, p in network.named_parameters() if p.requires_grad and id(p) not in moved]
+    if others:
+        more = f" and {len(others) - 3} more" if len(others) > 3 else ""
+        raise ValueError(
+            f"the optimizer does not move {others[:3]}{more}: give it all parameters of the network, and call"
+            " requires_grad_(False) on those that are not to be trained"
+        )
+
+
 def require_flow(model: nn.Module) -> None:
     """Check that a model is called with inputs and a flow.
 

@@ -19,6 +19,7 @@ from equimodal.training.batch import Batch
 from equimodal.training.own import (
     inputs_and_labels,
     processes,
+    require_all_parameters,
     require_shapes,
     require_training,
     unwrapped,
@@ -103,9 +104,10 @@ def train_step(
             CUDA graph.
 
     Raises:
-        ValueError: If the network is in evaluation mode, in which no running mean moves, the batch
-            lacks a modality of the network or has one more, its labels are no class indices, the speeds are of modalities in another
-            order, or gradients would not be averaged over the processes of a group.
+        ValueError: If the network is in evaluation mode, in which no running mean moves, the optimizer
+            lacks parameters of it, the batch lacks a modality or has one more, its labels are no class
+            indices, the speeds are of modalities in another order, or gradients would not be averaged
+            over the processes of a group.
         TypeError: If it is no batch, no `Network` or no `Policy`.
     """
     bare = unwrapped(network, training=True)
@@ -131,6 +133,7 @@ def train_step(
             " processes of the group; train with one"
         )
     require_training(network)
+    require_all_parameters(network, optimizer)
     mode = None if policy.mode is None else policy.mode.clone()
     inputs, labels = inputs_and_labels(batch)
     with _precision(rules, labels.device):
