@@ -13,7 +13,8 @@ help:  ## list the commands
 
 reproduce: $(INSTALLED)  ## every table and figure, the report, and Table 1 in the terminal (SCALE=demo)
 	@# The accuracy of each run, which goes to stdout, is in the tables.
-	@snakemake --cores all --config scale=$(SCALE) --logger equimodal > /dev/null
+	@trap 'echo "Stopped. The same command goes on from here."; exit 130' INT; \
+	  snakemake --cores all --config scale=$(SCALE) --logger equimodal > /dev/null
 	@equimodal findings > /dev/null
 	@equimodal show --scale $(SCALE)
 

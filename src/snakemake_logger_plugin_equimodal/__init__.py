@@ -4,6 +4,7 @@ Snakemake finds a package of this name as `--logger equimodal`. Its own words st
 """
 
 import logging
+import re
 import shutil
 import sys
 import textwrap
@@ -20,6 +21,7 @@ OTHER = 8.0  # seconds of a job that trains nothing
 TRUSTED = 30.0  # seconds of work that the expectation counts for beside what was seen
 LAST_LINES = 20  # of the log of a job that failed, or of an error; .snakemake/log has all
 LONGEST = 400  # characters of a line of an error
+BY_CTRL_C = re.compile(r"exit status 130\b|Signals\.SIGINT")
 
 expected: dict[str, float] = {}  # rule -> seconds; the Snakefile knows the jobs that take long
 
@@ -52,9 +54,13 @@ class LogHandler(LogHandlerBase):
         self.forecast: Forecast | None = None
         self.rules: dict[Any, str] = {}
         self.now = ""
+        self.stopped = False
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Show progress, warnings and errors; say nothing of all else."""
+        """Show progress, warnings and errors; say nothing of all else, nor of jobs that Ctrl-C ended."""
+        self.stopped |= bool(BY_CTRL_C.search(str(record.msg)))
+        if self.stopped:
+            return
         match getattr(record, "event", None):
             case LogEvent.RESOURCES_INFO if cores := getattr(record, "cores", None):
                 self.cores = int(cores)
