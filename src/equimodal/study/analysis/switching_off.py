@@ -15,13 +15,7 @@ COLUMNS = [*CELL, "way", "n", "d_util", "spearman", "low", "high"]
 
 
 def build(runs: pd.DataFrame, evaluations: pd.DataFrame, settings: Analysis) -> pd.DataFrame:
-    """Average d_util under each way of switching the other modality off, and compare the ranking.
-
-    Over the vanilla models of the sweeps, distinct pair. What a branch gets in place of the other
-    modality's features: `isolated`, their mean over the training set (the paper's way); `zeroed`,
-    zeros; `permuted`, those of another example; `class_mean`, their mean over the training examples of
-    the class. `spearman`: rank correlation over models of d_util with d_util under `isolated`.
-    """
+    """Average d_util under each way of switching the other modality off, and compare the ranking."""
     models = in_order(vanilla_models(runs, "distinct"), *CELL)[["run", *CELL]]
     wide = evaluations.pivot(index="run", columns=["evaluation", "output"], values="accuracy")
     rows = []
