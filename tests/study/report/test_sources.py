@@ -157,7 +157,7 @@ def test_a_damaged_table_is_missing_and_says_why(results):
 
 
 def test_stand_in_data_are_told_apart(project):
-    data = {d.name: d.stand_in for d in gathered(project).data}
+    data = {name: data.is_stand_in for name, data in gathered(project).data.items()}
     assert data == {"colored_mnist": False, "modelnet40": True, "nvgesture": True}
 
 
