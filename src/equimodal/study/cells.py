@@ -31,13 +31,9 @@ def expected_seconds(spec: RunSpec, settings: Params, paces: Mapping[str, Pace])
 def cells(settings: Params, minutes: float) -> dict[str, list[str]]:
     """Gather the runs of a scale into cells, cell -> names of its runs.
 
-    Runs of a cell share the data set and the weights to start from, and belong to the same
-    experiments, so that whoever asks for one experiment gets no other. A cell lasts about as long as
-    asked for, on the machine whose paces come with the code: so it is the same cell everywhere.
-
-    Args:
-        settings: Of the scale.
-        minutes: That a cell may last. A run that lasts longer has a cell of its own.
+    Runs of a cell share the data set and the weights to start from, and belong to the same experiments, so that whoever
+    asks for one experiment gets no other. A cell lasts about `minutes`, on the machine whose paces come with the code: so
+    it is the same cell everywhere. A run that lasts longer has a cell of its own.
     """
     specs = expand_runs(settings)
     asked = {e: expand_runs(settings, e) for e in settings.experiments}

@@ -117,17 +117,10 @@ def estimate(
 ) -> pd.DataFrame:
     """Estimate what experiments will cost, at most: no run stops before its last epoch.
 
-    Args:
-        settings: Of the scale.
-        experiments: Which ones.
-        paces: Kind -> its pace, where it is known.
-        sizes: Kind -> its sizes.
-
-    Returns:
-        A row for each experiment and for `together` (a run that several ask for counts once): number of
-        `runs`, how many of them are `unknown` because no run of their kind was measured; of the known
-        ones `hours` of one process after the other and `cpu_hours`, and the largest `memory_mb` of a
-        process, all 0 where there is no run; of all runs `run_gb`, and `data_gb` of the prepared data sets that they read.
+    `paces` and `sizes` are by kind. A row for each experiment and for `together` (a run that several ask for counts once):
+    number of `runs`, how many of them are `unknown` because no run of their kind was measured; of the known ones `hours`
+    of one process after the other and `cpu_hours`, and the largest `memory_mb` of a process, all 0 where there is no run;
+    of all runs `run_gb`, and `data_gb` of the prepared data sets that they read.
     """
     asked = {e: expand_runs(settings, e) for e in experiments}
     together = {name: spec for specs in asked.values() for name, spec in specs.items()}

@@ -68,11 +68,7 @@ def evaluation_arrays(spec: RunSpec, params: Params) -> list[str]:
 
 
 def require_prepared(dataset: str, params: Params) -> dict[str, str]:
-    """Return the prepared files of a data set, name -> SHA-256.
-
-    Raises:
-        UserError: If they are missing, damaged, or of other settings than now.
-    """
+    """Return the prepared files of a data set, name -> SHA-256; UserError if they are missing, damaged, or of other settings."""
     product = preparation(dataset, params)
     settings = params.datasets[dataset].preparation
     return receipts.require(product.receipt, product.remedy, settings=settings).files
@@ -81,27 +77,18 @@ def require_prepared(dataset: str, params: Params) -> dict[str, str]:
 def require_trained(
     spec: RunSpec, params: Params, among: Collection[str] | None = None
 ) -> receipts.Receipt:
-    """Return the receipt of a run's training, of whatever code.
+    """Return the receipt of a run's training, of whatever code; UserError if it is missing, damaged or of other settings.
 
-    Args:
-        spec: Of the run.
-        params: Of the scale.
-        among: Names of the files that matter; None if all do, the weights too.
-
-    Raises:
-        UserError: If it is missing, damaged, or of other settings than now.
+    `among` names the files that matter; None if all do, the weights too.
     """
     product, settings = training(spec, params), spec.model_dump(mode="json")
     return receipts.require(product.receipt, product.remedy, settings=settings, among=among)
 
 
 def require_whole(spec: RunSpec, params: Params) -> receipts.Receipt:
-    """Return the receipt of a run's training if its folder and its bank are whole and of one another.
+    """Return the receipt of a run's training if its folder and its bank are whole and of one another; else UserError.
 
     The weights themselves need not be there: their hash tells.
-
-    Raises:
-        UserError: If a file is missing or damaged, or of other settings or weights.
     """
     trained = require_trained(spec, params, layout.RUN_FILES)
     bank, of_weights = evaluation(spec, params), model_of(spec, params.scale, trained)
@@ -110,11 +97,7 @@ def require_whole(spec: RunSpec, params: Params) -> receipts.Receipt:
 
 
 def inputs_of_training(spec: RunSpec, params: Params, prepared: dict[str, str]) -> dict[str, str]:
-    """Return what a run is trained on: file -> SHA-256.
-
-    Raises:
-        UserError: If what it starts from of other runs is missing.
-    """
+    """Return what a run is trained on, file -> SHA-256; UserError if what it starts from of other runs is missing."""
     inputs = _of(prepared, training_arrays(spec, params), spec, params)
     return inputs | {path: _hash(Path(path)) for path in spec.reads}
 
@@ -178,10 +161,7 @@ def making(
         again: Make it in any case.
 
     Returns:
-        Whether it was made.
-
-    Raises:
-        UserError: If an input is missing, damaged or of other settings. Nothing is removed then.
+        Whether it was made. UserError, and nothing removed, if an input is missing, damaged or of other settings.
     """
     asked = product.asked(params)
     to_do = again or any(receipts.objections(product.receipt, files=product.files, **asked))
@@ -240,10 +220,7 @@ def sign(
 ) -> None:
     """Write the receipt of what was made in seconds, and is made again whenever Snakemake asks for it.
 
-    Args:
-        product: What was made.
-        params: Of the scale.
-        asides: Where its files lie until they get their names.
+    `asides` says where its files lie until they get their names.
     """
     receipts.write(
         product.receipt,

@@ -65,28 +65,24 @@ def collect(
         specs: Run name -> what was asked for.
         folders: Run name -> its folder.
         banks: Run name -> its logit bank.
-        check: Returns the receipt of a run's training; raises UserError if a file of the run is not what
-            was asked for and made.
+        check: Returns the receipt of a run's training; UserError if a file of the run is not what was asked for.
         experiments: Experiment -> names of the runs that it asks for.
-        earlier: Gives the rows of a run of which not all is here, if they are of the spec that is
-            asked for.
+        earlier: Gives the rows of a run of which not all is here, if they are of the spec that is asked for.
 
     Returns:
-        `runs`: a row a run, with its settings, how it ended, the share of parameters below each
-        threshold, the accuracies of the chosen epoch with the regular flow and, of two modalities,
-        conditional utilization rates (`u_m1_given_m0`, `u_m0_given_m1`), d_util, the same on test examples
-        biased as those for training are (`..._by_label`), and the conditional learning speeds at the chosen epoch (`s_...`), d_speed. Nothing is measured where a run failed, nor where a file
-        of it was never made: status `missing`.
-        `reported` is the way of evaluating that the run's fidelity preset reports.
-        `evaluations`: a row for each run, way of evaluating and output (`m0`, `m1`, `fused`);
-        `left_behind` is the mode that the chosen epoch's last training step left behind.
+        `runs`: a row a run, with its settings, how it ended, the share of parameters below each threshold, the accuracies
+        of the chosen epoch with the regular flow (`reported`: as its preset evaluates) and, of two modalities, conditional
+        utilization rates (`u_m1_given_m0`, `u_m0_given_m1`), d_util, the same on test examples biased as those for training
+        are (`..._by_label`), and the conditional learning speeds (`s_...`), d_speed. Nothing is measured where a run
+        failed, nor where a file of it was never made: status `missing`.
+        `evaluations`: a row for each run, way of evaluating and output (`m0`, `m1`, `fused`); `left_behind` is the mode
+        that the chosen epoch's last training step left behind.
         `histories`: a row for each run and epoch.
-        `steps`: a row for each step of the guided runs of Table 1 with seed 0: its epoch, its mode
-        (`regular`, `rebalance_m0`, ...) and the learning speeds after it.
+        `steps`: a row for each step of the guided runs of Table 1 with seed 0: its epoch, its mode (`regular`,
+        `rebalance_m0`, ...) and the learning speeds after it.
 
     Raises:
-        UserError: If no run has results, or one is damaged, or its files are not of one another: a gap in
-            the tables would hide it.
+        UserError: If no run has results, or one is damaged, or its files are not of one another: a gap would hide it.
     """
     runs, read = [], []
     for name, folder in folders.items():
@@ -263,12 +259,7 @@ def _rename(column: str, names: Mapping[str, str]) -> str:
 def accuracies(path: Path, names: Mapping[str, str]) -> dict[tuple[str, str], float]:
     """Return the accuracies that a logit bank stands for: (evaluation, output) -> share of 1.
 
-    Args:
-        path: The bank.
-        names: Modality -> what it is called.
-
-    Raises:
-        UserError: If the bank is missing or damaged.
+    `names`: modality -> what it is called. UserError if the bank is missing or damaged.
     """
     found = {}
     with reading(path, "the logits of a run and the labels of its test examples", EVALUATE):

@@ -177,14 +177,7 @@ def _pipes(shown: pd.DataFrame) -> str:
 def notes_on(
     name: str, table: pd.DataFrame, runs: pd.DataFrame, datasets: Mapping[str, Dataset]
 ) -> list[str]:
-    """Say in sentences what a table lacks and why, and what its numbers suffer from.
-
-    Args:
-        name: Of the table in `TABLES`.
-        table: As it was built.
-        runs: The `runs` table.
-        datasets: The data sets of the settings.
-    """
+    """Say in sentences what a table of `TABLES` lacks and why, and what its numbers suffer from."""
     experiments = TABLES[name].experiments
     asked = {experiment: of_experiment(runs, experiment) for experiment in experiments}
     notes = [

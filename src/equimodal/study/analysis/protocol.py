@@ -10,14 +10,9 @@ from equimodal.study.params import Params, expand_runs
 def limits(settings: Params, paper: Params, ledger: Ledger) -> dict[str, Limit]:
     """Say of each data set that cannot speak for the paper's why; others are not in it.
 
-    Those speak whose networks are all of the paper's protocol, whatever their seeds. `all` is there as soon
-    as one data set is. Some other networks of real data are known, by their fingerprint.
-
-    Args:
-        settings: Of the scale that is judged.
-        paper: Of the paper scale.
-        ledger: The claims, with the fingerprints of the paper's protocol: params.yaml, which all scales
-            share, may have been changed.
+    Those speak whose networks are all of the paper's protocol, whatever their seeds. `all` is there as soon as one data set
+    is. Some other networks of real data are known, by their fingerprint. The ledger has the fingerprints of the protocol:
+    params.yaml, which all scales share, may have been changed.
     """
     ours, theirs = networks(settings, ledger), networks(paper, ledger)
     other = (

@@ -32,11 +32,7 @@ READING = (18, 32)  # caps of docs/preregistration.md
 
 
 def draw(by_cap: pd.DataFrame) -> Figure:
-    """Show the accuracy at the best epoch up to each cap, beside what was published; a panel a preset.
-
-    Args:
-        by_cap: The table of that name, in percent. A row stands until the cap of the next.
-    """
+    """Show the accuracy at the best epoch up to each cap, beside what was published; a panel a preset."""
     table = by_cap[(by_cap["dataset"] == DATASET) & by_cap["mean"].notna()]
     if table.empty:
         raise NothingToShow(f"No run of table1 on {DATASETS[DATASET]} has finished.")

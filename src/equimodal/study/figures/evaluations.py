@@ -38,9 +38,7 @@ HEIGHT = 0.36  # of a row's band to each side
 def draw(table1_evaluations: pd.DataFrame) -> Figure:
     """Show the accuracies that the paper prints a number for, a panel a preset.
 
-    Args:
-        table1_evaluations: The table of that name, in percent. Rows of the figure are its methods and
-            outputs with a published number; branches beside the prediction are named.
+    Rows are the methods and outputs with a published number; branches beside the prediction are named.
     """
     table = table1_evaluations
     rows = table[(table["dataset"] == DATASET) & table["published_mean"].notna()]

@@ -18,11 +18,7 @@ LOOKS: dict[str, Look] = {
 
 
 def draw(fidelity_study: pd.DataFrame) -> Figure:
-    """Show, for each base preset, how far each switch moves each method's accuracy.
-
-    Args:
-        fidelity_study: The `fidelity_study` table: accuracies in percent, differences with intervals.
-    """
+    """Show, for each base preset, how far each switch moves each method's accuracy."""
     thrown = fidelity_study[fidelity_study["switch"].notna() & (fidelity_study["switch"] != "")]
     compared = thrown[thrown["difference"].notna()]
     if compared.empty:

@@ -18,13 +18,7 @@ from equimodal.study.figures.style import new_figure
 
 
 def draw(runs: pd.DataFrame, l1_study: pd.DataFrame, l1_trends: pd.DataFrame) -> Figure:
-    """Show sparsity, |d_util| and |d_speed| against λ, and the latter two against sparsity.
-
-    Args:
-        runs: The `runs` table; its runs of the L1 study are drawn.
-        l1_study: The `l1_study` table: means of the models of one λ, with intervals.
-        l1_trends: The `l1_trends` table: Spearman's rank correlations over models.
-    """
+    """Show sparsity, |d_util| and |d_speed| against λ, and the latter two against sparsity."""
     models = with_sizes(models_of(runs, "l1", "modelnet40", "vanilla"))
     if finished(models).empty:
         raise NothingToShow(why_empty(models, "l1", "modelnet40"))

@@ -13,12 +13,7 @@ EXPERIMENTS = {"vanilla": "sweep", "random": "sweep_balanced", "guided": "sweep_
 
 
 def draw(runs: pd.DataFrame, greediness: pd.DataFrame) -> Figure:
-    """Show d_util of every model with distinct modalities, by the algorithm that trained it.
-
-    Args:
-        runs: The `runs` table; its runs of the sweeps on ModelNet40 and NVGesture are drawn.
-        greediness: The `greediness` table, for the means, their intervals and the published means.
-    """
+    """Show d_util of every model with distinct modalities, by the algorithm that trained it."""
     swept = {
         dataset: {policy: _distinct(runs, dataset, policy) for policy in POLICIES}
         for dataset in ("modelnet40", "nvgesture")

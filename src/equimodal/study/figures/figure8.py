@@ -32,12 +32,7 @@ LINES = [
 
 
 def draw(runs: pd.DataFrame, l1_study: pd.DataFrame) -> Figure:
-    """Show sparsity at every threshold against λ, and |d_util| of the sparser half of the models.
-
-    Args:
-        runs: The `runs` table; its runs of the L1 study are drawn.
-        l1_study: The `l1_study` table: means of the models of one λ.
-    """
+    """Show sparsity at every threshold against λ, and |d_util| of the sparser half of the models."""
     models = with_sizes(models_of(runs, "l1", "modelnet40", "vanilla"))
     if finished(models).empty:
         raise NothingToShow(why_empty(models, "l1", "modelnet40"))

@@ -30,13 +30,7 @@ ABOVE, BELOW = -0.36, 0.36  # places of the published mean and of ours within a 
 
 
 def draw_sweep(runs: pd.DataFrame, greediness: pd.DataFrame, datasets: Sequence[str]) -> Figure:
-    """Show d_util and d_speed of every model of the vanilla sweep, a line of panels a data set.
-
-    Args:
-        runs: The `runs` table; its vanilla runs of the sweep are drawn.
-        greediness: The `greediness` table, for the means, their intervals and the published means.
-        datasets: Names in params.yaml, from top to bottom.
-    """
+    """Show d_util and d_speed of every model of the vanilla sweep, a line of panels a data set."""
     asked = {dataset: models_of(runs, "sweep", dataset, "vanilla") for dataset in datasets}
     if all(finished(models).empty for models in asked.values()):
         raise NothingToShow(" ".join(why_empty(m, "sweep", d) for d, m in asked.items()))
@@ -82,12 +76,7 @@ def draw_rows(
 ) -> None:
     """Draw a row of dots for each group of runs, with our mean below and the published one above.
 
-    Args:
-        axes: Where to.
-        rows: Group -> its runs, from top to bottom.
-        summaries: Group -> its row of the `greediness` table.
-        measure: `d_util`, `d_util_by_label` or `d_speed`.
-        looks: Group -> color and marker.
+    `summaries` has each group's row of the `greediness` table, and `looks` its color and marker.
     """
     for y, (group, runs) in enumerate(rows.items()):
         _dots(axes, y, finished(runs).dropna(subset=measure), measure, looks[group])

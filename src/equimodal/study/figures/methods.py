@@ -11,11 +11,7 @@ MARKERS = "osD^v<>ph*XP8d"
 
 
 def draw(methods: pd.DataFrame) -> Figure:
-    """Show one point a method, a panel a preset.
-
-    Args:
-        methods: The `methods` table: means over seeds with intervals, accuracy in percent.
-    """
+    """Show one point a method, a panel a preset."""
     known = methods.dropna(subset=["d_util", "accuracy"])
     if not methods["accuracy"].notna().any():
         raise NothingToShow("No run of methods has finished.")

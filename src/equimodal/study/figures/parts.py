@@ -23,10 +23,7 @@ class NothingToShow(Exception):  # noqa: N818  no fault of anybody
 
 
 def as_drawn(table: pd.DataFrame, stand_ins: Collection[str]) -> pd.DataFrame:
-    """Return a table without what no figure shows.
-
-    These are intervals of fewer than `FEWEST` values, and published values beside stand-in data.
-    """
+    """Return a table without intervals of fewer than `FEWEST` values, and published values beside stand-in data."""
     table = table.copy()
     if "n" in table:
         ends = [c for c in table if c.endswith(("low", "high"))]
@@ -62,13 +59,7 @@ def count(runs: pd.DataFrame) -> str:
 
 
 def why_empty(runs: pd.DataFrame, experiment: str, dataset: str) -> str:
-    """Say why there is no model of an experiment on a data set.
-
-    Args:
-        runs: The runs that would have been drawn, none of which finished.
-        experiment: Its name in params.yaml, or several.
-        dataset: Its name in params.yaml.
-    """
+    """Say why there is no model of one or more experiments on a data set, by the runs that would have been drawn."""
     name = DATASETS[dataset]
     if len(runs):
         return f"None of {len(runs)} runs of {experiment} on {name} has finished."

@@ -28,13 +28,7 @@ EVERY = "all"  # the row of the table over all data sets
 
 
 def draw(runs: pd.DataFrame, prediction: pd.DataFrame, prediction_by_epoch: pd.DataFrame) -> Figure:
-    """Show d_util against d_speed, and how early the sign of the one tells that of the other.
-
-    Args:
-        runs: The `runs` table; its vanilla runs of the sweeps are drawn.
-        prediction: The `prediction` table, for Spearman's ρ over both pairs.
-        prediction_by_epoch: The `prediction_by_epoch` table.
-    """
+    """Show d_util against d_speed of the vanilla sweeps, and how early the sign of the one tells that of the other."""
     sweep = of_one_preset(finished(of_experiment(runs, "sweep").query("policy == 'vanilla'")))
     if sweep.empty:
         raise NothingToShow("No model of a vanilla sweep has finished.")

@@ -26,10 +26,7 @@ BEFORE, AFTER = 10, 50  # steps of the close-up, before and after the first re-b
 def draw(runs: pd.DataFrame, steps: pd.DataFrame) -> Figure:
     """Show the modes of the steps, the speeds and d_speed: of the whole training and a close-up.
 
-    Args:
-        runs: The `runs` table. Its first finished guided run with distinct modalities that has
-            steps is drawn.
-        steps: The `steps` table: mode and speeds (log10 units) of every step of some runs.
+    Of the first finished guided run with distinct modalities that has steps.
     """
     guided = runs[(runs["policy"] == "guided") & (runs["inputs"] == "distinct")]
     guided = finished(guided[guided["run"].isin(steps["run"])])
@@ -67,8 +64,8 @@ def _close_up(steps: pd.DataFrame) -> pd.DataFrame:
 def _draw_part(column: list[Axes], steps: pd.DataFrame, tolerance: float) -> None:
     """Draw some steps in a row: their modes, the speeds after each, and d_speed.
 
-    Step t covers t - 1 to t on the axis. Of more than `EXACT` steps, the ribbon shows shares in each
-    of `PARTS` equal parts, and the lines about `EXACT` values.
+    Step t covers t - 1 to t on the axis. Of more than `EXACT` steps, the ribbon shows shares in each of `PARTS` equal parts,
+    and the lines about `EXACT` values.
     """
     ribbon, speeds, gap = column
     parts = len(steps) if len(steps) <= EXACT else PARTS

@@ -116,8 +116,7 @@ def as_image(svg: bytes) -> str:
 def as_grid(table: pd.DataFrame, sections: Sequence[str] = ()) -> TextTable:
     """Write a table for readers, in groups of rows that agree in the columns `sections`.
 
-    An estimate stands in one cell with its interval and verdict, as in the Markdown files, but in
-    lines below it: tables are wide.
+    An estimate stands in one cell with its interval and verdict, in lines below it: tables are wide.
     """
     head = table.head(MOST_ROWS)
     sections = sections if set(sections) <= set(table) else ()  # a table of another version

@@ -44,14 +44,9 @@ COLUMNS = {  # of a part: heading -> what of a row; in brackets the interquartil
 
 
 def performance(name: str, part: str, /) -> str:
-    """Return a part of a file of measurements as a table in Markdown.
+    """Return a part of a processor's file of measurements, such as `amd-epyc-avx512`, as a table in Markdown.
 
-    Args:
-        name: The file's, such as `amd-epyc-avx512`: that of a processor.
-        part: `machine`, `ratios`, `times`, `floor` or `history`.
-
-    Raises:
-        UserError: If the file is missing or damaged, or has no such part.
+    UserError if the file is missing or damaged, or has no such part.
     """
     path = FOLDER / f"{name}.json"
     if part not in PARTS:
