@@ -6,7 +6,7 @@ A step's receipt lies beside what it made (`equimodal.study.receipts`).
 import subprocess
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -307,62 +307,54 @@ def preparation(dataset: str, params: Params) -> Product:
         receipt=folder / receipts.NAME,
         files=tuple(folder / name for name in arrays),
         remedy=f"run `equimodal prepare {dataset} --scale {params.scale}`",
-        asked=partial(asked_of_preparation, dataset),
+        asked=lambda _: {
+            "settings": settings.preparation,
+            "code": preparation_code(settings.kind),
+            "inputs": settings.inputs_of_preparation(layout.raw(settings.raw)),
+        },
     )
 
 
 def training(spec: RunSpec, params: Params) -> Product:
     """The network of a run, and its folder."""
     folder = layout.run(params.scale, spec.name)
+
+    def asked(params: Params) -> dict[str, Any]:
+        """Raises as `require_prepared`."""
+        return {
+            "settings": spec.model_dump(mode="json"),
+            "code": training_code(spec),
+            "inputs": inputs_of_training(spec, params, require_prepared(spec.dataset, params)),
+        }
+
     return Product(
         step="train",
         name=spec.name,
         receipt=layout.training_receipt(params.scale, spec.name),
         files=(*(folder / f for f in layout.RUN_FILES), layout.model(params.scale, spec.name)),
         remedy=f"run `equimodal train {spec.name} --scale {params.scale}`",
-        asked=partial(asked_of_training, spec),
+        asked=asked,
     )
 
 
 def evaluation(spec: RunSpec, params: Params) -> Product:
     """The logit bank of a run."""
+
+    def asked(params: Params) -> dict[str, Any]:
+        """Raises as `require_prepared` and `require_trained`."""
+        prepared, trained = require_prepared(spec.dataset, params), require_trained(spec, params)
+        arrays = _of(prepared, evaluation_arrays(spec, params), spec, params)
+        inputs = arrays | model_of(spec, params.scale, trained)
+        return {"code": evaluation_code(spec), "inputs": inputs}
+
     return Product(
         step="evaluate",
         name=spec.name,
         receipt=layout.bank_receipt(params.scale, spec.name),
         files=(layout.bank(params.scale, spec.name),),
         remedy=f"run `equimodal evaluate {spec.name} --scale {params.scale}`",
-        asked=partial(asked_of_evaluation, spec),
+        asked=asked,
     )
-
-
-def asked_of_preparation(dataset: str, params: Params) -> dict[str, Any]:
-    """Settings, code and files of one's own that a data set is prepared with now."""
-    settings = params.datasets[dataset]
-    return {
-        "settings": settings.preparation,
-        "code": preparation_code(settings.kind),
-        "inputs": settings.inputs_of_preparation(layout.raw(settings.raw)),
-    }
-
-
-def asked_of_training(spec: RunSpec, params: Params) -> dict[str, Any]:
-    """Settings, code and inputs that a network is trained with now; raises as `require_prepared`."""
-    return {
-        "settings": spec.model_dump(mode="json"),
-        "code": training_code(spec),
-        "inputs": inputs_of_training(spec, params, require_prepared(spec.dataset, params)),
-    }
-
-
-def asked_of_evaluation(spec: RunSpec, params: Params) -> dict[str, Any]:
-    """Code and inputs that a bank is made with now; raises as `require_prepared` and `require_trained`."""
-    prepared, trained = require_prepared(spec.dataset, params), require_trained(spec, params)
-    arrays = _of(prepared, evaluation_arrays(spec, params), spec, params)
-    return {
-        "code": evaluation_code(spec),
-        "inputs": arrays | model_of(spec, params.scale, trained),
-    }
 
 
 @cache
