@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from equimodal.study.analysis.names import DATASETS
+from equimodal.study.analysis.statistics import ends
 from equimodal.study.figures.parts import (
     D_SPEED,
     D_UTIL,
@@ -22,7 +23,7 @@ from equimodal.study.figures.parts import (
     why_empty,
     with_interval,
 )
-from equimodal.study.figures.style import BLUE, GRAY, ORANGE, new_figure
+from equimodal.study.figures.style import BLUE, GRAY, ORANGE, Look, new_figure
 
 PAIRS = {"distinct": (BLUE, "o"), "identical": (ORANGE, "s")}  # color and marker
 TITLES = {"d_util_by_label": "the same, colored by label", "d_speed": "learning speed"}
@@ -82,7 +83,7 @@ def draw_rows(
         _dots(axes, y, finished(runs).dropna(subset=measure), measure, looks[group])
         if (means := summaries[group]) is None:
             continue
-        mean, low, high = means[[measure, f"{measure}_low", f"{measure}_high"]].astype(float)
+        mean, low, high = means[ends(measure)].astype(float)
         axes.plot([low, high], [y + BELOW] * 2, "k-", lw=1.2)
         axes.plot([low, high], [y + BELOW] * 2, "k|", ms=6)
         axes.plot(mean, y + BELOW, "kD", ms=5)
@@ -123,8 +124,7 @@ def _label(group: str, runs: pd.DataFrame, means: pd.Series | None) -> str:
     if unknown := int(finished(runs)["d_util"].isna().sum()):
         lines.append(f"{unknown} without d_util")  # a branch with accuracy 0 has no rate
     if means is not None:
-        ours = with_interval(means["d_util"], means["d_util_low"], means["d_util_high"])
-        lines.append(f"ours {ours}")
+        lines.append(f"ours {with_interval(*means[ends('d_util')])}")
         if published := published_means(means):
             size = f"{published[-1]:.1f}".replace("-", "−")  # as printed: there is a −0.0
             lines.append(f"published {size if len(published) == 1 else f'±{size}, sign lost'}")
@@ -135,9 +135,8 @@ def _dots(axes: Axes, y: int, models: pd.DataFrame, measure: str, look: tuple[st
     """One dot a model, raised by its learning rate."""
     if models.empty:
         middle = axes.get_yaxis_transform()  # x in shares of the axes
-        axes.text(
-            0.5, y, "no model", transform=middle, color=GRAY, ha="center", va="center", fontsize=8
-        )
+        words: Look = {"color": GRAY, "ha": "center", "va": "center", "fontsize": 8}
+        axes.text(0.5, y, "no model", transform=middle, **words)
         return
     rates = np.log10(models["learning_rate"].to_numpy())
     spread = np.ptp(rates)

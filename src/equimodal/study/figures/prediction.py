@@ -74,12 +74,11 @@ def _scatter(axes: Axes, models: pd.DataFrame, prediction: pd.DataFrame) -> None
 
 def _rank_correlation(prediction: pd.DataFrame, dataset: str) -> str:
     asked = (prediction["dataset"] == dataset) & (prediction["inputs"] == "both")
-    rows = prediction[asked]
-    if rows.empty or pd.isna(rows.iloc[0]["spearman"]):
+    rows = prediction[asked].dropna(subset="spearman")
+    if rows.empty:
         return "no ρ"
     row = rows.iloc[0]
-    interval = with_interval(row["spearman"], row["low"], row["high"])
-    return f"ρ = {interval}, n = {row['n']}"
+    return f"ρ = {with_interval(*row[['spearman', 'low', 'high']])}, n = {row['n']}"
 
 
 def _by_epoch(axes: Axes, by_epoch: pd.DataFrame) -> None:
