@@ -15,10 +15,9 @@ from equimodal.study.params import load_params
 from equimodal.study.runs.build import build_network
 from equimodal.study.runs.logit_bank import evaluate_run
 from equimodal.study.runs.loop import Training
-from equimodal.study.runs.run import walk_run
+from equimodal.study.runs.run import train_run
 from equimodal.study.runs.score import predict, score, with_fused
 from equimodal.study.spec import Augmentation, Switches
-from equimodal.study.turns import to_its_end
 
 from .conftest import random_split, small_spec
 
@@ -261,7 +260,7 @@ def test_flips_while_the_mean_squeezes_are_taken_change_the_isolated_answers_onl
         )
         data, out = prepared(spec), tmp_path / f"run{flips}"
         model = out / "model.pt"
-        to_its_end(walk_run(spec, data=data, out=out, model=model, scratch=tmp_path / "scratch"))
+        train_run(spec, data=data, out=out, model=model, scratch=tmp_path / "scratch")
         evaluate_run(out, model=model, data=data, out=out / "logits.npz")
         banks.append(np.load(out / "logits.npz"))
     alike = {k: np.array_equal(banks[0][k], banks[1][k]) for k in banks[0]}

@@ -134,12 +134,7 @@ def test_the_numbers_that_decide_make_the_outcome(verdicts, outcome):
 )  # fmt: skip
 def test_the_numbers_of_the_evidence_are_read_again(evidence, told):
     assert [(t.label, t.value, t.low, t.high) for t in told_in(evidence)] == told
-
-
-def test_evidence_in_other_words_is_refused():
-    with pytest.raises(
-        UserError, match="the evidence of a claim is 'about one', expected a number"
-    ):
+    with pytest.raises(UserError, match="is 'about one', expected a number"):
         told_in("about one")
 
 

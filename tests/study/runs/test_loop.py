@@ -15,9 +15,9 @@ from equimodal.study.errors import UserError
 from equimodal.study.layout import RUN_FILES
 from equimodal.study.runs.logit_bank import evaluate_run
 from equimodal.study.runs.loop import Training
-from equimodal.study.runs.run import walk_run
+from equimodal.study.runs.run import train_run, walk_run
 from equimodal.study.spec import Schedule
-from equimodal.study.turns import alone, in_turn
+from equimodal.study.turns import in_turn
 from tests.training.conftest import small_spec, write_prepared
 
 GUIDED = "colored_mnist/distinct/guided/paper/lr0.01/seed0"
@@ -25,10 +25,6 @@ VANILLA = "colored_mnist/distinct/vanilla/paper/lr0.01/seed0"
 RANDOM = "colored_mnist/distinct/random/paper/lr0.01/seed0"
 RUBI = "colored_mnist/distinct/rubi/paper/lr0.01/seed0"
 GRAY = "colored_mnist/gray/vanilla/paper/lr0.01/seed0"
-
-
-def train_run(spec, **how):
-    return alone(walk_run(spec, **how))
 
 
 def run(spec, splits):

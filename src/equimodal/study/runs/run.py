@@ -30,11 +30,21 @@ from equimodal.study.runs.build import build_network
 from equimodal.study.runs.graphed import CudaGraph
 from equimodal.study.runs.loop import Training
 from equimodal.study.spec import RunSpec
-from equimodal.study.turns import Walk
+from equimodal.study.turns import Walk, alone
 
 HASHED = 2**28  # bytes of an array that its hash looks at; of more, every so many examples
 
 Report = Callable[[Training], None]
+
+
+def train_run(spec: RunSpec, *, device: str = "cpu", **how: Any) -> dict[str, Any]:
+    """Train a run as `walk_run` does, given the same, from its first step to its last; return its outcome.
+
+    A signal that stops it, such as SIGTERM, has it save a checkpoint after the step first.
+    """
+    devices = [device] if torch.device(device).type == "cuda" else []
+    with torch.random.fork_rng(devices):
+        return alone(walk_run(spec, device=device, **how))
 
 
 def walk_run(
