@@ -25,13 +25,8 @@ from equimodal.study.markup import for_markdown
 from equimodal.study.params import Params
 from equimodal.study.schema import Name, Section
 
-HOLDS, FAILS, UNDECIDED, NOT_RUN, CANNOT_SAY = VERDICTS = (
-    "holds",
-    "does not hold",
-    "undecided",
-    "not run",
-    "these data cannot say",
-)
+VERDICTS = ("holds", "does not hold", "undecided", "not run", "these data cannot say")
+HOLDS, FAILS, UNDECIDED, NOT_RUN, CANNOT_SAY = VERDICTS
 HOW = (
     "Intervals decide, never a bare number. A claim holds if the whole interval lies where the claim says. It"
     " does not hold if the whole interval lies elsewhere. Otherwise it is undecided. Data that cannot speak for"

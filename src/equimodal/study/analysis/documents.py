@@ -202,13 +202,9 @@ def _lacking(table: pd.DataFrame, runs: pd.DataFrame, by_start: bool) -> list[st
     keys = ["dataset", "start"] if by_start else ["dataset"]
     expected = COLUMNS_OF_TABLE1 if by_start else {(d,): n for d, n in DATASETS.items()}
     there, asked = (set(t[keys].itertuples(index=False, name=None)) for t in (table, runs))
+    why = {True: "no run of it finished", False: "the settings of this scale ask for no run"}
     return [
-        f"{title} is missing: "
-        + (
-            "no run of it finished."
-            if key in asked
-            else "the settings of this scale ask for no run."
-        )
+        f"{title} is missing: {why[key in asked]}."
         for key, title in expected.items()
         if key not in there
     ]

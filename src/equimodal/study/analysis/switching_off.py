@@ -23,10 +23,9 @@ def build(runs: pd.DataFrame, evaluations: pd.DataFrame, settings: Analysis) -> 
         accuracies = wide.reindex(group["run"])
         under = {way: _d_util(accuracies, way) for way in WAYS}
         for way, d_util in under.items():
-            compared = spearman(d_util, under[REFERENCE], settings)
-            mean = d_util.mean()
-            correlation = (NAN, NAN, NAN) if way == REFERENCE else compared[1:4]
-            rows.append((*cell, way, len(present(d_util)), mean, *correlation))
+            _, *correlation, _ = spearman(d_util, under[REFERENCE], settings)
+            correlation = 3 * [NAN] if way == REFERENCE else correlation
+            rows.append((*cell, way, len(present(d_util)), d_util.mean(), *correlation))
     return pd.DataFrame(rows, columns=COLUMNS)
 
 

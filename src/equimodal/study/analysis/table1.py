@@ -60,18 +60,18 @@ def _cells(
         answers = evaluations[evaluations["run"].isin(of_cell["run"])]
         if row["method"] == "unimodal":  # its one branch is its prediction
             answers = answers[answers["output"] == "fused"]
-        ways = {
-            way: 100 * g["accuracy"]
-            for way, g in answers.groupby(["evaluation", "output"], sort=False)
-        }
-        for (evaluation, output), percent in (ways or _hole(row["reported"])).items():
+        ways: dict[Any, pd.Series] = dict(
+            iter(
+                (100 * answers["accuracy"]).groupby(
+                    [answers["evaluation"], answers["output"]], sort=False
+                )
+            )
+        )
+        # Of a cell of which all runs failed: its one row, without a value.
+        ways = ways or {(row["reported"], "fused"): pd.Series([], dtype=float)}
+        for (evaluation, output), percent in ways.items():
             row |= {"evaluation": evaluation, "output": output}
             yield row | over_seeds(percent, settings.confidence, "mean"), percent
-
-
-def _hole(reported: str) -> dict[Any, pd.Series]:
-    """What a cell of which all runs failed shows: its one row, without a value."""
-    return {(reported, "fused"): pd.Series([], dtype=float)}
 
 
 def by_output(published: pd.DataFrame) -> Published:

@@ -86,38 +86,34 @@ class Claim:
     def datasets(self) -> list[str]:
         """Data sets that it is about, for the filter."""
         data = [*(judgment.dataset for judgment in self.judgments), *self.not_run]
-        return list(dict.fromkeys(map(dataset_of, data)))
+        return list(dict.fromkeys(of.split()[0] for of in data))
 
 
 def as_html(scales: Sequence[Scale]) -> str:
     """Write the page. The same tables give the same bytes."""
     claims, runs = claims_of(scales), rows_of_runs(scales)
     counts = Counter(claim.outcome for claim in claims)
-    names = [scale.name for scale in scales]
+    every, script = methods(runs), files("equimodal.study.report").joinpath("findings.js")
+    datasets = dict.fromkeys(run["dataset"] for run in runs)
+    picture = pictures.accuracies(runs, every, [scale.name for scale in scales])
+    expected = [s for s in scales if s.expectations is not None and len(s.expectations)]
     return render(
         "findings.html",
         scales=scales,
         claims=claims,
         counts={outcome: counts[outcome] for outcome in OUTCOMES},
         columns=dict(columns_of(scales)),
-        expectations=[
-            (s, as_grid(s.expectations))
-            for s in scales
-            if s.expectations is not None and len(s.expectations)
-        ],
+        expectations=[(s, as_grid(s.expectations)) for s in expected],
         runs=runs,
-        methods=methods(runs),
-        datasets=datasets(runs),
-        picture=Markup(pictures.accuracies(runs, methods(runs), names)),
+        methods=every,
+        datasets={dataset: DATASETS.get(dataset, dataset) for dataset in datasets},
+        picture=Markup(picture),
         specs=Markup(spec_texts(runs)),
-        script=Markup(
-            files("equimodal.study.report").joinpath("findings.js").read_text(encoding="utf-8")
-        ),
+        script=Markup(script.read_text(encoding="utf-8")),
         intervals=lambda evidence, lies: Markup(
             pictures.intervals(told_in(evidence), lies.above, lies.below)
         ),
         named=named,
-        dataset_of=dataset_of,
     )
 
 
@@ -180,12 +176,11 @@ def columns_of(scales: Iterable[Scale]) -> Iterator[tuple[str, list[tuple[str, s
 def _status(table: pd.DataFrame) -> str:
     words = []
     for preset, rows in table.groupby("fidelity", sort=False):
-        trained = rows[rows["mean"].notna()]
-        differ, lacking = int((trained["verdict"] == "different").sum()), len(rows) - len(trained)
-        words.append(
-            f"{READINGS.get(preset, f'preset {preset}')}: {differ} of {len(trained)} rows differ from the published"
-            f" number{f', {lacking} not trained' if lacking else ''}"
-        )
+        trained, reading = rows[rows["mean"].notna()], READINGS.get(preset, f"preset {preset}")
+        differ = f"{(trained['verdict'] == 'different').sum()} of {len(trained)} rows differ"
+        lacking = len(rows) - len(trained)
+        more = f", {lacking} not trained" if lacking else ""
+        words.append(f"{reading}: {differ} from the published number{more}")
     return "; ".join(words)
 
 
@@ -229,11 +224,6 @@ def _flat(spec: Mapping[str, Any], before: str = "") -> list[str]:
     return lines
 
 
-def dataset_of(data: str) -> str:
-    """The data set of what a claim is judged on."""
-    return data.split()[0]
-
-
 def named(data: str) -> str:
     """Name of what a claim is judged on, for readers."""
     return "all data sets" if data == "all" else data_name(data)
@@ -244,9 +234,3 @@ def methods(rows: Iterable[Mapping[str, Any]]) -> list[str]:
     there = {row["method"] for row in rows}
     usual = [m for m in METHODS if m in there]
     return usual + sorted(there.difference(usual))
-
-
-def datasets(rows: Iterable[Mapping[str, Any]]) -> dict[str, str]:
-    """Data sets of runs, with their names."""
-    there = dict.fromkeys(row["dataset"] for row in rows)
-    return {dataset: DATASETS.get(dataset, dataset) for dataset in there}

@@ -74,11 +74,13 @@ class TextTable:
 
 def as_html(report: Report) -> str:
     """Write the page. The same report gives the same bytes."""
+    claims = list(_claims(report.claims))
+    data = dict.fromkeys(column for claim in claims for column in claim["by_column"])
     return render(
         "template.html",
         report=report,
-        claims=list(_claims(report.claims)),
-        overview=_columns(report.claims),
+        claims=claims,
+        overview=sorted(data, key=lambda column: column == "all"),  # all of them together come last
         failed=None if report.failed is None else as_grid(report.failed),
         costs=list(report.costs.itertuples()),
         open_rows=OPEN_ROWS,
@@ -132,19 +134,11 @@ def as_grid(table: pd.DataFrame, sections: Sequence[str] = ()) -> TextTable:
 
 def _claims(judged: pd.DataFrame | None) -> Iterator[dict[str, Any]]:
     """Each claim with its judgments, a data set each."""
-    if judged is None:
-        return
-    rows = judged.fillna("").to_dict("records")
+    rows = [] if judged is None else judged.fillna("").to_dict("records")
     for _, group in groupby(rows, key=lambda row: row["id"]):
         judgments = list(group)
         by_column = {_column(j["dataset"]): j for j in judgments}
         yield {**judgments[0], "judgments": judgments, "by_column": by_column}
-
-
-def _columns(judged: pd.DataFrame | None) -> list[str]:
-    """Data that claims are judged on, as columns of the overview; all of them together come last."""
-    found = [] if judged is None else dict.fromkeys(map(_column, judged["dataset"]))
-    return sorted(found, key=lambda data: data == "all")
 
 
 def _column(data: str) -> str:
