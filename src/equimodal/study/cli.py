@@ -128,10 +128,8 @@ def runs(
     every = expand_runs(settings.model_copy(update={"leave_out": ()}))
     for pattern in settings.leave_out:
         if not fnmatch.filter(every, pattern):
-            print(
-                f"leave_out: {pattern!r} is the name of no run of this scale; * stands for any text",
-                file=sys.stderr,
-            )
+            said = f"leave_out: {pattern!r} is the name of no run of this scale"
+            print(f"{said}; * stands for any text", file=sys.stderr)
 
 
 @verb
@@ -151,14 +149,13 @@ def prune(
         if dry_run:
             print(f"Would remove {name}")
             continue
+        lock = layout.training_lock(settings.scale, name)
         try:
-            lock = layout.training_lock(settings.scale, name)
             with sole(f"the training of {name}", lock):
                 remove({*files, lock})
+            print(f"Removed {name}")
         except UserError as error:
             print(f"Kept {name}: {error}")
-        else:
-            print(f"Removed {name}")
     if not others:
         print("No run is left that the settings do not ask for.")
 
@@ -325,17 +322,14 @@ def _evaluate(spec: RunSpec, settings: Params, device: str) -> None:
     require_device(device)
     from equimodal.study.runs.logit_bank import evaluate_run
 
+    scale, name = settings.scale, spec.name
+    places = {"model": layout.model(scale, name), "data": layout.prepared(scale, spec.dataset)}
+    places |= {"out": layout.bank(scale, name)}
+    by_label = settings.datasets[spec.dataset].by_label
     work = partial(
-        evaluate_run,
-        layout.run(settings.scale, spec.name),
-        model=layout.model(settings.scale, spec.name),
-        data=layout.prepared(settings.scale, spec.dataset),
-        out=layout.bank(settings.scale, spec.name),
-        by_label=settings.datasets[spec.dataset].by_label,
-        device=device,
+        evaluate_run, layout.run(scale, name), **places, by_label=by_label, device=device
     )
-    cost = layout.benchmark(settings.scale, "evaluate", spec.name)
-    to_its_end(with_noted_cost(without_steps(work), cost))
+    to_its_end(with_noted_cost(without_steps(work), layout.benchmark(scale, "evaluate", name)))
 
 
 @verb
@@ -403,10 +397,7 @@ def verify(
         list[str] | None, typer.Argument(help="Only the prepared arrays of these data sets.")
     ] = None,
     deep: Annotated[
-        bool,
-        typer.Option(
-            "--deep", help="Hash every file, also those whose size and time are as they were."
-        ),
+        bool, typer.Option("--deep", help="Hash every file, whatever its size and time say.")
     ] = False,
 ) -> None:
     """Go through data, networks, logit banks, tables and figures: what is not as it should be; status 1 if any.
@@ -460,8 +451,9 @@ def collect(
 
     specs = expand_runs(settings)
     written = layout.specs(settings.scale)
-    folders = {name: layout.run(settings.scale, name) for name in specs}
-    banks = {name: layout.bank(settings.scale, name) for name in specs}
+    folders, banks = (
+        {name: place(settings.scale, name) for name in specs} for place in (layout.run, layout.bank)
+    )
     asked = {e: set(expand_runs(settings, e)) for e in settings.experiments}
     product, earlier = steps.collected(settings), None
     if keep:
@@ -474,9 +466,8 @@ def collect(
     runs = tables["runs"]
     read = runs.loc[runs["status"] != "missing", "run"]
     lines = [specs[name].model_dump_json() + "\n" for name in read]
-    with (
-        ExitStack() as together
-    ):  # renamed at its end, one right after the other, so that a kill before changes none
+    # Renamed at its end, one right after the other, so that a kill before changes none.
+    with ExitStack() as together:
         asides = {path: together.enter_context(write_aside(path)) for path in product.files}
         for name, table in tables.items():
             path = layout.table(settings.scale, name)
@@ -596,10 +587,8 @@ def estimate(
     chosen = [_one_of(name, asked, "experiment") for name in experiment or asked]
     specs = {name: spec for e in chosen for name, spec in expand_runs(settings, e).items()}
     if not specs:
-        print(
-            f"The {settings.scale} scale asks for no run of {', '.join(chosen)}: they list none, or leave_out"
-            " names all."
-        )
+        why = "they list none, or leave_out names all"
+        print(f"The {settings.scale} scale asks for no run of {', '.join(chosen)}: {why}.")
         return
     kinds = {known.kind_of(spec, settings): spec for spec in specs.values()}
     paces = known.paces_known(device) | analysis.paces_from_benchmarks(settings)
@@ -636,12 +625,8 @@ def claims(
         ledger = ledger.model_copy(update={"claims": chosen})
     read = _reader(settings)
     tables = {name: read(name) for name in analysis.tables_of(ledger)}
-    judged = analysis.judge_claims(
-        ledger,
-        tables,
-        limits=limits(settings, load_params(params, "paper"), ledger),
-        scale=settings.scale,
-    )
+    why_not = limits(settings, load_params(params, "paper"), ledger)
+    judged = analysis.judge_claims(ledger, tables, limits=why_not, scale=settings.scale)
     notes = [*filter(None, [notice(settings)]), *analysis.caveats(settings)]
     if claim is not None:
         print(analysis.as_markdown(judged, notes))
@@ -776,9 +761,8 @@ def main() -> None:
         sys.exit(_said(str(error)))
     except (OSError, MemoryError, RecursionError, UnicodeError) as error:
         file = getattr(error, "filename", None) or "a file or a setting"
-        sys.exit(
-            _said(f"{file} can not be used: {in_words(error)}; see that it is what it should be")
-        )
+        why = f"{in_words(error)}; see that it is what it should be"
+        sys.exit(_said(f"{file} can not be used: {why}"))
 
 
 def _stopped(*_: object) -> None:

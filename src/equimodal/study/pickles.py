@@ -61,12 +61,9 @@ def load_pickled_npy(path: Path) -> dict[str, Num[ndarray, "..."]]:
     """Read a .npy file that holds one pickled dict of arrays; UserError if it is missing, damaged or anything else."""
     with open_binary(path) as file:
         try:
-            version = np.lib.format.read_magic(file)
-            read_header = {
-                (1, 0): np.lib.format.read_array_header_1_0,
-                (2, 0): np.lib.format.read_array_header_2_0,
-            }[version]
-            shape, _, dtype = read_header(file)
+            major, minor = np.lib.format.read_magic(file)
+            header = getattr(np.lib.format, f"read_array_header_{major}_{minor}")
+            shape, _, dtype = header(file)
         except Exception as error:  # numpy raises nearly anything on a damaged header
             raise damaged(path, error) from error
         if shape != () or not dtype.hasobject:
