@@ -3,14 +3,8 @@
 from collections.abc import Iterable, Mapping
 from itertools import groupby
 
-from equimodal.study.paces import (
-    Pace,
-    kind_of,
-    most_steps,
-    paces_known,
-    paces_with_the_code,
-    run_seconds,
-)
+from equimodal.study import paces as known
+from equimodal.study.paces import Pace
 from equimodal.study.params import Params, expand_runs
 from equimodal.study.spec import RunSpec
 
@@ -22,26 +16,22 @@ START = 4.0  # seconds until a cell trains: Python and torch
 def expected_seconds(spec: RunSpec, settings: Params, paces: Mapping[str, Pace]) -> float:
     """Seconds of a run to its last epoch; by a guess if its kind was never measured."""
     dataset = settings.datasets[spec.dataset]
-    pace = paces.get(kind_of(spec, settings))
+    pace = paces.get(known.kind_of(spec, settings))
     if pace is None:
-        return most_steps(spec, dataset) * UNKNOWN_STEP
-    return run_seconds(spec, dataset, pace)
+        return known.most_steps(spec, dataset) * UNKNOWN_STEP
+    return known.run_seconds(spec, dataset, pace)
 
 
 def cells(settings: Params, minutes: float) -> dict[str, list[str]]:
     """Gather the runs of a scale into cells, cell -> names of its runs.
 
-    Runs of a cell share the data set and the weights to start from, and belong to the same
-    experiments, so that whoever asks for one experiment gets no other. A cell lasts about as long as
-    asked for, on the machine whose paces come with the code: so it is the same cell everywhere.
-
-    Args:
-        settings: Of the scale.
-        minutes: That a cell may last. A run that lasts longer has a cell of its own.
+    Runs of a cell share the data set and the weights to start from, and belong to the same experiments, so that whoever
+    asks for one experiment gets no other. A cell lasts about `minutes`, on the machine whose paces come with the code: so
+    it is the same cell everywhere. A run that lasts longer has a cell of its own.
     """
     specs = expand_runs(settings)
     asked = {e: expand_runs(settings, e) for e in settings.experiments}
-    paces = paces_with_the_code()
+    paces = known.paces_with_the_code()
 
     def shared(name: str) -> tuple[str, ...]:
         spec = specs[name]
@@ -71,7 +61,7 @@ def cell_seconds(
     found: Mapping[str, Iterable[str]], settings: Params, device: str
 ) -> dict[str, float]:
     """Return how long each cell will last at most, by what was measured here or comes with the code."""
-    specs, paces = expand_runs(settings), paces_known(device)
+    specs, paces = expand_runs(settings), known.paces_known(device)
     return {
         cell: START + sum(expected_seconds(specs[run], settings, paces) for run in runs)
         for cell, runs in found.items()

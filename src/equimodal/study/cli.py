@@ -36,7 +36,7 @@ from equimodal.study.errors import STOPPED, UserError, in_words
 from equimodal.study.figures import FIGURES
 from equimodal.study.files import is_there, read_arrays, read_text, reading, write_aside, write_text
 from equimodal.study.locks import sole
-from equimodal.study.options import DEFAULT_PARAMS, ParamsFile, Scale
+from equimodal.study.options import DEFAULT_PARAMS, ParamsFile, with_settings
 from equimodal.study.params import Params, expand_runs, load_params
 from equimodal.study.spec import RunSpec, read_specs
 from equimodal.study.turns import Walk, alone, in_turn, to_its_end, without_steps
@@ -86,6 +86,11 @@ Wait = Annotated[
 AT_ONCE_ON_GPU = 4  # ASSUME: never measured; a small network leaves most of a GPU idle
 
 
+def verb(function: Callable[..., None]) -> Callable[..., None]:
+    """Add a verb that takes the settings."""
+    return app.command()(with_settings(function))
+
+
 def _print_version(asked: bool) -> None:
     if asked:
         print(f"equimodal {__version__}")
@@ -111,30 +116,25 @@ def _options(
         os.chdir(directory)
 
 
-@app.command()
+@verb
 def runs(
-    params: ParamsFile = DEFAULT_PARAMS,
-    scale: Scale = None,
+    settings: Params,
     experiment: Annotated[str | None, typer.Option(help="List the runs of this one only.")] = None,
 ) -> None:
     """List the runs that params.yaml asks for."""
-    settings = load_params(params, scale)
     if experiment is not None:
         _one_of(experiment, settings.experiments, "experiment")
     print(*expand_runs(settings, experiment), sep="\n")
     every = expand_runs(settings.model_copy(update={"leave_out": ()}))
     for pattern in settings.leave_out:
         if not fnmatch.filter(every, pattern):
-            print(
-                f"leave_out: {pattern!r} is the name of no run of this scale; * stands for any text",
-                file=sys.stderr,
-            )
+            said = f"leave_out: {pattern!r} is the name of no run of this scale"
+            print(f"{said}; * stands for any text", file=sys.stderr)
 
 
-@app.command()
+@verb
 def prune(
-    params: ParamsFile = DEFAULT_PARAMS,
-    scale: Scale = None,
+    settings: Params,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say which.")] = False,
 ) -> None:
     """Remove results of runs that params.yaml does not ask for, or not with these settings.
@@ -143,88 +143,74 @@ def prune(
     """
     from equimodal.study.prune import files_of_other_runs, remove
 
-    settings = load_params(params, scale)
     wanted = expand_runs(settings.model_copy(update={"leave_out": ()}))
     others = files_of_other_runs(settings.scale, wanted)
     for name, files in others.items():
         if dry_run:
             print(f"Would remove {name}")
             continue
+        lock = layout.training_lock(settings.scale, name)
         try:
-            lock = layout.training_lock(settings.scale, name)
             with sole(f"the training of {name}", lock):
                 remove({*files, lock})
+            print(f"Removed {name}")
         except UserError as error:
             print(f"Kept {name}: {error}")
-        else:
-            print(f"Removed {name}")
     if not others:
         print("No run is left that the settings do not ask for.")
 
 
-@app.command()
-def fetch(
-    dataset: Raw, params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None, wait: Wait = False
-) -> None:
+@verb
+def fetch(settings: Params, dataset: Raw, wait: Wait = False) -> None:
     """Bring the raw files of a data set, or the weights `kinetics`, verified by checksum."""
-    settings = load_params(params, scale)
     if dataset == "kinetics":
-        from equimodal.study.data import kinetics
-
+        source: Any = import_module("equimodal.study.data.kinetics")
         folder = layout.raw(dataset)
-        with sole(f"the download to {folder}", layout.data_lock(folder), wait=wait):
-            kinetics.fetch(folder, mirror=settings.mirror)
-        return
-    chosen = settings.datasets[_one_of(dataset, settings.datasets, "data set")]
-    folder = layout.raw(chosen.raw)
+    else:
+        source = settings.datasets[_one_of(dataset, settings.datasets, "data set")]
+        folder = layout.raw(source.raw)
     with sole(f"the download to {folder}", layout.data_lock(folder), wait=wait):
-        chosen.fetch(folder, mirror=settings.mirror)
+        source.fetch(folder, mirror=settings.mirror)
 
 
-@app.command()
-def data_status(params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> None:
+@verb
+def data_status(settings: Params) -> None:
     """Say for each data set what is there, where it is from, its licence and what to do next."""
     from equimodal.study.data.status import describe, status_of
 
-    settings = load_params(params, scale)
     print(f"Data of the {settings.scale} scale; mirror: {settings.mirror or 'none'}\n")
     for name, dataset in settings.datasets.items():
-        raw, folder = layout.raw(dataset.raw), layout.prepared(settings.scale, name)
-        arrays = [folder / f"{s}.{a}.npy" for s in dataset.splits for a in dataset.arrays(s)]
-        raw_files = dataset.raw_files(raw, mirror=settings.mirror)
-        there = status_of(raw_files), status_of(arrays)
-        asked = steps.asked_of_preparation(name, settings) | {"code": None}
-        found = receipts.objections(folder / receipts.NAME, **asked)
+        product = steps.preparation(name, settings)
+        raw_files = dataset.raw_files(layout.raw(dataset.raw), mirror=settings.mirror)
+        there = status_of(raw_files), status_of(product.files)
+        asked = product.asked(settings) | {"code": None}
+        found = receipts.objections(product.receipt, **asked)
         said = next((objection.reason for objection in found), None)
         print(describe(name, settings.scale, dataset.origin, *there, said), "\n")
 
 
-@app.command()
+@verb
 def prepare(
+    settings: Params,
     dataset: Dataset,
-    params: ParamsFile = DEFAULT_PARAMS,
-    scale: Scale = None,
     processes: Annotated[int, typer.Option(min=1, help="How many share the work.")] = 1,
     wait: Wait = False,
 ) -> None:
     """Turn the raw files of a data set into arrays; one that was stopped goes on."""
-    settings = load_params(params, scale)
     chosen = settings.datasets[_one_of(dataset, settings.datasets, "data set")]
     out = layout.prepared(settings.scale, dataset)
-    raw = layout.raw(chosen.raw)
     with sole(f"the preparation of {out}", layout.data_lock(out), wait=wait):
-        chosen.prepare(raw, out, processes=processes)
+        chosen.prepare(layout.raw(chosen.raw), out, processes=processes)
 
 
-@app.command()
+@verb
 def train(
+    settings: Params,
     context: typer.Context,
     runs: Runs,
     again: Annotated[
         bool, typer.Option("--again", help="Train anew what is trained already.")
     ] = False,
-    params: ParamsFile = DEFAULT_PARAMS,
-    scale: Scale = None,
     device: Device = "cpu",
     graphs: Graphs = True,
     checkpoint_minutes: CheckpointMinutes = 1.0,
@@ -234,10 +220,9 @@ def train(
 
     What is trained already, with these settings, is left as it is.
     """
-    settings = load_params(params, scale)
     specs = _specs(runs, settings)
     device = context.with_resource(placed(device))
-    how: dict[str, Any] = {"graphs": graphs, "checkpoint_seconds": 60 * checkpoint_minutes}
+    how = {"graphs": graphs, "checkpoint_seconds": 60 * checkpoint_minutes}
     for dataset in {spec.dataset for spec in specs}:
         steps.require_prepared(dataset, settings)
     for spec in specs:
@@ -308,12 +293,9 @@ def _how_it_ended(outcome: dict[str, Any], folder: Path) -> str:
     )
 
 
-@app.command()
-def evaluate(
-    runs: Runs, params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None, device: Device = "cpu"
-) -> None:
+@verb
+def evaluate(settings: Params, runs: Runs, device: Device = "cpu") -> None:
     """Write the logit bank of trained runs, and print the accuracies of the network's prediction."""
-    settings = load_params(params, scale)
     specs = _specs(runs, settings)
     for spec in specs:
         steps.require_trained(spec, settings)
@@ -326,8 +308,9 @@ def _make_bank(spec: RunSpec, settings: Params, device: str) -> dict[str, str]:
     """Write the logit bank of a run, unless it is there; return the accuracy of each way of evaluating."""
     from equimodal.study.analysis.collect import accuracies
 
-    work = partial(_evaluate, spec, settings, device)
-    steps.make(steps.evaluation(spec, settings), settings, work)
+    steps.make(
+        steps.evaluation(spec, settings), settings, lambda: _evaluate(spec, settings, device)
+    )
     names = {m: m for m in spec.modalities}
     found = accuracies(layout.bank(settings.scale, spec.name), names)
     fused = {way: a for (way, output), a in found.items() if output == "fused"}
@@ -339,25 +322,21 @@ def _evaluate(spec: RunSpec, settings: Params, device: str) -> None:
     require_device(device)
     from equimodal.study.runs.logit_bank import evaluate_run
 
+    scale, name = settings.scale, spec.name
+    places = {"model": layout.model(scale, name), "data": layout.prepared(scale, spec.dataset)}
+    places |= {"out": layout.bank(scale, name)}
+    by_label = settings.datasets[spec.dataset].by_label
     work = partial(
-        evaluate_run,
-        layout.run(settings.scale, spec.name),
-        model=layout.model(settings.scale, spec.name),
-        data=layout.prepared(settings.scale, spec.dataset),
-        out=layout.bank(settings.scale, spec.name),
-        by_label=settings.datasets[spec.dataset].by_label,
-        device=device,
+        evaluate_run, layout.run(scale, name), **places, by_label=by_label, device=device
     )
-    cost = layout.benchmark(settings.scale, "evaluate", spec.name)
-    to_its_end(with_noted_cost(without_steps(work), cost))
+    to_its_end(with_noted_cost(without_steps(work), layout.benchmark(scale, "evaluate", name)))
 
 
-@app.command()
+@verb
 def cell(
+    settings: Params,
     context: typer.Context,
     runs: Runs,
-    params: ParamsFile = DEFAULT_PARAMS,
-    scale: Scale = None,
     device: Device = "cpu",
     graphs: Graphs = True,
     checkpoint_minutes: CheckpointMinutes = 1.0,
@@ -376,7 +355,6 @@ def cell(
 
     What is trained or evaluated already, with these settings, is left as it is.
     """
-    settings = load_params(params, scale)
     specs = _specs(runs, settings)
     device = context.with_resource(placed(device))
     at_once = side_by_side or (AT_ONCE_ON_GPU if device.startswith("cuda") else 1)
@@ -411,18 +389,15 @@ def cell(
         )
 
 
-@app.command()
+@verb
 def verify(
+    settings: Params,
+    params: Path,
     datasets: Annotated[
         list[str] | None, typer.Argument(help="Only the prepared arrays of these data sets.")
     ] = None,
-    params: ParamsFile = DEFAULT_PARAMS,
-    scale: Scale = None,
     deep: Annotated[
-        bool,
-        typer.Option(
-            "--deep", help="Hash every file, also those whose size and time are as they were."
-        ),
+        bool, typer.Option("--deep", help="Hash every file, whatever its size and time say.")
     ] = False,
 ) -> None:
     """Go through data, networks, logit banks, tables and figures: what is not as it should be; status 1 if any.
@@ -430,7 +405,6 @@ def verify(
     What was never made is counted and no fault. A product that differs only in the code that made it is
     told apart: its numbers are of that code, and it is made anew when the workflow runs.
     """
-    settings = load_params(params, scale)
     if datasets:
         for name in datasets:
             steps.require_prepared(_one_of(name, settings.datasets, "data set"), settings)
@@ -446,8 +420,8 @@ def verify(
         found = list(product.objections(settings, deep=deep))
         serious = [o for o in found if o.what != "code"]
         for objection in serious or found:
-            kind = "outdated" if objection.what == "code" else objection.what
-            print(f"{objection.file}: {kind}: {objection.reason}; {product.remedy}")
+            what = "outdated" if objection.what == "code" else objection.what
+            print(f"{objection.file}: {what}: {objection.reason}; {product.remedy}")
         wrong += bool(serious)
         outdated += bool(found) and not serious
         whole += not found
@@ -456,8 +430,9 @@ def verify(
         raise typer.Exit(1)
 
 
-@app.command()
+@verb
 def collect(
+    settings: Params,
     keep: Annotated[
         bool,
         typer.Option(
@@ -465,8 +440,6 @@ def collect(
             help="Keep what the tables say of runs that are not here, if it is of the same settings.",
         ),
     ] = False,
-    params: ParamsFile = DEFAULT_PARAMS,
-    scale: Scale = None,
 ) -> None:
     """Read all runs into tidy tables: runs.csv, evaluations.csv, histories.csv.gz, steps.csv.gz.
 
@@ -476,11 +449,11 @@ def collect(
     from equimodal.study.analysis import stored
     from equimodal.study.table_files import as_bytes
 
-    settings = load_params(params, scale)
     specs = expand_runs(settings)
     written = layout.specs(settings.scale)
-    folders = {name: layout.run(settings.scale, name) for name in specs}
-    banks = {name: layout.bank(settings.scale, name) for name in specs}
+    folders, banks = (
+        {name: place(settings.scale, name) for name in specs} for place in (layout.run, layout.bank)
+    )
     asked = {e: set(expand_runs(settings, e)) for e in settings.experiments}
     product, earlier = steps.collected(settings), None
     if keep:
@@ -493,9 +466,8 @@ def collect(
     runs = tables["runs"]
     read = runs.loc[runs["status"] != "missing", "run"]
     lines = [specs[name].model_dump_json() + "\n" for name in read]
-    with (
-        ExitStack() as together
-    ):  # renamed at its end, one right after the other, so that a kill before changes none
+    # Renamed at its end, one right after the other, so that a kill before changes none.
+    with ExitStack() as together:
         asides = {path: together.enter_context(write_aside(path)) for path in product.files}
         for name, table in tables.items():
             path = layout.table(settings.scale, name)
@@ -506,16 +478,15 @@ def collect(
         print(sentence, file=sys.stderr)
 
 
-@app.command()
+@verb
 def table(
+    settings: Params,
     names: Annotated[
         list[str] | None,
         typer.Argument(
             help="Modules of equimodal.study.analysis; all tables of the scale if none."
         ),
     ] = None,
-    params: ParamsFile = DEFAULT_PARAMS,
-    scale: Scale = None,
 ) -> None:
     """Build tables, published numbers beside ours, as CSV, Markdown and LaTeX.
 
@@ -524,7 +495,6 @@ def table(
     from equimodal.study.analysis.documents import notes_on, render
     from equimodal.study.analysis.names import notice
 
-    settings = load_params(params, scale)
     of_scale = steps.made_at(TABLES, settings)
     chosen = [_one_of(name, TABLES, "table") for name in names or TABLES]
     read = _reader(settings)  # a table that others need is made before them
@@ -545,8 +515,10 @@ def table(
     _each(chosen, make)
 
 
-@app.command()
+@verb
 def draw(
+    settings: Params,
+    params: Path,
     names: Annotated[
         list[str] | None,
         typer.Argument(
@@ -556,8 +528,6 @@ def draw(
     of_runs: Annotated[
         bool, typer.Option("--of-runs", help="Only those that the collected tables decide.")
     ] = False,
-    params: ParamsFile = DEFAULT_PARAMS,
-    scale: Scale = None,
 ) -> None:
     """Draw figures as SVG, PNG and PDF: those that the scale has data for. One that fails takes down no other."""
     from equimodal.study.analysis import COLLECTED
@@ -565,7 +535,6 @@ def draw(
     from equimodal.study.figures.parts import NothingToShow, as_drawn, saying
     from equimodal.study.figures.style import save
 
-    settings = load_params(params, scale)
     every = FIGURES | linear.FIGURES
     chosen = [
         _one_of(name, every, "figure")
@@ -599,10 +568,9 @@ def draw(
     _each(chosen, make)
 
 
-@app.command()
+@verb
 def estimate(
-    params: ParamsFile = DEFAULT_PARAMS,
-    scale: Scale = None,
+    settings: Params,
     experiment: Annotated[
         list[str] | None, typer.Option(help="Only this one; may be given several times.")
     ] = None,
@@ -615,15 +583,12 @@ def estimate(
     from equimodal.study import estimate as analysis
     from equimodal.study import paces as known
 
-    settings = load_params(params, scale)
     asked = settings.experiments
     chosen = [_one_of(name, asked, "experiment") for name in experiment or asked]
     specs = {name: spec for e in chosen for name, spec in expand_runs(settings, e).items()}
     if not specs:
-        print(
-            f"The {settings.scale} scale asks for no run of {', '.join(chosen)}: they list none, or leave_out"
-            " names all."
-        )
+        why = "they list none, or leave_out names all"
+        print(f"The {settings.scale} scale asks for no run of {', '.join(chosen)}: {why}.")
         return
     kinds = {known.kind_of(spec, settings): spec for spec in specs.values()}
     paces = known.paces_known(device) | analysis.paces_from_benchmarks(settings)
@@ -641,10 +606,10 @@ def estimate(
     print(*analysis.explain(settings, chosen, paces), sep="\n")
 
 
-@app.command()
+@verb
 def claims(
-    params: ParamsFile = DEFAULT_PARAMS,
-    scale: Scale = None,
+    settings: Params,
+    params: Path,
     claim: Annotated[str | None, typer.Option(help="Only print what decides on this one.")] = None,
 ) -> None:
     """Judge the paper's claims by our tables: claims.csv and claims.md."""
@@ -653,7 +618,6 @@ def claims(
     from equimodal.study.analysis.protocol import limits
     from equimodal.study.table_files import write_table
 
-    settings = load_params(params, scale)
     _require_of_settings(settings)
     ledger = analysis.read_claims()
     if claim is not None:
@@ -661,12 +625,8 @@ def claims(
         ledger = ledger.model_copy(update={"claims": chosen})
     read = _reader(settings)
     tables = {name: read(name) for name in analysis.tables_of(ledger)}
-    judged = analysis.judge_claims(
-        ledger,
-        tables,
-        limits=limits(settings, load_params(params, "paper"), ledger),
-        scale=settings.scale,
-    )
+    why_not = limits(settings, load_params(params, "paper"), ledger)
+    judged = analysis.judge_claims(ledger, tables, limits=why_not, scale=settings.scale)
     notes = [*filter(None, [notice(settings)]), *analysis.caveats(settings)]
     if claim is not None:
         print(analysis.as_markdown(judged, notes))
@@ -677,13 +637,12 @@ def claims(
     steps.sign(steps.claims(settings), settings)
 
 
-@app.command()
-def summarize(params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> None:
+@verb
+def summarize(settings: Params) -> None:
     """Write key numbers and learning curves for `dvc metrics` and `dvc plots`."""
     from equimodal.study.analysis import SUMMARIZED, summary
     from equimodal.study.table_files import write_table
 
-    settings = load_params(params, scale)
     read = _reader(settings)
     tables = {name: read(name) for name in SUMMARIZED}
     numbers = summary.key_numbers(tables["table1"], tables["greediness"], tables["prediction"])
@@ -694,13 +653,12 @@ def summarize(params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> None:
     steps.sign(steps.summary(settings), settings)
 
 
-@app.command()
-def report(params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> None:
+@verb
+def report(settings: Params) -> None:
     """Write the reading page: claims, tables, figures, costs. Status 1 if anything is missing."""
     from equimodal.study.report.page import as_html
     from equimodal.study.report.sources import gather
 
-    settings = load_params(params, scale)
     tables, figures = _report_items(settings)
     content = gather(settings, tables=tables, figures=figures)
     write_text(as_html(content), layout.report(settings.scale))
@@ -748,15 +706,14 @@ def pages(
         raise typer.Exit(1)
 
 
-@app.command()
-def show(params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> None:
+@verb
+def show(settings: Params) -> None:
     """Print Table 1 if the scale has one, the claims' verdicts, where all is; status 1 if results are missing."""
     from equimodal.study.analysis.collect import failures
     from equimodal.study.analysis.names import stand_ins
     from equimodal.study.report.sources import gaps
     from equimodal.study.report.terminal import as_text
 
-    settings = load_params(params, scale)
     read = _reader(settings)
     if "table1" in steps.made_at(TABLES, settings):
         shown = as_text(read("table1"), stand_ins(settings))
@@ -804,9 +761,8 @@ def main() -> None:
         sys.exit(_said(str(error)))
     except (OSError, MemoryError, RecursionError, UnicodeError) as error:
         file = getattr(error, "filename", None) or "a file or a setting"
-        sys.exit(
-            _said(f"{file} can not be used: {in_words(error)}; see that it is what it should be")
-        )
+        why = f"{in_words(error)}; see that it is what it should be"
+        sys.exit(_said(f"{file} can not be used: {why}"))
 
 
 def _stopped(*_: object) -> None:
@@ -828,13 +784,12 @@ def _told(error: Exception) -> None:
 
 
 def _specs(names: list[str], settings: Params) -> list[RunSpec]:
-    specs = expand_runs(settings)
-    for name in names:
-        if name not in specs:
-            raise UserError(
-                f"there is no run {name!r} at scale {settings.scale}; `equimodal runs --scale"
-                f" {settings.scale}` lists the {len(specs)} runs"
-            )
+    specs, scale = expand_runs(settings), settings.scale
+    if unknown := [name for name in names if name not in specs]:
+        raise UserError(
+            f"there is no run {unknown[0]!r} at scale {scale}; `equimodal runs --scale {scale}` lists the"
+            f" {len(specs)} runs"
+        )
     return [specs[name] for name in names]
 
 
@@ -926,29 +881,16 @@ def _report_items(settings: Params) -> tuple[list[Any], list[Any]]:
     """Tables and figures of the report."""
     from equimodal.study.report import Item
 
-    scale = settings.scale
-    tables = [
-        Item(
-            name,
-            table.title,
-            table.caption.format(**settings.analysis.model_dump()),
-            f"equimodal table {name} --scale {scale}",
-            table.sections,
-        )
-        for name, table in steps.made_at(TABLES, settings).items()
-    ]
-    figures = [
-        Item(
-            name,
-            f"{paper}{figure.published}. {figure.title}" if figure.published else figure.title,
-            figure.shows,
-            f"equimodal draw {name} --scale {scale}",
-            expect=figure.expect,
-        )
-        for paper, of_paper in (
-            ("", steps.made_at(FIGURES, settings)),
-            (f"{linear.PAPER}, ", linear.figures_of(settings)),
-        )
-        for name, figure in of_paper.items()
-    ]
+    tables, figures = [], []
+    for name, table in steps.made_at(TABLES, settings).items():
+        caption = table.caption.format(**settings.analysis.model_dump())
+        made_by = f"equimodal table {name} --scale {settings.scale}"
+        tables.append(Item(name, table.title, caption, made_by, table.sections))
+    ours, theirs = steps.made_at(FIGURES, settings), linear.figures_of(settings)
+    for name, figure in (*ours.items(), *theirs.items()):
+        title, paper = figure.title, f"{linear.PAPER}, " if name in theirs else ""
+        if figure.published:
+            title = f"{paper}{figure.published}. {title}"
+        made_by = f"equimodal draw {name} --scale {settings.scale}"
+        figures.append(Item(name, title, figure.shows, made_by, expect=figure.expect))
     return tables, figures

@@ -28,11 +28,7 @@ COMPUTE_NOTHING = {PACKAGE, f"{PACKAGE}.linear", f"{PACKAGE}.study", f"{PACKAGE}
 def code_hash(*entries: str) -> str:
     """Hash the meaning of the modules `entries` and of all modules of ours that they import.
 
-    Args:
-        entries: Dotted names, such as `equimodal.study.runs.run`.
-
-    Raises:
-        ModuleNotFoundError: If there is no such module.
+    `entries` are dotted names, such as `equimodal.study.runs.run`; ModuleNotFoundError if there is no such module.
     """
     modules = sorted(imported_modules(*entries) - COMPUTE_NOTHING)
     digest = hashlib.sha256()
@@ -77,11 +73,7 @@ def _is_module(name: str) -> bool:
 
 @cache  # the workflow asks for some forty hashes of mostly the same modules
 def _read(source: str) -> tuple[list[str], str]:
-    """What a module may import of ours, and its meaning.
-
-    The meaning is its code without docstrings; comments and formatting are not in a syntax tree to
-    begin with.
-    """
+    """What a module may import of ours, and its meaning: its code without docstrings, comments and formatting."""
     tree = ast.parse(source)
     names = []
     for node in _run(tree):

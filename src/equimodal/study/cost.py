@@ -15,8 +15,8 @@ T = TypeVar("T")
 def with_noted_cost(walk: Walk[T], path: Path) -> Walk[T]:
     """Write what a walk cost at its end, and what the process took of memory at its peak until then.
 
-    Wall-clock and CPU seconds are those of its own steps, without those that others take in between. On a GPU
-    the host's time says little of a run that others train beside.
+    Seconds are those of its own steps, without those that others take in between. On a GPU the host's time says little of a
+    run that others train beside.
     """
     walls = cpus = 0.0
     with closing(walk):

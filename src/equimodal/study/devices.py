@@ -13,11 +13,7 @@ from equimodal.study.errors import UserError
 
 
 def require_device(device: str) -> None:
-    """Check that numbers can live on a device, also those of 64 bits that sums are kept in.
-
-    Raises:
-        UserError: If not, with torch's reason.
-    """
+    """Check that numbers can live on a device, also those of 64 bits that sums are kept in; else UserError, with torch's reason."""
     import torch  # seconds to load, and not needed on the way here
 
     try:
@@ -43,11 +39,8 @@ def placed(device: str) -> Iterator[str]:
 def least_taken(devices: Mapping[str, str], folder: Path) -> Iterator[str]:
     """Hold a place on the device where the fewest are held, and give the device.
 
-    Places are locked files of this machine, so the system frees that of a process that dies, however it dies.
-
-    Args:
-        devices: Device -> a name that it has for all processes of the machine, whichever they see of it.
-        folder: Of the locks; processes that share it share the devices.
+    Places are locked files in a folder of this machine, so the system frees that of a process that dies, however it dies.
+    `devices`: device -> a name that it has for all processes of the machine, whichever they see of it.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for place in count():

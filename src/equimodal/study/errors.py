@@ -7,8 +7,7 @@ STOPPED = 75
 class UserError(Exception):
     """Something outside the code is wrong: a setting, a file, an address.
 
-    The message names the file, key or value, says what was expected and what to do. The command
-    line prints it without a traceback and exits with status 2.
+    The message names the file, key or value, says what was expected and what to do.
     """
 
 

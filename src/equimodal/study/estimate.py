@@ -14,7 +14,7 @@ import pandas as pd
 
 from equimodal.study import layout
 from equimodal.study.data.dataset import Dataset
-from equimodal.study.errors import UserError
+from equimodal.study.files import read_text, reading
 from equimodal.study.options import DEFAULT_PARAMS
 from equimodal.study.paces import (
     Pace,
@@ -91,10 +91,8 @@ def paces_from_benchmarks(settings: Params) -> dict[str, Pace]:
 
 
 def _steps(outcome: Path) -> float:
-    try:
-        return float(json.loads(outcome.read_text(encoding="utf-8"))["steps"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{outcome} is damaged ({error!r}); train the run again") from None
+    with reading(outcome, "how the run ended", "train the run"):
+        return float(json.loads(read_text(outcome))["steps"])
 
 
 def _pace(jobs: pd.DataFrame, scale: str) -> Pace:
@@ -117,17 +115,10 @@ def estimate(
 ) -> pd.DataFrame:
     """Estimate what experiments will cost, at most: no run stops before its last epoch.
 
-    Args:
-        settings: Of the scale.
-        experiments: Which ones.
-        paces: Kind -> its pace, where it is known.
-        sizes: Kind -> its sizes.
-
-    Returns:
-        A row for each experiment and for `together` (a run that several ask for counts once): number of
-        `runs`, how many of them are `unknown` because no run of their kind was measured; of the known
-        ones `hours` of one process after the other and `cpu_hours`, and the largest `memory_mb` of a
-        process, all 0 where there is no run; of all runs `run_gb`, and `data_gb` of the prepared data sets that they read.
+    `paces` and `sizes` are by kind. A row for each experiment and for `together` (a run that several ask for counts once):
+    number of `runs`, how many of them are `unknown` because no run of their kind was measured; of the known ones `hours`
+    of one process after the other and `cpu_hours`, and the largest `memory_mb` of a process, all 0 where there is no run;
+    of all runs `run_gb`, and `data_gb` of the prepared data sets that they read.
     """
     asked = {e: expand_runs(settings, e) for e in experiments}
     together = {name: spec for specs in asked.values() for name, spec in specs.items()}
@@ -167,14 +158,11 @@ def explain(settings: Params, experiments: Iterable[str], paces: Mapping[str, Pa
             first.setdefault(kind_of(spec, settings), name)
     labels, sentences = labels_of(first), []
     for kind, name in first.items():
+        bank = layout.bank(settings.scale, name)
+        said = f"no measurement. Add --measure, or train one run: snakemake {bank} --config scale={settings.scale}"
         if pace := paces.get(kind):
-            sentences.append(f"{labels[kind]}: {pace.step:.3g} s a step; {pace.basis}.")
-        else:
-            sentences.append(
-                f"{labels[kind]}: no measurement. Add --measure, or train one run:"
-                f" snakemake {layout.bank(settings.scale, name)} --config"
-                f" scale={settings.scale}"
-            )
+            said = f"{pace.step:.3g} s a step; {pace.basis}."
+        sentences.append(f"{labels[kind]}: {said}")
     return sentences
 
 

@@ -21,7 +21,7 @@ S = TypeVar("S", bound=Section)
 
 @contextmanager
 def reading(path: Path | str, expected: str, remedy: str) -> Iterator[None]:
-    """Turn whatever fails while a file is read into one sentence.
+    """Turn whatever fails while a file is read into one sentence, a UserError.
 
     Inside, only read and check: a ValueError says what is wrong with the content.
 
@@ -29,9 +29,6 @@ def reading(path: Path | str, expected: str, remedy: str) -> Iterator[None]:
         path: The file, or what it is called.
         expected: What it should be, such as `a table`.
         remedy: What makes it, so that `first` or `again` may follow: `train the run`.
-
-    Raises:
-        UserError: The file, what is wrong, what was expected and what to do.
     """
     try:
         yield
@@ -56,12 +53,7 @@ def is_there(path: Path) -> bool:
 
 
 def read_bytes(path: Path) -> bytes:
-    """Read a file, unpacked if its name ends in .gz.
-
-    Raises:
-        OSError: If it can not be read.
-        ValueError: If it is no file, or larger than anything of ours.
-    """
+    """Read a file, unpacked if its name ends in .gz; ValueError if it is no file, or larger than anything of ours."""
     if path.stat() and not path.is_file():  # a pipe would be waited for without end
         raise ValueError("it is no file")
     with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
@@ -95,11 +87,7 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
 
 
 def require_writable(folder: Path) -> None:
-    """Check, without writing, that `folder` exists and can be written, or can be made.
-
-    Raises:
-        UserError: If not.
-    """
+    """Check, without writing, that `folder` exists and can be written, or can be made; else UserError."""
     if folder.is_symlink() and not folder.exists():
         raise UserError(
             f"{folder} is a link to nothing, expected a folder to write to; mend the link"
@@ -112,11 +100,7 @@ def require_writable(folder: Path) -> None:
 
 
 def require_places(*files: Path) -> None:
-    """Check, without writing, that files can be written: after hours of work it would be too late.
-
-    Raises:
-        UserError: If one can not.
-    """
+    """Check, without writing, that files can be written: after hours of work it would be too late. Else UserError."""
     for path in files:
         require_writable(path.parent)
         if path.is_dir():
@@ -124,11 +108,7 @@ def require_places(*files: Path) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and those above it.
-
-    Raises:
-        UserError: If it can not be made or written.
-    """
+    """Make a folder and those above it; UserError if it can not be made or written."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError:
@@ -139,11 +119,7 @@ def make_folder(folder: Path) -> None:
 
 @contextmanager
 def writing(path: Path, remedy: str) -> Iterator[None]:
-    """Turn what fails while something is written into one sentence that ends in the remedy.
-
-    Raises:
-        UserError: The file or folder, and what is wrong.
-    """
+    """Turn what fails while something is written into one sentence, a UserError: the file, what is wrong, the remedy."""
     try:
         yield
     except OSError as error:
@@ -155,10 +131,7 @@ def writing(path: Path, remedy: str) -> Iterator[None]:
 def write_aside(path: Path) -> Iterator[Path]:
     """Give a path beside `path` to write to, and rename it to `path` once all is written.
 
-    Whatever ends the block early leaves an older file at `path` as it was.
-
-    Raises:
-        UserError: If the folder can not be made or written, or the disk is full.
+    Whatever ends the block early leaves an older file at `path` as it was. UserError if it can not be written.
     """
     aside = path.with_name(f".{path.name}.part{os.getpid()}")
     try:

@@ -24,17 +24,12 @@ LEASE = 60.0
 
 @contextmanager
 def sole(work: str, path: Path, *, wait: bool = False) -> Iterator[None]:
-    """Hold a lock while some work is done. The lock of a process that has died is free again.
-
-    At once if it died on this host, and after a minute if on another.
+    """Hold a lock while some work is done. That of a dead process is free at once on its host, after a minute on others.
 
     Args:
         work: What is done, as the start of a sentence: `the training of ...`.
         path: File of the lock; who holds it stands beside it.
-        wait: Whether to wait for whoever holds it.
-
-    Raises:
-        UserError: If another process holds it and is not waited for, with its host, its number and since when.
+        wait: Whether to wait for whoever holds it; else UserError, with its host, its number and since when.
     """
     make_folder(path.parent)
     holder = path.with_suffix(".holder")

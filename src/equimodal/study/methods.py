@@ -10,13 +10,10 @@ from equimodal.study.schema import Count, NotNegative, Positive, Section
 
 @dataclass(frozen=True)
 class Method:
-    """What a method needs.
+    """What a method needs: its hyper-parameters in params.yaml, name -> type.
 
-    Attributes:
-        settings: Its hyper-parameters in params.yaml, name -> type.
-        members: What it reads of runs of each modality alone: their weights, or the losses of their epochs
-            and of those of joint training.
-        validates: Whether it looks at a validation split beside the test set.
+    `members`: what it reads of runs of each modality alone, their weights, or the losses of their epochs and of those of
+    joint training. `validates`: whether it looks at a validation split beside the test set.
     """
 
     settings: dict[str, Any]

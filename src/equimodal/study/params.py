@@ -127,11 +127,7 @@ class Preset(Switches):
         return Switches.model_validate(self.model_dump(include={*Switches.model_fields}))
 
     def network_of(self, usual: NetworkSettings) -> NetworkSettings:
-        """A data set's network with the preset's settings in place of the usual ones.
-
-        Raises:
-            ValidationError: If the data set's kind of network has no such setting or value.
-        """
+        """A data set's network with the preset's settings in place of the usual ones; ValidationError if it has no such."""
         return _laid_over(usual, self.network)
 
     def training_of(self, usual: TrainingSettings) -> TrainingSettings:
@@ -403,9 +399,8 @@ def load_params(path: Path = Path("params.yaml"), scale: str | None = None) -> P
     """Read params.yaml and the scale file that it (or `scale`) names, and check both.
 
     Raises:
-        UserError: If a file is missing or not YAML, a key is unknown, missing, of a wrong value, or
-            in params.yaml as well as in a scale file that is like no other. The message names file
-            and key.
+        UserError: With file and key, if a file is missing or not YAML, a key is unknown, missing, of a wrong value, or
+            in params.yaml as well as in a scale file that is like no other.
     """
     shared = read_yaml(path)
     scale = shared.get("scale") if scale is None else scale
@@ -514,17 +509,15 @@ def _validated(
 
 def _parts_that_pass(raw: Mapping[str, Any], error: ValidationError) -> tuple[Params, Broken]:
     """Take the settings without what has a fault: an entry of a section, a grid of an experiment."""
-    pruned, broken, grids = deepcopy(dict(raw)), set(), set()
+    pruned, broken = deepcopy(dict(raw)), set()
     for loc in (without_tags(e["loc"], raw) for e in error.errors()):
         section, name, *inner = (*loc, "") if len(loc) == 1 else loc
         broken.add((str(section), str(name)))
         if section == "experiments" and inner and isinstance(inner[0], int):
-            grids.add((name, inner[0]))
+            if name in pruned["experiments"]:
+                pruned["experiments"][name][inner[0]] = None
         elif isinstance(entries := pruned.get(str(section)), Mapping):
             pruned[str(section)] = {k: v for k, v in entries.items() if str(k) != str(name)}
-    for name, index in sorted(grids, reverse=True, key=str):
-        if name in pruned["experiments"]:
-            pruned["experiments"][name][index] = None
     experiments = pruned.get("experiments")
     for grids_of in experiments.values() if isinstance(experiments, Mapping) else ():
         if isinstance(grids_of, list):
@@ -576,11 +569,8 @@ def _resolve_presets(
 def expand_runs(params: Params, experiment: str | None = None) -> dict[str, RunSpec]:
     """List the runs that an experiment asks for (all experiments if None), by name.
 
-    A run that several experiments ask for appears once: its name is made of its settings. Runs
-    whose name fits a pattern of `leave_out` are left out.
-
-    Raises:
-        UserError: If two runs that differ have one name.
+    A run that several experiments ask for appears once: its name is made of its settings. Runs whose name fits a pattern
+    of `leave_out` are left out. UserError if two runs that differ have one name.
     """
     grids = (
         [g for gs in params.experiments.values() for g in gs]
@@ -686,10 +676,10 @@ def _balance(balance: Balance, changes: Mapping[str, Any]) -> tuple[Balance, str
 
 
 def _draws(grid: Grid, params: Params) -> list[tuple[float, int]]:
-    """Pairs of learning rate and seed.
+    """Pairs of learning rate and seed. In a sweep no two models share a seed.
 
-    In a sweep no two models share a seed. Seeds count the initialization in thousands and the rate
-    in ones, so that one more of either leaves the other runs as they are.
+    Seeds count the initialization in thousands and the rate in ones, so that one more of either leaves the other runs
+    as they are.
     """
     if grid.rates != "sweep":
         usual = (params.datasets[grid.dataset].table1_rate,)

@@ -58,19 +58,12 @@ def load_allowed_pickle(source: Path | IO[bytes], *, name: str | None = None) ->
 
 
 def load_pickled_npy(path: Path) -> dict[str, Num[ndarray, "..."]]:
-    """Read a .npy file that holds one pickled dict of arrays.
-
-    Raises:
-        UserError: If the file is missing, damaged or of another kind, or holds other types.
-    """
+    """Read a .npy file that holds one pickled dict of arrays; UserError if it is missing, damaged or anything else."""
     with open_binary(path) as file:
         try:
-            version = np.lib.format.read_magic(file)
-            read_header = {
-                (1, 0): np.lib.format.read_array_header_1_0,
-                (2, 0): np.lib.format.read_array_header_2_0,
-            }[version]
-            shape, _, dtype = read_header(file)
+            major, minor = np.lib.format.read_magic(file)
+            header = getattr(np.lib.format, f"read_array_header_{major}_{minor}")
+            shape, _, dtype = header(file)
         except Exception as error:  # numpy raises nearly anything on a damaged header
             raise damaged(path, error) from error
         if shape != () or not dtype.hasobject:
@@ -93,9 +86,7 @@ def load_pickled_npy(path: Path) -> dict[str, Num[ndarray, "..."]]:
 def load_torch(path: Path, device: str = "cpu") -> Any:
     """Read what torch saved, if it is tensors, plain values, dicts and lists.
 
-    Raises:
-        UserError: If the file is missing or damaged, which torch itself does not look for, or holds
-            any other type.
+    UserError if the file is missing or damaged, which torch itself does not look for, or holds any other type.
     """
     import torch  # seconds to load, and not needed by the data sets
 
@@ -116,11 +107,7 @@ def load_torch(path: Path, device: str = "cpu") -> Any:
 
 
 def load_weights(path: Path, device: str = "cpu") -> "dict[str, Tensor]":
-    """Read a state dict.
-
-    Raises:
-        UserError: As `load_torch`; if it holds anything but named tensors; if a value is not finite.
-    """
+    """Read a state dict; UserError as `load_torch`, or if it holds anything but named tensors of finite values."""
     from torch import Tensor
 
     state = load_torch(path, device)
@@ -134,11 +121,7 @@ def load_weights(path: Path, device: str = "cpu") -> "dict[str, Tensor]":
 
 
 def require_finite(path: Path, name: str, x: "Tensor") -> None:
-    """Check that a tensor of a file has no NaN and no infinity.
-
-    Raises:
-        UserError: If it has.
-    """
+    """Check that a tensor of a file has no NaN and no infinity; else UserError."""
     if not x.isfinite().all():
         raise UserError(
             f"{path}: {name} has values that are NaN or infinite, as of a network that has diverged; give"

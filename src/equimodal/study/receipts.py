@@ -95,11 +95,7 @@ def write(
 
 
 def read(path: Path) -> Receipt:
-    """Read a receipt.
-
-    Raises:
-        UserError: If it is missing or damaged.
-    """
+    """Read a receipt; UserError if it is missing or damaged."""
     try:
         return Receipt.model_validate_json(read_text(path))
     except FileNotFoundError:
@@ -170,15 +166,10 @@ def objections(
 
 
 def require(path: Path, remedy: str, **asked: Any) -> Receipt:
-    """Return the receipt of a product that is as it should be.
-
-    Args:
-        path: Of the receipt.
-        remedy: What to do if it is not, such as the command that makes it anew.
-        asked: As `objections`.
+    """Return the receipt of a product that is as it should be, by what was `asked` as of `objections`.
 
     Raises:
-        UserError: If it is not: which file, why, and the remedy.
+        UserError: If it is not: which file, why, and the remedy, such as the command that makes it anew.
     """
     for objection in objections(path, **asked):
         if objection.what == "receipt":

@@ -33,8 +33,7 @@ def known_scales(folder: Path) -> list[str]:
 def read_scales(path: Path) -> dict[Path, dict[str, Any]]:
     """Read a scale file, the one that it is `like`, and so on: file -> its keys but `like`.
 
-    Raises:
-        UserError: If a file is like one that is not there, or in the end like itself.
+    UserError if a file is like one that is not there, or in the end like itself.
     """
     files = {path: read_yaml(path)}
     # What scales with data of one's own are like is none itself.
@@ -60,8 +59,7 @@ def _parsed(text: str) -> Any:
 def read_yaml(path: Path) -> dict[str, Any]:
     """Read a file of keys and values.
 
-    Raises:
-        UserError: If it is missing, no YAML, gives a key twice, or stands for more than settings do.
+    UserError if it is missing, no YAML, gives a key twice, or stands for more than settings do.
     """
     if not path.exists():
         raise UserError(f"{path} is missing; run from the folder that holds params.yaml")
@@ -221,8 +219,5 @@ def _known_keys(loc: Loc, model: type[BaseModel]) -> str:
 
 
 def as_json(settings: Any) -> str:
-    """Write settings so that strict types meet what YAML can write.
-
-    Lists for tuples, 1 for 1.0, and for text also 2026-01-01, which YAML takes for a date.
-    """
+    """Write settings so that strict types meet what YAML can write: lists for tuples, 1 for 1.0, and 2026-01-01 for text."""
     return json.dumps(settings, default=str)

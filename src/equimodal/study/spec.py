@@ -281,20 +281,12 @@ class RunSpec(Section):
 
 
 def read_spec(folder: Path) -> RunSpec:
-    """Read the spec of a run folder.
-
-    Raises:
-        UserError: If it is missing, damaged or of another version.
-    """
+    """Read the spec of a run folder; UserError if it is missing, damaged or of another version."""
     return read_json(folder / "spec.json", RunSpec, "train the run")
 
 
 def read_specs(path: Path, remedy: str) -> dict[str, RunSpec]:
-    """Read the specs that `equimodal collect` wrote, one a line, by name of the run.
-
-    Raises:
-        UserError: If the file is missing, or a line is damaged or of another version.
-    """
+    """Read the specs that `equimodal collect` wrote, one a line, by name of the run; UserError as `read_spec`."""
     with reading(path, "the spec of a run in each line, as this version writes it", remedy):
         lines = read_text(path).splitlines()
         specs = [_spec_of_line(line, number) for number, line in enumerate(lines, start=1)]

@@ -6,7 +6,7 @@ A step's receipt lies beside what it made (`equimodal.study.receipts`).
 import subprocess
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -68,11 +68,7 @@ def evaluation_arrays(spec: RunSpec, params: Params) -> list[str]:
 
 
 def require_prepared(dataset: str, params: Params) -> dict[str, str]:
-    """Return the prepared files of a data set, name -> SHA-256.
-
-    Raises:
-        UserError: If they are missing, damaged, or of other settings than now.
-    """
+    """Return the prepared files of a data set, name -> SHA-256; UserError if they are missing, damaged, or of other settings."""
     product = preparation(dataset, params)
     settings = params.datasets[dataset].preparation
     return receipts.require(product.receipt, product.remedy, settings=settings).files
@@ -81,27 +77,18 @@ def require_prepared(dataset: str, params: Params) -> dict[str, str]:
 def require_trained(
     spec: RunSpec, params: Params, among: Collection[str] | None = None
 ) -> receipts.Receipt:
-    """Return the receipt of a run's training, of whatever code.
+    """Return the receipt of a run's training, of whatever code; UserError if it is missing, damaged or of other settings.
 
-    Args:
-        spec: Of the run.
-        params: Of the scale.
-        among: Names of the files that matter; None if all do, the weights too.
-
-    Raises:
-        UserError: If it is missing, damaged, or of other settings than now.
+    `among` names the files that matter; None if all do, the weights too.
     """
     product, settings = training(spec, params), spec.model_dump(mode="json")
     return receipts.require(product.receipt, product.remedy, settings=settings, among=among)
 
 
 def require_whole(spec: RunSpec, params: Params) -> receipts.Receipt:
-    """Return the receipt of a run's training if its folder and its bank are whole and of one another.
+    """Return the receipt of a run's training if its folder and its bank are whole and of one another; else UserError.
 
     The weights themselves need not be there: their hash tells.
-
-    Raises:
-        UserError: If a file is missing or damaged, or of other settings or weights.
     """
     trained = require_trained(spec, params, layout.RUN_FILES)
     bank, of_weights = evaluation(spec, params), model_of(spec, params.scale, trained)
@@ -110,11 +97,7 @@ def require_whole(spec: RunSpec, params: Params) -> receipts.Receipt:
 
 
 def inputs_of_training(spec: RunSpec, params: Params, prepared: dict[str, str]) -> dict[str, str]:
-    """Return what a run is trained on: file -> SHA-256.
-
-    Raises:
-        UserError: If what it starts from of other runs is missing.
-    """
+    """Return what a run is trained on, file -> SHA-256; UserError if what it starts from of other runs is missing."""
     inputs = _of(prepared, training_arrays(spec, params), spec, params)
     return inputs | {path: _hash(Path(path)) for path in spec.reads}
 
@@ -178,10 +161,7 @@ def making(
         again: Make it in any case.
 
     Returns:
-        Whether it was made.
-
-    Raises:
-        UserError: If an input is missing, damaged or of other settings. Nothing is removed then.
+        Whether it was made. UserError, and nothing removed, if an input is missing, damaged or of other settings.
     """
     asked = product.asked(params)
     to_do = again or any(receipts.objections(product.receipt, files=product.files, **asked))
@@ -240,10 +220,7 @@ def sign(
 ) -> None:
     """Write the receipt of what was made in seconds, and is made again whenever Snakemake asks for it.
 
-    Args:
-        product: What was made.
-        params: Of the scale.
-        asides: Where its files lie until they get their names.
+    `asides` says where its files lie until they get their names.
     """
     receipts.write(
         product.receipt,
@@ -330,62 +307,54 @@ def preparation(dataset: str, params: Params) -> Product:
         receipt=folder / receipts.NAME,
         files=tuple(folder / name for name in arrays),
         remedy=f"run `equimodal prepare {dataset} --scale {params.scale}`",
-        asked=partial(asked_of_preparation, dataset),
+        asked=lambda _: {
+            "settings": settings.preparation,
+            "code": preparation_code(settings.kind),
+            "inputs": settings.inputs_of_preparation(layout.raw(settings.raw)),
+        },
     )
 
 
 def training(spec: RunSpec, params: Params) -> Product:
     """The network of a run, and its folder."""
     folder = layout.run(params.scale, spec.name)
+
+    def asked(params: Params) -> dict[str, Any]:
+        """Raises as `require_prepared`."""
+        return {
+            "settings": spec.model_dump(mode="json"),
+            "code": training_code(spec),
+            "inputs": inputs_of_training(spec, params, require_prepared(spec.dataset, params)),
+        }
+
     return Product(
         step="train",
         name=spec.name,
         receipt=layout.training_receipt(params.scale, spec.name),
         files=(*(folder / f for f in layout.RUN_FILES), layout.model(params.scale, spec.name)),
         remedy=f"run `equimodal train {spec.name} --scale {params.scale}`",
-        asked=partial(asked_of_training, spec),
+        asked=asked,
     )
 
 
 def evaluation(spec: RunSpec, params: Params) -> Product:
     """The logit bank of a run."""
+
+    def asked(params: Params) -> dict[str, Any]:
+        """Raises as `require_prepared` and `require_trained`."""
+        prepared, trained = require_prepared(spec.dataset, params), require_trained(spec, params)
+        arrays = _of(prepared, evaluation_arrays(spec, params), spec, params)
+        inputs = arrays | model_of(spec, params.scale, trained)
+        return {"code": evaluation_code(spec), "inputs": inputs}
+
     return Product(
         step="evaluate",
         name=spec.name,
         receipt=layout.bank_receipt(params.scale, spec.name),
         files=(layout.bank(params.scale, spec.name),),
         remedy=f"run `equimodal evaluate {spec.name} --scale {params.scale}`",
-        asked=partial(asked_of_evaluation, spec),
+        asked=asked,
     )
-
-
-def asked_of_preparation(dataset: str, params: Params) -> dict[str, Any]:
-    """Settings, code and files of one's own that a data set is prepared with now."""
-    settings = params.datasets[dataset]
-    return {
-        "settings": settings.preparation,
-        "code": preparation_code(settings.kind),
-        "inputs": settings.inputs_of_preparation(layout.raw(settings.raw)),
-    }
-
-
-def asked_of_training(spec: RunSpec, params: Params) -> dict[str, Any]:
-    """Settings, code and inputs that a network is trained with now; raises as `require_prepared`."""
-    return {
-        "settings": spec.model_dump(mode="json"),
-        "code": training_code(spec),
-        "inputs": inputs_of_training(spec, params, require_prepared(spec.dataset, params)),
-    }
-
-
-def asked_of_evaluation(spec: RunSpec, params: Params) -> dict[str, Any]:
-    """Code and inputs that a bank is made with now; raises as `require_prepared` and `require_trained`."""
-    prepared, trained = require_prepared(spec.dataset, params), require_trained(spec, params)
-    arrays = _of(prepared, evaluation_arrays(spec, params), spec, params)
-    return {
-        "code": evaluation_code(spec),
-        "inputs": arrays | model_of(spec, params.scale, trained),
-    }
 
 
 @cache

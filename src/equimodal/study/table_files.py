@@ -11,47 +11,18 @@ import pandas as pd
 from equimodal.study.files import read_bytes, reading, write_aside
 
 # Columns of words, in any of our tables; all others hold numbers.
-WORDS = frozenset(
-    (
-        *("run", "experiments", "dataset", "inputs", "policy", "fidelity", "start", "method"),
-        *("reported", "status", "reason", "trained_on", "commit", "m0", "m1", "m2"),
-        *(
-            "evaluation",
-            "output",
-            "verdict",
-            "next_mode",
-            "mode",
-            "id",
-            "claim",
-            "where",
-            "paper",
-            "table",
-        ),
-        *(
-            "measured",
-            "evidence",
-            "region",
-            "command",
-            "measure",
-            "result",
-            "seeds",
-            "caps",
-            "held_at",
-        ),
-        *("sampling", "setting", "base", "switch", "way", "which_differ", "x", "y"),
-        *("kind", "fusion", "units", "when", "varied", "censored", "censored_balanced"),
-    )
-)
+_WORDS = """run experiments dataset inputs policy fidelity start method reported status reason trained_on commit m0
+    m1 m2 evaluation output verdict next_mode mode id claim where paper table measured evidence region command
+    measure result seeds caps held_at sampling setting base switch way which_differ x y kind fusion units when
+    varied censored censored_balanced"""
+WORDS = frozenset(_WORDS.split())
 FLAGS = frozenset(("reached_perfect", "converged", "permanent"))
 
 
 def write_table(table: pd.DataFrame, path: Path, number_format: str | None = None) -> None:
-    """Write a table, whole or not at all, the same bytes each time; raises as `write_aside`.
+    """Write a table without its index, whole or not at all, the same bytes each time; raises as `write_aside`.
 
-    Args:
-        table: Its index is left out.
-        path: The file.
-        number_format: Of fractions, such as `%.6g`; by default as many digits as tell them apart.
+    `number_format` is of fractions, such as `%.6g`; by default as many digits as tell them apart.
     """
     with write_aside(path) as aside:
         aside.write_bytes(as_bytes(table, path, number_format))
@@ -72,7 +43,7 @@ def read_table(
     filled: Collection[str] = (),
     rows: bool = False,
 ) -> pd.DataFrame:
-    """Read a table.
+    """Read a table; UserError if it is missing, damaged or not such a table.
 
     Args:
         path: The file.
@@ -80,9 +51,6 @@ def read_table(
         columns: That it has to have; it may have more.
         filled: Those of them in which no value may be missing.
         rows: Whether it has to have any.
-
-    Raises:
-        UserError: If it is missing, damaged or not such a table.
     """
     with reading(path, "a table that this version writes", remedy):
         content = read_bytes(path)

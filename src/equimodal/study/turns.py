@@ -20,17 +20,10 @@ STOPPING = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, 
 
 
 def in_turn(walks: Iterable[Walk[T]], *, at_once: int = 1) -> Iterator[tuple[int, T | Exception]]:
-    """Have some walks at a time take a step each in turn; yield each that ends.
+    """Have some walks, `at_once` of them, take a step each in turn; yield the number of each that ends and its result or error.
 
-    One that fails leaves the others be. A signal that stops, such as SIGTERM, has all of them save after the
-    step under way first. They wait while the caller is at what one of them gave.
-
-    Args:
-        walks: The next begins when one ends.
-        at_once: How many at a time.
-
-    Yields:
-        The number of the walk, from 0, and its result or what it raised.
+    One that fails leaves the others be. A signal that stops, such as SIGTERM, has all of them save after the step under
+    way first. They wait while the caller is at what one of them gave.
     """
     waiting = enumerate(walks)
     active = dict(islice(waiting, at_once))

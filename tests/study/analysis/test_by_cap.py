@@ -9,26 +9,13 @@ from equimodal.study.analysis.by_cap import best_up_to_caps
 from tests.study.analysis.conftest import SETTINGS
 
 SETTINGS_OF_RUN = {
-    "experiments": "table1",
-    "dataset": "colored_mnist",
-    "start": "scratch",
-    "inputs": "distinct",
-    "fidelity": "official",
-    "method": "random",
-    "reported": "left_behind",
-    "status": "finished",
-    "reason": None,
-    "m0": "color",
-    "m1": "gray",
-    "accuracy": 0.7,
-}
+    "experiments": "table1", "dataset": "colored_mnist", "start": "scratch", "inputs": "distinct",
+    "fidelity": "official", "method": "random", "reported": "left_behind", "status": "finished",
+    "reason": None, "m0": "color", "m1": "gray", "accuracy": 0.7,
+}  # fmt: skip
 # Epoch -> mode left behind, and test accuracy in that mode.
-EPOCHS = {
-    1: ("regular", 0.3),
-    2: ("rebalance_gray", 0.7),
-    3: ("regular", 0.5),
-    4: ("rebalance_gray", 0.8),
-}
+GRAY, REGULAR = "rebalance_gray", "regular"
+EPOCHS = {1: (REGULAR, 0.3), 2: (GRAY, 0.7), 3: (REGULAR, 0.5), 4: (GRAY, 0.8)}
 PUBLISHED = pd.DataFrame(
     [("colored_mnist", "scratch", "random", "fused", 70.0, 0.5)],
     columns=["dataset", "start", "method", "output", "published_mean", "published_sd"],

@@ -7,6 +7,7 @@ from equimodal.study.analysis.names import METHODS
 from equimodal.study.analysis.published import read_published
 from tests.study.analysis.conftest import SETTINGS
 
+NAN = float("nan")
 PUBLISHED = pd.DataFrame(
     {
         "dataset": "colored_mnist",
@@ -29,46 +30,29 @@ def tables_of(results, fidelity="paper", reported="regular"):
         reported: The way of evaluating that the preset reports.
     """
     runs, evaluations = [], []
+    usual = {"dataset": "colored_mnist", "fidelity": fidelity, "start": "scratch"}
+    usual |= {"experiments": "table1", "learning_rate": 0.01, "m0": "color"}
     for (method, inputs), accuracies in results.items():
-        outputs = ["m0"] if method == "unimodal" else ["m0", "m1"]
+        alone = method == "unimodal"
+        cell = {"inputs": inputs, "method": method, "policy": "vanilla" if alone else method}
+        cell |= {"m1": None if alone else "gray", "reported": "regular" if alone else reported}
         for seed, accuracy in enumerate(accuracies):
             failed = accuracy is None
             name = f"colored_mnist/{inputs}/{method}/{fidelity}/lr0.01/seed{seed}"
-            share = float("nan") if failed else accuracy
-            branch = share if method == "unimodal" else share / 2
-            runs.append(
-                {
-                    "run": name,
-                    "dataset": "colored_mnist",
-                    "inputs": inputs,
-                    "method": method,
-                    "policy": "vanilla" if method == "unimodal" else method,
-                    "fidelity": fidelity,
-                    "start": "scratch",
-                    "experiments": "table1",
-                    "learning_rate": 0.01,
-                    "seed": seed,
-                    "reported": reported if method != "unimodal" else "regular",
-                    "status": "failed" if failed else "finished",
-                    "reason": "the loss became nan" if failed else None,
-                    "m0": "color",
-                    "m1": "gray" if len(outputs) == 2 else None,
-                    "best_epoch": None if failed else 1,
-                    "accuracy": share,
-                    "accuracy_m0": branch,
-                    "accuracy_m1": branch if len(outputs) == 2 else float("nan"),
-                }
-            )
-            if not failed:
-                evaluations += [
-                    {"run": name, "evaluation": e, "output": o, "accuracy": a}
-                    for e, factor in (("regular", 1.0), ("left_behind", 0.5))
-                    if e == "regular" or len(outputs) == 2
-                    for o, a in [
-                        *((m, factor * branch) for m in outputs),
-                        ("fused", factor * share),
-                    ]
-                ]
+            share = NAN if failed else accuracy
+            branch = share if alone else share / 2
+            state = {"status": "failed", "reason": "the loss became nan", "best_epoch": None}
+            state = state if failed else {"status": "finished", "reason": None, "best_epoch": 1}
+            found = {
+                "accuracy": share,
+                "accuracy_m0": branch,
+                "accuracy_m1": NAN if alone else branch,
+            }
+            runs.append(usual | cell | {"run": name, "seed": seed} | state | found)
+            shares = {"m0": branch, "fused": share} | ({} if alone else {"m1": branch})
+            for way, factor in (("regular", 1.0), ("left_behind", 0.5)):
+                if not failed and (way == "regular" or not alone):
+                    evaluations += [(name, way, o, factor * a) for o, a in shares.items()]
     columns = ["run", "evaluation", "output", "accuracy"]
     return pd.DataFrame(runs), pd.DataFrame(evaluations, columns=columns)
 
@@ -102,15 +86,11 @@ ALL = {
 }
 
 
-def test_a_cell_is_the_mean_and_the_sample_sd_in_percent():
+def test_a_cell_is_the_mean_and_the_sample_sd_in_percent_beside_what_was_published():
     vanilla = rows(ALL)["vanilla"]
     assert vanilla["mean"] == pytest.approx(60)
     assert vanilla["sd"] == pytest.approx(200**0.5)  # sqrt((10^2 + 10^2) / (2 - 1))
     assert (vanilla["n"], vanilla["unfinished"]) == (2, 0)
-
-
-def test_the_published_pair_and_the_difference_stand_beside_ours():
-    vanilla = rows(ALL)["vanilla"]
     assert (vanilla["published_mean"], vanilla["published_sd"]) == (45.0, 0.5)
     assert vanilla["difference"] == pytest.approx(15)
     assert "60.00 ± 14.14 [-67.06, 187.06] | 2      | 45.00 ± 0.50 | +15.00 [" in markdown(ALL)
@@ -124,21 +104,12 @@ def test_the_verdict_and_its_numbers_are_one_cell():
     assert "+0.00 [-2.90, +2.90]: inconclusive" in markdown(results)
 
 
-def test_the_columns_that_others_read_are_there():
-    wanted = {"dataset", "method", "mean", "sd", "n", "published_mean", "published_sd"}
-    assert wanted <= set(build(ALL))
-
-
-def test_only_the_best_uni_modal_network_is_shown_and_named():
-    table = build(ALL)
-    unimodal = table[table["method"] == "unimodal"]
-    assert unimodal["inputs"].tolist() == ["gray"]
-    assert "Uni-modal (best)      | gray" in markdown(ALL)
-
-
-def test_the_best_uni_modal_network_is_chosen_by_its_mean_not_by_its_luckiest_seed():
+def test_only_the_best_uni_modal_network_by_its_mean_is_shown_and_named():
+    """And not that with the luckiest seed."""
     lucky = {("unimodal", "color"): [0.99, 0.1], ("unimodal", "gray"): [0.6, 0.6]}
-    assert rows(ALL | lucky)["unimodal"]["inputs"] == "gray"
+    for results in (ALL, ALL | lucky):
+        assert rows(results)["unimodal"]["inputs"] == "gray"
+        assert "Uni-modal (best)      | gray" in markdown(results)
 
 
 def test_the_rows_come_in_the_paper_s_order():
@@ -209,7 +180,9 @@ def test_presets_have_rows_of_their_own():
 def test_a_single_seed_has_no_sd_and_says_so():
     one = {cell: accuracies[:1] for cell, accuracies in ALL.items()}
     assert pd.isna(rows(one)["vanilla"]["sd"])
-    assert "50.00 (no SD) (no interval)" in markdown(one)
+    text = markdown(one, ["One note.", "Another."])
+    assert "50.00 (no SD) (no interval)" in text
+    assert text.endswith("|\n\nOne note.\n\nAnother.\n")
 
 
 def test_a_failed_run_is_left_out_of_the_mean_and_counted():
@@ -227,19 +200,9 @@ def test_a_method_of_which_all_runs_failed_keeps_its_row(method, reported):
     hole = rows(results, reported=reported)[method]
     assert pd.isna(hole["mean"])
     assert (hole["n"], hole["unfinished"]) == (0, 2)
+    assert hole["published_mean"] == {"vanilla": 45.0, "guided": 91.0}[method]
     assert "| missing" in markdown(results)
     assert "0 of 2" in markdown(results)
-
-
-def test_a_hole_still_shows_what_was_published():
-    results = ALL | {("vanilla", "distinct"): [None, None]}
-    assert rows(results)["vanilla"]["published_mean"] == 45.0
-
-
-def test_uni_modal_networks_that_all_failed_are_one_row():
-    failed = {("unimodal", "color"): [None], ("unimodal", "gray"): [None]}
-    hole = rows(ALL | failed)["unimodal"]
-    assert (hole["n"], hole["unfinished"]) == (0, 2)
 
 
 def test_one_uni_modal_network_that_failed_leaves_the_other():
@@ -258,15 +221,13 @@ def test_while_one_uni_modal_network_is_still_to_be_trained_none_is_the_best():
 
 
 def test_a_table_of_failed_runs_only_is_all_holes():
-    results = {cell: [None] for cell in ALL if cell != ("unimodal", "color")}
+    """Both uni-modal networks are one row."""
+    results = {cell: [None] for cell in ALL}
     table = build(results)
     assert table["method"].tolist() == ["unimodal", "vanilla", "guided"]
     assert table["mean"].isna().all()
+    assert table["unfinished"].tolist() == [2, 1, 1]
     assert markdown(results).count("| missing") == 3
-
-
-def test_notes_stand_below_the_table():
-    assert markdown(ALL, ["One note.", "Another."]).endswith("|\n\nOne note.\n\nAnother.\n")
 
 
 def test_the_paper_s_table_1_is_as_published():

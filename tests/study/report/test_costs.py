@@ -31,16 +31,13 @@ def test_costs_are_summed_for_each_experiment_and_once_for_all(tmp_path):
     assert found["peak_memory_mb"].tolist() == [140, 140, 140, 60, 10, 30]
 
 
-def test_without_benchmark_files_nothing_is_measured(tmp_path):
-    found = costs(tmp_path / "none", {"x": ["a"]})
-    assert found["measured"].tolist() == [0, 0, 0, 0, 0]
-    assert found["wall_seconds"].isna().all()
-
-
 def test_a_job_too_short_to_be_measured_counts_as_nothing(tmp_path):
     read = read_benchmark(benchmark(tmp_path, "train/a", 0.1, "-", "NA"))
     assert read["wall_seconds"] == 0.1
     assert pd.isna(read["peak_memory_mb"])
+    found = costs(tmp_path / "none", {"x": ["a"]})
+    assert found["measured"].tolist() == [0, 0, 0, 0, 0]
+    assert found["wall_seconds"].isna().all()
 
 
 def test_a_damaged_benchmark_file_is_named(tmp_path):

@@ -20,18 +20,12 @@ ITEM = Item("table1", "Table 1", "", "make-it")
 def write_runs(project, failed=()):
     """The columns of runs.csv that the report reads."""
     settings = project.load()
-    rows = [
-        {
-            "run": name,
-            "experiments": " ".join(
-                e for e in settings.experiments if name in expand_runs(settings, e)
-            ),
-            "dataset": "colored_mnist",
-            "status": "failed" if name in failed else "finished",
-            "reason": "the loss became NaN" if name in failed else None,
-        }
-        for name in expand_runs(settings)
-    ]
+    rows = []
+    for name in expand_runs(settings):
+        asked = [e for e in settings.experiments if name in expand_runs(settings, e)]
+        row = {"run": name, "experiments": " ".join(asked), "dataset": "colored_mnist"}
+        ended = {"status": "failed", "reason": "the loss became NaN"} if name in failed else {}
+        rows.append(row | {"status": "finished", "reason": None} | ended)
     write_table("runs", pd.DataFrame(rows))
 
 
@@ -56,14 +50,6 @@ def results(project):
     return project
 
 
-def test_a_figure_that_no_paper_has_is_not_headed_as_one_of_it(results):
-    assert CliRunner().invoke(app, ["report"]).exit_code == 0
-    page = layout.report("tiny").read_text()
-    assert "Zhang et al. (2024), F3. Phase portraits" in page
-    assert "Conditional learning speed and utilization where the answer is known" in page
-    assert "None. Conditional" not in page
-
-
 def test_the_report_of_a_whole_study_is_written_and_misses_nothing(results):
     done = CliRunner().invoke(app, ["report"])
     assert (done.exit_code, done.stderr) == (0, "")
@@ -72,6 +58,9 @@ def test_the_report_of_a_whole_study_is_written_and_misses_nothing(results):
         assert name in page
     assert "What is missing" not in page
     assert "What the balancing methods were tuned on" not in page  # the scale asks for no such run
+    assert "Zhang et al. (2024), F3. Phase portraits" in page
+    assert "Conditional learning speed and utilization where the answer is known" in page
+    assert "None. Conditional" not in page  # of a figure that no paper has
 
 
 def test_without_results_the_report_is_written_names_all_that_is_missing_and_ends_with_1(project):
@@ -92,36 +81,27 @@ def gathered(project):
     return gather(project.load(), tables=[ITEM], figures=[])
 
 
-def test_missing_runs_are_counted_and_named(results):
-    runs = pd.read_csv(layout.tables("tiny") / "runs.csv")
-    write_table("runs", runs.iloc[1:])
-    lacking = runs["run"][0]
-    (sentence,) = {s for s in gathered(results).missing if "table1" in s}
-    assert sentence.startswith("1 of ")
-    assert f"runs of table1 have no results: {lacking}." in sentence
-
-
-def test_a_run_that_stands_in_the_table_without_results_is_missing_as_well(results):
+@pytest.mark.parametrize("stands", [False, True])
+def test_missing_runs_are_counted_and_named(results, stands):
+    """Also one that stands in the table without results."""
     runs = pd.read_csv(layout.tables("tiny") / "runs.csv")
     first = runs.index == 0
     runs["status"] = runs["status"].mask(first, "missing")
     runs["reason"] = np.where(first, "spec.json is missing; train the run first", None)
-    write_table("runs", runs)
+    write_table("runs", runs if stands else runs[~first])
     report = gathered(results)
-    assert any(runs["run"][0] in sentence for sentence in report.missing)
-    assert report.failed["reason"].tolist() == ["spec.json is missing; train the run first"]
+    (sentence,) = {s for s in report.missing if "table1" in s}
+    assert sentence.startswith("1 of ")
+    assert f"runs of table1 have no results: {runs['run'][0]}." in sentence
+    assert report.failed["reason"].tolist() == [runs["reason"][0]][:stands]
 
 
-def test_one_failed_run_is_told_and_is_no_gap(results):
-    name = next(iter(expand_runs(results.load())))
-    write_runs(results, failed=[name])
+def test_one_failed_run_is_told_and_is_no_gap_and_all_of_an_experiment_are_one(results):
+    names = list(expand_runs(results.load(), "table1"))
+    write_runs(results, failed=names[:1])
     report = gathered(results)
     assert report.missing == []
-    assert report.failed.values.tolist() == [[name, "table1", "failed", "the loss became NaN"]]
-
-
-def test_an_experiment_of_which_all_runs_failed_is_a_gap(results):
-    names = expand_runs(results.load(), "table1")
+    assert report.failed.values.tolist() == [[names[0], "table1", "failed", "the loss became NaN"]]
     write_runs(results, failed=names)
     assert f"All {len(names)} runs of table1 failed" in gathered(results).missing[0]
 
@@ -138,14 +118,9 @@ def test_claims_and_runs_of_another_version_are_missing_and_the_report_is_writte
     assert "No claim was judged" in layout.report("tiny").read_text()
 
 
-def change_runs(**changes):
-    runs = pd.read_csv(layout.tables("tiny") / "runs.csv")
-    write_table("runs", runs.assign(**changes))
-
-
 def test_the_last_verb_says_with_its_status_what_the_report_misses(results):
     assert CliRunner().invoke(app, ["show"]).exit_code == 0
-    change_runs(status="failed", reason="the loss became NaN")
+    write_runs(results, failed=expand_runs(results.load()))
     done = CliRunner().invoke(app, ["show"])
     assert done.exit_code == 1
     assert "runs of table1 failed; see the failed runs for reasons." in done.stderr
@@ -156,12 +131,8 @@ def test_a_damaged_table_is_missing_and_says_why(results):
     assert "tables/table1.csv is damaged" in gathered(results).missing[0]
 
 
-def test_stand_in_data_are_told_apart(project):
-    data = {d.name: d.stand_in for d in gathered(project).data}
-    assert data == {"colored_mnist": False, "modelnet40": True, "nvgesture": True}
-
-
-def test_versions_name_what_ran(project):
-    versions = gathered(project).versions
-    for name in ("Python", "torch", "equimodal", "git commit", "machine"):
-        assert versions[name]
+def test_versions_name_what_ran_and_stand_in_data_are_told_apart(project):
+    report = gathered(project)
+    names = ("Python", "torch", "equimodal", "git commit", "machine")
+    assert all(report.versions[name] for name in names)
+    assert [d.is_stand_in for d in report.data.values()] == [False, True, True]

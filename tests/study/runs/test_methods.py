@@ -86,11 +86,8 @@ def test_an_ensemble_averages_uni_modal_networks_and_is_not_trained(splits, tmp_
     files, alone = {}, {}
     ensemble = small("uniform").model_copy(update={"policy": "ensemble"})
     for m in ("color", "gray"):
-        spec = small_spec(
-            GRAY,
-            network=ensemble.network,
-            modalities={m: ensemble.modalities[m]},
-        )
+        modality = {m: ensemble.modalities[m]}
+        spec = small_spec(GRAY, network=ensemble.network, modalities=modality)
         training = Training(spec, splits(spec))
         training.run()
         files[m] = str(tmp_path / f"{m}.pt")
@@ -146,14 +143,8 @@ def test_hyper_parameters_are_those_of_the_data_set_unless_a_grid_changes_them()
 @pytest.mark.parametrize(
     ("grid", "said"),
     [
-        (
-            {"policy": ("agm",), "parameters": ({"beta": 1.0},)},
-            "settings of agm: beta: Extra inputs",
-        ),
-        (
-            {"policy": ("agm",), "parameters": ({"alpha": -1.0},)},
-            "settings of agm: alpha: Input should",
-        ),
+        ({"policy": ("agm",), "parameters": ({"beta": 1.0},)}, "settings of agm: beta: Extra"),
+        ({"policy": ("agm",), "parameters": ({"alpha": -1.0},)}, "settings of agm: alpha: Input"),
         ({"policy": ("vanilla",), "parameters": ({"alpha": 1.0},)}, "sets parameters for policy"),
         ({"policy": ("relearning",)}, "asks for relearning, which looks at a validation split"),
         ({"policy": ("ensemble",), "fidelity": ("paper",)}, "ensemble, which is of networks with"),

@@ -8,16 +8,12 @@ from equimodal.study.runs.pace import measure_run, size_of
 from tests.conftest import ROOT
 
 
-def test_the_paper_scales_resnets_take_what_their_parameters_take():
-    settings = load_params(ROOT / "params.yaml", "paper")
-    size = size_of(expand_runs(settings)["modelnet40/distinct/vanilla/paper/lr0.1/seed0"])
+def test_a_network_takes_what_its_parameters_take_and_one_of_one_modality_is_evaluated_in_one_way():
+    runs = expand_runs(load_params(ROOT / "params.yaml", "paper"))
+    size = size_of(runs["modelnet40/distinct/vanilla/paper/lr0.1/seed0"])
     assert size.weights == pytest.approx(4 * 23_773_008, rel=0.01)  # and batch norm's buffers
     assert size.ways == 7
-
-
-def test_a_uni_modal_network_is_evaluated_in_one_way():
-    settings = load_params(ROOT / "params.yaml", "paper")
-    assert size_of(expand_runs(settings)["colored_mnist/gray/vanilla/paper/lr0.01/seed0"]).ways == 1
+    assert size_of(runs["colored_mnist/gray/vanilla/paper/lr0.01/seed0"]).ways == 1
 
 
 @pytest.mark.parametrize("dataset", ["colored_mnist", "modelnet40", "nvgesture"])
@@ -29,9 +25,7 @@ def test_the_pace_of_every_kind_of_network_can_be_measured_without_data(
     specs = expand_runs(settings).values()
     spec = next(s for s in specs if s.dataset == dataset and len(s.modalities) == 2)
     found = measure_run(spec, settings, "cpu")
-    assert 0 < found.step < 10
-    assert found.example > 0
-    assert found.bank > 0
+    assert min(found.step, found.example, found.bank) > 0
     assert found.memory > 10
     assert re.match(r"measured on .+, torch [\d.]+.*: median of 3 steps on", found.basis)
 

@@ -7,7 +7,7 @@ import pandas as pd
 
 from equimodal.study.analysis.collect import of_experiment, unfinished
 from equimodal.study.analysis.names import by_cell, in_order
-from equimodal.study.analysis.statistics import over_seeds
+from equimodal.study.analysis.statistics import ends, over_seeds
 from equimodal.study.analysis.table1 import (
     CELL,
     COLUMN,
@@ -21,7 +21,7 @@ from equimodal.study.params import Analysis
 
 COLUMNS = [
     *(*CELL, "evaluation", "output", "cap", "mean", "sd", "low", "high", "n", "unfinished"),
-    *(*PAIR, "difference", "difference_low", "difference_high", "verdict"),
+    *(*PAIR, *ends("difference"), "verdict"),
 ]
 OUTPUTS = {"fused": "test_accuracy", "m0": "test_accuracy_m0", "m1": "test_accuracy_m1"}
 
@@ -31,10 +31,9 @@ def build(
 ) -> pd.DataFrame:
     """Build Table 1 by cap, from what training recorded of every epoch; a row stands until the cap of the next.
 
-    The epoch is the one with the best validation accuracy up to `cap`. `evaluation` says which epochs
-    count: all of them as the preset evaluates them (`regular` or `left_behind`), or those alone of which
-    the last step left one mode behind. Outputs are those of which a number was published. Nothing needs
-    the weights, and nothing before a cap depends on it: the table holds what a shorter training gives.
+    `evaluation` says which epochs count: all of them as the preset evaluates them (`regular` or
+    `left_behind`), or those alone of which the last step left one mode behind. Nothing before a cap depends
+    on it: the table holds what a shorter training gives.
     """
     table1 = with_best_unimodal(in_order(of_experiment(runs, "table1"), *COLUMN, "method"))
     printed = by_output(published)

@@ -15,9 +15,7 @@ def build(
     """Put the accuracy of Kim et al.'s own network on colors alone beside their baselines.
 
     A row for the baselines, then one for each way of drawing a color that falls outside [0, 1] and each seed; a
-    column for each variance, in percent at the best epoch. `mean_absolute_difference`: from the
-    baselines, percentage points, by which the way is chosen (docs/preregistration.md); missing while a
-    network lacks.
+    column for each variance. `mean_absolute_difference` is missing while a network lacks.
     """
     study = of_experiment(runs, "calibration")
     named = study["fidelity"].str.extract(r"(?P<sampling>clip|redraw)_(?P<digits>\d+)")

@@ -25,13 +25,8 @@ from equimodal.study.markup import for_markdown
 from equimodal.study.params import Params
 from equimodal.study.schema import Name, Section
 
-HOLDS, FAILS, UNDECIDED, NOT_RUN, CANNOT_SAY = VERDICTS = (
-    "holds",
-    "does not hold",
-    "undecided",
-    "not run",
-    "these data cannot say",
-)
+VERDICTS = ("holds", "does not hold", "undecided", "not run", "these data cannot say")
+HOLDS, FAILS, UNDECIDED, NOT_RUN, CANNOT_SAY = VERDICTS
 HOW = (
     "Intervals decide, never a bare number. A claim holds if the whole interval lies where the claim says. It"
     " does not hold if the whole interval lies elsewhere. Otherwise it is undecided. Data that cannot speak for"
@@ -167,11 +162,7 @@ class Finding:
 
 
 def read_claims() -> Ledger:
-    """Read the claims that come with the package.
-
-    Raises:
-        UserError: If they are missing or damaged.
-    """
+    """Read the claims that come with the package; UserError if they are missing or damaged."""
     source = files("equimodal.study.analysis").joinpath("claims.yaml")
     with as_file(source) as path, reading(path, "the claims ledger", "install equimodal"):
         return Ledger.model_validate(YAML(typ="safe").load(read_text(path)))
@@ -203,13 +194,9 @@ def judge_claims(
         scale: Named in the commands.
 
     Returns:
-        A row for each claim and data set: id, claim, where, paper (what it says), experiments, table, dataset,
-        measure, `evidence` (the numbers in words), region, `verdict`, `measured` (the verdict that the
-        numbers alone would get), `reason` (why the verdict is not plain holds or does not hold), and the
-        command that shows it.
-
-    Raises:
-        UserError: If a table lacks a column that a claim names.
+        A row for each claim and data set, with what the claim says. `evidence`: the numbers in words; `measured`: the
+        verdict that the numbers alone would get; `reason`: why `verdict` is not plain holds or does not hold. UserError
+        if a table lacks a column that a claim names.
     """
     rows = []
     for name, claim in ledger.claims.items():

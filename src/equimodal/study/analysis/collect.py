@@ -40,6 +40,7 @@ MEASURES = (
 TRAIN, EVALUATE = "train the run", "evaluate the run"
 HISTORY = ("epoch", "steps", "validation_accuracy", "test_accuracy")  # columns of history.csv
 NAMED = 3  # runs without results that are named one by one
+Logits = dict[str, np.ndarray]
 SETTINGS = ("dataset", "inputs", "policy", "fidelity", "start", "learning_rate", "l1", "seed")
 
 
@@ -65,32 +66,29 @@ def collect(
         specs: Run name -> what was asked for.
         folders: Run name -> its folder.
         banks: Run name -> its logit bank.
-        check: Returns the receipt of a run's training; raises UserError if a file of the run is not what
-            was asked for and made.
+        check: Returns the receipt of a run's training; UserError if a file of the run is not what was asked for.
         experiments: Experiment -> names of the runs that it asks for.
-        earlier: Gives the rows of a run of which not all is here, if they are of the spec that is
-            asked for.
+        earlier: Gives the rows of a run of which not all is here, if they are of the spec that is asked for.
 
     Returns:
-        `runs`: a row a run, with its settings, how it ended, the share of parameters below each
-        threshold, the accuracies of the chosen epoch with the regular flow and, of two modalities,
-        conditional utilization rates (`u_m1_given_m0`, `u_m0_given_m1`), d_util, the same on test examples
-        biased as those for training are (`..._by_label`), and the conditional learning speeds at the chosen epoch (`s_...`), d_speed. Nothing is measured where a run failed, nor where a file
-        of it was never made: status `missing`.
-        `reported` is the way of evaluating that the run's fidelity preset reports.
-        `evaluations`: a row for each run, way of evaluating and output (`m0`, `m1`, `fused`);
-        `left_behind` is the mode that the chosen epoch's last training step left behind.
+        `runs`: a row a run, with its settings, how it ended, the share of parameters below each threshold, the accuracies
+        of the chosen epoch with the regular flow (`reported`: as its preset evaluates) and, of two modalities, conditional
+        utilization rates (`u_m1_given_m0`, `u_m0_given_m1`), d_util, the same on test examples biased as those for training
+        are (`..._by_label`), and the conditional learning speeds (`s_...`), d_speed. Nothing is measured where a run
+        failed, nor where a file of it was never made: status `missing`.
+        `evaluations`: a row for each run, way of evaluating and output (`m0`, `m1`, `fused`); `left_behind` is the mode
+        that the chosen epoch's last training step left behind.
         `histories`: a row for each run and epoch.
-        `steps`: a row for each step of the guided runs of Table 1 with seed 0: its epoch, its mode
-        (`regular`, `rebalance_m0`, ...) and the learning speeds after it.
+        `steps`: a row for each step of the guided runs of Table 1 with seed 0: its epoch, its mode (`regular`,
+        `rebalance_m0`, ...) and the learning speeds after it.
 
     Raises:
-        UserError: If no run has results, or one is damaged, or its files are not of one another: a gap in
-            the tables would hide it.
+        UserError: If no run has results, or one is damaged, or its files are not of one another: a gap would hide it.
     """
     runs, read = [], []
     for name, folder in folders.items():
-        settings = {"run": name, "experiments": _asked(name, experiments)} | _settings(specs[name])
+        asked_by = " ".join(e for e, names in experiments.items() if name in names)
+        settings = {"run": name, "experiments": asked_by} | _settings(specs[name])
         kept = _kept(settings, specs[name], earlier)
         run: _Run | None
         # A bank that is gone while its receipt is there was lost, and is no gap.
@@ -118,16 +116,13 @@ def collect(
             f"results of every run are missing, of {runs[0]['run']} for one: {runs[0]['reason']};"
             " `make reproduce` trains them all, and `dvc pull` fetches those of a remote"
         )
-    return {"runs": _with_measures(pd.DataFrame(runs))} | {
-        table: _joined(table, [getattr(run, table) for run in read])
-        for table in ("evaluations", "histories", "steps")
-    }
-
-
-def _joined(name: str, parts: list[pd.DataFrame]) -> pd.DataFrame:
-    """Put what the runs add to a table into one, with the columns it has without them too."""
-    empty = pd.DataFrame(columns=COLUMNS[name])
-    return pd.concat([empty, *(part for part in parts if len(part))], ignore_index=True)
+    every = pd.DataFrame(runs)  # with a column for every measure, also if no run has it
+    tables = {"runs": every.assign(**{m: np.nan for m in MEASURES if m not in every})}
+    for table in ("evaluations", "histories", "steps"):
+        parts = [part for run in read if len(part := getattr(run, table))]
+        empty = pd.DataFrame(columns=COLUMNS[table])
+        tables[table] = pd.concat([empty, *parts], ignore_index=True)
+    return tables
 
 
 class _Outcome(Section):
@@ -188,25 +183,13 @@ def _read_run(
         chosen = _at_chosen_epoch(history, outcome.best_epoch, outputs)
     ended = outcome.model_dump(exclude={"left_behind", "parameters_below"})
     below = {f"below_{t}": share for t, share in outcome.parameters_below.items()}
-    name = settings["run"]
-    diagram = (
-        wanted.policy == "guided"
-        and wanted.seed == 0
-        and "table1" in str(settings["experiments"]).split()
-    )
+    name, asked_by = settings["run"], str(settings["experiments"]).split()
+    diagram = wanted.policy == "guided" and wanted.seed == 0 and "table1" in asked_by
+    row = ended | {"commit": receipt.commit} | below | chosen
+    answers = [(name, e, o, a) for (e, o), a in found.items()]
     return _Run(
-        row=ended
-        | {"commit": receipt.commit}
-        | below
-        | chosen
-        | _utilization(found, outputs)
-        | measures(bank, names),
-        evaluations=pd.DataFrame(
-            [
-                {"run": name, "evaluation": e, "output": o, "accuracy": a}
-                for (e, o), a in found.items()
-            ]
-        ),
+        row=row | _utilization(found, outputs) | measures(bank, names),
+        evaluations=pd.DataFrame(answers, columns=COLUMNS["evaluations"]),
         histories=history.assign(run=name),
         steps=_steps(name, folder, history, outputs) if diagram else pd.DataFrame(),
     )
@@ -216,11 +199,7 @@ def _kept(settings: Mapping[str, Any], wanted: RunSpec, earlier: Earlier | None)
     """What was collected of a run of the same spec before."""
     if earlier is None or earlier.specs.get(wanted.name) != wanted:
         return None
-    return _from_earlier(settings, earlier.tables)
-
-
-def _from_earlier(settings: Mapping[str, Any], tables: Mapping[str, pd.DataFrame]) -> _Run:
-    name = settings["run"]
+    name, tables = settings["run"], earlier.tables
     rows = {table: tables[table][tables[table]["run"] == name] for table in COLLECTED}
     row = rows.pop("runs").drop(columns=list(settings), errors="ignore").to_dict("records")
     if len(row) != 1:
@@ -244,43 +223,35 @@ def _steps(run: str, folder: Path, history: pd.DataFrame, outputs: list[str]) ->
     return table.assign(**{f"speed_{m}": speeds[:, i].round(5) for i, m in enumerate(outputs)})
 
 
-def _with_measures(runs: pd.DataFrame) -> pd.DataFrame:
-    """Have a column for every measure, also if no run has it."""
-    lacking = [column for column in MEASURES if column not in runs]
-    return runs.assign(**dict.fromkeys(lacking, np.nan))
-
-
-def _asked(run: str, experiments: Mapping[str, Collection[str]]) -> str:
-    return " ".join(experiment for experiment, runs in experiments.items() if run in runs)
-
-
 def _rename(column: str, names: Mapping[str, str]) -> str:
     """Put m0 and m1 for the modality in a column's or an evaluation's name."""
     modality = "|".join(sorted(map(re.escape, names), key=len, reverse=True))
     return re.sub(f"(?<=_)({modality})(?=_steps$|$)", lambda found: names[found[1]], column)
 
 
+def _answers(path: Path, names: Mapping[str, str]) -> tuple[np.ndarray, dict[str, Logits]]:
+    """The labels of a logit bank, and the logits of each way of evaluating: output -> logits."""
+    with reading(path, "the logits of a run and the labels of its test examples", EVALUATE):
+        arrays, ways = read_arrays(path), {}
+        labels = arrays["labels"]
+        for way in dict.fromkeys(key.split("/")[0] for key in arrays if "/" in key):
+            logits = {o: arrays[f"{way}/{m}"].astype(np.float64) for m, o in names.items()}
+            _check_logits(way, logits, labels)
+            ways[way] = logits | {"fused": np.mean(list(logits.values()), axis=0)}
+    return labels, ways
+
+
 def accuracies(path: Path, names: Mapping[str, str]) -> dict[tuple[str, str], float]:
     """Return the accuracies that a logit bank stands for: (evaluation, output) -> share of 1.
 
-    Args:
-        path: The bank.
-        names: Modality -> what it is called.
-
-    Raises:
-        UserError: If the bank is missing or damaged.
+    `names`: modality -> what it is called. UserError if the bank is missing or damaged.
     """
-    found = {}
-    with reading(path, "the logits of a run and the labels of its test examples", EVALUATE):
-        arrays = read_arrays(path)
-        labels = arrays["labels"]
-        for evaluation in dict.fromkeys(key.split("/")[0] for key in arrays if "/" in key):
-            logits = {o: arrays[f"{evaluation}/{m}"].astype(np.float64) for m, o in names.items()}
-            _check_logits(evaluation, logits, labels)
-            logits["fused"] = np.mean(list(logits.values()), axis=0)
-            for output, z in logits.items():
-                found[_rename(evaluation, names), output] = accuracy(z, labels)
-    return found
+    labels, ways = _answers(path, names)
+    return {
+        (_rename(way, names), output): accuracy(z, labels)
+        for way, logits in ways.items()
+        for output, z in logits.items()
+    }
 
 
 def measures(path: Path, names: Mapping[str, str]) -> dict[str, float]:
@@ -293,23 +264,15 @@ def measures(path: Path, names: Mapping[str, str]) -> dict[str, float]:
     Alone is isolated. Of some of three or more it is the mean of their isolated logits, as the branches that
     are left would else see one another in no pass of the bank. Without any the commonest class is answered.
     """
-    with reading(path, "the logits of a run and the labels of its test examples", EVALUATE):
-        arrays = read_arrays(path)
-        labels = arrays["labels"]
-        ways = {
-            way: {o: arrays[f"{way}/{m}"].astype(np.float64) for m, o in names.items()}
-            for way in ("regular", "isolated")
-            if f"{way}/{next(iter(names))}" in arrays
-        }
+    labels, ways = _answers(path, names)
     if "regular" not in ways:  # it failed
         return {}
-    answer = np.mean(list(ways["regular"].values()), axis=0)
+    answer = ways["regular"]["fused"]
     found = {"calibration_error": calibration_error(answer, labels)}
     if "isolated" not in ways:
         return found
-    worth: dict[frozenset[str], float] = {
-        frozenset(): float(np.bincount(labels).max() / len(labels))
-    }
+    none = float(np.bincount(labels).max() / len(labels))
+    worth: dict[frozenset[str], float] = {frozenset(): none}
     for size in range(1, len(names)):
         for some in combinations(names.values(), size):
             alone = np.mean([ways["isolated"][o] for o in some], axis=0)
@@ -317,7 +280,7 @@ def measures(path: Path, names: Mapping[str, str]) -> dict[str, float]:
     worth[frozenset(names.values())] = accuracy(answer, labels)
     found |= {f"accuracy_alone_{o}": worth[frozenset([o])] for o in names.values()}
     shares = {f"shapley_{o}": x for o, x in shapley_values(worth).items()}
-    return found | {"accuracy_none": worth[frozenset()]} | shares
+    return found | {"accuracy_none": none} | shares
 
 
 def _check_logits(evaluation: str, logits: Mapping[str, np.ndarray], labels: np.ndarray) -> None:
@@ -381,10 +344,6 @@ def of_experiment(runs: pd.DataFrame, experiment: str) -> pd.DataFrame:
     return runs.loc[np.array(asked, dtype=bool)]
 
 
-def _never_trained(reason: str) -> bool:
-    return reason.startswith("train ")
-
-
 def unfinished(runs: pd.DataFrame) -> int:
     """Count the runs that failed or have no results."""
     return int((runs["status"] != "finished").sum())
@@ -396,9 +355,8 @@ def failures(runs: pd.DataFrame) -> list[str]:
     What is there in part or damaged comes before what was never trained.
     """
     failed, missing = (runs[runs["status"] == status] for status in ("failed", "missing"))
-    missing = missing.sort_values(
-        "reason", key=lambda reasons: reasons.map(_never_trained), kind="stable"
-    )
+    never_trained = missing["reason"].map(lambda reason: reason.startswith("train "))
+    missing = missing.loc[never_trained.sort_values(kind="stable").index]
     sentences = [f"{row.run} failed: {row.reason}." for row in failed.itertuples()]
     if len(missing) > NAMED:
         first = missing.iloc[0]

@@ -20,11 +20,7 @@ COLUMNS = [*CELL, "output", "n", "difference", "low", "high", "p", "p_holm", "de
 def build(runs: pd.DataFrame, settings: Analysis) -> pd.DataFrame:
     """Compare each method of Table 1 with vanilla, for the prediction and for each branch.
 
-    At one seed both start from the same weights and see the same batches, and both are evaluated with
-    the regular flow. `difference`: mean over seeds of method less vanilla, percentage points, with
-    the t interval and the paired t-test's `p`; `p_holm`: the same corrected (Holm) for the columns of
-    Table 1, within a method, preset and output; `detectable`: the smallest difference that this many
-    seeds find with the power given, at the spread that the differences have.
+    `p_holm` is corrected for the columns of Table 1, within a method, preset and output.
     """
     pairs = paired_with_vanilla(of_experiment(runs, "table1"))
     rows = []

@@ -29,46 +29,36 @@ HEADINGS = {
 NAMES = {"dataset": DATASETS, "method": METHODS}
 PERCENT, SIGNED_PERCENT, SIGNED = "{:z.2f}", "{:+z.2f}", "{:+z.3f}"  # z: no minus before 0.00
 FORMATS = {
-    **dict.fromkeys(("mean", "published_mean", "accuracy", "detectable"), PERCENT),
-    **dict.fromkeys(("accuracy_m0", "accuracy_m1", "accuracy_m2"), PERCENT),
-    **dict.fromkeys(("validation_selected", "last", "test_selected", "until_perfect"), PERCENT),
-    **dict.fromkeys(("difference", "optimism"), SIGNED_PERCENT),
-    **dict.fromkeys(("difference_uniform", "difference_ensemble"), SIGNED_PERCENT),
-    "validation_accuracy": PERCENT,
-    **dict.fromkeys(("d_util", "d_util_perfect", "d_speed", "d_speed_first", "spearman"), SIGNED),
-    **dict.fromkeys(("d_util_by_label", "spearman_by_label"), SIGNED),
-    **dict.fromkeys(("sign_balance", "sign_balance_by_label"), SIGNED),
-    "published_accuracy": "{:.0f}",
-    **dict.fromkeys(("variance_0.020", "variance_0.030", "variance_0.050"), PERCENT),
-    "mean_absolute_difference": PERCENT,
-    "expected_from": "{:g}",
-    "expected_to": "{:g}",
-    **dict.fromkeys(("cap", "cells", "equivalent", "inconclusive", "different", "seed"), "{:.0f}"),
-    "published_d_util": "{:+.1f}",
-    "published_abs_d_util": "{:.1f}",
-    **dict.fromkeys(("l1", "value", "held"), "{:g}"),
-    **dict.fromkeys(("n", "n_perfect", "unfinished", "epoch", "epochs"), "{:.0f}"),
-    **dict.fromkeys(("first_perfect", "perfect_epochs"), "{:.0f}"),
-    "train_accuracy": "{:.3f}",
+    column: form
+    for form, columns in {
+        PERCENT: "mean published_mean accuracy accuracy_m0 accuracy_m1 accuracy_m2 validation_accuracy"
+        " validation_selected last test_selected until_perfect detectable mean_absolute_difference"
+        " variance_0.020 variance_0.030 variance_0.050",
+        SIGNED_PERCENT: "difference difference_uniform difference_ensemble optimism",
+        SIGNED: "d_util d_util_perfect d_util_by_label d_speed d_speed_first spearman spearman_by_label"
+        " sign_balance sign_balance_by_label",
+        "{:.0f}": "n n_perfect unfinished epoch epochs first_perfect perfect_epochs seed cap cells equivalent"
+        " inconclusive different published_accuracy",
+        "{:g}": "l1 value held expected_from expected_to",
+        "{:+.1f}": "published_d_util",
+        "{:.1f}": "published_abs_d_util",
+        "{:.3f}": "train_accuracy",
+    }.items()
+    for column in columns.split()
 }
-WORDS = {
-    **dict.fromkeys(
-        ("published_mean", "published_accuracy", "published_d_util", "published_abs_d_util"),
-        "not published",
-    ),
-    **dict.fromkeys(("p", "p_holm", "symmetry_p"), "not tested"),
-    **dict.fromkeys(("spearman", "detectable"), "not defined"),
-    "difference": "not compared",
-    **dict.fromkeys(("inputs", "switch", "output", "seed", "expected_from", "expected_to"), ""),
-    "mean_absolute_difference": "",
-    **dict.fromkeys(
-        ("d_util_by_label", "spearman_by_label", "sign_agreement_by_label"), "not measured"
-    ),
-    **dict.fromkeys(
-        ("sign_balance_by_label", "greedy_by_label", "largest_by_label"), "not measured"
-    ),
-    "which_differ": "",
-    "first_perfect": "none",
+WORDS = {  # where there is no number
+    column: word
+    for word, columns in {
+        "not published": "published_mean published_accuracy published_d_util published_abs_d_util",
+        "not tested": "p p_holm symmetry_p",
+        "not defined": "spearman detectable",
+        "not compared": "difference",
+        "not measured": "d_util_by_label spearman_by_label sign_agreement_by_label sign_balance_by_label"
+        " greedy_by_label largest_by_label",
+        "none": "first_perfect",
+        "": "inputs switch output seed expected_from expected_to mean_absolute_difference which_differ",
+    }.items()
+    for column in columns.split()
 }
 
 
@@ -177,14 +167,7 @@ def _pipes(shown: pd.DataFrame) -> str:
 def notes_on(
     name: str, table: pd.DataFrame, runs: pd.DataFrame, datasets: Mapping[str, Dataset]
 ) -> list[str]:
-    """Say in sentences what a table lacks and why, and what its numbers suffer from.
-
-    Args:
-        name: Of the table in `TABLES`.
-        table: As it was built.
-        runs: The `runs` table.
-        datasets: The data sets of the settings.
-    """
+    """Say in sentences what a table of `TABLES` lacks and why, and what its numbers suffer from."""
     experiments = TABLES[name].experiments
     asked = {experiment: of_experiment(runs, experiment) for experiment in experiments}
     notes = [
@@ -219,13 +202,9 @@ def _lacking(table: pd.DataFrame, runs: pd.DataFrame, by_start: bool) -> list[st
     keys = ["dataset", "start"] if by_start else ["dataset"]
     expected = COLUMNS_OF_TABLE1 if by_start else {(d,): n for d, n in DATASETS.items()}
     there, asked = (set(t[keys].itertuples(index=False, name=None)) for t in (table, runs))
+    why = {True: "no run of it finished", False: "the settings of this scale ask for no run"}
     return [
-        f"{title} is missing: "
-        + (
-            "no run of it finished."
-            if key in asked
-            else "the settings of this scale ask for no run."
-        )
+        f"{title} is missing: {why[key in asked]}."
         for key, title in expected.items()
         if key not in there
     ]

@@ -6,40 +6,28 @@ import pandas as pd
 
 from equimodal.study.analysis.collect import of_experiment, unfinished
 from equimodal.study.analysis.names import by_cell, in_order
-from equimodal.study.analysis.statistics import (
-    holm,
-    mean_t_interval,
-    paired_difference,
-    present,
-    sample_sd,
-)
+from equimodal.study.analysis.statistics import Estimate, ends, holm, over_seeds, paired_difference
 from equimodal.study.params import BUT, Analysis
 
 CELL = ["dataset", "method", "base", "switch"]
 COLUMNS = [
     *(*CELL, "n", "unfinished", "accuracy", "sd", "low", "high"),
-    *("difference", "difference_low", "difference_high", "p", "p_holm"),
+    *(*ends("difference"), "p", "p_holm"),
 ]
 
 
 def build(runs: pd.DataFrame, evaluations: pd.DataFrame, settings: Analysis) -> pd.DataFrame:
     """Compare presets that differ from their base in one switch with that base, seed by seed.
 
-    A preset of the study is named `<base>_but_<switch>`; the bases themselves have no switch. `accuracy`
-    ± `sd`: test accuracy of the prediction in percent with its t interval, evaluated as the preset
-    reports it. `difference`: mean over seeds of the preset less its base, percentage points, with its t
-    interval and the paired t-test's `p`; `p_holm`: corrected (Holm) for all switches of a method and base.
+    A preset of the study is named `<base>_but_<switch>`; the bases themselves have no switch.
     """
     study = with_reported_accuracy(of_experiment(runs, "fidelity"), evaluations)
     names = [str(preset).partition(BUT) for preset in study["fidelity"]]
     study = study.assign(base=[n[0] for n in names], switch=[n[2] for n in names])
     rows: list[dict[str, Any]] = []
     for cell, group in by_cell(in_order(study, *CELL), CELL):
-        accuracy, low, high = mean_t_interval(group["reported_accuracy"], settings.confidence)
-        row = cell | {"n": len(present(group["reported_accuracy"]))}
-        row |= {"unfinished": unfinished(group)}
-        row |= {"accuracy": accuracy, "sd": sample_sd(group["reported_accuracy"])}
-        row |= {"low": low, "high": high}
+        row = cell | {"unfinished": unfinished(group)}
+        row |= over_seeds(group["reported_accuracy"], settings.confidence, "accuracy")
         if row["switch"]:
             row |= _against_base(group, study, settings)
         rows.append(row)
@@ -54,9 +42,8 @@ def with_reported_accuracy(runs: pd.DataFrame, evaluations: pd.DataFrame) -> pd.
     of_preset = runs[["run", "reported"]].merge(
         fused, left_on=["run", "reported"], right_on=["run", "evaluation"]
     )
-    return runs.assign(
-        reported_accuracy=100 * runs["run"].map(of_preset.set_index("run")["accuracy"])
-    )
+    percent = 100 * of_preset.set_index("run")["accuracy"]
+    return runs.assign(reported_accuracy=runs["run"].map(percent))
 
 
 def _against_base(group: pd.DataFrame, study: pd.DataFrame, settings: Analysis) -> dict[str, float]:
@@ -64,7 +51,6 @@ def _against_base(group: pd.DataFrame, study: pd.DataFrame, settings: Analysis) 
     same = (study["dataset"] == first["dataset"]) & (study["method"] == first["method"])
     base = study[same & (study["base"] == first["base"]) & (study["switch"] == "")]
     other = group["seed"].map(base.set_index("seed")["reported_accuracy"])
-    _, value, low, high, p = paired_difference(
-        group["reported_accuracy"], other, settings.confidence
-    )
-    return {"difference": value, "difference_low": low, "difference_high": high, "p": p}
+    ours = group["reported_accuracy"]
+    _, *estimate, p = paired_difference(ours, other, settings.confidence)
+    return Estimate(*estimate).named("difference") | {"p": p}

@@ -6,14 +6,13 @@ import pandas as pd
 
 from equimodal.study.analysis.collect import of_experiment
 from equimodal.study.analysis.names import by_cell, in_order
-from equimodal.study.analysis.statistics import NAN, present, resampled_mean, symmetry_p
+from equimodal.study.analysis.statistics import NAN, ends, present, resampled_mean, symmetry_p
 from equimodal.study.params import Analysis
 
 CELL = ["dataset", "start", "inputs", "policy", "fidelity"]
 COLUMNS = [
-    *(*CELL, "n", "unfinished", "d_util", "d_util_low", "d_util_high", "abs_d_util"),
-    *("d_util_by_label", "d_util_by_label_low", "d_util_by_label_high"),
-    *("d_speed", "d_speed_low", "d_speed_high", "symmetry_p", "n_perfect", "d_util_perfect"),
+    *(*CELL, "n", "unfinished", *ends("d_util"), "abs_d_util", *ends("d_util_by_label", "d_speed")),
+    *("symmetry_p", "n_perfect", "d_util_perfect"),
     *("published_d_util", "published_abs_d_util"),
 ]
 
@@ -24,11 +23,7 @@ def build(
     """Average d_util and d_speed over the models of each sweep, with bootstrap intervals (Student's of few).
 
     `n` models have a d_util; the others are `unfinished`, or a branch of theirs answers nothing right.
-    `d_util_by_label`: on the same test examples, biased as those for training are.
-    `abs_d_util` is the greediness, |E[d_util]| (Sec. 4.2). `symmetry_p`: p of d_util being symmetric
-    about 0 (Wilcoxon's signed-rank test), for the identical pair only, of which the paper says so
-    (Sec. 6.2). `d_util_perfect`: the mean over the `n_perfect` models that reached 100 % of the training
-    examples, as the others may not have been trained to the end. Published numbers stand beside those of the same data set, pair and policy.
+    `abs_d_util`: Sec. 4.2. `symmetry_p`: of the identical pair only, of which the paper says so (Sec. 6.2).
     """
     asked = of_experiment(runs, "sweep").index.union(of_experiment(runs, "sweep_balanced").index)
     sweeps = in_order(runs.loc[asked], *CELL)

@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 
 from equimodal.study.analysis.collect import of_experiment, unfinished
-from equimodal.study.analysis.statistics import mean_t_interval, present
+from equimodal.study.analysis.statistics import ends, mean_t_interval, present
 from equimodal.study.params import Analysis
 
 CELL = ["fidelity", "l1"]
@@ -14,26 +14,19 @@ MEASURES = ("d_util", "d_speed", *SIZES)
 
 
 def build(runs: pd.DataFrame, settings: Analysis) -> pd.DataFrame:
-    """Average the runs of each preset and factor `l1` of the penalty (Sec. 6.3).
-
-    `below_<t>`: share of all parameters with an absolute value below t; `accuracy`: test accuracy of
-    the prediction in percent; d_util, d_speed and the sizes of the two in each network, with t intervals.
-    """
+    """Average the runs of each preset and factor `l1` of the penalty (Sec. 6.3)."""
     study = with_sizes(of_experiment(runs, "l1"))
     thresholds = [column for column in runs if column.startswith("below_")]
-    measures = [f"{m}{end}" for m in MEASURES for end in ("", "_low", "_high")]
     rows: list[dict[str, Any]] = []
     for cell, group in study.groupby(CELL):
-        row = dict(zip(CELL, cell, strict=True)) | {"n": len(present(group["accuracy"]))}
-        row["unfinished"] = unfinished(group)
+        row = dict(zip(CELL, cell, strict=True)) | {"unfinished": unfinished(group)}
+        row |= {"n": len(present(group["accuracy"])), "accuracy": 100 * group["accuracy"].mean()}
         row |= group[thresholds].mean().to_dict()
-        row["accuracy"] = 100 * group["accuracy"].mean()
         for measure in MEASURES:
             row |= mean_t_interval(group[measure], settings.confidence).named(measure)
         rows.append(row)
-    return pd.DataFrame(
-        rows, columns=[*CELL, "n", "unfinished", *thresholds, "accuracy", *measures]
-    )
+    columns = [*CELL, "n", "unfinished", *thresholds, "accuracy", *ends(*MEASURES)]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def with_sizes(runs: pd.DataFrame) -> pd.DataFrame:

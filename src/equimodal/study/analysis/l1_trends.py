@@ -12,11 +12,7 @@ COLUMNS = ["fidelity", "x", "y", "n", "spearman", "low", "high", "p"]
 
 
 def build(runs: pd.DataFrame, settings: Analysis) -> pd.DataFrame:
-    """Rank-correlate penalty and sparsity, and sparsity and imbalance, over the runs of each preset (Sec. 6.3).
-
-    `sparsity`: share of parameters with an absolute value below 0.001. The imbalance is |d_util| of
-    each network, and |d_speed|.
-    """
+    """Rank-correlate penalty and sparsity, and sparsity and imbalance, over the runs of each preset (Sec. 6.3)."""
     study = with_sizes(of_experiment(runs, "l1")).rename(columns={SPARSITY: "sparsity"})
     rows = [
         (fidelity, x, y, *spearman(group[x], group[y], settings))

@@ -7,6 +7,7 @@ from equimodal.study.analysis.collect import of_experiment, unfinished
 from equimodal.study.analysis.names import by_cell, in_order
 from equimodal.study.analysis.statistics import (
     Estimate,
+    ends,
     holm,
     mean_t_interval,
     over_seeds,
@@ -23,39 +24,28 @@ MEANS = (
 )
 COLUMNS = [
     *(*CELL, "n", "accuracy", "sd", "low", "high", "unfinished", "last", "test_selected"),
-    *(
-        column
-        for other in AGAINST
-        for column in (
-            *(f"difference_{other}{end}" for end in ("", "_low", "_high")),
-            *(f"p_{other}", f"p_holm_{other}"),
-        )
-    ),
-    *("d_util", "d_util_low", "d_util_high", *MEANS),
+    *(c for o in AGAINST for c in (*ends(f"difference_{o}"), f"p_{o}", f"p_holm_{o}")),
+    *(*ends("d_util"), *MEANS),
 ]
 
 
 def build(runs: pd.DataFrame, histories: pd.DataFrame, settings: Analysis) -> pd.DataFrame:
     """Average the runs of the experiment `methods`, a row a method and preset.
 
-    `accuracy` ± `sd`: test accuracy in percent at the epoch of the best validation accuracy, with its t
-    interval; `last` and `test_selected`: at the last epoch and at that of the best test accuracy. Differences,
-    in percentage points, are paired by seed: to `uniform` of the same preset, and to the uni-modal
-    `ensemble`, of another preset if there is none of the same; `p_holm` is corrected for the methods of a preset.
+    Differences are to `uniform` of the same preset, and to the `ensemble`, of another if there is none of the same.
     """
     chosen = in_order(of_experiment(runs, "methods"), "dataset", "start", "fidelity", "method")
     epochs = histories.reindex(columns=["run", "test_accuracy"])  # none, where all runs failed
     by_run = epochs.groupby("run")["test_accuracy"]
-    chosen = chosen.assign(
-        last=chosen["run"].map(by_run.last()), test_selected=chosen["run"].map(by_run.max())
-    )
+    last, best = (chosen["run"].map(of_run) for of_run in (by_run.last(), by_run.max()))
+    chosen = chosen.assign(last=last, test_selected=best)
     percent = ["accuracy", "last", "test_selected"]
     chosen[percent] = 100 * chosen[percent].astype(float)
     chosen = chosen.reindex(columns=[*dict.fromkeys([*chosen.columns, *MEANS])])
     rows = []
     for cell, group in by_cell(chosen, CELL):
-        row = cell | over_seeds(group["accuracy"], settings.confidence, "accuracy")
-        row["unfinished"] = unfinished(group)
+        row = cell | {"unfinished": unfinished(group)}
+        row |= over_seeds(group["accuracy"], settings.confidence, "accuracy")
         row |= {c: group[c].astype(float).mean() for c in ("last", "test_selected", *MEANS)}
         row |= mean_t_interval(group["d_util"], settings.confidence).named("d_util")
         for other in AGAINST:

@@ -3,17 +3,14 @@
 import pandas as pd
 
 from equimodal.study.analysis.names import in_order
-from equimodal.study.analysis.statistics import Estimate, Tested, sign_agreement, spearman
+from equimodal.study.analysis.statistics import Estimate, Tested, ends, sign_agreement, spearman
 from equimodal.study.analysis.sweeps import vanilla_models
 from equimodal.study.params import Analysis
 
 PAIRS = {"distinct": ("distinct",), "both": ("distinct", "identical")}
 COLUMNS = [
-    *("dataset", "fidelity", "inputs", "n"),
-    *("spearman", "low", "high", "p"),
-    *("sign_agreement", "sign_agreement_low", "sign_agreement_high"),
-    *("spearman_by_label", "spearman_by_label_low", "spearman_by_label_high"),
-    *("sign_agreement_by_label", "sign_agreement_by_label_low", "sign_agreement_by_label_high"),
+    *("dataset", "fidelity", "inputs", "n", "spearman", "low", "high", "p"),
+    *ends("sign_agreement", "spearman_by_label", "sign_agreement_by_label"),
 ]
 
 
@@ -21,9 +18,7 @@ def build(runs: pd.DataFrame, settings: Analysis) -> pd.DataFrame:
     """Rank-correlate d_speed at the chosen epoch with d_util over the vanilla models of the sweeps.
 
     A row for each data set and preset, and for `all` data sets together; `inputs` says whether the models of
-    the distinct pair count or those of `both` pairs. `sign_agreement`: share of the models in which
-    the two have the same sign, with Wilson's interval. `..._by_label`: of d_util on the same test
-    examples, biased as those for training are.
+    the distinct pair count or those of `both` pairs.
     """
     rows = []
     for inputs, pairs in PAIRS.items():

@@ -14,9 +14,7 @@ COLUMNS = [*CELL, "epoch", "n", "sign_agreement", "low", "high"]
 def build(runs: pd.DataFrame, histories: pd.DataFrame, settings: Analysis) -> pd.DataFrame:
     """Compare the sign of d_speed after each epoch with the sign of d_util of the chosen epoch.
 
-    Over the vanilla models of the sweeps, distinct pair. `sign_agreement`: share of the `n` models
-    in which the two have the same sign, with Wilson's interval. A model that has stopped keeps its
-    last d_speed: left out, it would change the share by stopping.
+    A model that has stopped keeps its last d_speed: left out, it would change the share by stopping.
     """
     speeds = histories.reindex(columns=["run", "epoch", "speed_m0", "speed_m1"])
     models = vanilla_models(runs, "distinct")[["run", *CELL, "d_util"]]

@@ -1,6 +1,7 @@
 """What was expected of Table 1's first column before its networks were trained, and what came out."""
 
 from collections.abc import Iterator
+from itertools import groupby
 from typing import Any
 
 import pandas as pd
@@ -22,10 +23,8 @@ def build(
 ) -> pd.DataFrame:
     """Compare each expectation of docs/preregistration.md with the mean over the seeds that it names.
 
-    `least`, `most`: of that mean over the caps (accuracies in percent at the best epoch up to a cap, in the
-    mode that the last step left behind), over the `n` seeds that are trained; `held_at`: the caps at which it
-    was as expected. `result`: `holds` if at all, `holds in part` if at some, `fails` if at none; `open` while a
-    network lacks.
+    `held_at`: the caps at which it was as expected. `result`: `holds` if at all, `holds in part` if at some,
+    `fails` if at none; `open` while a network lacks.
     """
     of_column = of_experiment(runs, "table1")
     of_column = of_column[(of_column["dataset"] == DATASET) & (of_column["fidelity"] == PRESET)]
@@ -37,18 +36,11 @@ def _judged(expected: Any, runs: pd.DataFrame, histories: pd.DataFrame) -> dict[
     of_row = (runs["method"] == expected.method) & (runs["inputs"] == expected.inputs)
     seeds = range(expected.first_seed, expected.last_seed + 1)
     named = runs[of_row & runs["seed"].isin(seeds)]
-    row = {
-        "method": expected.method,
-        "inputs": expected.inputs,
-        "measure": expected.measure,
-        "output": expected.output,
-        "expected_from": expected.low,
-        "expected_to": expected.high,
-        "seeds": _span(seeds),
-        "caps": _span(range(expected.first_cap, expected.last_cap + 1)),
-    }
     there = named[named["status"] == "finished"]
-    row["n"] = len(there)
+    caps = range(expected.first_cap, expected.last_cap + 1)
+    row = {c: getattr(expected, c) for c in ("method", "inputs", "measure", "output")}
+    row |= {"expected_from": expected.low, "expected_to": expected.high}
+    row |= {"seeds": _span(seeds), "caps": _span(caps), "n": len(there)}
     means = dict(_means(expected, there, histories)) if len(there) else {}
     if not means or any(map(pd.isna, means.values())):
         return row | {"result": "open"}
@@ -57,12 +49,8 @@ def _judged(expected: Any, runs: pd.DataFrame, histories: pd.DataFrame) -> dict[
     held = [cap for cap, mean in means.items() if low <= mean <= high]
     result = "holds" if len(held) == len(means) else "holds in part" if held else "fails"
     result = result if len(there) == len(seeds) else "open"
-    return row | {
-        "least": min(means.values()),
-        "most": max(means.values()),
-        "held_at": _spans(held),
-        "result": result,
-    }
+    row |= {"least": min(means.values()), "most": max(means.values())}
+    return row | {"held_at": _spans(held), "result": result}
 
 
 def _means(
@@ -87,10 +75,6 @@ def _span(numbers: range) -> str:
 
 def _spans(numbers: list[int]) -> str:
     """Write numbers as spans, such as `18 to 20, 25`."""
-    spans: list[list[int]] = []
-    for number in numbers:
-        if spans and number == spans[-1][1] + 1:
-            spans[-1][1] = number
-        else:
-            spans.append([number, number])
-    return ", ".join(_span(range(first, last + 1)) for first, last in spans) or "none"
+    lasting = groupby(enumerate(numbers), key=lambda pair: pair[1] - pair[0])
+    spans = [[number for _, number in pairs] for _, pairs in lasting]
+    return ", ".join(_span(range(span[0], span[-1] + 1)) for span in spans) or "none"

@@ -10,21 +10,14 @@ from equimodal.study.params import Params, expand_runs
 def limits(settings: Params, paper: Params, ledger: Ledger) -> dict[str, Limit]:
     """Say of each data set that cannot speak for the paper's why; others are not in it.
 
-    Those speak whose networks are all of the paper's protocol, whatever their seeds. `all` is there as soon
-    as one data set is. Some other networks of real data are known, by their fingerprint.
-
-    Args:
-        settings: Of the scale that is judged.
-        paper: Of the paper scale.
-        ledger: The claims, with the fingerprints of the paper's protocol: params.yaml, which all scales
-            share, may have been changed.
+    Those speak whose networks are all of the paper's protocol, whatever their seeds. `all` is there as soon as one data set
+    is. Some other networks of real data are known, by their fingerprint. The ledger has the fingerprints of the protocol:
+    params.yaml, which all scales share, may have been changed.
     """
     ours, theirs = networks(settings, ledger), networks(paper, ledger)
-    other = (
-        f"networks of the scale {settings.scale} have other settings than the paper's protocol"
-        if settings.scale != paper.scale
-        else "the settings of the paper scale are no longer the paper's"
-    )
+    other = f"networks of the scale {settings.scale} have other settings than the paper's protocol"
+    if settings.scale == paper.scale:
+        other = "the settings of the paper scale are no longer the paper's"
     same = ledger.protocol.get("analysis") == fingerprint([settings.analysis.model_dump_json()])
     limits = {}
     for name, dataset in settings.datasets.items():
@@ -32,12 +25,9 @@ def limits(settings: Params, paper: Params, ledger: Ledger) -> dict[str, Limit]:
         known = not asked or ledger.protocol.get(name) == fingerprint(wanted)
         parts = ["its data are stand-ins"] if dataset.is_stand_in else []
         parts += [] if known and same and asked <= wanted else [other]
-        if (
-            parts == [other]
-            and same
-            and (what := ledger.others.get(name, {}).get(fingerprint(asked)))
-        ):
-            limits[name] = Limit(what, real=True)
+        real = ledger.others.get(name, {}).get(fingerprint(asked)) if same else None
+        if parts == [other] and real:
+            limits[name] = Limit(real, real=True)
         elif parts:
             limits[name] = Limit("; ".join(parts))
     if limits:

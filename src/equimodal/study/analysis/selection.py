@@ -4,16 +4,15 @@ import pandas as pd
 
 from equimodal.study.analysis.collect import of_experiment, unfinished
 from equimodal.study.analysis.names import by_cell, in_order
-from equimodal.study.analysis.statistics import mean_t_interval, over_seeds
+from equimodal.study.analysis.statistics import ends, mean_t_interval, over_seeds
 from equimodal.study.analysis.table1 import PAIR, against, by_output, with_best_unimodal
 from equimodal.study.params import Analysis
 
 CELL = ["dataset", "start", "fidelity", "method"]
 EPOCHS = ["validation_selected", "last", "test_selected", "until_perfect"]
 COLUMNS = [
-    *(*CELL, "n", "unfinished", *EPOCHS[:3], "optimism", "optimism_low", "optimism_high"),
-    *("until_perfect", "sd", "low", "high", *PAIR),
-    *("difference", "difference_low", "difference_high", "verdict"),
+    *(*CELL, "n", "unfinished", *EPOCHS[:3], *ends("optimism")),
+    *("until_perfect", "sd", "low", "high", *PAIR, *ends("difference"), "verdict"),
 ]
 
 
@@ -22,17 +21,11 @@ def build(
 ) -> pd.DataFrame:
     """Average the test accuracy of Table 1's runs, in percent, at four epochs of each run.
 
-    `validation_selected`: the first epoch with the best validation accuracy; `last`: the last epoch;
-    `test_selected`: the epoch with the best test accuracy. All as the training recorded them, with
-    the regular flow or, under presets that say so, in the mode that was left behind. `optimism`: what
-    choosing on the test set adds, test_selected - validation_selected, percentage points, with its t
-    interval; 0 by construction where the validation set is the test set.
-
-    `until_perfect`: validation_selected of the epochs until the first in which every training example
-    was answered right, counted while the epoch trains; of all epochs if there was none. With its
-    sample SD and t interval. That is what the same networks give under `perfect_epochs: 1` (D10, as
-    the paper's text reads), since nothing before the stop depends on it. `difference`, `verdict`: of
-    this one, as in Table 1.
+    `validation_selected`: the first epoch with the best validation accuracy. All as the training recorded
+    them, with the regular flow or, under presets that say so, in the mode that was left behind.
+    `until_perfect`: validation_selected of the epochs until the first in which every training example was
+    answered right, counted while the epoch trains; of all epochs if there was none. That is what the same
+    networks give under `perfect_epochs: 1` (D10), since nothing before the stop depends on it.
     """
     chosen = with_best_unimodal(in_order(of_experiment(runs, "table1"), *CELL))
     at_epochs, printed = _at_epochs(histories), by_output(published)

@@ -6,24 +6,21 @@ from typing import Any
 import pandas as pd
 
 from equimodal.study.analysis.collect import of_experiment, unfinished
-from equimodal.study.analysis.statistics import mean_t_interval, over_seeds
+from equimodal.study.analysis.statistics import ends, mean_t_interval, over_seeds
 from equimodal.study.params import Analysis
 
 FIXED = {"tolerance": "window", "window": "tolerance"}  # what is held while the other varies
 OF_THE_PAPER = {"tolerance": 0.01, "window": 5}  # on ModelNet40 (Sec. 6.4)
 COLUMNS = [
     *("fidelity", "setting", "held", "value", "n", "unfinished"),
-    *("accuracy", "sd", "low", "high"),
-    *("d_util", "d_util_low", "d_util_high"),
+    *("accuracy", "sd", "low", "high", *ends("d_util")),
 ]
 
 
 def build(runs: pd.DataFrame, settings: Analysis) -> pd.DataFrame:
     """Average the guided runs of each preset by the tolerance alpha, and by the window Q (Fig. 9).
 
-    `value`: in log10 units for the tolerance, in steps for the window; `held`: that of the other, which
-    does not vary; `accuracy` ± `sd`: test accuracy of the prediction in percent with its t interval;
-    d_util with its t interval.
+    `held`: the value of the other, which does not vary.
     """
     study = of_experiment(runs, "sensitivity")
     guided = study[study["method"] == "guided"]

@@ -21,6 +21,11 @@ Verdict = Literal["equivalent", "different", "inconclusive", ""]
 Values = Any  # whatever numpy takes for a one-dimensional array of numbers
 
 
+def ends(*names: str) -> list[str]:
+    """Return the columns that hold estimates: each name, and the ends of its interval."""
+    return [f"{name}{end}" for name in names for end in ("", "_low", "_high")]
+
+
 class Estimate(NamedTuple):
     """A number and the interval about it."""
 
@@ -30,7 +35,7 @@ class Estimate(NamedTuple):
 
     def named(self, name: str) -> dict[str, float]:
         """Return the columns of a table that hold it."""
-        return {name: self.value, f"{name}_low": self.low, f"{name}_high": self.high}
+        return dict(zip(ends(name), self, strict=True))
 
 
 class Tested(NamedTuple):

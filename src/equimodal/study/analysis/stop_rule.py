@@ -11,11 +11,10 @@ COLUMNS = [*KEYS, "epochs", "train_accuracy", "first_perfect", "perfect_epochs"]
 
 
 def build(runs: pd.DataFrame, histories: pd.DataFrame, settings: Analysis) -> pd.DataFrame:
-    """List what training alone tells of the stop rule: a row a finished network, nothing of the test set.
+    """List what training alone tells of the stop rule: a row a finished network.
 
-    `epochs`: that were trained; `train_accuracy`: in percent, the best of an epoch, counted while it trains;
     `first_perfect`: the first epoch in which every training example was answered right; `perfect_epochs`: how
-    many such epochs there were.
+    many there were.
     """
     study = in_order(of_experiment(runs, "stop_rule"), "dataset", "method")
     rows = []

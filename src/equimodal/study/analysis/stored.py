@@ -33,11 +33,7 @@ FILLED = {
 
 
 def read_stored(name: str, scale: str) -> pd.DataFrame:
-    """Read a table of a scale.
-
-    Raises:
-        UserError: If it is missing, damaged or another version's.
-    """
+    """Read a table of a scale; UserError if it is missing, damaged or another version's."""
     path, verb = layout.table(scale, name), f"run `{maker(name)} --scale {scale}`"
     # Collecting anew loses the runs that are no longer here.
     kept = "bring it back (`git checkout`, `dvc checkout`), or " if name in COLLECTED else ""
@@ -49,8 +45,7 @@ def read_stored(name: str, scale: str) -> pd.DataFrame:
 def require_unaltered(path: Path, receipt: Path, remedy: str, settings: Any = None) -> None:
     """Check a file against the receipt that its verb wrote, if it has one.
 
-    Raises:
-        UserError: If its bytes are others, or it is of other settings than those given.
+    UserError if its bytes are others, or it is of other settings than those given.
     """
     if path.is_file() and receipt.exists():
         receipts.require(receipt, f"{remedy} again", among=[path.name], settings=settings)

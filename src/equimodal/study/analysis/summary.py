@@ -18,11 +18,9 @@ def key_numbers(
 ) -> dict[str, Any]:
     """Pick what a reader looks at first; what was not measured is left out.
 
-    Returns:
-        `table1`: mean test accuracy in % by data set and method; other starts and fidelity presets
-        than the usual ones are part of the method's name. `greediness`: |E[d_util]| of the distinct
-        pair by data set and method. `speed_predicts_utilization`: Spearman's rank correlation of
-        d_speed with d_util over the models of both pairs, by data set, likewise named by its preset.
+    `table1`: mean test accuracy in % by data set and method; starts and presets that are not the usual ones are part of the
+    method's name. `greediness`: |E[d_util]| of the distinct pair, likewise. `speed_predicts_utilization`: Spearman's rank
+    correlation of d_speed with d_util over the models of both pairs, by data set.
     """
     distinct = greediness[greediness["inputs"] == "distinct"]
     both = prediction[prediction["inputs"] == "both"]

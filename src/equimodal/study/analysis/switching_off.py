@@ -15,13 +15,7 @@ COLUMNS = [*CELL, "way", "n", "d_util", "spearman", "low", "high"]
 
 
 def build(runs: pd.DataFrame, evaluations: pd.DataFrame, settings: Analysis) -> pd.DataFrame:
-    """Average d_util under each way of switching the other modality off, and compare the ranking.
-
-    Over the vanilla models of the sweeps, distinct pair. What a branch gets in place of the other
-    modality's features: `isolated`, their mean over the training set (the paper's way); `zeroed`,
-    zeros; `permuted`, those of another example; `class_mean`, their mean over the training examples of
-    the class. `spearman`: rank correlation over models of d_util with d_util under `isolated`.
-    """
+    """Average d_util under each way of switching the other modality off, and compare the ranking."""
     models = in_order(vanilla_models(runs, "distinct"), *CELL)[["run", *CELL]]
     wide = evaluations.pivot(index="run", columns=["evaluation", "output"], values="accuracy")
     rows = []
@@ -29,10 +23,9 @@ def build(runs: pd.DataFrame, evaluations: pd.DataFrame, settings: Analysis) -> 
         accuracies = wide.reindex(group["run"])
         under = {way: _d_util(accuracies, way) for way in WAYS}
         for way, d_util in under.items():
-            compared = spearman(d_util, under[REFERENCE], settings)
-            mean = d_util.mean()
-            correlation = (NAN, NAN, NAN) if way == REFERENCE else compared[1:4]
-            rows.append((*cell, way, len(present(d_util)), mean, *correlation))
+            _, *correlation, _ = spearman(d_util, under[REFERENCE], settings)
+            correlation = 3 * [NAN] if way == REFERENCE else correlation
+            rows.append((*cell, way, len(present(d_util)), d_util.mean(), *correlation))
     return pd.DataFrame(rows, columns=COLUMNS)
 
 

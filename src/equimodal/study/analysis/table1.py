@@ -8,12 +8,7 @@ import pandas as pd
 
 from equimodal.study.analysis.collect import of_experiment, unfinished
 from equimodal.study.analysis.names import by_cell, in_order
-from equimodal.study.analysis.statistics import (
-    NAN,
-    over_seeds,
-    verdict,
-    welch_difference,
-)
+from equimodal.study.analysis.statistics import NAN, ends, over_seeds, verdict, welch_difference
 from equimodal.study.params import Analysis
 
 COLUMN = ["dataset", "start", "fidelity"]
@@ -23,7 +18,7 @@ PAIR = ["published_mean", "published_sd"]
 Published = Mapping[tuple[Any, ...], tuple[float, float]]
 COLUMNS = [
     *(*CELL, "evaluation", "mean", "sd", "low", "high", "n", "unfinished"),
-    *(*PAIR, "difference", "difference_low", "difference_high", "verdict"),
+    *(*PAIR, *ends("difference"), "verdict"),
 ]
 
 
@@ -32,10 +27,7 @@ def build(
 ) -> pd.DataFrame:
     """Build Table 1 from the runs that it asks for: a row a method, a column of the paper at a time.
 
-    `mean`, `sd`: test accuracy of the network's prediction in percent over seeds, with the sample SD,
-    evaluated as the fidelity preset reports it (`evaluation`); `low`, `high`: t interval of the mean;
-    `n` runs that finished and those `unfinished`, which failed or have no results. `difference`: ours less published, percentage points, with Welch's
-    interval (the paper's n is 3), and its `verdict` against the margin.
+    `n` runs finished; those `unfinished` failed or have no results.
     """
     rows = summarize_cells(runs, evaluations, published, settings)
     main = rows[(rows["evaluation"] == rows["reported"]) & (rows["output"] == "fused")]
@@ -68,18 +60,18 @@ def _cells(
         answers = evaluations[evaluations["run"].isin(of_cell["run"])]
         if row["method"] == "unimodal":  # its one branch is its prediction
             answers = answers[answers["output"] == "fused"]
-        ways = {
-            way: 100 * g["accuracy"]
-            for way, g in answers.groupby(["evaluation", "output"], sort=False)
-        }
-        for (evaluation, output), percent in (ways or _hole(row["reported"])).items():
+        ways: dict[Any, pd.Series] = dict(
+            iter(
+                (100 * answers["accuracy"]).groupby(
+                    [answers["evaluation"], answers["output"]], sort=False
+                )
+            )
+        )
+        # Of a cell of which all runs failed: its one row, without a value.
+        ways = ways or {(row["reported"], "fused"): pd.Series([], dtype=float)}
+        for (evaluation, output), percent in ways.items():
             row |= {"evaluation": evaluation, "output": output}
             yield row | over_seeds(percent, settings.confidence, "mean"), percent
-
-
-def _hole(reported: str) -> dict[Any, pd.Series]:
-    """What a cell of which all runs failed shows: its one row, without a value."""
-    return {(reported, "fused"): pd.Series([], dtype=float)}
 
 
 def by_output(published: pd.DataFrame) -> Published:

@@ -4,31 +4,23 @@ import pandas as pd
 
 from equimodal.study.analysis.collect import of_experiment, unfinished
 from equimodal.study.analysis.names import by_cell, in_order
-from equimodal.study.analysis.statistics import mean_t_interval, present
+from equimodal.study.analysis.statistics import ends, mean_t_interval, present
 from equimodal.study.params import Analysis
 
 CELL = ["dataset", "start", "fidelity", "method"]
 MEASURES = ("d_util", "d_util_by_label", "d_speed", "d_speed_first")
-COLUMNS = [
-    *(*CELL, "n", "unfinished"),
-    *(f"{measure}{end}" for measure in MEASURES for end in ("", "_low", "_high")),
-]
+COLUMNS = [*CELL, "n", "unfinished", *ends(*MEASURES)]
 
 
 def build(runs: pd.DataFrame, histories: pd.DataFrame, settings: Analysis) -> pd.DataFrame:
-    """Average d_util and d_speed of Table 1's networks of two branches over seeds, with t intervals.
-
-    `d_util`: on the test set; `d_util_by_label`: on the same examples, biased as those for training are.
-    `d_speed`: at the chosen epoch; `d_speed_first`: after the first epoch. `n` networks have a d_util.
-    """
+    """Average d_util and d_speed of Table 1's networks of two branches over seeds; `n` have a d_util."""
     first = histories.reindex(columns=["run", "epoch", "speed_m0", "speed_m1"]).query("epoch == 1")
     speeds = first.assign(d_speed_first=first["speed_m0"] - first["speed_m1"])
     several = of_experiment(runs, "table1").query("method != 'unimodal'")
     several = several.merge(speeds[["run", "d_speed_first"]], on="run", how="left")
     rows = []
     for cell, of_cell in by_cell(in_order(several, *CELL), CELL):
-        row = cell | {"unfinished": unfinished(of_cell)}
-        row["n"] = len(present(of_cell["d_util"]))
+        row = cell | {"unfinished": unfinished(of_cell), "n": len(present(of_cell["d_util"]))}
         for measure in MEASURES:
             row |= mean_t_interval(of_cell[measure], settings.confidence).named(measure)
         rows.append(row)

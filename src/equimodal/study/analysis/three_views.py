@@ -5,23 +5,19 @@ import pandas as pd
 from equimodal.study.analysis.collect import of_experiment, unfinished
 from equimodal.study.analysis.comparisons import paired_with_vanilla
 from equimodal.study.analysis.names import by_cell, in_order
-from equimodal.study.analysis.statistics import mean_t_interval, over_seeds
+from equimodal.study.analysis.statistics import ends, mean_t_interval, over_seeds
 from equimodal.study.params import Analysis
 
 CELL = ["fidelity", "method"]
 BRANCHES = ["accuracy_m0", "accuracy_m1", "accuracy_m2"]
 COLUMNS = [
     *(*CELL, "n", "unfinished", "accuracy", "sd", "low", "high", *BRANCHES),
-    *("difference", "difference_low", "difference_high"),
+    *ends("difference"),
 ]
 
 
 def build(runs: pd.DataFrame, settings: Analysis) -> pd.DataFrame:
-    """Average the test accuracy of each preset and method in percent, and compare it with vanilla by seed.
-
-    `accuracy` ± `sd` of the prediction with its t interval, of the branches the mean; `difference`:
-    method less vanilla at the same seed, percentage points, with its t interval.
-    """
+    """Average the test accuracy of each preset and method in percent, and compare it with vanilla by seed."""
     study = of_experiment(runs, "three_views")
     study = study.reindex(columns=[*study.columns.union(BRANCHES)])
     pairs = paired_with_vanilla(study)

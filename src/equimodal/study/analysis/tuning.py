@@ -11,14 +11,10 @@ COLUMNS = [*CELL, "setting", "n", "unfinished", "validation_accuracy", "best", "
 
 
 def build(runs: pd.DataFrame, settings: Analysis) -> pd.DataFrame:
-    """List the settings that the experiment `tuning` tried, by the name that runs have for them.
-
-    `validation_accuracy`: in percent, of `n` runs; `best`: the highest of the method; `compared`: whether
-    the experiment `methods` takes it.
-    """
-    tried, compared = (
-        _with_setting(of_experiment(runs, experiment)) for experiment in ("tuning", "methods")
-    )
+    """List the settings that the experiment `tuning` tried, by the name that runs have for them."""
+    # A run's name has rate and hyper-parameters before its seed.
+    runs = runs.assign(setting=[name.split("/")[4] for name in runs["run"]])
+    tried, compared = (of_experiment(runs, experiment) for experiment in ("tuning", "methods"))
     taken = {*compared[[*CELL, "setting"]].itertuples(index=False, name=None)}
     rows = []
     for cell, group in by_cell(in_order(tried, "dataset", "start", "fidelity", "method"), CELL):
@@ -34,8 +30,3 @@ def build(runs: pd.DataFrame, settings: Analysis) -> pd.DataFrame:
             r | {"best": "yes" if r["validation_accuracy"] == highest else ""} for r in of_cell
         ]
     return pd.DataFrame(rows, columns=COLUMNS)
-
-
-def _with_setting(runs: pd.DataFrame) -> pd.DataFrame:
-    """A run's name has rate and hyper-parameters before its seed."""
-    return runs.assign(setting=[name.split("/")[4] for name in runs["run"]])

@@ -14,7 +14,7 @@ COLUMNS = [*CELL, "n", "unfinished", "accuracy", "sd", "low", "high", "published
 def build(runs: pd.DataFrame, published_unimodal: pd.DataFrame, settings: Analysis) -> pd.DataFrame:
     """Average the test accuracy in percent of the networks with one modality, `inputs`, over seeds.
 
-    Table 1 has the better of a data set's two; Sec. 6.1 gives both, in whole percent.
+    Table 1 has the better of a data set's two.
     """
     study = of_experiment(runs, "table1")
     alone = in_order(study[study["method"] == "unimodal"], *CELL)

@@ -6,17 +6,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from equimodal.study.analysis.names import DATASETS, METHODS
-from equimodal.study.figures.parts import NothingToShow, legend_above, lettered
-from equimodal.study.figures.style import (
-    BLUE,
-    GRAY,
-    GREEN,
-    ORANGE,
-    PURPLE,
-    VERMILION,
-    Look,
-    new_figure,
-)
+from equimodal.study.figures.parts import NothingToShow, legend_above, panels_of
+from equimodal.study.figures.style import BLUE, GRAY, GREEN, ORANGE, PURPLE, VERMILION, Look
 
 DATASET = "colored_mnist"
 LINES: dict[tuple[str, str], tuple[str, str]] = {  # method and output -> label and color
@@ -32,22 +23,15 @@ READING = (18, 32)  # caps of docs/preregistration.md
 
 
 def draw(by_cap: pd.DataFrame) -> Figure:
-    """Show the accuracy at the best epoch up to each cap, beside what was published; a panel a preset.
-
-    Args:
-        by_cap: The table of that name, in percent. A row stands until the cap of the next.
-    """
+    """Show the accuracy at the best epoch up to each cap, beside what was published; a panel a preset."""
     table = by_cap[(by_cap["dataset"] == DATASET) & by_cap["mean"].notna()]
     if table.empty:
         raise NothingToShow(f"No run of table1 on {DATASETS[DATASET]} has finished.")
-    presets = list(dict.fromkeys(table["fidelity"]))
-    figure = new_figure(max(5.4, 4.2 * len(presets)), 4.2)
-    panels = figure.subplots(1, len(presets), sharey=True, squeeze=False)[0]
-    for title, axes, preset in zip(lettered("preset", presets), panels, presets, strict=True):
-        axes.set_title(title)
-        _draw_preset(axes, table[table["fidelity"] == preset], int(table["cap"].max()))
-    panels[0].set_ylabel("test accuracy (%), best epoch up to the cap")
-    legend_above(figure, panels, ncols=2)
+    figure, panels = panels_of(table, "fidelity", "preset", (5.4, 4.2, 4.2))
+    for axes, rows in panels:
+        _draw_preset(axes, rows, int(table["cap"].max()))
+    figure.axes[0].set_ylabel("test accuracy (%), best epoch up to the cap")
+    legend_above(figure, figure.axes, ncols=2)
     return figure
 
 
@@ -70,16 +54,14 @@ def _draw_preset(axes: Axes, table: pd.DataFrame, last: int) -> None:
             shown = _by_cap(of_line, "regular", last)
             axes.plot(shown.index, shown["mean"], color=color, **REGULAR)
     if left_behind:
+        dotted = "dotted: only epochs that end in the regular mode"
         axes.plot([], [], color=GRAY, lw=1.6, label="solid: the mode that the epoch left behind")
-        axes.plot(
-            [], [], color=GRAY, label="dotted: only epochs that end in the regular mode", **REGULAR
-        )
+        axes.plot([], [], color=GRAY, label=dotted, **REGULAR)
     axes.fill_between([], [], [], color=GRAY, alpha=0.3, lw=0, label="flat: published ± 2 SD")
     if table["low"].notna().any():
         axes.fill_between([], [], [], color=GRAY, alpha=0.2, lw=0, label="around a line: interval")
-    axes.set(
-        xlabel="cap: the last epoch that may be chosen", xlim=(1, max(2, last)), ylim=(20, 101)
-    )
+    axes.set(xlabel="cap: the last epoch that may be chosen", xlim=(1, max(2, last)))
+    axes.set_ylim(20, 101)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 

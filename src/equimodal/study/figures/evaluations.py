@@ -6,27 +6,15 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from equimodal.study.analysis.names import DATASETS, METHODS, in_order
-from equimodal.study.figures.parts import NothingToShow, legend_above, lettered
-from equimodal.study.figures.style import (
-    BLUE,
-    GRAY,
-    GREEN,
-    ORANGE,
-    PURPLE,
-    VERMILION,
-    Look,
-    new_figure,
-)
+from equimodal.study.figures.parts import NothingToShow, legend_above, panels_of
+from equimodal.study.figures.style import BLUE, GRAY, GREEN, ORANGE, PURPLE, VERMILION, Look
 
 DATASET = "colored_mnist"
 BRANCHES = {"m0": "color", "m1": "gray"}  # of that data set's distinct pair
 WAYS: dict[str, tuple[str, Look]] = {
     "regular": ("regular flow", {"color": VERMILION, "marker": "o"}),
-    "rebalance_m0": (
-        f"{BRANCHES['m0']} branch's gate at its mean",
-        {"color": ORANGE, "marker": "v"},
-    ),
-    "rebalance_m1": (f"{BRANCHES['m1']} branch's gate at its mean", {"color": BLUE, "marker": "^"}),
+    "rebalance_m0": ("color branch's gate at its mean", {"color": ORANGE, "marker": "v"}),
+    "rebalance_m1": ("gray branch's gate at its mean", {"color": BLUE, "marker": "^"}),
     "isolated": ("no flow between branches", {"color": GREEN, "marker": "s"}),
     "as_trained": ("each mode as often as in training", {"color": PURPLE, "marker": "D"}),
 }
@@ -38,31 +26,27 @@ HEIGHT = 0.36  # of a row's band to each side
 def draw(table1_evaluations: pd.DataFrame) -> Figure:
     """Show the accuracies that the paper prints a number for, a panel a preset.
 
-    Args:
-        table1_evaluations: The table of that name, in percent. Rows of the figure are its methods and
-            outputs with a published number; branches beside the prediction are named.
+    Rows are the methods and outputs with a published number; branches beside the prediction are named.
     """
     table = table1_evaluations
     rows = table[(table["dataset"] == DATASET) & table["published_mean"].notna()]
     if rows["mean"].isna().all():
         raise NothingToShow(f"No run of table1 on {DATASETS[DATASET]} has finished.")
-    presets = list(dict.fromkeys(rows["fidelity"]))
-    rows = rows.sort_values("output", key=lambda output: output != "fused", kind="stable")
-    rows = in_order(rows, "method")
-    shown = list(dict.fromkeys(zip(rows["method"], rows["output"], strict=True)))
-    figure = new_figure(max(5.4, 4.4 * len(presets)), 1.3 + 0.42 * len(shown))
-    panels = figure.subplots(1, len(presets), sharey=True, squeeze=False)[0]
-    for title, axes, preset in zip(lettered("preset", presets), panels, presets, strict=True):
-        axes.set_title(title)
+    ordered = rows.sort_values("output", key=lambda output: output != "fused", kind="stable")
+    ordered = in_order(ordered, "method")
+    shown = list(dict.fromkeys(zip(ordered["method"], ordered["output"], strict=True)))
+    figure, panels = panels_of(rows, "fidelity", "preset", (5.4, 4.4, 1.3 + 0.42 * len(shown)))
+    for axes, of_preset in panels:
         axes.set(xlabel="test accuracy (%)", xlim=(0, 102))
         for place, (method, output) in enumerate(shown):
-            of_row = (rows["method"] == method) & (rows["output"] == output)
-            _draw_row(axes, place, rows[of_row & (rows["fidelity"] == preset)])
+            of_row = (of_preset["method"] == method) & (of_preset["output"] == output)
+            _draw_row(axes, place, of_preset[of_row])
+    first = figure.axes[0]
     if rows["low"].notna().any():
-        panels[0].plot([], [], color="black", lw=1, label="interval of our mean")
-    panels[0].set_yticks(range(len(shown)), [_name(*row) for row in shown])
-    panels[0].set_ylim(len(shown) - 0.5, -0.5)
-    legend_above(figure, panels, ncols=2 * min(2, len(presets)))
+        first.plot([], [], color="black", lw=1, label="interval of our mean")
+    first.set_yticks(range(len(shown)), [_name(*row) for row in shown])
+    first.set_ylim(len(shown) - 0.5, -0.5)
+    legend_above(figure, figure.axes, ncols=2 * min(2, len(panels)))
     return figure
 
 
@@ -70,9 +54,8 @@ def _draw_row(axes: Axes, place: int, rows: pd.DataFrame) -> None:
     if rows.empty:
         return
     mean, sd = rows[["published_mean", "published_sd"]].iloc[0]
-    axes.add_patch(
-        Rectangle((mean - 2 * sd, place - HEIGHT), 4 * sd, 2 * HEIGHT, zorder=0, **PUBLISHED)
-    )
+    corner = (mean - 2 * sd, place - HEIGHT)
+    axes.add_patch(Rectangle(corner, 4 * sd, 2 * HEIGHT, zorder=0, **PUBLISHED))
     axes.vlines(mean, place - HEIGHT, place + HEIGHT, color=GRAY, lw=1, zorder=1)
     of_way = rows.set_index("evaluation")
     if rows["mean"].isna().all():

@@ -7,8 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from equimodal.study.analysis.names import METHODS
-from equimodal.study.figures.parts import NothingToShow, legend_above, lettered
-from equimodal.study.figures.style import GRAY, GREEN, VERMILION, Look, new_figure
+from equimodal.study.figures.parts import NothingToShow, legend_above, panels_of
+from equimodal.study.figures.style import GRAY, GREEN, VERMILION, Look
 
 LOOKS: dict[str, Look] = {
     "vanilla": {"color": GRAY, "marker": "o", "ls": "", "ms": 5},
@@ -18,27 +18,22 @@ LOOKS: dict[str, Look] = {
 
 
 def draw(fidelity_study: pd.DataFrame) -> Figure:
-    """Show, for each base preset, how far each switch moves each method's accuracy.
-
-    Args:
-        fidelity_study: The `fidelity_study` table: accuracies in percent, differences with intervals.
-    """
+    """Show, for each base preset, how far each switch moves each method's accuracy."""
     thrown = fidelity_study[fidelity_study["switch"].notna() & (fidelity_study["switch"] != "")]
     compared = thrown[thrown["difference"].notna()]
     if compared.empty:
         raise NothingToShow("No run of a switch has finished beside one of its base.")
-    bases = list(dict.fromkeys(compared["base"]))
+    thrown = thrown[thrown["base"].isin(compared["base"])]
     of_methods = [rows["switch"] for _, rows in thrown.groupby("method", sort=False)]
     # In the order of the study, which the method with most of them has.
     switches = list(dict.fromkeys(chain(*sorted(of_methods, key=len, reverse=True))))
-    figure = new_figure(8, 1.6 + 0.45 * len(switches))
-    panels = figure.subplots(1, len(bases), sharex=True, sharey=True, squeeze=False)[0]
-    for title, axes, base in zip(lettered("from the preset", bases), panels, bases, strict=True):
-        axes.set_title(title)
-        _draw_base(axes, thrown[thrown["base"] == base], switches)
-    panels[0].set_yticks(range(len(switches)), switches)
-    panels[0].set_ylim(len(switches) - 0.5, -0.5)
-    legend_above(figure, panels, ncols=len(LOOKS) + 1)
+    size = (8, 0, 1.6 + 0.45 * len(switches))
+    figure, panels = panels_of(thrown, "base", "from the preset", size, sharex=True)
+    for axes, rows in panels:
+        _draw_base(axes, rows, switches)
+    figure.axes[0].set_yticks(range(len(switches)), switches)
+    figure.axes[0].set_ylim(len(switches) - 0.5, -0.5)
+    legend_above(figure, figure.axes, ncols=len(LOOKS) + 1)
     return figure
 
 

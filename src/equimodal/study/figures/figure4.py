@@ -18,13 +18,7 @@ from equimodal.study.figures.style import new_figure
 
 
 def draw(runs: pd.DataFrame, l1_study: pd.DataFrame, l1_trends: pd.DataFrame) -> Figure:
-    """Show sparsity, |d_util| and |d_speed| against λ, and the latter two against sparsity.
-
-    Args:
-        runs: The `runs` table; its runs of the L1 study are drawn.
-        l1_study: The `l1_study` table: means of the models of one λ, with intervals.
-        l1_trends: The `l1_trends` table: Spearman's rank correlations over models.
-    """
+    """Show sparsity, |d_util| and |d_speed| against λ, and the latter two against sparsity."""
     models = with_sizes(models_of(runs, "l1", "modelnet40", "vanilla"))
     if finished(models).empty:
         raise NothingToShow(why_empty(models, "l1", "modelnet40"))
@@ -41,20 +35,14 @@ def draw(runs: pd.DataFrame, l1_study: pd.DataFrame, l1_trends: pd.DataFrame) ->
     panels[1, 1].set_title(f"(d) {_trend(l1_trends, 'sparsity', 'abs_d_util')}")
     panels[1, 2].set_title(f"(e) {_trend(l1_trends, 'sparsity', 'abs_d_speed')}")
     panels[1, 0].set_axis_off()
-    panels[1, 0].legend(
-        handles=handles(models, l1_study),
-        loc="center",
-        fontsize=8,
-        title="ρ: Spearman's rank correlation over models",
-        title_fontsize=8,
-    )
+    words = {"title": "ρ: Spearman's rank correlation over models", "title_fontsize": 8}
+    panels[1, 0].legend(handles=handles(models, l1_study), loc="center", fontsize=8, **words)
     return figure
 
 
 def _trend(trends: pd.DataFrame, x: str, y: str) -> str:
     """Word Spearman's ρ of two columns."""
-    rows = trends[(trends["x"] == x) & (trends["y"] == y)]
-    if rows.empty or pd.isna(rows.iloc[0]["spearman"]):
+    rows = trends[(trends["x"] == x) & (trends["y"] == y)].dropna(subset="spearman")
+    if rows.empty:
         return "ρ missing"
-    row = rows.iloc[0]
-    return f"ρ = {with_interval(row['spearman'], row['low'], row['high'])}"
+    return f"ρ = {with_interval(*rows.iloc[0][['spearman', 'low', 'high']])}"

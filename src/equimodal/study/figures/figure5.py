@@ -13,17 +13,14 @@ EXPERIMENTS = {"vanilla": "sweep", "random": "sweep_balanced", "guided": "sweep_
 
 
 def draw(runs: pd.DataFrame, greediness: pd.DataFrame) -> Figure:
-    """Show d_util of every model with distinct modalities, by the algorithm that trained it.
-
-    Args:
-        runs: The `runs` table; its runs of the sweeps on ModelNet40 and NVGesture are drawn.
-        greediness: The `greediness` table, for the means, their intervals and the published means.
-    """
+    """Show d_util of every model with distinct modalities, by the algorithm that trained it."""
     swept = {
         dataset: {policy: _distinct(runs, dataset, policy) for policy in POLICIES}
         for dataset in ("modelnet40", "nvgesture")
     }
-    empty = {dataset: _why_empty(rows, dataset) for dataset, rows in swept.items()}
+    empty = {
+        dataset: _why_empty(pd.concat(rows.values()), dataset) for dataset, rows in swept.items()
+    }
     if all(empty.values()):
         raise NothingToShow(" ".join(empty.values()))
     swept = {d: rows for d, rows in swept.items() if len(tried(pd.concat(rows.values())))}
@@ -41,12 +38,10 @@ def draw(runs: pd.DataFrame, greediness: pd.DataFrame) -> Figure:
     return figure
 
 
-def _why_empty(rows: dict[str, pd.DataFrame], dataset: str) -> str:
+def _why_empty(models: pd.DataFrame, dataset: str) -> str:
     """Say why no model of any algorithm is there; nothing if one is."""
-    models = pd.concat(rows.values())
-    if len(finished(models)):
-        return ""
-    return why_empty(models, "sweep and sweep_balanced", dataset)
+    lacking = finished(models).empty
+    return why_empty(models, "sweep and sweep_balanced", dataset) if lacking else ""
 
 
 def _distinct(runs: pd.DataFrame, dataset: str, policy: str) -> pd.DataFrame:

@@ -37,11 +37,7 @@ class Panel:
 
 
 def draw(examples: Mapping[str, Arrays]) -> Figure:
-    """Show images of each class, in each modality.
-
-    Args:
-        examples: Data set -> the arrays of its `examples.npz`. One that has none is left out.
-    """
+    """Show images of each class, in each modality, of each data set that has examples: the arrays of `examples.npz`."""
     of_examples = {"colored_mnist": _digits, "modelnet40": _views, "nvgesture": _clips}
     panels = [
         panel

@@ -14,16 +14,7 @@ from equimodal.study.figures.parts import (
     of_one_preset,
     why_empty,
 )
-from equimodal.study.figures.style import (
-    BLUE,
-    GREEN,
-    ORANGE,
-    PURPLE,
-    SKY,
-    VERMILION,
-    Look,
-    new_figure,
-)
+from equimodal.study.figures.style import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, new_figure
 
 LINES = [
     *((BLUE, "o", "-"), (VERMILION, "s", "--"), (GREEN, "^", "-.")),
@@ -32,24 +23,18 @@ LINES = [
 
 
 def draw(runs: pd.DataFrame, l1_study: pd.DataFrame) -> Figure:
-    """Show sparsity at every threshold against λ, and |d_util| of the sparser half of the models.
-
-    Args:
-        runs: The `runs` table; its runs of the L1 study are drawn.
-        l1_study: The `l1_study` table: means of the models of one λ.
-    """
+    """Show sparsity at every threshold against λ, and |d_util| of the sparser half of the models."""
     models = with_sizes(models_of(runs, "l1", "modelnet40", "vanilla"))
     if finished(models).empty:
         raise NothingToShow(why_empty(models, "l1", "modelnet40"))
     l1_study = of_one_preset(l1_study)
     figure = new_figure(8, 4)
     left, right = figure.subplots(1, 2)
-    thresholds = sorted(
-        (c for c in l1_study if c.startswith("below_")), key=lambda c: -float(c.split("_")[1])
-    )
+    below = [column for column in l1_study if column.startswith("below_")]
+    thresholds = sorted(below, key=lambda column: -float(column.split("_")[1]))
     for column, (color, marker, style) in zip(thresholds, LINES, strict=False):
-        look: Look = {"color": color, "marker": marker, "ls": style, "ms": 4, "lw": 1.2}
-        left.plot(l1_study["l1"], l1_study[column], label=column.split("_")[1], **look)
+        look = {"color": color, "marker": marker, "ls": style, "label": column.split("_")[1]}
+        left.plot(l1_study["l1"], l1_study[column], ms=4, lw=1.2, **look)
     left.set(xlabel=LAMBDA, ylabel="share of parameters below the threshold")
     scale_by_penalty(left, l1_study["l1"])
     left.set_ylim(bottom=0)

@@ -21,11 +21,7 @@ LOOKS: dict[str, Look] = {
 
 
 def draw(sensitivity: pd.DataFrame) -> Figure:
-    """Show test accuracy and d_util of guided models against α and against Q.
-
-    Args:
-        sensitivity: The `sensitivity` table: means over seeds with intervals, accuracy in percent.
-    """
+    """Show test accuracy and d_util of guided models against α and against Q."""
     if not (sensitivity["n"] > 0).any():
         raise NothingToShow("No run of sensitivity on ModelNet40 has finished.")
     sensitivity = of_one_preset(sensitivity)

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from equimodal.study.analysis.names import DATASETS
+from equimodal.study.analysis.statistics import ends
 from equimodal.study.figures.parts import (
     D_SPEED,
     D_UTIL,
@@ -22,7 +23,7 @@ from equimodal.study.figures.parts import (
     why_empty,
     with_interval,
 )
-from equimodal.study.figures.style import BLUE, GRAY, ORANGE, new_figure
+from equimodal.study.figures.style import BLUE, GRAY, ORANGE, Look, new_figure
 
 PAIRS = {"distinct": (BLUE, "o"), "identical": (ORANGE, "s")}  # color and marker
 TITLES = {"d_util_by_label": "the same, colored by label", "d_speed": "learning speed"}
@@ -30,13 +31,7 @@ ABOVE, BELOW = -0.36, 0.36  # places of the published mean and of ours within a 
 
 
 def draw_sweep(runs: pd.DataFrame, greediness: pd.DataFrame, datasets: Sequence[str]) -> Figure:
-    """Show d_util and d_speed of every model of the vanilla sweep, a line of panels a data set.
-
-    Args:
-        runs: The `runs` table; its vanilla runs of the sweep are drawn.
-        greediness: The `greediness` table, for the means, their intervals and the published means.
-        datasets: Names in params.yaml, from top to bottom.
-    """
+    """Show d_util and d_speed of every model of the vanilla sweep, a line of panels a data set."""
     asked = {dataset: models_of(runs, "sweep", dataset, "vanilla") for dataset in datasets}
     if all(finished(models).empty for models in asked.values()):
         raise NothingToShow(" ".join(why_empty(m, "sweep", d) for d, m in asked.items()))
@@ -82,18 +77,13 @@ def draw_rows(
 ) -> None:
     """Draw a row of dots for each group of runs, with our mean below and the published one above.
 
-    Args:
-        axes: Where to.
-        rows: Group -> its runs, from top to bottom.
-        summaries: Group -> its row of the `greediness` table.
-        measure: `d_util`, `d_util_by_label` or `d_speed`.
-        looks: Group -> color and marker.
+    `summaries` has each group's row of the `greediness` table, and `looks` its color and marker.
     """
     for y, (group, runs) in enumerate(rows.items()):
         _dots(axes, y, finished(runs).dropna(subset=measure), measure, looks[group])
         if (means := summaries[group]) is None:
             continue
-        mean, low, high = means[[measure, f"{measure}_low", f"{measure}_high"]].astype(float)
+        mean, low, high = means[ends(measure)].astype(float)
         axes.plot([low, high], [y + BELOW] * 2, "k-", lw=1.2)
         axes.plot([low, high], [y + BELOW] * 2, "k|", ms=6)
         axes.plot(mean, y + BELOW, "kD", ms=5)
@@ -134,8 +124,7 @@ def _label(group: str, runs: pd.DataFrame, means: pd.Series | None) -> str:
     if unknown := int(finished(runs)["d_util"].isna().sum()):
         lines.append(f"{unknown} without d_util")  # a branch with accuracy 0 has no rate
     if means is not None:
-        ours = with_interval(means["d_util"], means["d_util_low"], means["d_util_high"])
-        lines.append(f"ours {ours}")
+        lines.append(f"ours {with_interval(*means[ends('d_util')])}")
         if published := published_means(means):
             size = f"{published[-1]:.1f}".replace("-", "−")  # as printed: there is a −0.0
             lines.append(f"published {size if len(published) == 1 else f'±{size}, sign lost'}")
@@ -146,9 +135,8 @@ def _dots(axes: Axes, y: int, models: pd.DataFrame, measure: str, look: tuple[st
     """One dot a model, raised by its learning rate."""
     if models.empty:
         middle = axes.get_yaxis_transform()  # x in shares of the axes
-        axes.text(
-            0.5, y, "no model", transform=middle, color=GRAY, ha="center", va="center", fontsize=8
-        )
+        words: Look = {"color": GRAY, "ha": "center", "va": "center", "fontsize": 8}
+        axes.text(0.5, y, "no model", transform=middle, **words)
         return
     rates = np.log10(models["learning_rate"].to_numpy())
     spread = np.ptp(rates)

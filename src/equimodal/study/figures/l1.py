@@ -9,15 +9,8 @@ from equimodal.study.figures.parts import count, finished, mark_mean
 from equimodal.study.figures.style import BLUE, GRAY, Look
 
 LAMBDA = r"weight of the L1 penalty, $\lambda$"
-DOTS: Look = {
-    "marker": "o",
-    "ls": "",
-    "ms": 4,
-    "color": BLUE,
-    "alpha": 0.6,
-    "mec": "none",
-    "zorder": 3,
-}
+DOTS: Look = {"marker": "o", "ls": "", "ms": 4, "color": BLUE, "alpha": 0.6, "mec": "none"}
+DOTS |= {"zorder": 3}
 MEANS: Look = {"marker": "s", "ls": "-", "ms": 4.5, "lw": 1, "color": "black", "mfc": "white"}
 LABELS = {
     SPARSITY: "sparsity\n(parameters below 0.001, share)",

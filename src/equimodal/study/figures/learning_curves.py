@@ -13,12 +13,7 @@ BRANCHES = {"m0": ORANGE, "m1": BLUE}
 
 
 def draw(runs: pd.DataFrame, histories: pd.DataFrame) -> Figure:
-    """Show each policy's test accuracies and speeds, epoch by epoch: one line a seed.
-
-    Args:
-        runs: The `runs` table; its multi-modal runs of Table 1 under one preset are drawn.
-        histories: The `histories` table.
-    """
+    """Show test accuracies and speeds of the networks of Table 1, epoch by epoch: one line a seed, a column a policy."""
     multimodal = of_experiment(runs, "table1").query(
         "dataset == 'colored_mnist' and inputs == 'distinct'"
     )

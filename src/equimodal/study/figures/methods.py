@@ -5,17 +5,13 @@ from matplotlib.figure import Figure
 
 from equimodal.study.analysis.statistics import Estimate, magnitude
 from equimodal.study.figures.parts import NothingToShow, legend_below, saying
-from equimodal.study.figures.style import new_figure
+from equimodal.study.figures.style import Look, new_figure
 
 MARKERS = "osD^v<>ph*XP8d"
 
 
 def draw(methods: pd.DataFrame) -> Figure:
-    """Show one point a method, a panel a preset.
-
-    Args:
-        methods: The `methods` table: means over seeds with intervals, accuracy in percent.
-    """
+    """Show one point a method, a panel a preset."""
     known = methods.dropna(subset=["d_util", "accuracy"])
     if not methods["accuracy"].notna().any():
         raise NothingToShow("No run of methods has finished.")
@@ -24,23 +20,15 @@ def draw(methods: pd.DataFrame) -> Figure:
     panels = list(known.groupby(["dataset", "fidelity"], sort=False))
     figure = new_figure(4.5 * len(panels), 5)
     names = list(dict.fromkeys(known["method"]))
-    for axes, ((_, preset), rows) in zip(
-        figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True
-    ):
+    every = figure.subplots(1, len(panels), squeeze=False)[0]
+    for axes, ((_, preset), rows) in zip(every, panels, strict=True):
         for row in rows.itertuples():
             place = names.index(row.method)
+            look: Look = {"color": f"C{place % 10}", "marker": MARKERS[place % len(MARKERS)]}
             size = magnitude(Estimate(row.d_util, row.d_util_low, row.d_util_high))
-            axes.errorbar(
-                [size.value],
-                [row.accuracy],
-                xerr=_ends(size),
-                yerr=_ends(Estimate(row.accuracy, row.low, row.high)),
-                color=f"C{place % 10}",
-                marker=MARKERS[place % len(MARKERS)],
-                ls="",
-                elinewidth=1,
-                label=row.method,
-            )
+            errors = {"xerr": _ends(size), "yerr": _ends(Estimate(row.accuracy, row.low, row.high))}
+            look |= errors | {"ls": "", "elinewidth": 1, "label": row.method}
+            axes.errorbar([size.value], [row.accuracy], **look)
         axes.set(xlabel=r"$|d_{\mathrm{util}}|$", ylabel="test accuracy (%)", title=preset)
         legend_below(axes, ncols=3)
     return figure

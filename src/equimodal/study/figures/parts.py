@@ -1,7 +1,7 @@
 """What several figures choose, word and draw alike."""
 
 import textwrap
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import pandas as pd
@@ -23,10 +23,7 @@ class NothingToShow(Exception):  # noqa: N818  no fault of anybody
 
 
 def as_drawn(table: pd.DataFrame, stand_ins: Collection[str]) -> pd.DataFrame:
-    """Return a table without what no figure shows.
-
-    These are intervals of fewer than `FEWEST` values, and published values beside stand-in data.
-    """
+    """Return a table without intervals of fewer than `FEWEST` values, and published values beside stand-in data."""
     table = table.copy()
     if "n" in table:
         ends = [c for c in table if c.endswith(("low", "high"))]
@@ -62,13 +59,7 @@ def count(runs: pd.DataFrame) -> str:
 
 
 def why_empty(runs: pd.DataFrame, experiment: str, dataset: str) -> str:
-    """Say why there is no model of an experiment on a data set.
-
-    Args:
-        runs: The runs that would have been drawn, none of which finished.
-        experiment: Its name in params.yaml, or several.
-        dataset: Its name in params.yaml.
-    """
+    """Say why there is no model of one or more experiments on a data set, by the runs that would have been drawn."""
     name = DATASETS[dataset]
     if len(runs):
         return f"None of {len(runs)} runs of {experiment} on {name} has finished."
@@ -104,10 +95,22 @@ def saying(sentence: str) -> Figure:
     return figure
 
 
-def lettered(words: str, names: Sequence[str]) -> list[str]:
-    """Return a title for each panel, such as `(a) preset paper`; one alone needs no letter."""
+def panels_of(
+    table: pd.DataFrame, column: str, words: str, size: tuple[float, float, float], **shared: Any
+) -> tuple[Figure, list[tuple[Axes, pd.DataFrame]]]:
+    """Return a figure with a panel for each value of a column, such as `(a) preset paper`, and its rows.
+
+    `size`: the least width of the figure, that of a panel, and the height. One panel alone needs no letter.
+    """
+    names = list(dict.fromkeys(table[column]))
+    least, width, height = size
+    figure = new_figure(max(least, width * len(names)), height)
+    panels = figure.subplots(1, len(names), sharey=True, squeeze=False, **shared)[0]
     letters = [f"({letter}) " for letter in "abcdefgh"] if len(names) > 1 else [""]
-    return [f"{letter}{words} {name}" for letter, name in zip(letters, names, strict=False)]
+    for letter, axes, name in zip(letters, panels, names, strict=False):
+        axes.set_title(f"{letter}{words} {name}")
+    parts = [table[table[column] == name] for name in names]
+    return figure, list(zip(panels, parts, strict=True))
 
 
 def legend_below(axes: Axes, **options: Any) -> None:
@@ -120,19 +123,11 @@ def legend_above(
     figure: Figure, panels: Iterable[Axes], ncols: int, title: str | None = None
 ) -> None:
     """Put one legend above all panels, each label once."""
-    handles = {
-        label: handle
-        for axes in panels
-        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
-    }
-    figure.legend(
-        handles=list(handles.values()),
-        loc="outside upper center",
-        ncols=ncols,
-        title=title,
-        fontsize=8,
-        title_fontsize=9,
-    )
+    handles: dict[str, Any] = {}
+    for axes in panels:
+        handles |= {label: h for h, label in zip(*axes.get_legend_handles_labels(), strict=True)}
+    above: Look = {"loc": "outside upper center", "fontsize": 8, "title_fontsize": 9}
+    figure.legend(handles=list(handles.values()), ncols=ncols, title=title, **above)
 
 
 def models_of(runs: pd.DataFrame, experiment: str, dataset: str, policy: str) -> pd.DataFrame:

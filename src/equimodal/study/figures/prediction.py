@@ -28,13 +28,7 @@ EVERY = "all"  # the row of the table over all data sets
 
 
 def draw(runs: pd.DataFrame, prediction: pd.DataFrame, prediction_by_epoch: pd.DataFrame) -> Figure:
-    """Show d_util against d_speed, and how early the sign of the one tells that of the other.
-
-    Args:
-        runs: The `runs` table; its vanilla runs of the sweeps are drawn.
-        prediction: The `prediction` table, for Spearman's ρ over both pairs.
-        prediction_by_epoch: The `prediction_by_epoch` table.
-    """
+    """Show d_util against d_speed of the vanilla sweeps, and how early the sign of the one tells that of the other."""
     sweep = of_one_preset(finished(of_experiment(runs, "sweep").query("policy == 'vanilla'")))
     if sweep.empty:
         raise NothingToShow("No model of a vanilla sweep has finished.")
@@ -80,12 +74,11 @@ def _scatter(axes: Axes, models: pd.DataFrame, prediction: pd.DataFrame) -> None
 
 def _rank_correlation(prediction: pd.DataFrame, dataset: str) -> str:
     asked = (prediction["dataset"] == dataset) & (prediction["inputs"] == "both")
-    rows = prediction[asked]
-    if rows.empty or pd.isna(rows.iloc[0]["spearman"]):
+    rows = prediction[asked].dropna(subset="spearman")
+    if rows.empty:
         return "no ρ"
     row = rows.iloc[0]
-    interval = with_interval(row["spearman"], row["low"], row["high"])
-    return f"ρ = {interval}, n = {row['n']}"
+    return f"ρ = {with_interval(*row[['spearman', 'low', 'high']])}, n = {row['n']}"
 
 
 def _by_epoch(axes: Axes, by_epoch: pd.DataFrame) -> None:

@@ -26,10 +26,7 @@ BEFORE, AFTER = 10, 50  # steps of the close-up, before and after the first re-b
 def draw(runs: pd.DataFrame, steps: pd.DataFrame) -> Figure:
     """Show the modes of the steps, the speeds and d_speed: of the whole training and a close-up.
 
-    Args:
-        runs: The `runs` table. Its first finished guided run with distinct modalities that has
-            steps is drawn.
-        steps: The `steps` table: mode and speeds (log10 units) of every step of some runs.
+    Of the first finished guided run with distinct modalities that has steps.
     """
     guided = runs[(runs["policy"] == "guided") & (runs["inputs"] == "distinct")]
     guided = finished(guided[guided["run"].isin(steps["run"])])
@@ -42,17 +39,16 @@ def draw(runs: pd.DataFrame, steps: pd.DataFrame) -> Figure:
     close = _close_up(taken)
     _draw_part(panels[:, 0], taken, run["tolerance"])
     _draw_part(panels[:, 1], close, run["tolerance"])
-    panels[0, 0].set_title(
-        f"{DATASETS.get(run['dataset'], run['dataset'])}, guided, preset {run['fidelity']}, seed {run['seed']}\n"
-        f"(a) all {len(taken)} steps of {taken['epoch'].max()} epochs"
-    )
+    dataset = DATASETS.get(run["dataset"], run["dataset"])
+    whole = f"(a) all {len(taken)} steps of {taken['epoch'].max()} epochs"
+    of_run = f"{dataset}, guided, preset {run['fidelity']}, seed {run['seed']}"
+    panels[0, 0].set_title(f"{of_run}\n{whole}")
     panels[0, 1].set_title(f"(b) steps {close['step'].min()} to {close['step'].max()}")
     panels[0, 0].set_ylabel("share of steps")
     panels[1, 0].set_ylabel("conditional learning\nspeed (log$_{10}$ units)")
     panels[2, 0].set_ylabel("$d_{\\mathrm{speed}}$\n(log$_{10}$ units)")
-    figure.legend(
-        handles=_handles(run, _epochs_apart(taken)), loc="outside upper center", ncols=4, fontsize=8
-    )
+    handles = _handles(run, _epochs_apart(taken))
+    figure.legend(handles=handles, loc="outside upper center", ncols=4, fontsize=8)
     return figure
 
 
@@ -67,8 +63,8 @@ def _close_up(steps: pd.DataFrame) -> pd.DataFrame:
 def _draw_part(column: list[Axes], steps: pd.DataFrame, tolerance: float) -> None:
     """Draw some steps in a row: their modes, the speeds after each, and d_speed.
 
-    Step t covers t - 1 to t on the axis. Of more than `EXACT` steps, the ribbon shows shares in each
-    of `PARTS` equal parts, and the lines about `EXACT` values.
+    Step t covers t - 1 to t on the axis. Of more than `EXACT` steps, the ribbon shows shares in each of `PARTS` equal parts,
+    and the lines about `EXACT` values.
     """
     ribbon, speeds, gap = column
     parts = len(steps) if len(steps) <= EXACT else PARTS
@@ -121,10 +117,7 @@ def _handles(run: pd.Series, apart: int) -> list[Any]:
     return [
         *(Patch(label=names[mode], **look) for mode, look in MODES.items()),
         Line2D([], [], color="black", ls=":", label=ends),
-        *(
-            Line2D([], [], color=color, ls=style, label=speeds[speed])
-            for speed, (color, style) in SPEEDS.items()
-        ),
+        *(Line2D([], [], color=c, ls=style, label=speeds[s]) for s, (c, style) in SPEEDS.items()),
         Line2D([], [], color="black", label=r"$d_{\mathrm{speed}}$"),
         *([band] if pd.notna(tolerance) else []),
     ]

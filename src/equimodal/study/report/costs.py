@@ -16,17 +16,12 @@ COLUMNS = ("what", "runs", "measured", *MEASURES)
 
 
 def costs(folder: Path, experiments: Mapping[str, Collection[str]]) -> pd.DataFrame:
-    """Sum what training and evaluating cost, for each experiment and for all else.
+    """Sum what training and evaluating cost, for each experiment (names of its runs) and for all else.
 
-    Args:
-        folder: Of the benchmark files.
-        experiments: Experiment -> names of its runs.
-
-    Returns:
-        A row for each experiment, for `all runs` (a run that several experiments ask for counts
-        once), for `noisy MNIST` (the second paper's networks), for `data` (fetch and prepare) and for
-        `products` (tables, figures, reports): number of `runs`, how many of them were `measured`, sums of wall-clock and CPU seconds of one process
-        after the other, and the largest memory of a process in MB (resident set).
+    A row for each experiment, for `all runs` (a run that several experiments ask for counts once), for `noisy MNIST` (the
+    second paper's networks), for `data` (fetch and prepare) and for `products` (tables, figures, reports): number of
+    `runs`, how many of them were `measured`, sums of wall-clock and CPU seconds of one process after the other, and the
+    largest memory of a process in MB (resident set).
     """
     every = sorted({run for runs in experiments.values() for run in runs})
     measured = {run: found for run in every if (found := cost_of_run(folder, run)) is not None}
@@ -58,11 +53,7 @@ def cost_of_run(folder: Path, run: str) -> dict[str, float] | None:
 
 
 def read_benchmark(path: Path) -> dict[str, float]:
-    """Wall-clock and CPU seconds and peak memory (MB) of one job; NaN where it was too short.
-
-    Raises:
-        UserError: If the file is damaged.
-    """
+    """Wall-clock and CPU seconds and peak memory (MB) of one job, NaN where it was too short; UserError if damaged."""
     with reading(path, "what a job cost", "delete it, run the job"):
         table = pd.read_csv(BytesIO(read_bytes(path)), sep="\t", na_values=["-"])
         wall, cpu, memory = (

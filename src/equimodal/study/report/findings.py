@@ -17,7 +17,6 @@ from equimodal.study.analysis.claims import (
     NOT_RUN,
     UNDECIDED,
     Region,
-    Told,
     data_name,
     read_claims,
     told_in,
@@ -28,7 +27,7 @@ from equimodal.study.files import is_there
 from equimodal.study.paces import kind_of, paces_with_the_code
 from equimodal.study.params import Params, expand_runs, load_params
 from equimodal.study.report import pictures
-from equimodal.study.report.page import DEPENDS, Figure, TextTable, as_grid, duration, render
+from equimodal.study.report.page import DEPENDS, Shown, TextTable, as_grid, render
 from equimodal.study.spec import RunSpec, read_specs
 
 OUTCOMES = (HOLDS, FAILS, DEPENDS, UNDECIDED, NOT_RUN)
@@ -46,7 +45,7 @@ class Scale:
     claims: pd.DataFrame | None
     table1: pd.DataFrame | None
     expectations: pd.DataFrame | None  # that were written down before
-    figures: Sequence[Figure]
+    figures: Sequence[Shown]
 
     @property
     def name(self) -> str:
@@ -63,19 +62,6 @@ class Scale:
 
 
 @dataclass(frozen=True)
-class Judgment:
-    """What the numbers of a scale say of a claim on one data set."""
-
-    scale: str
-    data: str
-    verdict: str
-    evidence: str
-    numbers: Sequence[Told]
-    reason: str
-    command: str
-
-
-@dataclass(frozen=True)
 class Claim:
     """A claim with all that is known of it."""
 
@@ -84,13 +70,13 @@ class Claim:
     paper: str
     measure: str
     lies: Region
-    judgments: Sequence[Judgment]
+    judgments: Sequence[Any]  # rows of claims.csv, each with its scale
     not_run: Sequence[str]  # data
 
     @property
     def outcome(self) -> str:
         """One of `OUTCOMES`: what the numbers that decide agree on."""
-        verdicts = {judgment.verdict for judgment in self.judgments}
+        verdicts = {judgment.measured for judgment in self.judgments}
         decided = verdicts - {UNDECIDED}
         if len(decided) > 1:
             return DEPENDS
@@ -99,49 +85,35 @@ class Claim:
     @property
     def datasets(self) -> list[str]:
         """Data sets that it is about, for the filter."""
-        data = [*(judgment.data for judgment in self.judgments), *self.not_run]
-        return list(dict.fromkeys(map(dataset_of, data)))
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column of the paper's Table 1: what each scale says of it."""
-
-    name: str
-    parts: Sequence[tuple[str, str, TextTable]]  # scale, its status in words, its rows
+        data = [*(judgment.dataset for judgment in self.judgments), *self.not_run]
+        return list(dict.fromkeys(of.split()[0] for of in data))
 
 
 def as_html(scales: Sequence[Scale]) -> str:
     """Write the page. The same tables give the same bytes."""
     claims, runs = claims_of(scales), rows_of_runs(scales)
     counts = Counter(claim.outcome for claim in claims)
-    names = [scale.name for scale in scales]
+    every, script = methods(runs), files("equimodal.study.report").joinpath("findings.js")
+    datasets = dict.fromkeys(run["dataset"] for run in runs)
+    picture = pictures.accuracies(runs, every, [scale.name for scale in scales])
+    expected = [s for s in scales if s.expectations is not None and len(s.expectations)]
     return render(
         "findings.html",
         scales=scales,
         claims=claims,
         counts={outcome: counts[outcome] for outcome in OUTCOMES},
-        columns=list(columns_of(scales)),
-        expectations=[
-            (s, as_grid(s.expectations))
-            for s in scales
-            if s.expectations is not None and len(s.expectations)
-        ],
+        columns=dict(columns_of(scales)),
+        expectations=[(s, as_grid(s.expectations)) for s in expected],
         runs=runs,
-        methods=methods(runs),
-        datasets=datasets(runs),
-        picture=Markup(pictures.accuracies(runs, methods(runs), names)),
+        methods=every,
+        datasets={dataset: DATASETS.get(dataset, dataset) for dataset in datasets},
+        picture=Markup(picture),
         specs=Markup(spec_texts(runs)),
-        script=Markup(
-            files("equimodal.study.report").joinpath("findings.js").read_text(encoding="utf-8")
+        script=Markup(script.read_text(encoding="utf-8")),
+        intervals=lambda evidence, lies: Markup(
+            pictures.intervals(told_in(evidence), lies.above, lies.below)
         ),
-        intervals=lambda judgment, lies: Markup(
-            pictures.intervals(judgment.numbers, lies.above, lies.below)
-        ),
-        duration=duration,
         named=named,
-        dataset_of=dataset_of,
-        number=lambda x, factor=1.0, digits=3: "–" if pd.isna(x) else f"{factor * x:.{digits}f}",
     )
 
 
@@ -152,7 +124,7 @@ def collected_scales(params: Any) -> dict[str, Params]:
     return {name: settings for name, settings in found.items() if not stand_ins(settings)}
 
 
-def read_scale(settings: Params, figures: Sequence[Figure]) -> Scale:
+def read_scale(settings: Params, figures: Sequence[Shown]) -> Scale:
     """Read what a scale left; a table that is not there is None, and a damaged one is refused."""
 
     def maybe(name: str) -> pd.DataFrame | None:
@@ -182,48 +154,33 @@ def claims_of(scales: Iterable[Scale]) -> list[Claim]:
 
 
 def _claim(rows: pd.DataFrame, lies: Region) -> Claim:
-    first, known = rows.iloc[0], rows[rows["measured"] != NOT_RUN]
-    judgments = [
-        Judgment(
-            scale=row.scale,
-            data=row.dataset,
-            verdict=row.measured,
-            evidence=row.evidence,
-            numbers=told_in(row.evidence),
-            reason=row.reason,
-            command=row.command,
-        )
-        for row in known.itertuples()
-    ]
+    known = rows[rows["measured"] != NOT_RUN]
     not_run = [data for data in dict.fromkeys(rows["dataset"]) if data not in set(known["dataset"])]
-    of_claim = first[["id", "claim", "paper", "measure"]].to_dict()
-    return Claim(**of_claim, lies=lies, judgments=judgments, not_run=not_run)
+    of_claim = rows.iloc[0][["id", "claim", "paper", "measure"]].to_dict()
+    return Claim(**of_claim, lies=lies, judgments=[*known.itertuples()], not_run=not_run)
 
 
-def columns_of(scales: Iterable[Scale]) -> Iterator[Column]:
-    """Yield each column of Table 1 with what every scale has of it."""
+def columns_of(scales: Iterable[Scale]) -> Iterator[tuple[str, list[tuple[str, str, TextTable]]]]:
+    """Yield each column of Table 1, and of every scale that has some of it the name, the status and the rows."""
     tables = {s.name: s.table1 for s in scales if s.table1 is not None}
     for (dataset, start), name in COLUMNS_OF_TABLE1.items():
         parts = []
         for scale, table in tables.items():
             of_column = table[(table["dataset"] == dataset) & (table["start"] == start)]
-            if of_column["mean"].notna().any():
-                grid = as_grid(
-                    of_column[of_column["mean"].notna()].drop(columns=["dataset", "start"])
-                )
-                parts.append((scale, _status(of_column), grid))
-        yield Column(name, parts)
+            trained = of_column[of_column["mean"].notna()].drop(columns=["dataset", "start"])
+            if len(trained):
+                parts.append((scale, _status(of_column), as_grid(trained)))
+        yield name, parts
 
 
 def _status(table: pd.DataFrame) -> str:
     words = []
     for preset, rows in table.groupby("fidelity", sort=False):
-        trained = rows[rows["mean"].notna()]
-        differ, lacking = int((trained["verdict"] == "different").sum()), len(rows) - len(trained)
-        words.append(
-            f"{READINGS.get(preset, f'preset {preset}')}: {differ} of {len(trained)} rows differ from the published"
-            f" number{f', {lacking} not trained' if lacking else ''}"
-        )
+        trained, reading = rows[rows["mean"].notna()], READINGS.get(preset, f"preset {preset}")
+        differ = f"{(trained['verdict'] == 'different').sum()} of {len(trained)} rows differ"
+        lacking = len(rows) - len(trained)
+        more = f", {lacking} not trained" if lacking else ""
+        words.append(f"{reading}: {differ} from the published number{more}")
     return "; ".join(words)
 
 
@@ -267,11 +224,6 @@ def _flat(spec: Mapping[str, Any], before: str = "") -> list[str]:
     return lines
 
 
-def dataset_of(data: str) -> str:
-    """The data set of what a claim is judged on."""
-    return data.split()[0]
-
-
 def named(data: str) -> str:
     """Name of what a claim is judged on, for readers."""
     return "all data sets" if data == "all" else data_name(data)
@@ -282,9 +234,3 @@ def methods(rows: Iterable[Mapping[str, Any]]) -> list[str]:
     there = {row["method"] for row in rows}
     usual = [m for m in METHODS if m in there]
     return usual + sorted(there.difference(usual))
-
-
-def datasets(rows: Iterable[Mapping[str, Any]]) -> dict[str, str]:
-    """Data sets of runs, with their names."""
-    there = dict.fromkeys(row["dataset"] for row in rows)
-    return {dataset: DATASETS.get(dataset, dataset) for dataset in there}

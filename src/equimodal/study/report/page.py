@@ -14,6 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from equimodal.study.analysis.claims import HOW, VERDICTS, data_name
 from equimodal.study.analysis.documents import for_readers
 from equimodal.study.analysis.names import column_name
+from equimodal.study.data.dataset import Dataset
 from equimodal.study.report import Item
 
 MOST_ROWS = 200  # of a table in the page
@@ -25,31 +26,17 @@ SIGNS = dict(
 
 
 @dataclass(frozen=True)
-class Table:
-    """A table of the page; None with the reason where there is none."""
+class Shown:
+    """A table, or a figure as the bytes of an SVG; None with the reason where there is none."""
 
     item: Item
-    content: pd.DataFrame | None
+    content: Any
     missing: str = ""
 
-
-@dataclass(frozen=True)
-class Figure:
-    """A figure of the page, as the bytes of an SVG; None with the reason where there is none."""
-
-    item: Item
-    svg: bytes | None
-    missing: str = ""
-
-
-@dataclass(frozen=True)
-class Data:
-    """A data set, as the page speaks of it."""
-
-    name: str
-    source: str
-    licence: str
-    stand_in: bool
+    @property
+    def grid(self) -> "TextTable | None":
+        """A table as text."""
+        return None if self.content is None else as_grid(self.content, self.item.sections)
 
 
 @dataclass(frozen=True)
@@ -60,14 +47,12 @@ class Report:
     note: str | None
     caveats: Sequence[str]  # of all numbers
     presets: Sequence[str]
-    data: Sequence[Data]
+    data: Mapping[str, Dataset]
     claims: pd.DataFrame | None  # of claims.csv
-    tables: Sequence[Table]
-    figures: Sequence[Figure]
+    tables: Sequence[Shown]
+    figures: Sequence[Shown]
     runs: int  # that the experiments ask for
-    failed: (
-        pd.DataFrame | None
-    )  # run, experiments, status and reason of every run that did not finish
+    failed: pd.DataFrame | None  # run, experiments, status and reason of those that did not finish
     missing: Sequence[str]  # a sentence for each thing that should be there and is not
     costs: pd.DataFrame  # of `equimodal.study.report.costs.costs`
     versions: Mapping[str, str]
@@ -89,14 +74,15 @@ class TextTable:
 
 def as_html(report: Report) -> str:
     """Write the page. The same report gives the same bytes."""
+    claims = list(_claims(report.claims))
+    data = dict.fromkeys(column for claim in claims for column in claim["by_column"])
     return render(
         "template.html",
         report=report,
-        claims=list(_claims(report.claims)),
-        overview=_columns(report.claims),
-        tables=[_shown(table) for table in report.tables],
+        claims=claims,
+        overview=sorted(data, key=lambda column: column == "all"),  # all of them together come last
         failed=None if report.failed is None else as_grid(report.failed),
-        costs=_cost_rows(report.costs),
+        costs=list(report.costs.itertuples()),
         open_rows=OPEN_ROWS,
     )
 
@@ -116,6 +102,8 @@ def render(template: str, **context: Any) -> str:
         "data_name": data_name,
         "first_word": lambda text: text.split()[0],
         "twice": lambda text: (text, text),
+        "duration": duration,
+        "number": lambda x, form="{}": "–" if pd.isna(x) else form.format(x),
     }
     style = files("equimodal.study.report").joinpath("style.css").read_text(encoding="utf-8")
     shared = {"how": HOW.replace("`", ""), "signs": SIGNS, "style": style}
@@ -130,8 +118,7 @@ def as_image(svg: bytes) -> str:
 def as_grid(table: pd.DataFrame, sections: Sequence[str] = ()) -> TextTable:
     """Write a table for readers, in groups of rows that agree in the columns `sections`.
 
-    An estimate stands in one cell with its interval and verdict, as in the Markdown files, but in
-    lines below it: tables are wide.
+    An estimate stands in one cell with its interval and verdict, in lines below it: tables are wide.
     """
     head = table.head(MOST_ROWS)
     sections = sections if set(sections) <= set(table) else ()  # a table of another version
@@ -145,50 +132,18 @@ def as_grid(table: pd.DataFrame, sections: Sequence[str] = ()) -> TextTable:
     return TextTable(list(map(str, shown)), numeric, groups)
 
 
-def _shown(table: Table) -> dict[str, Any]:
-    grid = None if table.content is None else as_grid(table.content, table.item.sections)
-    total = 0 if table.content is None else len(table.content)
-    return {"item": table.item, "grid": grid, "total": total, "missing": table.missing}
-
-
 def _claims(judged: pd.DataFrame | None) -> Iterator[dict[str, Any]]:
     """Each claim with its judgments, a data set each."""
-    if judged is None:
-        return
-    rows = _records(judged)
+    rows = [] if judged is None else judged.fillna("").to_dict("records")
     for _, group in groupby(rows, key=lambda row: row["id"]):
         judgments = list(group)
         by_column = {_column(j["dataset"]): j for j in judgments}
         yield {**judgments[0], "judgments": judgments, "by_column": by_column}
 
 
-def _records(judged: pd.DataFrame) -> list[dict[str, Any]]:
-    return [dict(row) for row in judged.fillna("").to_dict("records")]
-
-
-def _columns(judged: pd.DataFrame | None) -> list[str]:
-    """Data that claims are judged on, as columns of the overview; all of them together come last."""
-    found = [] if judged is None else dict.fromkeys(map(_column, judged["dataset"]))
-    return sorted(found, key=lambda data: data == "all")
-
-
 def _column(data: str) -> str:
     """Column of the overview that a judgment stands in: training from scratch is the usual start."""
     return data.removesuffix(" scratch")
-
-
-def _cost_rows(costs: pd.DataFrame) -> list[dict[str, str]]:
-    return [
-        {
-            "what": row.what,
-            "runs": "–" if pd.isna(row.runs) else f"{row.runs}",
-            "measured": f"{row.measured}",
-            "cpu": duration(row.cpu_seconds),
-            "wall": duration(row.wall_seconds),
-            "memory": "–" if pd.isna(row.peak_memory_mb) else f"{row.peak_memory_mb:,.0f} MB",
-        }
-        for row in costs.itertuples()
-    ]
 
 
 def duration(seconds: float) -> str:

@@ -27,8 +27,7 @@ HEAD = "<!-- Made from {} by `make docs`: change the template, not this page. --
 def made() -> dict[Path, str]:
     """Return each page, as its template gives it now; the README lies at the top, the others in docs.
 
-    Raises:
-        UserError: With a template and its line, if it asks for what there is not, or not once.
+    UserError, with a template and its line, if it asks for what there is not, or not once.
     """
     found = sorted(TEMPLATES.glob("*.md.j2"))
     if not found:

@@ -1,7 +1,7 @@
 """What `make bench` measured, as tables for readers: of its file, or as it was just measured."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,145 +12,97 @@ from equimodal.study.files import read_text, reading
 
 FOLDER = Path("results/benchmarks")
 FOLLOWED = ("step-four_conv guided", "step-resnet18 guided", "step-i3d guided")  # over time
+PARTS = ("machine", "ratios", "times", "floor", "history")
+COLUMNS = {  # of a part: heading -> what of a row; in brackets the interquartile range of a median
+    "ratios": {
+        "benchmark": "{benchmark}",
+        "one call is": "{about}",
+        "time of": "{call}",
+        "over that of": "{against}",
+        "CPU": "{cpu:.3f} ({cpu_iqr:.2g})",
+        "wall": "{wall:.3f} ({wall_iqr:.2g})",
+    },
+    "times": {
+        "benchmark": "{benchmark}",
+        "call": "{call}",
+        "CPU, s": "{cpu:.3g} ({cpu_iqr:.2g})",
+        "wall, s": "{wall:.3g} ({wall_iqr:.2g})",
+        "peak, MB": "{peak}",
+        "rounds": "{rounds}",
+    },
+    "floor": {
+        "network": "{network}",
+        "GFLOP": "{gflop:.3g}",
+        "kept for backward, MB": "{kept_mb:.3g}",
+        "operations, s": "{operations:.3g}",
+        "memory, s": "{memory:.3g}",
+        "floor, s": "{floor:.3g}",
+        "measured, s": "{measured:.3g}",
+        "measured over floor": "{over:.3g}",
+    },
+    "methods": {
+        "method": "`{method}`",
+        "a step, CPU s": "{seconds:.3g}",
+        "time over `joint`": "{time:.3g}",
+        "operations over `joint`": "{operations:.3g}",
+        "kept for backward, MB": "{kept_mb:.3g}",
+    },
+}
 
 
 def performance(name: str, part: str, /) -> str:
-    """Return a part of a file of measurements as a table in Markdown.
+    """Return a part of a processor's file of measurements, such as `amd-epyc-avx512`, as a table in Markdown.
 
-    Args:
-        name: The file's, such as `amd-epyc-avx512`: that of a processor.
-        part: `machine`, `ratios`, `times`, `floor`, `methods` or `history`.
-
-    Raises:
-        UserError: If the file is missing or damaged, or has no such part.
+    UserError if the file is missing or damaged, or has no such part.
     """
     path = FOLDER / f"{name}.json"
     if part not in PARTS:
         raise UserError(f"{part!r} is no part of {path}; it has {list(PARTS)}")
     with reading(path, "what `make bench` writes", "run `make bench`"):
         try:
-            return PARTS[part](json.loads(read_text(path)))
+            return _table(json.loads(read_text(path)), part)
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"{part} lacks {error}") from None
 
 
 def as_markdown(found: Mapping[str, Any]) -> str:
     """Return all that was measured; what of it is empty is left out."""
-    parts = {part: of(found) for part, of in PARTS.items() if found.get(part)}
-    return "\n\n".join(f"## {part.capitalize()}\n\n{table}" for part, table in parts.items())
+    parts = [part for part in PARTS if found.get(part)]
+    return "\n\n".join(f"## {part.capitalize()}\n\n{_table(found, part)}" for part in parts)
 
 
-def _machine(found: Mapping[str, Any]) -> str:
-    about = dict(found["machine"])
+def _table(found: Mapping[str, Any], part: str) -> str:
+    shown = pd.DataFrame(_rows(found, part)).fillna("")
+    return str(shown.to_markdown(index=False, disable_numparse=True))
+
+
+def _rows(found: Mapping[str, Any], part: str) -> list[dict[str, str]]:
+    """Rows of a part, heading -> text."""
+    if part == "machine":
+        return [{"of the machine": k, "is": v} for k, v in _machine(found["machine"])]
+    if part == "history":
+        return [
+            {"date": row["date"], "commit": row["commit"]}
+            | {f"{f}, CPU s": f"{row['cpu'][f]:.3g}" for f in FOLLOWED if f in row["cpu"]}
+            for row in found["history"]
+        ]
+    rows = []
+    for row in found[part]:
+        known = dict(row)
+        if part == "ratios":
+            known["about"] = found["about"][row["benchmark"]]
+        if part == "times":
+            known["peak"] = "" if row["peak_mb"] is None else f"{row['peak_mb']:.0f}"
+        if part == "floor":
+            known["over"] = row["measured"] / row["floor"]
+        rows.append({heading: form.format(**known) for heading, form in COLUMNS[part].items()})
+    return rows
+
+
+def _machine(about: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     labels = {
         "gflop_s": "matrix product, GFLOP/s a thread",
         "gb_s": "copy in memory, GB/s a thread",
     }
-    rows = [(labels.get(k) or k, _number(v) if k in labels else str(v)) for k, v in about.items()]
-    return _table([{"of the machine": k, "is": v} for k, v in rows])
-
-
-def _ratios(found: Mapping[str, Any]) -> str:
-    return _table(
-        [
-            {
-                "benchmark": row["benchmark"],
-                "one call is": found["about"][row["benchmark"]],
-                "time of": row["call"],
-                "over that of": row["against"],
-                "CPU": _spread(row, "cpu", "{:.3f}"),
-                "wall": _spread(row, "wall", "{:.3f}"),
-            }
-            for row in found["ratios"]
-        ]
-    )
-
-
-def _times(found: Mapping[str, Any]) -> str:
-    return _table(
-        [
-            {
-                "benchmark": row["benchmark"],
-                "call": row["call"],
-                "CPU, s": _spread(row, "cpu", "{:.3g}"),
-                "wall, s": _spread(row, "wall", "{:.3g}"),
-                "peak, MB": "" if row["peak_mb"] is None else f"{row['peak_mb']:.0f}",
-                "rounds": str(row["rounds"]),
-            }
-            for row in found["times"]
-        ]
-    )
-
-
-def _floor(found: Mapping[str, Any]) -> str:
-    columns = {
-        "gflop": "GFLOP",
-        "kept_mb": "kept for backward, MB",
-        "operations": "operations, s",
-        "memory": "memory, s",
-        "floor": "floor, s",
-        "measured": "measured, s",
-    }
-    return _table(
-        [
-            {
-                "network": row["network"],
-                **{label: _number(row[key]) for key, label in columns.items()},
-                "measured over floor": _number(row["measured"] / row["floor"]),
-            }
-            for row in found["floor"]
-        ]
-    )
-
-
-def _methods(found: Mapping[str, Any]) -> str:
-    columns = {
-        "seconds": "a step, CPU s",
-        "time": "time over `joint`",
-        "operations": "operations over `joint`",
-        "kept_mb": "kept for backward, MB",
-    }
-    return _table(
-        [
-            {"method": f"`{row['method']}`"}
-            | {label: _number(row[key]) for key, label in columns.items()}
-            for row in found["methods"]
-        ]
-    )
-
-
-def _history(found: Mapping[str, Any]) -> str:
-    return _table(
-        [
-            {
-                "date": row["date"],
-                "commit": row["commit"],
-                **{f"{f}, CPU s": _number(row["cpu"][f]) for f in FOLLOWED if f in row["cpu"]},
-            }
-            for row in found["history"]
-        ]
-    )
-
-
-PARTS: dict[str, Callable[[Mapping[str, Any]], str]] = {
-    "machine": _machine,
-    "ratios": _ratios,
-    "times": _times,
-    "floor": _floor,
-    "methods": _methods,
-    "history": _history,
-}
-
-
-def _number(value: float) -> str:
-    return f"{value:.3g}"
-
-
-def _spread(row: Mapping[str, Any], clock: str, form: str) -> str:
-    """A median and, in brackets, the interquartile range."""
-    return f"{form.format(row[clock])} ({row[f'{clock}_iqr']:.2g})"
-
-
-def _table(rows: list[dict[str, str]]) -> str:
-    shown = pd.DataFrame(rows).fillna("")
-    return shown.to_markdown(index=False, disable_numparse=True)
+    for key, value in about.items():
+        yield labels.get(key, key), f"{value:.3g}" if key in labels else str(value)

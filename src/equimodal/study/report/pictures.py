@@ -8,12 +8,8 @@ import pandas as pd
 
 from equimodal.study.analysis.claims import Told
 
-WIDTH, LEFT, RIGHT, LINE = (
-    340,
-    84,
-    14,
-    20,
-)  # units of the picture: of all, before and after the axis, of a row
+# Units of the picture: of all, before and after the axis, of a row.
+WIDTH, LEFT, RIGHT, LINE = 340, 84, 14, 20
 LANE = 26  # of a method in the picture of all runs
 
 
@@ -41,9 +37,8 @@ def intervals(numbers: Sequence[Told], above: float | None, below: float | None)
         axis(axis.low if above is None else above),
         axis(axis.high if below is None else below),
     )
-    parts = [
-        f'<rect class="region" x="{start}" y="0" width="{round(end - start, 1)}" height="{height}"/>'
-    ]
+    region = f'x="{start}" y="0" width="{round(end - start, 1)}" height="{height}"'
+    parts = [f'<rect class="region" {region}/>']
     for bound in bounds:
         x = axis(bound)
         parts.append(f'<line class="bound" x1="{x}" x2="{x}" y1="0" y2="{height}"/>')
@@ -51,13 +46,11 @@ def intervals(numbers: Sequence[Told], above: float | None, below: float | None)
     for i, n in enumerate(known):
         y = LINE * i + LINE / 2
         if n.low is not None and n.high is not None:
-            parts.append(
-                f'<line class="interval" x1="{axis(n.low)}" x2="{axis(n.high)}" y1="{y}" y2="{y}"/>'
-            )
+            span = f'x1="{axis(n.low)}" x2="{axis(n.high)}" y1="{y}" y2="{y}"'
+            parts.append(f'<line class="interval" {span}/>')
         parts.append(f'<circle class="value" cx="{axis(n.value or 0.0)}" cy="{y}" r="4"/>')
-        parts.append(
-            f'<text class="row" x="{LEFT - 8}" y="{y + 4}">{escape(n.label or "ours")}</text>'
-        )
+        label = escape(n.label or "ours")
+        parts.append(f'<text class="row" x="{LEFT - 8}" y="{y + 4}">{label}</text>')
     said = "; ".join(n.text for n in known)
     return _svg(WIDTH, height + 18, f"{said}. Shaded: where the claim says it lies.", parts)
 

@@ -17,7 +17,7 @@ from equimodal.study.files import read_bytes, reading
 from equimodal.study.params import Params, expand_runs
 from equimodal.study.report import Item
 from equimodal.study.report.costs import costs
-from equimodal.study.report.page import Data, Figure, Report, Table
+from equimodal.study.report.page import Report, Shown
 
 PACKAGES = ("equimodal", "torch", "numpy", "pandas", "scipy", "snakemake")
 NAMED = 3  # missing runs that a sentence names
@@ -25,18 +25,12 @@ OF_RUNS = ("run", "experiments", "status", "reason")  # columns of runs.csv that
 
 
 def gather(settings: Params, *, tables: Sequence[Item], figures: Sequence[Item]) -> Report:
-    """Read all that the report of a scale shows.
-
-    Args:
-        settings: Of the scale.
-        tables: The tables.
-        figures: The figures.
-    """
+    """Read all that the report of a scale shows."""
     asked = {e: list(expand_runs(settings, e)) for e in settings.experiments}
     every = expand_runs(settings)
     runs, no_runs = _read_table("runs", settings.scale)
     claims, no_claims = _read_table("claims", settings.scale)
-    shown = [_table(item, settings.scale) for item in tables]
+    shown = [Shown(item, *_read_table(item.name, settings.scale)) for item in tables]
     drawn = [read_figure(item, settings.scale) for item in figures]
     missing = [no_runs, no_claims, *(t.missing for t in shown), *(f.missing for f in drawn)]
     missing += [*gaps(asked, runs)] if runs is not None else []
@@ -45,12 +39,12 @@ def gather(settings: Params, *, tables: Sequence[Item], figures: Sequence[Item])
         note=settings.note,
         caveats=caveats(settings),
         presets=list(dict.fromkeys(spec.fidelity for spec in every.values())),
-        data=[_data(name, settings) for name in settings.datasets],
+        data=settings.datasets,
         claims=claims,
         tables=shown,
         figures=drawn,
         runs=len(every),
-        failed=None if runs is None else _failed(runs),
+        failed=None if runs is None else runs.loc[runs["status"] != "finished", [*OF_RUNS]],
         missing=[sentence for sentence in missing if sentence],
         costs=costs(layout.benchmarks(settings.scale), asked),
         versions=versions(),
@@ -79,10 +73,6 @@ def _commit() -> str:
     return done.stdout.strip()
 
 
-def _table(item: Item, scale: str) -> Table:
-    return Table(item, *_read_table(item.name, scale))
-
-
 def _read_table(name: str, scale: str) -> tuple[pd.DataFrame | None, str]:
     """The table, or None and why there is none."""
     try:
@@ -91,25 +81,15 @@ def _read_table(name: str, scale: str) -> tuple[pd.DataFrame | None, str]:
         return None, f"{error}."
 
 
-def read_figure(item: Item, scale: str) -> Figure:
+def read_figure(item: Item, scale: str) -> Shown:
     """The figure, or None and why there is none."""
     path = layout.figures(scale) / f"{item.name}.svg"
     try:
         require_unaltered(path, path.with_suffix(".json"), f"run `{item.command}`")
         with reading(path, "a figure", f"run `{item.command}`"):
-            return Figure(item, read_bytes(path))
+            return Shown(item, read_bytes(path))
     except UserError as error:
-        return Figure(item, None, f"{error}.")
-
-
-def _data(name: str, settings: Params) -> Data:
-    dataset = settings.datasets[name]
-    origin = dataset.origin
-    return Data(name, origin.source, origin.licence, dataset.is_stand_in)
-
-
-def _failed(runs: pd.DataFrame) -> pd.DataFrame:
-    return runs.loc[runs["status"] != "finished", [*OF_RUNS]]
+        return Shown(item, None, f"{error}.")
 
 
 def gaps(asked: Mapping[str, Collection[str]], runs: pd.DataFrame) -> Iterator[str]:

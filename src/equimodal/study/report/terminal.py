@@ -18,12 +18,7 @@ BLOCKS = 2  # presets that are shown; table1.md has all
 
 
 def as_text(table1: pd.DataFrame, stand_ins: Collection[str]) -> str:
-    """Write mean test accuracies in % beside the published ones, but for stand-in data.
-
-    Args:
-        table1: The table of that name.
-        stand_ins: Data sets whose data are stand-ins.
-    """
+    """Write mean test accuracies in % beside the published ones, but for data sets whose data are stand-ins."""
     lines = ["Test accuracy in %: ours / published"]
     presets = list(dict.fromkeys(table1["fidelity"]))
     for preset in presets[:BLOCKS]:

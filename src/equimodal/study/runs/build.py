@@ -36,8 +36,8 @@ CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}  # by the ke
 def build_network(spec: RunSpec, device: torch.device | str = "cpu") -> Network:
     """Build the network of a run, in channels-last memory, its weights drawn from the run's seed.
 
-    The same seed gives the same weights whatever the policy, so that policies can be compared in
-    pairs. The random state outside is left as it was.
+    The same seed gives the same weights whatever the policy, so that policies can be compared in pairs. The random state
+    outside is left as it was.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(spec.seed)
@@ -76,16 +76,10 @@ def arithmetic(spec: RunSpec) -> Iterator[None]:
 
 
 def start_from(network: Network, kind: str, path: Path) -> None:
-    """Set every branch, but for its classifier, to weights that were trained before.
+    """Set every branch of a network, but for its classifier, to weights that were trained before.
 
-    Args:
-        network: Changed in place.
-        kind: Of its branches; only I3D has weights that are not of ours.
-        path: The weights of a run with the same kind of branch, whose first branch is taken for all; or
-            of I3D, a file of Kinetics. What is in it tells which.
-
-    Raises:
-        UserError: If the file is missing, damaged or does not fit.
+    Those of a run with the same `kind` of branch, whose first branch is taken for all; or of I3D, a file of Kinetics. What
+    is in the file tells which. UserError if it is missing, damaged or does not fit.
     """
     if weights := _stages_of_run(path):
         for branch in network.branches.values():
@@ -109,8 +103,7 @@ def start_from(network: Network, kind: str, path: Path) -> None:
 def take_branches(network: Network, files: Mapping[str, str]) -> None:
     """Set each branch of a network without fusion, classifier too, to that of a uni-modal run.
 
-    Raises:
-        UserError: If a file is missing, damaged or does not fit.
+    UserError if a file is missing, damaged or does not fit.
     """
     late: Any
     branch: Any
@@ -131,11 +124,7 @@ def take_branches(network: Network, files: Mapping[str, str]) -> None:
 
 
 def read_losses(file: str) -> tuple[list[float], list[float]]:
-    """Read the training and validation losses of a run's epochs from its history.
-
-    Raises:
-        UserError: If the file is missing, damaged or empty.
-    """
+    """Read the training and validation losses of a run's epochs from its history; UserError if it has none."""
     path = Path(file)
     with reading(path, "the losses of a run by epoch", "train that run"):
         rows = list(csv.DictReader(read_text(path).splitlines()))
@@ -191,9 +180,7 @@ def _build_fusion(spec: RunSpec, channels: dict[str, int]) -> Fusion:
 def build_policy(spec: RunSpec, network: Network, device: torch.device | str = "cpu") -> Policy:
     """Build the policy that a run names; one of uni-modal runs has the network take their weights.
 
-    Raises:
-        UserError: If a file of another run is missing, damaged or does not fit.
-        ValueError: If no policy has that name.
+    UserError if a file of another run is missing, damaged or does not fit; ValueError if no policy has that name.
     """
     if spec.policy in METHODS:
         method = METHODS[spec.policy]

@@ -39,9 +39,7 @@ class CudaGraph:
     def capture(self, work: Callable[[], None]) -> None:
         """Record the function.
 
-        Raises:
-            UserError: If it waits for the GPU or does what can not be recorded. The process had better
-                end: torch may not be in order.
+        UserError if it waits for the GPU or does what can not be recorded. The process had better end: torch may not be in order.
         """
         try:
             with torch.cuda.graph(self._graph, stream=torch.cuda.current_stream()):
@@ -63,12 +61,7 @@ class Recorder:
     """Does some work on an index of examples; records it at the fourth time and replays it from then on."""
 
     def __init__(self, graph: Callable[[], Graph], batch: Tensor) -> None:
-        """Record nothing yet.
-
-        Args:
-            graph: Makes an empty graph.
-            batch: An index of the usual length. Work on any other length is not recorded.
-        """
+        """Record nothing yet. Work on an index of another length than that of the usual `batch` is not recorded."""
         self._new = graph
         self._index = batch.clone()
         self._graph: Graph | None = None
@@ -76,12 +69,9 @@ class Recorder:
         self._calls = 0
 
     def do(self, work: Callable[[Tensor], None], index: Tensor, numbers: Hashable) -> None:
-        """Do the work, each time the same.
+        """Do the work on an index, each time the same: it reads and changes tensors in place.
 
-        Args:
-            work: Reads and changes tensors in place.
-            index: That it is given.
-            numbers: All that it takes from Python: where they change it is recorded anew.
+        `numbers` is all that it takes from Python: where they change it is recorded anew.
         """
         if len(index) != len(self._index) or self._calls < WARM_UP:
             self._calls += len(index) == len(self._index)

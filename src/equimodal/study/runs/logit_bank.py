@@ -39,8 +39,8 @@ def evaluate_run(
 ) -> None:
     """Write the logit bank of a run: `ids`, `labels`, and logits under every way of evaluating.
 
-    Logits are float16 of shape (n, classes), named `<evaluation>/<modality>`, one array for each
-    branch. A failed run gets a bank without logits.
+    Logits are float16 of shape (n, classes), named `<evaluation>/<modality>`, one array for each branch. A failed run gets
+    a bank without logits.
 
     Args:
         folder: The run folder.
@@ -51,8 +51,7 @@ def evaluate_run(
         device: Where to compute.
 
     Raises:
-        UserError: If the run folder, the weights or the data are missing or damaged, `out` can not be
-            written, or the network has diverged.
+        UserError: If a file is missing or damaged, `out` can not be written, or the network has diverged.
     """
     require_places(out)
     spec = read_spec(folder)

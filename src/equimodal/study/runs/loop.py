@@ -48,9 +48,9 @@ class Progress:
 class Training:
     """One network on its way: `run` it to the end, or save it with `state` at any step.
 
-    Everything that the future depends on is in the state, and the order of an epoch's batches
-    depends on seed and epoch only. So a training that is restored from its state goes on to the
-    same bytes as one that was never stopped (on the same machine, on the CPU).
+    Everything that the future depends on is in the state, and the order of an epoch's batches depends on seed and epoch
+    only. So a training that is restored goes on to the same bytes as one that was never stopped (on the same machine, on
+    the CPU).
     """
 
     def __init__(
@@ -130,11 +130,8 @@ class Training:
     def run(self, after_step: Callable[["Training"], None] = lambda training: None) -> None:
         """Train until the stop rule holds, the cap is reached or the loss is not finite.
 
-        The stop rule: `perfect_epochs` epochs, not necessarily in a row, in which every training
-        example was classified correctly when its turn came.
-
-        Args:
-            after_step: Called after every step; may save the state.
+        The stop rule: `perfect_epochs` epochs, not necessarily in a row, in which every training example was classified
+        correctly when its turn came. `after_step` is called after every step; it may save the state.
         """
         devices = [self.device] if self.device.type == "cuda" else []
         with torch.random.fork_rng(devices):
@@ -142,10 +139,7 @@ class Training:
                 after_step(self)
 
     def walk(self) -> Iterator[None]:
-        """Train as `run` does and yield after every step: others may take theirs in between.
-
-        Torch's random state is left as the last step's seed has it.
-        """
+        """Train as `run` does and yield after every step. Torch's random state is left as the last step's seed has it."""
         steps = self._steps()
         if self._stream is not None:
             self._stream.wait_stream(torch.cuda.current_stream(self.device))

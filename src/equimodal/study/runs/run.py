@@ -62,10 +62,8 @@ def walk_run(
 ) -> Walk[dict[str, Any]]:
     """Train a run, going on from its checkpoint if it was stopped before; the walk returns its outcome.
 
-    It yields after each step what saves a checkpoint.
-
-    A run whose loss is not finite is finished all the same, with `status: failed` and the reason in
-    its outcome: the other runs go on, and tables show it as missing.
+    It yields after each step what saves a checkpoint. A run whose loss is not finite is finished all the same, with
+    `status: failed` and the reason in its outcome: the other runs go on, and tables show it as missing.
 
     Args:
         spec: What to train.
@@ -80,8 +78,7 @@ def walk_run(
         report: Called after every step, to show progress.
 
     Raises:
-        UserError: If the data or the weights to start from are missing or damaged, or a file can not
-            be written, before the first step.
+        UserError: Before the first step, if data or weights are missing or damaged, or a file can not be written.
     """
     checkpoint = scratch / f"{spec.name}.pt"
     require_places(*(out / name for name in layout.RUN_FILES), model, checkpoint)
@@ -134,9 +131,8 @@ def walk_run(
 def restore(training: Training, path: Path, identity: str) -> None:
     """Have a training go on from its checkpoint.
 
-    Raises:
-        UserError: If the file is damaged, holds anything but tensors and plain values, or belongs
-            to another spec, other data or another version of the code. The training is then spoiled.
+    UserError if the file is damaged, holds anything but tensors and plain values, or belongs to another spec, other data or
+    another version of the code. The training is then spoiled.
     """
     state = load_torch(path, str(training.device))
     found = state.pop("identity", None) if isinstance(state, dict) else None

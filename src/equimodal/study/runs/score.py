@@ -27,10 +27,7 @@ def predict(
     index: Int64[Tensor, " n"] | None = None,
     batch_size: int = BATCH,
 ) -> Logits:
-    """Return the logits of each branch for all examples, or those of an index.
-
-    Leaves the network in evaluation mode.
-    """
+    """Return the logits of each branch for all examples, or those of an index. Leaves the network in evaluation mode."""
     network.eval()
     parts = [
         network(split.batch(part, views).inputs, flow) for part in slices(split, index, batch_size)

@@ -21,8 +21,7 @@ def record_mean_squeezes(
 ) -> None:
     """Take the training-set means that an isolated pass needs (Eq. 6), with the regular flow.
 
-    Batch norm is frozen; there is no augmentation unless `views` asks for it. An index takes the
-    means over some of the training set.
+    Batch norm is frozen; there is no augmentation unless `views` asks for it. An index takes some of the training set.
     """
     network.eval()
     reset_recording(network)

