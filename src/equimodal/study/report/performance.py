@@ -12,7 +12,7 @@ from equimodal.study.files import read_text, reading
 
 FOLDER = Path("results/benchmarks")
 FOLLOWED = ("step-four_conv guided", "step-resnet18 guided", "step-i3d guided")  # over time
-PARTS = ("machine", "ratios", "times", "floor", "history")
+PARTS = ("machine", "ratios", "times", "floor", "methods", "history")
 COLUMNS = {  # of a part: heading -> what of a row; in brackets the interquartile range of a median
     "ratios": {
         "benchmark": "{benchmark}",
