@@ -1,10 +1,13 @@
 """Shared by all tests: nothing from outside, a project of the tiny scale, hand-made run folders."""
 
 import json
+import os
 import shutil
-import sys
 from dataclasses import dataclass
 from pathlib import Path
+
+# As the command line has it. Tests side by side would wait for one another's threads.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pandas as pd
@@ -31,11 +34,9 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(autouse=True, scope="session")
 def _alone_on_this_machine():
-    """No mirror of the person who runs the tests, and one thread if any test loads torch."""
+    """No mirror of the person who runs the tests."""
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv(MIRROR_VARIABLE, raising=False)
-        if "torch" in sys.modules:
-            sys.modules["torch"].set_num_threads(1)
         yield
 
 
