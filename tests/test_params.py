@@ -740,7 +740,7 @@ def test_numbers_that_names_do_not_tell_apart_are_refused(project):
 def test_settings_that_break_off_anywhere_or_lack_any_line_are_refused_or_whole(project, file):
     path = project.folder / file
     lines = path.read_text().splitlines(keepends=True)
-    for at in range(0, len(lines), 3):
+    for at in range(0, len(lines), 7):
         for rest in ([], lines[at + 1 :]):
             path.write_text("".join(lines[:at] + rest))
             with contextlib.suppress(UserError):

