@@ -144,15 +144,6 @@ def test_collect_keeps_what_it_had_of_a_run_of_which_only_a_part_is_here(project
     assert before == {name: layout.table("tiny", name).read_bytes() for name in COLLECTED}
 
 
-def test_a_damaged_run_is_refused_with_what_to_do(refused, project):
-    run = RUN
-    found_here(run, expand_runs(project.load())[run], (7,))
-    layout.bank("tiny", run).write_bytes(b"")
-    message = refused("collect")
-    assert f"{layout.bank('tiny', run)} can not be used: its bytes are not those" in message
-    assert f"run `equimodal evaluate {run} --scale tiny`" in message
-
-
 def test_the_bank_of_other_weights_is_refused(refused, project):
     """Another run's network copied over a run's, and evaluated by nobody since."""
     runs = expand_runs(project.load())
@@ -203,11 +194,12 @@ NO_EXPERIMENT = "there is no experiment 'nope'; there are ['l1', 'sensitivity', 
 @pytest.mark.parametrize(
     ("command", "said"),
     [
-        *(((verb, "nope"), NO_RUN) for verb in ("train", "evaluate")),
-        *(((verb, "nope"), NO_DATA) for verb in ("fetch", "prepare")),
+        (("train", "nope"), NO_RUN),
+        (("prepare", "nope"), NO_DATA),
         (("draw", "nope"), r"there is no figure 'nope'; there are \[.*'figure7'"),
         (("table", "table1", "nope"), r"there is no table 'nope'; there are \[.*'greediness'"),
-        *(((verb, "--experiment", "nope"), NO_EXPERIMENT) for verb in ("runs", "estimate")),
+        (("estimate", "--experiment", "nope"), NO_EXPERIMENT),
+        (("show", "--scale", "nope"), "unknown scale 'nope'; config/scales has ['brief', "),
         (("claims", "--claim", "nope"), r"there is no claim 'nope'; there are \[.*'three_views'"),
     ],
     ids=lambda part: " ".join(part) if isinstance(part, tuple) else "",
@@ -252,22 +244,6 @@ def test_a_pattern_of_leave_out_that_fits_nothing_is_told(project):
     assert shown.exit_code == 0
     assert "'nvgestur/*' is the name of no run of this scale" in shown.output
     assert "'modelnet40/*'" not in shown.output
-
-
-VERBS_AND_NAMES = {
-    "fetch": "colored_mnist",
-    "prepare": "colored_mnist",
-    "train": "any",
-    "evaluate": "any",
-    "draw": "figure7",
-    **dict.fromkeys(("runs", "collect", "table", "show", "claims", "report", "estimate"), ""),
-}
-
-
-@pytest.mark.parametrize("verb", VERBS_AND_NAMES)
-def test_an_unknown_scale_is_refused_by_every_verb(refused, verb):
-    message = refused(verb, *VERBS_AND_NAMES[verb].split(), "--scale", "huge")
-    assert "unknown scale 'huge'; config/scales has ['brief', " in message
 
 
 def test_a_folder_without_settings_is_refused(refused, tmp_path, monkeypatch):

@@ -224,12 +224,6 @@ def test_what_is_not_yaml_is_refused_by_file_and_line(project):
         load_params()
 
 
-def test_a_folder_without_settings_is_refused(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match=r"params\.yaml is missing; run from the folder that holds"):
-        load_params()
-
-
 def faults(**scale):
     """The lines that are said of the settings."""
     with pytest.raises(UserError) as raised:
