@@ -183,20 +183,21 @@ def fetch(
 
 @app.command()
 def data_status(params: ParamsFile = DEFAULT_PARAMS, scale: Scale = None) -> None:
-    """Say for each data set what is there, where it is from, its licence and what to do next."""
-    from equimodal.study.data.status import describe, status_of
+    """Say for each data set of the scale what is there, where it is from, its licence and what to do next."""
+    from equimodal.study.data.status import describe
 
     settings = load_params(params, scale)
     print(f"Data of the {settings.scale} scale; mirror: {settings.mirror or 'none'}\n")
-    for name, dataset in settings.datasets.items():
+    used = {spec.dataset for spec in expand_runs(settings).values()}
+    for name in (name for name in settings.datasets if name in used):
+        dataset = settings.datasets[name]
         raw, folder = layout.raw(dataset.raw), layout.prepared(settings.scale, name)
         arrays = [folder / f"{s}.{a}.npy" for s in dataset.splits for a in dataset.arrays(s)]
         raw_files = dataset.raw_files(raw, mirror=settings.mirror)
-        there = status_of(raw_files), status_of(arrays)
         asked = steps.asked_of_preparation(name, settings) | {"code": None}
         found = receipts.objections(folder / receipts.NAME, **asked)
         said = next((objection.reason for objection in found), None)
-        print(describe(name, settings.scale, dataset.origin, *there, said), "\n")
+        print(describe(name, settings.scale, dataset.origin, raw_files, arrays, said), "\n")
 
 
 @app.command()
