@@ -15,7 +15,7 @@ from equimodal import __version__
 from equimodal.study import cli, layout, progress, steps
 from equimodal.study.analysis import COLLECTED, maker
 from equimodal.study.cli import app, main
-from equimodal.study.data import mnist
+from equimodal.study.data import colored_mnist as mnist
 from equimodal.study.errors import STOPPED
 from equimodal.study.files import write_text
 from equimodal.study.locks import sole

@@ -15,7 +15,7 @@ from equimodal.linear.figures import FIGURES as LINEAR_FIGURES
 from equimodal.study import layout
 from equimodal.study.analysis import TABLES
 from equimodal.study.cli import app
-from equimodal.study.data import kinetics, mnist, modelnet40
+from equimodal.study.data import colored_mnist, kinetics, modelnet40
 from equimodal.study.figures import FIGURES
 from equimodal.study.params import expand_runs, load_params
 from equimodal.study.report.pages import made
@@ -156,9 +156,9 @@ def test_the_scale_of_one_s_own_views_on_the_data_page_gives_the_rows_of_table_1
     (project.folder / "config/scales/mine.yaml").write_text(scale)
     settings = load_params(scale="mine")
     runs = expand_runs(settings).values()
-    assert {run.method for run in runs} == {"unimodal", "vanilla", "rubi", "random", "guided"}
-    assert {run.dataset for run in runs} == {"shop"}
-    assert settings.datasets["shop"].raw == "shop"
+    assert {run.method for run in runs} == {"unimodal", "vanilla", "random", "guided"}
+    assert {(run.dataset, run.network.kind) for run in runs} == {("shop", "resnet18")}
+    assert {*settings.datasets["shop"].sources} == {"front", "side"}
 
 
 def test_the_script_and_the_scale_of_the_page_on_own_data_fit_each_other(project):
@@ -176,7 +176,7 @@ def test_the_script_and_the_scale_of_the_page_on_own_data_fit_each_other(project
 
 @pytest.mark.parametrize(
     ("file", "sha256"),
-    [*(mnist.SHA256 | modelnet40.SHA256).items(), (kinetics.FILE, kinetics.SHA256)],
+    [*(colored_mnist.SHA256 | modelnet40.SHA256).items(), (kinetics.FILE, kinetics.SHA256)],
 )
 def test_the_data_page_names_every_download_with_its_checksum(file, sha256):
     begin, end = re.search(rf"\| {re.escape(file)} \|.*?(\w{{8}})…(\w+)", PAGES["docs/data.md"]).groups()  # fmt: skip

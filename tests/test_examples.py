@@ -13,7 +13,7 @@ from equimodal import Balance, Guided
 from equimodal.fusion.base import REGULAR
 from equimodal.fusion.mmtm import MMTM
 from equimodal.study.cli import app
-from equimodal.study.data import mnist
+from equimodal.study.data import colored_mnist as mnist
 
 ROOT = Path(__file__).parents[1]
 DEMO = "config/scales/demo.yaml"

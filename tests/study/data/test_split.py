@@ -1,4 +1,3 @@
-import re
 from pathlib import Path
 
 import numpy as np
@@ -51,12 +50,6 @@ def test_values_are_normalized_channel_by_channel(tmp_path):
         np.testing.assert_allclose(x[channel], (values[..., channel] - mean) / std, atol=1e-5)
 
 
-def test_black_and_white_of_a_centered_modality_are_minus_and_plus_one(tmp_path):
-    gray = load(tmp_path).batch(torch.tensor([0, 1])).inputs["gray"]
-    assert gray[0].unique().tolist() == pytest.approx([-1.0])
-    assert gray[1].unique().tolist() == pytest.approx([1.0])
-
-
 def test_channels_come_first_in_shape_and_last_in_memory(tmp_path):
     x = load(tmp_path).batch(torch.tensor([0, 2])).inputs["color"]
     assert x.shape == (2, 3, 2, 4)
@@ -70,75 +63,24 @@ def test_modalities_of_one_source_share_its_memory(tmp_path):
     assert split.arrays["gray"].data_ptr() == split.arrays["gray_copy"].data_ptr()
 
 
-def npy(shape, described="|u1"):
-    """A file whose header promises what does not follow."""
-    header = f"{{'descr': '{described}', 'fortran_order': False, 'shape': {shape}}}"
-    return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header.encode() + bytes(8)
+def cut(path):
+    path.write_bytes(path.read_bytes()[:-1])
 
 
-def holding(content):
-    return lambda path: path.write_bytes(content)
+def label_3(path):
+    np.save(path, np.array([0, 1, 3], np.uint8))
 
 
-def cut(kept):
-    return lambda path: path.write_bytes(path.read_bytes()[:kept])
-
-
-def put_a_folder(path):
-    path.unlink()
-    path.mkdir()
-
-
-DAMAGED = "is damaged .*prepare the data set"
-DAMAGES = {
-    "missing": (Path.unlink, "is missing; run `equimodal prepare`"),
-    "a folder": (put_a_folder, "can not be read: Is a directory"),
-    "empty": (cut(0), DAMAGED),
-    "cut to its magic": (cut(7), DAMAGED),
-    "cut to its header": (cut(100), DAMAGED),
-    "without its last byte": (cut(-1), DAMAGED),
-    "10^12 values": (holding(npy("(1000000000000,)")), DAMAGED),
-    "10^30 values": (holding(npy(f"({10**30},)")), DAMAGED),
-    "a negative number": (holding(npy("(-1,)")), DAMAGED),
-    "no number": (holding(npy("(True,)")), DAMAGED),
-    "no end": (holding(npy("(3,")), DAMAGED),
-    "objects": (holding(npy("(3,)", "|O")), DAMAGED),
+DAMAGES = {  # the receipt tells of all else before
+    "missing": ("ids", Path.unlink, "ids.npy is missing; run `equimodal prepare`"),
+    "cut": ("color", cut, "color.npy is damaged .*run `equimodal prepare`"),
+    "a label without a class": ("labels", label_3, "labels.npy: expected labels 0 to 2"),
 }
 
 
-@pytest.mark.parametrize(("spoil", "said"), DAMAGES.values(), ids=DAMAGES)
-@pytest.mark.parametrize("name", ["color", "gray", "labels", "ids"])
-def test_an_array_that_is_not_whole_is_named(tmp_path, name, spoil, said):
+@pytest.mark.parametrize(("name", "spoil", "said"), DAMAGES.values(), ids=DAMAGES)
+def test_an_array_that_can_not_be_used_is_named(tmp_path, name, spoil, said):
     load(tmp_path)
     spoil(tmp_path / f"train.{name}.npy")
-    with pytest.raises(UserError, match=rf"train\.{name}\.npy {said}"):
+    with pytest.raises(UserError, match=said):
         load_split(tmp_path, "train", modalities=MODALITIES, classes=3)
-
-
-RANGE = ": expected labels 0 to 2"
-SHAPE = r" has shape {}, expected 3"
-OTHERS = {  # what is stored instead -> what is said of it
-    "half labels": ("labels", np.array([0.5, 1, 0]), " holds .*, expected"),
-    "labels in columns": ("labels", np.zeros((3, 1), np.uint8), " holds .*, expected"),
-    "one label": ("labels", np.uint8(1), " holds .*, expected"),
-    "ids that are no numbers": ("ids", np.array(["a", "b", "c"]), " holds .*, expected"),
-    "floats from 0 to 1": ("gray", np.zeros((3, 2, 4, 1), np.float32), " holds .*, expected"),
-    "16 bits": ("color", np.zeros((3, 2, 4, 3), np.uint16), " holds .*, expected"),
-    "too high labels": ("labels", np.array([0, 1, 3], np.uint8), RANGE),
-    "negative labels": ("labels", np.array([0, -1, 2], np.int8), RANGE),
-    "no labels": ("labels", np.zeros(0, np.uint8), RANGE),
-    "too few": ("color", ARRAYS["color"][:2], SHAPE),
-    "too few channels": ("color", ARRAYS["color"][..., :2], SHAPE),
-    "no channels": ("gray", ARRAYS["gray"][..., 0], SHAPE),
-    "one value": ("gray", np.uint8(1), SHAPE),
-    "too few ids": ("ids", ARRAYS["ids"][:2], SHAPE),
-}
-
-
-@pytest.mark.parametrize(("name", "array", "said"), OTHERS.values(), ids=OTHERS)
-def test_an_array_of_other_values_is_named(tmp_path, name, array, said):
-    with pytest.raises(UserError) as raised:
-        load(tmp_path, **{name: array})
-    assert re.search(
-        rf"train\.{name}\.npy{said.format(re.escape(str(array.shape)))}", str(raised.value)
-    )

@@ -1,41 +1,35 @@
 import pytest
 
-from equimodal.study.data.status import Origin, describe, status_of
+from equimodal.study.data.status import Origin, describe
 
-ORIGIN = Origin("somewhere", "CC0")
-
-
-@pytest.fixture
-def files(tmp_path):
-    return [tmp_path / name for name in "ab"]
+ORIGIN = Origin("somewhere", "CC0", by_hand="ask for it")
 
 
-def test_nothing_there_is_missing_and_the_next_step_fetches(files):
-    missing = status_of(files)
-    assert (missing.state, missing.found, missing.size) == ("missing", 0, 0)
-    assert "equimodal fetch digits --scale paper" in describe(
-        "digits", "paper", ORIGIN, missing, missing
-    )
+@pytest.mark.parametrize(
+    ("there", "prepared", "by_hand", "said"),
+    [
+        ("", False, False, "missing  0 of 2 files, 0.0 MB"),
+        ("a", False, False, "partial  1 of 2 files, 1.0 MB"),
+        ("a", False, False, "next      equimodal fetch digits --scale paper"),
+        (
+            "a",
+            False,
+            True,
+            "next      ask for it\n            then run\n              equimodal fetch",
+        ),
+        ("ab", False, True, "next      equimodal prepare digits --scale paper"),
+        ("ab", True, True, "next      nothing: it is ready"),
+    ],
+)
+def test_what_is_there_and_what_is_next_is_said(tmp_path, there, prepared, by_hand, said):
+    for name in there:
+        (tmp_path / name).write_bytes(bytes(10**6))
+    raw, arrays = [tmp_path / name for name in "ab"], [tmp_path / ("a" if prepared else "none")]
+    origin = ORIGIN if by_hand else ORIGIN._replace(by_hand=None)
+    assert said in describe("digits", "paper", origin, raw, arrays)
 
 
-def test_some_there_is_partial_with_its_size(files):
-    files[0].write_bytes(b"12345")
-    partial = status_of(files)
-    assert (partial.state, partial.found, partial.expected, partial.size) == ("partial", 1, 2, 5)
-
-
-def test_raw_files_that_are_all_there_are_prepared_next(files):
-    missing = status_of(files)
-    for file in files:
-        file.write_bytes(b"1")
-    assert "equimodal prepare digits --scale paper" in describe(
-        "digits", "paper", ORIGIN, status_of(files), missing
-    )
-    assert "nothing" in describe("digits", "paper", ORIGIN, status_of(files), status_of(files))
-
-
-def test_what_no_command_can_fetch_is_told_to_be_put_there_by_hand(files):
-    origin = Origin("somewhere", "CC0", by_hand="ask for it")
-    told = describe("digits", "paper", origin, status_of(files), status_of(files))
-    assert "ask for it" in told
-    assert "equimodal fetch digits --scale paper" in told
+def test_an_objection_asks_for_another_preparation(tmp_path):
+    told = describe("digits", "paper", ORIGIN, [tmp_path], [tmp_path], "of other settings")
+    assert "of other settings" in told
+    assert "equimodal prepare digits" in told

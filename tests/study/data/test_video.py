@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from equimodal.study.data import video
-from equimodal.study.data.video import SCALING, read_frames
+from equimodal.study.data.video import read_frames
 from equimodal.study.errors import UserError
 from tests.study.data.helpers import read_or_refuse
 
@@ -56,39 +56,11 @@ def folder(tmp_path_factory):
     return made
 
 
-def decode_all(path, *, size, form):
-    """Every frame of a video, decoded one after the other from the first."""
-    with av.open(path) as container:
-        frames = [
-            f.reformat(size, size, form, interpolation=SCALING) for f in container.decode(video=0)
-        ]
-    return np.stack([f.to_ndarray().reshape(size, size, -1) for f in frames])
-
-
-@pytest.mark.parametrize("name", ENCODINGS)
-def test_a_window_has_the_frames_that_decoding_all_of_them_gives(folder, name):
-    path = folder / f"{name}.avi"
-    for gray, form in ((False, "rgb24"), (True, "gray")):
-        every = decode_all(path, size=32, form=form)
-        assert len(every) == FRAMES
-        for start in range(0, FRAMES - 5, 1 if gray else 7):
-            window = read_frames(path, start, start + 5, size=32, gray=gray)
-            np.testing.assert_array_equal(window, every[start : start + 5])
-
-
 @pytest.mark.parametrize("name", ENCODINGS)
 def test_every_frame_says_its_own_number(folder, name):
-    frames = read_frames(folder / f"{name}.avi", 0, FRAMES, size=32, gray=False)
-    assert [number(f) for f in frames] == list(range(FRAMES))
-
-
-@pytest.mark.parametrize(
-    ("name", "begin"),
-    [("h264_b_frames", 24), ("h264_one_keyframe", 0), ("h264_open_gop", 0), ("mjpeg", 31)],
-)
-def test_decoding_begins_where_nothing_before_is_needed(folder, name, begin):
-    with av.open(folder / f"{name}.avi") as container:
-        assert next(video._numbered(container, 31))[0] == begin
+    for start, end in ((0, FRAMES), (31, 36)):
+        frames = read_frames(folder / f"{name}.avi", start, end, size=32, gray=False)
+        assert [number(f) for f in frames] == list(range(start, end))
 
 
 def test_a_frame_is_squeezed_to_a_square(tmp_path):
@@ -102,43 +74,12 @@ def test_a_frame_is_squeezed_to_a_square(tmp_path):
     assert small[:, 9:, 9:].min() > 245
 
 
-PIXELS = {  # codec, how it stores pixels, kind of file
-    "usual": ("libx264", "yuv420p", "avi"),
-    "full range": ("mjpeg", "yuvj420p", "avi"),
-    "gray": ("libx264", "gray", "avi"),
-    "gray of 16 bits": ("ffv1", "gray16le", "mkv"),
-    "10 bits": ("libx264", "yuv420p10le", "mkv"),
-    "red, green, blue": ("ffv1", "bgr0", "mkv"),
-    "the same of 16 bits": ("ffv1", "gbrp16le", "mkv"),
-}
-
-
-@pytest.mark.parametrize(("codec", "pixels", "kind"), PIXELS.values(), ids=PIXELS)
-def test_black_is_0_and_white_is_255_in_gray_and_in_color(tmp_path, codec, pixels, kind):
-    levels = np.array([0, 128, 255], np.uint8)
-    frames = np.broadcast_to(levels[:, None, None, None], (3, HEIGHT, WIDTH, 3))
-    path = encode(tmp_path / f"a.{kind}", frames, codec, {}, pixels)
-    for gray in (True, False):
-        seen = read_frames(path, 0, 3, size=16, gray=gray).mean((1, 2, 3))
-        assert seen == pytest.approx(levels, abs=3)
-
-
 def test_frames_of_absurd_size_are_refused(folder, monkeypatch):
     monkeypatch.setattr(video, "LARGEST", WIDTH * HEIGHT - 1)
     with pytest.raises(
         UserError, match=f"mjpeg.avi can not be decoded .frames of {WIDTH} x {HEIGHT}"
     ):
         read_frames(folder / "mjpeg.avi", 0, 2, size=16, gray=True)
-
-
-def test_red_comes_first_in_color(tmp_path):
-    frames = np.zeros((1, HEIGHT, WIDTH, 3), np.uint8)
-    frames[..., 0] = 255
-    (frame,) = read_frames(
-        encode(tmp_path / "a.avi", frames, "mjpeg", {}), 0, 1, size=16, gray=False
-    )
-    assert frame[..., 0].min() > 240
-    assert frame[..., 1:].max() < 15
 
 
 def test_a_window_past_the_end_names_the_file_and_both_counts(folder):
@@ -184,17 +125,6 @@ def test_a_file_that_is_no_video_is_refused_by_name(tmp_path, write, problem):
     write(path)
     with pytest.raises(UserError, match=f"sk_color.avi {problem}"):
         read_frames(path, 0, 2, size=16, gray=True)
-
-
-@pytest.mark.parametrize("name", ["h264_b_frames", "mjpeg"])
-def test_a_cut_file_gives_the_frames_before_the_cut_and_no_others(folder, tmp_path, name):
-    content = (folder / f"{name}.avi").read_bytes()
-    path = tmp_path / "cut.avi"
-    path.write_bytes(content[: len(content) // 2])
-    whole = read_frames(folder / f"{name}.avi", 0, 5, size=16, gray=True)
-    np.testing.assert_array_equal(read_frames(path, 0, 5, size=16, gray=True), whole)
-    with pytest.raises(UserError, match=r"cut.avi .*restore it"):
-        read_frames(path, 50, 55, size=16, gray=True)
 
 
 def test_a_frame_overwritten_with_zeros_is_refused(folder, tmp_path):

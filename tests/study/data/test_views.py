@@ -65,16 +65,6 @@ def test_evaluation_sees_the_middle_frames_and_the_middle_square(load):
     torch.testing.assert_close(seen(split), stored(split)[:, 1:5, 1:7, 1:7])
 
 
-def test_evaluation_sees_frames_8_to_71_and_the_center_square_of_the_paper():
-    from equimodal.study.data.split import _center
-
-    part = _center(
-        torch.zeros(1, 80, 256, 256, 1, dtype=torch.uint8),
-        ClipViews(frames=64, crop=224, evaluated="center"),
-    )
-    assert (part.begin.tolist(), part.frames, part.crop) == ([[8, 16, 16]], 64, 224)
-
-
 def test_evaluation_sees_all_frames_if_asked_for(load):
     split = load([6, 6], ClipViews(frames=FRAMES, crop=SIZE, evaluated="all"))
     torch.testing.assert_close(seen(split), stored(split))
@@ -121,11 +111,6 @@ def test_the_square_stands_still_through_a_clip_and_is_the_same_in_both_modaliti
         torch.testing.assert_close(depth[clip, 0], square.flip(-1) if mirrored else square)
 
 
-def test_squares_come_from_every_possible_corner(load):
-    corners = draw(load([6] * 500)).part.begin[:, 1:].tolist()
-    assert {tuple(c) for c in corners} == {(y, x) for y in range(3) for x in range(3)}
-
-
 @pytest.mark.parametrize(("flip", "low", "high"), [(0.5, 440, 560), (1.0, 1000, 1000)])
 def test_clips_are_mirrored_with_the_chance_given(load, flip, low, high):
     assert low <= draw(load([6] * 1000), flip=flip).mirrored["depth"].sum() <= high
@@ -144,11 +129,6 @@ def test_a_mirror_swaps_the_labels_that_it_makes_of_each_other(load):
     changed = labels != torch.arange(8)
     swapped = torch.tensor([True, True, False, False, True, True, False, False])
     assert torch.equal(changed, half.mirrored["depth"] & swapped)
-
-
-def test_swapped_labels_need_one_flip_for_all_modalities():
-    with pytest.raises(ValueError, match="shared: true"):
-        Augmentation(flip=0.5, shared=False, flip_swaps=((0, 1),))
 
 
 def test_the_same_seed_draws_the_same_and_another_does_not(load):

@@ -3,10 +3,10 @@
 import gzip
 import tarfile
 import zipfile
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import IO, NamedTuple, cast
 
 from equimodal.study.errors import UserError
@@ -19,33 +19,28 @@ LARGEST = 2**30  # bytes of a file that is read: no mesh or image has more
 LEVELS = 5  # of folders that are looked through
 
 
-class Archive(NamedTuple):
-    """What holds the files."""
-
-    path: Path  # of a folder or a file
-    files: list[str]  # paths below it, sorted
-    folders: list[str]  # those that are mentioned
-
-
 class _Member(NamedTuple):
     name: str
-    is_folder: bool
     size: int
     read: Callable[[], bytes]
 
 
-def open_archive(path: Path) -> Archive:
-    """List what a folder, zip or tar holds.
+def list_files(path: Path) -> list[str]:
+    """Paths of all files below a folder, or in a zip or tar, sorted; none that systems leave behind, such as ._x.
 
     Raises:
         UserError: If it can not be read, is truncated or altered, or a member's path climbs out of
             the folder that it would be unpacked to.
     """
     with _reading(path):
-        kinds = {m.name: m.is_folder for m in (_walk(path) if path.is_dir() else _members(path))}
-    require_inside(path, kinds)
-    plain = sorted((_plain(name), is_folder) for name, is_folder in kinds.items())
-    return Archive(path, [n for n, f in plain if not f], [n for n, f in plain if f])
+        files = sorted(_below(path) if path.is_dir() else (m.name for m in _members(path)))
+    for name in files:
+        first, *others = name.replace("\\", "/").split("/")
+        if not first or ":" in first or ".." in (first, *others):
+            raise UserError(
+                f"{path} holds {name!r}, a path that climbs out of the archive: it was altered; get it again"
+            )
+    return [n for n in files if not any(p.startswith((".", "__MACOSX")) for p in n.split("/"))]
 
 
 def read_archive(path: Path, names: Collection[str]) -> Iterator[tuple[str, bytes]]:
@@ -56,11 +51,11 @@ def read_archive(path: Path, names: Collection[str]) -> Iterator[tuple[str, byte
     """
     with _reading(path):
         for member in _members(path):
-            if (name := _plain(member.name)) in names:
-                with _reading(f"{path}: {name}"):
+            if member.name in names:
+                with _reading(f"{path}: {member.name}"):
                     _require_size(member.size)
                     content = member.read()
-                yield name, content
+                yield member.name, content
 
 
 def read_file(path: Path) -> bytes:
@@ -83,7 +78,8 @@ def _members(path: Path) -> Iterator[_Member]:
     if path.name.endswith(".zip"):
         with zipfile.ZipFile(path) as file:
             for i in file.infolist():
-                yield _Member(i.filename, i.is_dir(), i.file_size, partial(file.read, i))
+                if not i.is_dir():
+                    yield _Member(i.filename.removeprefix("./"), i.file_size, partial(file.read, i))
     elif path.name.endswith(GZIP_SUFFIXES):
         with gzip.open(path) as packed:
             with tarfile.open(fileobj=packed, mode="r|") as tar:
@@ -101,34 +97,19 @@ def _members(path: Path) -> Iterator[_Member]:
 
 def _of_tar(tar: tarfile.TarFile) -> Iterator[_Member]:
     for member in tar:
-        if member.isdir() or member.isreg():
-            yield _Member(member.name, member.isdir(), member.size, partial(_read, tar, member))
+        if member.isreg():
+            name = member.name.removeprefix("./")
+            yield _Member(name, member.size, partial(_read, tar, member))
 
 
 def _read(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
     return cast(IO[bytes], tar.extractfile(member)).read()  # None for what is no regular file
 
 
-def _walk(top: Path) -> Iterator[_Member]:
-    """Files and folders below a folder, links followed, but not what is hidden."""
+def _below(top: Path) -> Iterator[str]:
+    """Files below a folder, links followed, but not what is hidden."""
     level = [top]
     for _ in range(LEVELS):
         below = [path for folder in level for path in folder.glob("[!.]*")]
         level = [path for path in below if path.is_dir()]
-        for path in below:
-            yield _Member(path.relative_to(top).as_posix(), path.is_dir(), 0, path.read_bytes)
-
-
-def require_inside(archive: Path, names: Iterable[str]) -> None:
-    """Raise UserError if a member's path climbs out of the folder that it would be unpacked to."""
-    for name in names:
-        parts = PurePosixPath(name.replace("\\", "/")).parts
-        if ".." in parts or parts[:1] == ("/",) or ":" in "".join(parts[:1]):
-            raise UserError(
-                f"{archive} holds {name!r}, a path that climbs out of the archive: it was altered; get"
-                " it again"
-            )
-
-
-def _plain(name: str) -> str:
-    return name.removeprefix("./").rstrip("/")
+        yield from (path.relative_to(top).as_posix() for path in below if not path.is_dir())

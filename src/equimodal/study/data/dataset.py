@@ -1,17 +1,25 @@
 """What a data set is: its section of params.yaml, and all that is asked of it and done with it.
 
-A new one is a class in `equimodal.study.datasets`, and a module beside this one that does the work.
+A new one is a class in `equimodal.study.datasets`, and a module beside this one that does the work. The module
+has the name of its kind, and these functions:
+
+    origin(settings)                      where the raw files are from
+    downloads(settings)                   names of those that `fetch` downloads or makes by itself
+    places(folder, settings, mirror)      raw files and folders that `prepare` reads, where they lie or will lie
+    fetch(folder, settings, mirror)       brings them
+    prepare(raw, out, settings, processes)
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
-from equimodal.study.data.status import Origin
+from equimodal.study.data.status import FETCH, Origin
 from equimodal.study.errors import UserError
 from equimodal.study.files import require_writable
 from equimodal.study.schema import Count, Name, Positive, Section
@@ -19,10 +27,20 @@ from equimodal.study.spec import Modality, Normalization, each_once
 
 SplitName = Literal["train", "validation", "test"]
 ClassCount = Annotated[int, Field(ge=2, le=256)]  # a label is a byte
-ClassNames = Annotated[
-    tuple[str, ...], Field(min_length=2, max_length=256), AfterValidator(each_once)
-]
-FETCH = "run `equimodal fetch` with the data set and scale"
+
+
+def _classes(given: Any) -> Any:
+    """Check that classes are their number, or their names; a label is a byte."""
+    if type(given) is int and 2 <= given <= 256:
+        return given
+    names = given if isinstance(given, list | tuple) else ()
+    if 2 <= len(names) <= 256 and all(isinstance(name, str) for name in names):
+        return each_once(tuple(names))
+    raise ValueError("expected their number, from 2 to 256, or a list of as many names")
+
+
+Classes = Annotated[int | tuple[str, ...], BeforeValidator(_classes)]
+README = "README.txt"  # the file of a stand-in that says what it is
 
 
 class Source(Section):
@@ -43,7 +61,10 @@ class Source(Section):
 class Dataset(Section, ABC, defer_build=True):  # as all settings are built at once
     """The interface of all data sets."""
 
-    classes: ClassCount | ClassNames
+    decisive: ClassVar[set[str]]  # settings that raw files and prepared arrays depend on
+
+    kind: str
+    classes: Classes
     sources: dict[Name, Source]
     inputs: dict[Name, dict[Name, str]]
     table1_rate: Positive
@@ -64,22 +85,31 @@ class Dataset(Section, ABC, defer_build=True):  # as all settings are built at o
         """How many classes there are."""
         return self.classes if isinstance(self.classes, int) else len(self.classes)
 
+    @property
+    def _work(self) -> Any:
+        """The module that does the work; loaded when it is used, and by nobody who only reads the settings."""
+        return import_module(f"equimodal.study.data.{self.kind}")
+
     # Raw files
 
     @property
-    @abstractmethod
     def raw(self) -> str:
         """Folder of the raw files below data/raw."""
+        return f"{self.kind}_stand_in" if self.is_stand_in else self.kind
 
     @property
-    @abstractmethod
     def origin(self) -> Origin:
         """Where they are from, on which terms, and what the user has to do to have them."""
+        if self.is_stand_in:
+            made = f"made by this program: stand-ins, none of the data of {self.kind}"
+            return Origin(made, "that of equimodal; nobody else has a right in them")
+        origin: Origin = self._work.origin(self)
+        return origin
 
     @property
-    @abstractmethod
     def fetched(self) -> tuple[str, ...]:
         """Names of the raw files that `fetch` downloads or makes by itself."""
+        return (README,) if self.is_stand_in else tuple(self._work.downloads(self))
 
     @property
     def checksums(self) -> dict[str, str]:
@@ -93,9 +123,9 @@ class Dataset(Section, ABC, defer_build=True):  # as all settings are built at o
             return None
         return {"version": 1, "classes": self.classes, **stand_in.model_dump()}
 
-    @abstractmethod
     def raw_files(self, folder: Path, *, mirror: str | None) -> list[Path]:
         """Raw files and folders that `prepare` reads, where they lie or `fetch` will bring them."""
+        return [folder / README] if self.is_stand_in else self._work.places(folder, self, mirror)
 
     def fetch(self, folder: Path, *, mirror: str | None) -> None:
         """Bring the raw files into a folder, and write the receipt of those that came by themselves.
@@ -108,17 +138,16 @@ class Dataset(Section, ABC, defer_build=True):  # as all settings are built at o
             UserError: If they can not be had, are not the expected ones or not whole.
         """
         from equimodal.study import receipts  # here: settings are read by all, and this by few
+        from equimodal.study.data import standin
 
         remove_litter(folder)
-        self._fetch(folder, mirror)
-        made = [folder / name for name in self.fetched if (folder / name).is_file()]
-        if made and not self.is_stand_in:  # a stand-in comes with its receipt
+        if self.is_stand_in:
+            standin.renew(folder, self)
+            return
+        self._work.fetch(folder, self, mirror)
+        if made := [folder / name for name in self.fetched if (folder / name).is_file()]:
             step = f"fetch {self.raw}"
             receipts.write(folder / receipts.NAME, step=step, settings=None, code="", files=made)
-
-    @abstractmethod
-    def _fetch(self, folder: Path, mirror: str | None) -> None:
-        """Bring the raw files."""
 
     def require_raw(self, folder: Path) -> None:
         """Check that all raw files are there, and those that came by themselves with their bytes.
@@ -152,9 +181,9 @@ class Dataset(Section, ABC, defer_build=True):  # as all settings are built at o
     # Prepared arrays
 
     @property
-    @abstractmethod
     def preparation(self) -> dict[str, Any]:
         """The settings that the raw files and the prepared arrays depend on."""
+        return self.model_dump(mode="json", include=self.decisive)
 
     def preparation_of(self, sources: Collection[str]) -> dict[str, Any]:
         """The settings that some of the prepared arrays depend on."""
@@ -178,11 +207,7 @@ class Dataset(Section, ABC, defer_build=True):  # as all settings are built at o
         require_writable(out)
         self.require_raw(raw)
         remove_litter(out)
-        self._prepare(raw, out, processes)
-
-    @abstractmethod
-    def _prepare(self, raw: Path, out: Path, processes: int) -> None:
-        """Make the arrays."""
+        self._work.prepare(raw, out, self, processes)
 
     def modality(self, source: str) -> Modality:
         """How a network reads a stored array."""
@@ -214,8 +239,14 @@ class Dataset(Section, ABC, defer_build=True):  # as all settings are built at o
 
     @property
     @abstractmethod
+    def counts(self) -> tuple[int, int, int]:
+        """How many examples there are to train, those held out included, how many test, and how many are held out."""
+
+    @property
     def sizes(self) -> dict[SplitName, int]:
         """How many examples each split has; `validation` is 0 where it is the test set."""
+        train, test, held_out = self.counts
+        return {"train": train - held_out, "validation": held_out, "test": test}
 
     @abstractmethod
     def shape(self, source: str) -> list[int]:

@@ -16,7 +16,6 @@ TIMEOUT = 30  # seconds without an answer before the next address is tried
 MEGABYTE = 2**20
 PIECE = 2**16  # bytes that are written at once, the most that is lost when a download breaks off
 PAST_THE_END = 416  # what a server answers if all it has is there already
-SMALL = 2**24  # bytes of a list at most
 
 
 class Published(NamedTuple):
@@ -50,13 +49,15 @@ def download(
     Raises:
         UserError: If a file can not be had anywhere; names each address with what went wrong.
     """
-    bases = [*([mirror_address(mirror, name)] if mirror else []), *addresses]
+    if mirror:
+        there = mirror_folder(mirror)
+        base = mirror.rstrip("/") if there is None else there.resolve().as_uri()
+        addresses = [f"{base}/{name}", *addresses]
     for file, wanted in files.items():
         target = folder / file
-        if target.is_file() and _has(target, wanted):
-            continue
-        make_folder(folder)
-        _fetch_one(target, wanted, [f"{base.rstrip('/')}/{file}" for base in bases], name)
+        if not (target.is_file() and _has(target, wanted)):
+            make_folder(folder)
+            _fetch_one(target, wanted, [f"{address}/{file}" for address in addresses], name)
 
 
 def mirror_folder(mirror: str | None) -> Path | None:
@@ -64,42 +65,11 @@ def mirror_folder(mirror: str | None) -> Path | None:
     return None if mirror is None or "://" in mirror else Path(mirror).expanduser()
 
 
-def mirror_address(mirror: str, name: str) -> str:
-    """URL of the folder of a data set below a mirror, which is a folder or a URL."""
-    base = mirror if "://" in mirror else Path(mirror).expanduser().resolve().as_uri()
-    return f"{base.rstrip('/')}/{name}"
-
-
 def link(folder: Path, given: Path) -> None:
     """Link what a mirror holds into `folder`, where there is no checksum to verify it by."""
     print(f"{given} is taken as it is: it has no published checksum", file=sys.stderr)
     with write_aside(folder / given.name) as aside:
         aside.symlink_to(given.resolve())
-
-
-def read_small(address: str, folder: Path) -> bytes | None:
-    """Content of a small file, brought into a folder for a moment; None if there is no such file.
-
-    Raises:
-        UserError: If the address can not be read, or what it has is not small.
-    """
-    import requests
-
-    part = folder / f".{address.rpartition('/')[2]}.part0"
-    make_folder(folder)
-    try:
-        _bring(address, part, SMALL)
-        return part.read_bytes()
-    except (requests.RequestException, OSError, ValueError) as error:
-        response = getattr(error, "response", None)
-        if isinstance(error, FileNotFoundError) or getattr(response, "status_code", 0) == 404:
-            return None
-        raise UserError(
-            f"{address} can not be read ({_reason(error)}); check the connection, or mirror in"
-            " params.yaml"
-        ) from None
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _fetch_one(target: Path, wanted: Published, urls: Sequence[str], name: str) -> None:
@@ -118,7 +88,11 @@ def _fetch_one(target: Path, wanted: Published, urls: Sequence[str], name: str) 
                 part.unlink()
                 raise ValueError("truncated or altered: its SHA-256 is not the expected one")
         except (requests.RequestException, OSError, ValueError) as error:
-            failures.append(f"  {url}: {_reason(error)}")
+            said = isinstance(error, ValueError) and not isinstance(
+                error, requests.RequestException
+            )
+            why = str(error) if said else f"{type(error).__name__}: {first_line(error)}"
+            failures.append(f"  {url}: {why[:400]}")
             continue
         with writing(target, "check the permissions of its folder"):
             part.chmod(0o444)
@@ -142,8 +116,8 @@ def _bring(url: str, part: Path, size: int) -> None:
 
     if url.startswith("file://"):
         path = Path(unquote(urlparse(url).path))
-        if path.exists() and not path.is_file():
-            raise ValueError("it is no file")
+        if not path.is_file():
+            raise ValueError("it is no file" if path.exists() else "no such file")
         with path.open("rb") as file:
             _append(iter(lambda: file.read(PIECE), b""), part, 0, size)
         return
@@ -176,11 +150,3 @@ def _append(pieces: Iterable[bytes], part: Path, there: int, size: int) -> None:
 
 def _has(path: Path, wanted: Published) -> bool:
     return path.stat().st_size == wanted.size and sha256(path) == wanted.sha256
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, FileNotFoundError):
-        return "no such file"
-    if isinstance(error, ValueError) and str(error):
-        return str(error)[:200]
-    return f"{type(error).__name__}: {first_line(error)[:400]}"

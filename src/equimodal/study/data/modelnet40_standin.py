@@ -168,43 +168,9 @@ def _sofa(random: Generator) -> list[Mesh]:
     ]
 
 
-def _stairs(random: Generator) -> list[Mesh]:
-    steps, width = int(random.integers(4, 9)), random.uniform(0.7, 1.4)
-    rise, run = random.uniform(0.15, 0.22), random.uniform(0.22, 0.35)
-    middle = steps * run / 2
-    parts = [
-        _box((0, (i + 0.5) * run - middle, (i + 1) * rise / 2), (width, run, (i + 1) * rise))
-        for i in range(steps)
-    ]
-    if random.random() < 0.6:
-        post = 0.7
-        ends = ((0.5 * run - middle, rise), (middle - 0.5 * run, steps * rise))
-        rail = [(width / 2, y, z + post) for y, z in ends]
-        parts.append(_swept(rail, 0.03))
-        parts += [_box((width / 2, y, z + post / 2), (0.04, 0.04, post)) for y, z in ends]
-    return parts
-
-
-def _table(random: Generator) -> list[Mesh]:
-    width, depth = random.uniform(1.0, 1.6), random.uniform(0.6, 0.8)
-    height, side = random.uniform(0.65, 0.8), random.choice([-1, 1])
-    parts = _legs(width, depth, height, random.uniform(0.04, 0.08))
-    parts.append(_box((0, 0, height), (width + 0.1, depth + 0.1, 0.05)))
-    drawers = random.uniform(0.25, 0.6) * height
-    x = side * width * 0.32
-    parts.append(_box((x, 0, height - drawers / 2), (width * 0.3, depth * 0.9, drawers)))
-    parts.append(_box((x, -depth * 0.47, height - drawers / 2), (0.12, 0.06, 0.04)))
-    if random.random() < 0.7:
-        panel = random.uniform(0.3, 0.6) * height
-        parts.append(_box((0, depth / 2, height - panel / 2), (width, 0.03, panel)))
-    return parts
-
-
+MAKERS = (_airplane, _bottle, _chair, _cup, _dresser, _lamp, _monitor, _sofa)
 CLASSES: dict[str, Callable[[Generator], list[Mesh]]] = {
-    maker.__name__.removeprefix("_"): maker
-    for maker in (
-        *(_airplane, _bottle, _chair, _cup, _dresser, _lamp, _monitor, _sofa, _stairs, _table),
-    )
+    maker.__name__.removeprefix("_"): maker for maker in MAKERS
 }
 
 

@@ -18,14 +18,14 @@ from jaxtyping import Int64, UInt8
 from numpy import ndarray
 
 from equimodal.study.data import jobs, prepared
-from equimodal.study.data.download import link, mirror_address, mirror_folder, read_small
+from equimodal.study.data.download import link, mirror_folder
 from equimodal.study.data.examples import save_examples
 from equimodal.study.data.jobs import Job
 from equimodal.study.data.nvgesture_list import SENSORS, Clip, mismatched, read_list
 from equimodal.study.data.status import Origin
 from equimodal.study.data.unfinished import UnfinishedArrays, stamp
 from equimodal.study.errors import UserError
-from equimodal.study.files import write_aside, writing
+from equimodal.study.files import writing
 
 if TYPE_CHECKING:
     from equimodal.study.datasets import NVGesture
@@ -59,22 +59,27 @@ ask for access at
 # Raw files
 
 
-def origin(version: str) -> Origin:
+def origin(settings: "NVGesture") -> Origin:
     """Where the clips come from, and what has to be done by hand."""
     return Origin(
         PAGE,
         "research use, to be asked for; it shows faces: do not pass it on or show frames of it",
-        BY_HAND.format(page=PAGE, videos=VIDEOS, **_names(version)),
+        BY_HAND.format(page=PAGE, videos=VIDEOS, **_names(settings.list_version)),
     )
+
+
+def downloads(settings: "NVGesture") -> list[str]:
+    """Nothing comes by itself."""
+    return []
 
 
 def _names(version: str) -> dict[str, str]:
     return {part: LISTS[version].format(part=part) for part in ("train", "test")}
 
 
-def places(folder: Path, version: str) -> list[Path]:
+def places(folder: Path, settings: "NVGesture", mirror: str | None) -> list[Path]:
     """The lists of a version and the folder of videos, as they lie in a folder, or one deeper."""
-    return [*_lists(folder, version).values(), _root(folder) / VIDEOS]
+    return [*_lists(folder, settings.list_version).values(), _root(folder) / VIDEOS]
 
 
 def _root(folder: Path) -> Path:
@@ -93,19 +98,24 @@ def _lists(folder: Path, version: str) -> dict[str, Path]:
     }
 
 
-def fetch(folder: Path, settings: "NVGesture", *, mirror: str | None) -> None:
-    """Draw the stand-in; or unpack the data set, if need be, and check that it is whole.
+def fetch(folder: Path, settings: "NVGesture", mirror: str | None) -> None:
+    """Unpack the data set, if need be, and check that it is whole.
 
-    What is missing is looked for in the mirror, below `nvgesture`; only lists may come from a URL.
+    What is missing is looked for below `nvgesture` in a mirror that is a folder.
     """
-    if settings.is_stand_in:
-        from equimodal.study.data import nvgesture_standin, standin
+    from equimodal.study.data.seven_zip import find_parts
 
-        standin.renew(folder, settings, nvgesture_standin.write, settings.stand_in)
-        return
+    version, of_mirror = settings.list_version, mirror_folder(mirror)
+    given = of_mirror / "nvgesture" if of_mirror else folder
     if not (_root(folder) / VIDEOS).is_dir():
-        _bring_videos(folder, mirror_folder(mirror))
-    _bring_lists(folder, settings.list_version, mirror)
+        videos = _root(given) / VIDEOS
+        if parts := find_parts(folder) or ([] if videos.is_dir() else find_parts(given)):
+            _unpack(parts, folder)
+        elif videos.is_dir():
+            link(folder, videos)
+    for part, path in _lists(folder, version).items():
+        if not path.exists() and (there := _lists(given, version)[part]).is_file():
+            link(path.parent, there)
     settings.require_raw(folder)
     clips, size = _read_lists(folder, settings)
     both = [clip for chosen in clips.values() for clip in chosen]
@@ -113,28 +123,6 @@ def fetch(folder: Path, settings: "NVGesture", *, mirror: str | None) -> None:
         f"nvgesture: {len(both)} clips, {len(mismatched(both))} of them with other windows in"
         f" depth than in color; {size:,} bytes of videos"
     )
-
-
-def _bring_videos(folder: Path, mirror: Path | None) -> None:
-    """Unpack the archive in the folder, or link or unpack what a mirror holds, if there is any."""
-    given = mirror and mirror / "nvgesture"
-    if parts := _parts(folder):
-        _unpack(parts, folder)
-    elif given and ((videos := _root(given)) / VIDEOS).is_dir():
-        link(folder, videos / VIDEOS)
-    elif given and (parts := _parts(given)):
-        _unpack(parts, folder)
-
-
-def _parts(folder: Path) -> list[Path]:
-    """The parts of the archive in a folder, or in one folder below it."""
-    from equimodal.study.data.seven_zip import find_parts
-
-    below = [p for p in sorted(folder.glob("[!.]*")) if p.is_dir() and p.name != VIDEOS]
-    found = [parts for place in (folder, *below) if (parts := find_parts(place))]
-    if len(found) > 1:
-        raise UserError(f"{found[0][0]} and {found[1][0]} are two archives; move one away")
-    return found[0] if found else []
 
 
 def _unpack(parts: Sequence[Path], folder: Path) -> None:
@@ -155,17 +143,6 @@ def _unpack(parts: Sequence[Path], folder: Path) -> None:
             os.replace(found[0], folder / VIDEOS)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
-
-
-def _bring_lists(folder: Path, version: str, mirror: str | None) -> None:
-    """Copy lists that are missing from the mirror, if it has them."""
-    for path in _lists(folder, version).values():
-        if mirror and not path.exists():
-            address = f"{mirror_address(mirror, 'nvgesture')}/{path.name}"
-            if (content := read_small(address, path.parent)) is not None:
-                with write_aside(path) as aside:
-                    aside.write_bytes(content)
-                    read_list(aside, address)
 
 
 def _read_lists(folder: Path, settings: "NVGesture") -> tuple[dict[str, list[Clip]], int]:
@@ -208,7 +185,7 @@ def _videos(root: Path, clip: Clip) -> dict[str, Path]:
 # Preparation
 
 
-def prepare(raw: Path, out: Path, settings: "NVGesture", *, processes: int = 1) -> None:
+def prepare(raw: Path, out: Path, settings: "NVGesture", processes: int = 1) -> None:
     """Write `color` uint8 (n, frames, size, size, 3) and `depth`, of one channel, of each split.
 
     And `lengths` int32 (n), the frames of each clip. A clip shorter than `frames` has black frames on

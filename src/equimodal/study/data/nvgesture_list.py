@@ -6,7 +6,6 @@ color:sk_color:146:226 duo_left:duo_left:170:263 label:1 `: for each sensor a fi
 """
 
 import re
-from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -18,10 +17,12 @@ from equimodal.study.files import read_text, reading
 CLASSES = 25
 SENSORS = ("color", "depth")  # that every line has to name
 
-_FORM = "`path:FOLDER color:FILE:START:END depth:FILE:START:END label:1`"
-_FOLDER = re.compile(r"[A-Za-z0-9_./-]{1,200}")
-_WINDOW = re.compile(r"([A-Za-z0-9_-]{1,50}):([0-9]{1,9}):([0-9]{1,9})")
-_SUBJECT = re.compile(r"subject([0-9]{1,9})_r[0-9]+")
+_FORM = "`path:./Video_data/class_XX/subjectY_rZ color:FILE:START:END depth:FILE:START:END label:1`"
+_FIELDS = {  # what a field is like; that of any sensor is a window
+    "path": re.compile(r"[A-Za-z0-9_.-][A-Za-z0-9_./-]{0,200}/subject([0-9]{1,9})_r[0-9]+"),
+    "label": re.compile(r"([0-9]{1,9})"),
+    "sensor": re.compile(r"([A-Za-z0-9_-]{1,50}):([0-9]{1,9}):([0-9]{1,9})"),
+}
 
 
 class Window(NamedTuple):
@@ -46,68 +47,47 @@ class Clip(NamedTuple):
         return self.windows[sensor].start, self.windows[sensor].end
 
 
-def read_list(path: Path, name: str = "") -> list[Clip]:
+def read_list(path: Path) -> list[Clip]:
     """Read a list, of either version.
 
     Raises:
-        UserError: If the list is missing, empty or not text, or a line is not as it should be; the
-            message names line and file, or calls the file by another name.
+        UserError: If the list is missing, empty or not text, or a line is not as it should be: names file and line.
     """
-    name = name or str(path)
-    remedy = f"put the lists and Video_data of NVGesture into {path.parent}"
-    with reading(name, "a list of clips", remedy):
+    with reading(
+        path, "a list of clips", f"put the lists and Video_data of NVGesture into {path.parent}"
+    ):
         text = read_text(path)
     clips, wrong = [], []
     for number, line in enumerate(text.rstrip().split("\n"), 1):
         try:
             clips.append(_parse(line.strip(" \t\r"), number))
         except ValueError as error:
-            wrong.append(f"{name}, line {number}: {error}")
+            wrong.append(f"{path}, line {number}: {error}, expected {_FORM}")
     if wrong:
         raise UserError(f"{len(wrong)} lines are not as they should be:\n{some(wrong)}")
     return clips
 
 
 def _parse(line: str, number: int) -> Clip:
-    pairs = [field.partition(":")[::2] for field in line.split()]
-    fields = dict(pairs)
-    if twice := sorted(key for key, count in Counter(key for key, _ in pairs).items() if count > 1):
-        raise ValueError(f"{twice} given more than once, expected {_FORM}")
+    fields: dict[str, re.Match[str]] = {}
+    for name, _, value in (field.partition(":") for field in line.split()):
+        match = _FIELDS.get(name, _FIELDS["sensor"]).fullmatch(value)
+        if not match or name in fields:
+            raise ValueError(
+                f"{name[:50]} is {value[:100]!r}" if not match else f"{name} stands twice"
+            )
+        fields[name] = match
     if missing := [key for key in ("path", *SENSORS, "label") if key not in fields]:
-        raise ValueError(f"{missing} missing in {line[:200]!r}, expected {_FORM}")
-    folder, subject = _folder(fields.pop("path"))
-    label = fields.pop("label")
-    if not re.fullmatch("[0-9]{1,9}", label) or not 1 <= int(label) <= CLASSES:
-        raise ValueError(f"label is {label[:50]!r}, expected a number from 1 to {CLASSES}")
-    windows = {sensor: _window(sensor, field) for sensor, field in fields.items()}
-    return Clip(number, folder, windows, int(label) - 1, subject)
-
-
-def _folder(given: str) -> tuple[str, int]:
-    """Return the folder of a clip and the number of its subject."""
-    path = PurePosixPath(given)
-    if path.is_absolute() or ".." in path.parts:
-        raise ValueError(f"path {given[:200]!r} leaves the folder of the list")
-    subject = _SUBJECT.fullmatch(path.name)
-    if not (subject and _FOLDER.fullmatch(given)):
-        raise ValueError(
-            f"path is {given[:200]!r}, expected ./Video_data/class_XX/subjectY_rZ with numbers"
-        )
-    return str(path), int(subject[1])
-
-
-def _window(sensor: str, given: str) -> Window:
-    if not (match := _WINDOW.fullmatch(given)):
-        raise ValueError(
-            f"{sensor} is {given[:100]!r}, expected FILE:START:END with START and END whole numbers"
-            " that are not negative"
-        )
-    window = Window(match[1], int(match[2]), int(match[3]))
-    if window.end <= window.start:
-        raise ValueError(
-            f"{sensor} has the window {window.start}:{window.end}, expected an END after the START"
-        )
-    return window
+        raise ValueError(f"{missing} missing in {line[:200]!r}")
+    folder, label = fields.pop("path"), int(fields.pop("label")[1])
+    if ".." in folder[0].split("/"):
+        raise ValueError(f"path is {folder[0]!r}, which leaves the folder of the list")
+    if not 1 <= label <= CLASSES:
+        raise ValueError(f"label is {label}, and there are {CLASSES} classes")
+    windows = {name: Window(m[1], int(m[2]), int(m[3])) for name, m in fields.items()}
+    if empty := [name for name, window in windows.items() if window.end <= window.start]:
+        raise ValueError(f"{empty[0]} has a window whose END is not after its START")
+    return Clip(number, str(PurePosixPath(folder[0])), windows, label - 1, int(folder[1]))
 
 
 def mismatched(clips: Iterable[Clip]) -> list[Clip]:

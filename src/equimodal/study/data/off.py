@@ -69,14 +69,11 @@ def _parse(content: bytes) -> Mesh:
 def _numbers(lines: list[bytes], kind: type) -> ndarray:
     """Read numbers that stand between spaces."""
     text = b" ".join(lines)
-    # Older versions of numpy only warn of what is no number.
-    with warnings.catch_warnings(action="error"):
+    with warnings.catch_warnings(action="error"):  # older versions of numpy only warn
         try:
             return np.fromstring(text, kind, sep=" ")
         except (DeprecationWarning, ValueError):
-            for word in text.split():
-                kind(word)  # raises, and says of which
-            raise
+            return np.array([kind(word) for word in text.split()])  # raises, and says of which
 
 
 def _triangles(faces: list[bytes]) -> Num[ndarray, "m 3"]:

@@ -10,14 +10,13 @@ Whatever is wrong with them is told at once, by `prepare` as by `fetch`.
 """
 
 import hashlib
-import warnings
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
-from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+from zipfile import ZipFile
 
 import numpy as np
 from jaxtyping import Float64, Int64, UInt8
@@ -25,8 +24,12 @@ from numpy import ndarray
 
 from equimodal.study import receipts
 from equimodal.study.data import jobs, prepared
+from equimodal.study.data.archive import read_file
+from equimodal.study.data.images import decode, resized
+from equimodal.study.data.status import Origin
 from equimodal.study.data.unfinished import UnfinishedArrays, stamp
-from equimodal.study.errors import UserError, in_words
+from equimodal.study.errors import UserError
+from equimodal.study.files import reading
 
 if TYPE_CHECKING:
     from equimodal.study.datasets import Own, OwnSource
@@ -35,6 +38,7 @@ VERSION = 1  # of what stands in the arrays: raise it when the same raw files gi
 LABELS = "labels"
 LARGEST = float(np.finfo(np.float32).max)
 ROWS = 256  # examples that are looked at together, which bounds the memory
+SAVE = "save it with numpy"
 NAMED = 3  # of what one sentence is about
 
 Name = tuple[str, str]  # of an image: its class and its file without suffix
@@ -44,9 +48,7 @@ Name = tuple[str, str]  # of an image: its class and its file without suffix
 class Part:
     """What was found of a split."""
 
-    arrays: dict[str, ndarray] = field(
-        default_factory=dict
-    )  # modality -> n examples, channels last
+    arrays: dict[str, ndarray] = field(default_factory=dict)  # modality -> its n examples
     images: dict[str, dict[Name, Path]] = field(default_factory=dict)  # modality -> its files
     names: list[Name] = field(default_factory=list)  # of images, in the order of their rows
     labels: Int64[ndarray, " n"] | None = None
@@ -79,14 +81,34 @@ class Faults(list[str]):
 # Raw files
 
 
-def places(folder: Path, settings: "Own") -> list[Path]:
+def origin(settings: "Own") -> Origin:
+    """That the user has to give them."""
+    files = " and ".join(f"{split}.npz" for split in settings.given)
+    return Origin(
+        f"your own files in data/raw/{settings.folder}",
+        "yours",
+        f"put {files} into data/raw/{settings.folder}, with the arrays {', '.join(settings.sources)} and labels;"
+        " docs/own-data.md says what else they may be",
+    )
+
+
+def downloads(settings: "Own") -> list[str]:
+    """Nothing comes by itself."""
+    return []
+
+
+def fetch(folder: Path, settings: "Own", mirror: str | None) -> None:
+    """Say all that is wrong with the files."""
+    look(folder, settings)[1].end(folder)
+
+
+def places(folder: Path, settings: "Own", mirror: str | None = None) -> list[Path]:
     """Files and folders of all splits, where they lie; what is in none, where it would lie as an array."""
     folder, found = _root(folder), dict[Path, None]()
     for split in settings.given:
         for name in _wanted(folder, split, settings):
-            within, alone, packed = _candidates(folder, split, name)
-            there = [place for place in (within, alone, packed) if place.exists()]
-            found |= dict.fromkeys(there or [alone])
+            where = _candidates(folder, split, name)
+            found |= dict.fromkeys([place for place in where if place.exists()] or [where[1]])
     return list(found)
 
 
@@ -127,9 +149,9 @@ def _root(folder: Path) -> Path:
 def _wanted(folder: Path, split: str, settings: "Own") -> list[str]:
     """Arrays of a split: the modalities, and labels unless folders of images tell them."""
     told = any((folder / split / m).is_dir() for m in settings.sources)
-    _, alone, packed = _candidates(folder, split, LABELS)
-    given = alone.exists() or LABELS in _members(packed)
-    return [*settings.sources, *([LABELS] if given or not told else [])]
+    with suppress(UserError):  # of a file that can not be read, as is said of the modalities
+        told = told and not _lying(folder, split, LABELS)
+    return [*settings.sources, *([] if told else [LABELS])]
 
 
 def _candidates(folder: Path, split: str, name: str) -> tuple[Path, Path, Path]:
@@ -137,12 +159,21 @@ def _candidates(folder: Path, split: str, name: str) -> tuple[Path, Path, Path]:
     return folder / split / name, folder / split / f"{name}.npy", folder / f"{split}.npz"
 
 
+def _lying(folder: Path, split: str, name: str) -> list[Path]:
+    """Where an array lies; raises UserError if a link leads nowhere, or the file with others can not be read."""
+    *alone, packed = _candidates(folder, split, name)
+    for place in (folder, folder / split, *alone, packed):
+        if place.is_symlink() and not place.exists():
+            raise UserError(f"{place} is a link to nothing; mend the link, or remove it")
+    return [p for p in alone if p.exists()] + [packed] * (name in _members(packed))
+
+
 def _members(packed: Path) -> list[str]:
-    try:
-        with packed.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            return list(arrays.files)
-    except Exception:  # noqa: BLE001  numpy raises nearly anything; what is not found is said to be missing
+    """Names of the arrays in a file, if it is there."""
+    if not packed.exists():
         return []
+    with reading(packed, "arrays as np.savez writes them", SAVE), ZipFile(packed) as file:
+        return [name.removesuffix(".npy") for name in file.namelist()]
 
 
 def _images(place: Path) -> list[Path]:
@@ -211,16 +242,13 @@ def look(folder: Path, settings: "Own") -> tuple[Splits, Faults]:
 
 
 def _place(folder: Path, split: str, name: str) -> Path:
-    within, alone, packed = _candidates(folder, split, name)
-    members = _members(packed)
-    there = [place for place in (within, alone) if place.exists()] + [packed] * (name in members)
-    if len(there) > 1:
-        raise UserError(f"{' and '.join(map(str, there))} both give {name}; keep one of them")
-    if there:
+    there = _lying(folder, split, name)
+    if len(there) == 1:
         return there[0]
-    if packed.exists() and not members:
-        raise UserError(f"{packed} can not be read; write it anew with np.savez")
-    has = f" (it has {members})" if members else ""
+    if there:
+        raise UserError(f"{' and '.join(map(str, there))} both give {name}; keep one of them")
+    within, alone, packed = _candidates(folder, split, name)
+    has = f" (it has {members})" if (members := _members(packed)) else ""
     images = "" if name == LABELS else f", or images to {within}/<class>"
     raise UserError(f"{split} has no {name}: add it to {packed}{has}, or save {alone}{images}")
 
@@ -270,22 +298,19 @@ def _find(name: str, place: Path, part: Part, settings: "Own") -> None:
 
 
 def _load(place: Path, name: str) -> ndarray:
-    array: ndarray
-    try:
-        if place.suffix != ".npz":
-            return np.lib.format.open_memmap(place, mode="r")
-        with place.open("rb") as file, np.load(file, allow_pickle=False) as packed:
-            array = np.asarray(packed[name])
-    except Exception as error:  # noqa: BLE001  numpy raises nearly anything on damaged bytes
-        if "objects" in str(error) or "pickle" in str(error):
+    with reading(place, "arrays of numbers", SAVE):
+        try:
+            if place.suffix != ".npz":
+                return np.lib.format.open_memmap(place, mode="r")
+            with place.open("rb") as file, np.load(file, allow_pickle=False) as packed:
+                return np.asarray(packed[name])
+        except ValueError as error:
+            if "objects" not in str(error) and "pickle" not in str(error):
+                raise
             raise UserError(
                 f"{place}: {name} holds Python objects, which are never read, as they may run code; save numbers, all"
                 " examples of one shape: np.asarray(x, dtype=np.float32)"
             ) from None
-        raise UserError(
-            f"{place} can not be read ({in_words(error)}); write it anew with numpy"
-        ) from None
-    return array
 
 
 def _channels_last(array: ndarray, source: "OwnSource", where: str) -> ndarray:
@@ -344,7 +369,7 @@ def _times(shape: tuple[int, ...]) -> str:
 # Preparation
 
 
-def prepare(raw: Path, out: Path, settings: "Own", *, processes: int = 1) -> None:
+def prepare(raw: Path, out: Path, settings: "Own", processes: int = 1) -> None:
     """Write the arrays of each modality and, as `train.<modality>.scale.npy`, mean and deviation of each channel.
 
     Bytes stay bytes (uint8); all other numbers are stored as float32, less the mean of the training examples and
@@ -394,7 +419,12 @@ class _Images:
     def _rows(self, job: jobs.Job, content: bytes | None) -> dict[str, UInt8[ndarray, "..."]]:
         m, file = job.reads
         _, height, width, channels = self.arrays.shapes[f"{job.split}.{m}"]
-        return {m: decode(file, height, width, channels)}
+        pixels = resized(decode(read_file(file), str(file), opaque=True), height, width)
+        if channels == 1 and (pixels != pixels[..., :1]).any():
+            raise UserError(
+                f"{file} is in color, but its modality has channels: 1; say 3, or make it gray"
+            )
+        return {m: pixels[..., :channels]}
 
 
 def _images_of(splits: Splits, out: Path, settings: "Own") -> _Images:
@@ -408,50 +438,6 @@ def _images_of(splits: Splits, out: Path, settings: "Own") -> _Images:
                     todo.append(jobs.Job(split, place, (m, file)))
                     stamps.append(stamp(f"{VERSION} {shape} {todo[-1]}", file))
     return _Images(UnfinishedArrays(out, shapes, stamps), todo)
-
-
-def decode(
-    file: Path, height: int, width: int, channels: int
-) -> UInt8[ndarray, "height width channels"]:
-    """Decode an image and, if it has another size, average it over the pixels asked for, whatever its proportions.
-
-    Raises:
-        UserError: If it is damaged, of absurd size, transparent, in color where one channel is asked for, or has
-            more than 8 bits a channel, whose white nobody knows.
-    """
-    from PIL import Image, ImageOps
-
-    try:
-        with warnings.catch_warnings(action="error", category=Image.DecompressionBombWarning):
-            image: Any = Image.open(BytesIO(file.read_bytes()))
-            moves = (
-                getattr(image, "n_frames", 1) > 1 and image.format != "MPO"
-            )  # a photo and its preview
-            deep = ";16" in str(image.tile) or image.mode[0] in "IF"
-            image = ImageOps.exif_transpose(image)
-    except Exception:  # noqa: BLE001  Pillow raises nearly anything on damaged bytes
-        raise UserError(f"{file} is no image, damaged or of absurd size; replace it") from None
-    if moves:
-        raise UserError(f"{file} has several frames or pages; save the one that counts")
-    if deep:
-        raise UserError(
-            f"{file} has more than 8 bits a channel, and nothing says which value is white; save it with 8 bits, or all"
-            " images of the modality as one array, which keeps their values"
-        )
-    if image.has_transparency_data and (np.asarray(image.convert("RGBA"))[..., 3] < 255).any():
-        raise UserError(
-            f"{file} is transparent in places, and nothing says what is behind it; put it onto a background,"
-            " such as by `magick mogrify -background white -alpha remove`"
-        )
-    image = image.convert("RGB")
-    pixels = np.asarray(image)
-    if channels == 1 and (pixels != pixels[..., :1]).any():
-        raise UserError(
-            f"{file} is in color, but its modality has channels: 1; say 3, or make it gray"
-        )
-    if image.size != (width, height):
-        pixels = np.asarray(image.resize((width, height), Image.Resampling.BOX))
-    return pixels[..., :channels]
 
 
 def _scaled(source: str, out: Path, splits: Splits) -> dict[str, ndarray]:

@@ -8,18 +8,15 @@ import zlib
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
-from itertools import accumulate, pairwise
+from itertools import accumulate
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
-from equimodal.study.data.archive import MEGABYTE, require_inside
+from equimodal.study.data.archive import MEGABYTE
 from equimodal.study.data.jobs import some
 from equimodal.study.errors import UserError, first_line
 from equimodal.study.files import make_folder
 from equimodal.study.progress import show_progress
-
-if TYPE_CHECKING:
-    from py7zr import FileInfo
 
 MAGIC = b"7z\xbc\xaf\x27\x1c"
 HEADER = 32  # bytes before what is packed
@@ -29,23 +26,25 @@ _NAME = re.compile(r"(.+\.7z)(?:\.([0-9]{3,5}))?", re.IGNORECASE)
 
 
 def find_parts(folder: Path) -> list[Path]:
-    """The parts of the archive in a folder, in order; one if it is whole, none if there is none.
+    """The parts of the archive in a folder, or one deeper, in order; one if it is whole, none if there is none.
 
     Raises:
         UserError: If parts are missing before the last one, or there is more than one archive.
     """
-    archives: dict[str, dict[int, Path]] = {}
-    for path in sorted(folder.glob("[!.]*")):
+    archives: dict[Path, dict[int, Path]] = {}
+    for path in sorted([*folder.glob("[!.]*"), *folder.glob("[!.]*/[!.]*")]):
         if (match := _NAME.fullmatch(path.name)) and path.is_file():
-            name = f"{match[1]}.001" if match[2] else match[1]
-            archives.setdefault(name, {})[int(match[2] or 1)] = path
+            archive = path.with_suffix(".001") if match[2] else path
+            archives.setdefault(archive, {})[int(match[2] or 1)] = path
     if len(archives) > 1:
-        raise UserError(f"{folder} holds {' and '.join(archives)}; move all archives but one away")
-    for name, parts in archives.items():
+        raise UserError(
+            f"{' and '.join(map(str, archives))} are several archives; move all but one away"
+        )
+    for archive, parts in archives.items():
         if missing := sorted(set(range(1, max(parts) + 1)) - set(parts)):
-            names = some([f"{name[:-3]}{number:03}" for number in missing])
+            names = some([archive.with_suffix(f".{number:03}").name for number in missing])
             raise UserError(
-                f"{folder} lacks parts of an archive of {max(parts)} or more; put them there:\n{names}"
+                f"{archive.parent} lacks parts of an archive of {max(parts)} or more; put them there:\n{names}"
             )
     return [part for parts in archives.values() for _, part in sorted(parts.items())]
 
@@ -57,7 +56,7 @@ def unpack(parts: Sequence[Path], folder: Path, wanted: Sequence[str]) -> None:
         parts: All parts, in order.
         folder: Made if missing.
         wanted: Patterns of file names, such as `*.txt`, that are unpacked, from whatever folder of
-            the archive. Links are not.
+            the archive.
 
     Raises:
         UserError: If a part is damaged, truncated or missing, a path climbs out of the archive, the
@@ -71,18 +70,29 @@ def unpack(parts: Sequence[Path], folder: Path, wanted: Sequence[str]) -> None:
             f"{parts[0]} has to be unpacked: run `pip install 'equimodal[nvgesture]'` and run again, or"
             " unpack it with a 7z program"
         ) from None
+    make_folder(folder)
     try:
+        _require_whole(parts)
         joined = _Joined(parts)
-        file = io.BufferedReader(cast(io.RawIOBase, joined), AHEAD)
-        _require_whole(parts, joined.begins, file.read(HEADER))
-        make_folder(folder)
-        file.seek(0)
+        file = cast(BinaryIO, io.BufferedReader(cast(io.RawIOBase, joined), AHEAD))
         with (
             show_progress("unpack, MB", joined.begins[-1] // MEGABYTE) as joined.advance,
-            py7zr.SevenZipFile(cast(BinaryIO, file)) as archive,
+            py7zr.SevenZipFile(file) as archive,
         ):
-            chosen = _choose(parts[0], archive.list(), wanted, folder)
-            archive.extract(folder.absolute(), targets=chosen)
+            sizes = {
+                member.filename: member.uncompressed
+                for member in archive.list()
+                if not member.is_directory
+                and any(fnmatchcase(PurePosixPath(member.filename).name, w) for w in wanted)
+            }
+            if not sizes:
+                raise UserError(f"{parts[0]} holds no {' or '.join(wanted)}: it is another archive")
+            if (needed := sum(sizes.values())) > (free := shutil.disk_usage(folder).free):
+                raise UserError(
+                    f"{folder} needs {needed / 1e9:.1f} GB for what is in {parts[0].name},"
+                    f" {free / 1e9:.1f} GB are free"
+                )
+            archive.extract(folder.absolute(), targets=set(sizes))
     except UserError:
         raise
     except OSError as error:
@@ -101,42 +111,20 @@ def unpack(parts: Sequence[Path], folder: Path, wanted: Sequence[str]) -> None:
         ) from None
 
 
-def _require_whole(parts: Sequence[Path], begins: Sequence[int], header: bytes) -> None:
+def _require_whole(parts: Sequence[Path]) -> None:
     """Check the archive's own header, which says how long all parts are together."""
-    if header[:6] != MAGIC or len(header) < HEADER:
+    with parts[0].open("rb") as file:
+        header = file.read(HEADER)
+    sizes = {part: part.stat().st_size for part in parts}
+    if header[:6] != MAGIC or header[8:12] != zlib.crc32(header[12:]).to_bytes(4, "little"):
         raise UserError(f"{parts[0]} is not the beginning of a 7z archive; get it again")
-    checksum, offset, size = struct.unpack("<IQQ", header[8:28])
-    if zlib.crc32(header[12:]) != checksum:
-        raise UserError(f"{parts[0]} is damaged at its beginning; get it again")
-    if begins[-1] >= (expected := HEADER + offset + size):
-        return
-    sizes = [end - begin for begin, end in pairwise(begins)]
-    short = [part for part, size in zip(parts[:-1], sizes, strict=False) if size < max(sizes)]
-    last = " or parts after it are missing" if len(parts) > 1 else ""
-    problem = f"{short[0]} is truncated" if short else f"{parts[-1]} is truncated{last}"
-    raise UserError(f"{problem}: {begins[-1]:,} bytes of {expected:,} are there; get it again")
-
-
-def _choose(
-    archive: Path, members: Sequence["FileInfo"], wanted: Sequence[str], folder: Path
-) -> set[str]:
-    """Paths of the members that are wanted, once all are safe and the disk has room for these."""
-    files = [m for m in members if not m.is_directory]
-    require_inside(archive, (m.filename for m in files))
-    names = [PurePosixPath(m.filename.replace("\\", "/")).name for m in files]
-    sizes = {
-        m.filename: m.uncompressed
-        for m, name in zip(files, names, strict=True)
-        if not m.is_symlink and any(fnmatchcase(name, pattern) for pattern in wanted)
-    }
-    if not sizes:
-        raise UserError(f"{archive} holds no {' or '.join(wanted)}: it is another archive")
-    if (needed := sum(sizes.values())) > (free := shutil.disk_usage(folder).free):
+    expected = HEADER + sum(struct.unpack("<QQ", header[12:28]))
+    if (there := sum(sizes.values())) < expected:
+        short = [part for part in parts[:-1] if sizes[part] < max(sizes.values())] or parts[-1:]
         raise UserError(
-            f"{folder} needs {needed / 1e9:.1f} GB for what is in {archive.name},"
-            f" {free / 1e9:.1f} GB are free"
+            f"{short[0]} is truncated, or parts after it are missing: {there:,} bytes of"
+            f" {expected:,} are there; get it again"
         )
-    return set(sizes)
 
 
 class _Joined(io.RawIOBase):

@@ -9,7 +9,8 @@ import torch
 from jaxtyping import Bool, Int64, UInt8
 from torch import Tensor
 
-from equimodal.study.errors import UserError, first_line
+from equimodal.study.errors import UserError
+from equimodal.study.files import reading
 from equimodal.study.spec import Augmentation, ClipViews, Modality
 from equimodal.training.batch import Batch
 
@@ -157,8 +158,8 @@ def load_split(
 ) -> Split:
     """Open the arrays of a prepared split that a network's modalities ask for.
 
-    Modalities that read the same source share one tensor. On the CPU the arrays are memory-mapped:
-    runs side by side share them.
+    Modalities that read the same source share one tensor. On the CPU the arrays are memory-mapped: runs side by side
+    share them. Their receipt was asked before, so that they are of the settings and have the shapes of these.
 
     Args:
         folder: Of the prepared data set.
@@ -169,27 +170,13 @@ def load_split(
         device: Where the split is used.
 
     Raises:
-        UserError: If an array is missing, of another length or shape, or a label is out of range.
+        UserError: If an array is missing or damaged, or a label is out of range.
     """
-    labels = _integers(folder / f"{name}.labels.npy")
+    sources = {m.source for m in modalities.values()}
+    arrays = {s: _load(folder / f"{name}.{s}.npy") for s in sources}
+    labels, ids = (_load(folder / f"{name}.{n}.npy").astype(np.int64) for n in ("labels", "ids"))
     if len(labels) == 0 or labels.min() < 0 or labels.max() >= classes:
         raise UserError(f"{folder}/{name}.labels.npy: expected labels 0 to {classes - 1}")
-    sources = {m.source: m for m in modalities.values()}
-    arrays = {s: _load(folder / f"{name}.{s}.npy") for s in sources}
-    for source, array in arrays.items():
-        channels = sources[source].channels
-        if array.shape[:1] != labels.shape or array.shape[-1] not in (1, channels):
-            raise UserError(
-                f"{folder}/{name}.{source}.npy has shape {array.shape}, expected {len(labels)}"
-                f" examples of {channels} channels; prepare the data set again"
-            )
-        floats = sources[source].normalization is None and array.dtype == np.float32
-        if array.dtype != np.uint8 and not floats:
-            raise UserError(
-                f"{folder}/{name}.{source}.npy holds {array.dtype}, expected uint8, 0 to 255; prepare"
-                " the data set again"
-            )
-    ids = _per_example(folder, name, "ids", len(labels))
     tensors = {s: torch.from_numpy(a) for s, a in arrays.items()}
     if torch.device(device).type == "cuda" and _fits(tensors.values(), device):
         tensors = {s: x.to(device) for s, x in tensors.items()}
@@ -201,7 +188,7 @@ def load_split(
         centered=Views()
         if clip is None
         else Views(part=_center(next(iter(tensors.values())), clip)),
-        lengths=None if clip is None else _per_example(folder, name, LENGTHS, len(labels)),
+        lengths=None if clip is None else _load(folder / f"{name}.{LENGTHS}.npy").astype(np.int64),
     )
 
 
@@ -230,39 +217,7 @@ def _fits(arrays: Iterable[Tensor], device: torch.device | str) -> bool:
     return sum(x.nbytes for x in arrays) <= free / 2
 
 
-def _per_example(folder: Path, name: str, array: str, examples: int) -> Int64[np.ndarray, " n"]:
-    path = folder / f"{name}.{array}.npy"
-    loaded = _integers(path)
-    if loaded.shape != (examples,):
-        raise UserError(
-            f"{path} has shape {loaded.shape}, expected {examples} values; prepare the data set again"
-        )
-    return loaded
-
-
-def _integers(path: Path) -> Int64[np.ndarray, " n"]:
-    loaded = _load(path)
-    if loaded.ndim != 1 or loaded.dtype.kind not in "iu":
-        raise UserError(
-            f"{path} holds {loaded.dtype} of shape {loaded.shape}, expected whole numbers in a row;"
-            " prepare the data set again"
-        )
-    return loaded.astype(np.int64)
-
-
 def _load(path: Path) -> np.ndarray:
-    try:
-        # Copied where it is written to, which it is not: torch takes no array that is read-only.
+    """Map an array into memory, copied where it is written to, which it is not: torch takes none that is read-only."""
+    with reading(path, "an array", "run `equimodal prepare` with its data set and scale"):
         return np.asarray(np.load(path, mmap_mode="c", allow_pickle=False))
-    except FileNotFoundError:
-        raise UserError(
-            f"{path} is missing; run `equimodal prepare` with its data set and scale first"
-        ) from None
-    except OSError as error:
-        raise UserError(
-            f"{path} can not be read: {error.strerror or error}; check its permissions, or move it away"
-            " and prepare the data set again"
-        ) from None
-    except Exception as error:  # noqa: BLE001  numpy raises nearly anything on a damaged header
-        why = first_line(error)
-        raise UserError(f"{path} is damaged ({why}); prepare the data set again") from None

@@ -2,9 +2,9 @@
 
 import os
 import shutil
-from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from equimodal.study import receipts
 from equimodal.study.errors import UserError
@@ -14,18 +14,11 @@ if TYPE_CHECKING:
     from equimodal.study.data.dataset import Dataset
 
 
-def renew(
-    folder: Path, settings: "Dataset", write: Callable[[Path, int, Any], None], of: object
-) -> None:
-    """Put a stand-in in place of an earlier one, unless the same is there and whole.
+def renew(folder: Path, settings: "Dataset") -> None:
+    """Put the stand-in of a data set in place of an earlier one, unless the same is there and whole.
 
-    It is made beside its place, gets the receipt of all its files, and is renamed: half of one is never there.
-
-    Args:
-        folder: The whole of it is the stand-in's.
-        settings: Of the data set.
-        write: Writes files into a folder, of so many classes and as `of` says.
-        of: The settings of the stand-in alone.
+    The module `<kind>_standin` writes its files: `write(folder, classes, stand_in)`. It is made beside its
+    place, gets the receipt of all its files, and is renamed: half of one is never there.
 
     Raises:
         UserError: If the folder holds anything else, or can not be written.
@@ -39,12 +32,13 @@ def renew(
             f"{folder} holds files that are no stand-in of this program; move it away, for one would"
             " replace it"
         )
+    maker = import_module(f"equimodal.study.data.{settings.kind}_standin")
     aside = folder.with_name(f".{folder.name}.part")
     try:
         with writing(folder, "delete it and run again"):
             shutil.rmtree(aside, ignore_errors=True)
             aside.mkdir(parents=True)
-            write(aside, settings.class_count, of)
+            maker.write(aside, settings.class_count, getattr(settings, "stand_in"))  # noqa: B009
             receipts.write(
                 aside / receipts.NAME,
                 step=f"fetch {folder.name}",

@@ -1,8 +1,10 @@
-"""What is there of a data set, and what to do about the rest."""
+"""Where raw files are from, what is there of a data set, and what to do about the rest."""
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
+
+FETCH = "run `equimodal fetch` with the data set and scale"
 
 
 class Origin(NamedTuple):
@@ -13,52 +15,28 @@ class Origin(NamedTuple):
     by_hand: str | None = None  # what the user has to do before `fetch`, if no command can
 
 
-State = Literal["present", "partial", "missing"]
-
-
-class Status(NamedTuple):
-    """What is there of a data set's raw or prepared files."""
-
-    state: State
-    found: int  # files
-    expected: int
-    size: int  # bytes
-
-
-def status_of(files: Sequence[Path]) -> Status:
-    """Look which of the files and folders are there; their contents are not read."""
-    sizes = [_size(file) for file in files if file.exists()]
-    states: dict[int, State] = {0: "missing", len(files): "present"}
-    return Status(states.get(len(sizes), "partial"), len(sizes), len(files), sum(sizes))
-
-
-def _size(path: Path) -> int:
-    inside = path.rglob("*") if path.is_dir() else [path]
-    return sum(p.stat().st_size for p in inside if p.is_file())
-
-
 def describe(
     name: str,
     scale: str,
     origin: Origin,
-    raw: Status,
-    prepared: Status,
+    raw: Sequence[Path],
+    arrays: Sequence[Path],
     objection: str | None = None,
 ) -> str:
     """Say in a few lines what is there of a data set, where it is from and what to do next.
 
-    An objection says why the arrays that are there can not be used.
+    Contents are not read. An objection says why the arrays that are there can not be used.
     """
     fetch = f"equimodal fetch {name} --scale {scale}"
-    if prepared.state == "present" and not objection:
+    if all(path.exists() for path in arrays) and not objection:
         step = "nothing: it is ready"
-    elif raw.state == "present":
+    elif all(path.exists() for path in raw):
         step = f"equimodal prepare {name} --scale {scale}"
     else:
         step = f"{origin.by_hand}\nthen run\n  {fetch}" if origin.by_hand else fetch
     lines = {
-        "raw": _files(raw),
-        "prepared": "; ".join(filter(None, [_files(prepared), objection])),
+        "raw": _there(raw),
+        "prepared": "; ".join(filter(None, [_there(arrays), objection])),
         "from": origin.source,
         "licence": origin.licence,
         "next": step.replace("\n", "\n" + 12 * " "),
@@ -66,6 +44,9 @@ def describe(
     return "\n".join([name, *(f"  {key:<9} {value}" for key, value in lines.items())])
 
 
-def _files(status: Status) -> str:
-    count = f"{status.found} of {status.expected} files"
-    return f"{status.state:<8} {count}, {status.size / 1e6:.1f} MB"
+def _there(places: Sequence[Path]) -> str:
+    found = [place for place in places if place.exists()]
+    files = [path for place in found for path in (place, *place.rglob("*")) if path.is_file()]
+    state = "present" if len(found) == len(places) else "partial" if found else "missing"
+    size = sum(path.stat().st_size for path in files)
+    return f"{state:<8} {len(found)} of {len(places)} files, {size / 1e6:.1f} MB"

@@ -5,7 +5,6 @@ so that a later run goes on with the jobs that are left.
 """
 
 import hashlib
-import io
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -33,16 +32,15 @@ class UnfinishedArrays:
 
     def done(self) -> Bool[ndarray, " jobs"]:
         """Which jobs an earlier run did with the same stamps; none if a part file does not fit."""
-        none = np.zeros(len(self.stamps), bool)
+        marks, stamps = self.folder / MARKS, np.array(self.stamps, MARK)
         try:
-            marks = np.frombuffer((self.folder / MARKS).read_bytes(), MARK)
+            done = np.frombuffer(marks.read_bytes(), MARK) == stamps
         except (OSError, ValueError):
-            return none
-        if len(marks) != len(none):
-            return none
-        done = marks == np.array(self.stamps, MARK)
+            done = None
         # After the last job, arrays that are missing here have got their names.
-        return done if done.all() or all(map(self._is_whole, self.shapes)) else none
+        if np.shape(done) == stamps.shape and (done.all() or all(map(self._is_whole, self.shapes))):
+            return done
+        return np.zeros(len(stamps), bool)
 
     def begin(self) -> Bool[ndarray, " jobs"]:
         """Go on with what an earlier run left, or make the part files; return which jobs are done."""
@@ -50,9 +48,8 @@ class UnfinishedArrays:
         if not done.any():
             discard(self.folder)
             for name, shape in self.shapes.items():
-                with write_aside(self._part(name)) as aside, aside.open("wb") as file:
-                    file.write(self._header(name))
-                    file.truncate(file.tell() + prod(shape))
+                with write_aside(self._part(name)) as aside:
+                    np.lib.format.open_memmap(aside, "w+", np.uint8, shape)
             with write_aside(self.folder / MARKS) as aside:
                 aside.write_bytes(bytes(MARK.itemsize * len(done)))
         return done
@@ -61,7 +58,8 @@ class UnfinishedArrays:
         """Fill one row of an array; raises UserError if the disk is full."""
         size = prod(self.shapes[name][1:])
         assert content.nbytes == size, f"{name} takes rows of {size} bytes, given {content.nbytes}"
-        self._put(self._part(name), len(self._header(name)) + row * size, content.tobytes())
+        part, rows = self._part(name), self.shapes[name][0]
+        self._put(part, part.stat().st_size - (rows - row) * size, content.tobytes())
 
     def mark(self, job: int) -> None:
         """Note that a job is done."""
@@ -79,15 +77,11 @@ class UnfinishedArrays:
     def _part(self, name: str) -> Path:
         return self.folder / f".{name}.npy{PART}"
 
-    def _header(self, name: str) -> bytes:
-        header = io.BytesIO()
-        described = {"descr": "|u1", "fortran_order": False, "shape": self.shapes[name]}
-        np.lib.format.write_array_header_1_0(header, described)
-        return header.getvalue()
-
     def _is_whole(self, name: str) -> bool:
-        part, size = self._part(name), len(self._header(name)) + prod(self.shapes[name])
-        return part.is_file() and part.stat().st_size == size
+        try:
+            return np.load(self._part(name), mmap_mode="r").shape == self.shapes[name]
+        except (OSError, ValueError):
+            return False
 
     def _put(self, path: Path, place: int, content: bytes) -> None:
         # Not through a memory map: on a full disk that ends the process instead of raising.

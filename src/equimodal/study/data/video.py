@@ -1,14 +1,10 @@
 """Frames of videos, exactly those that are asked for, resized while they are converted.
 
-Frames are counted in packets of the file, one frame each, so that decoding may begin at the last
-packet before the window that needs none before it, and still finds the frames that decoding from
-the first one would.
+Frames are counted from the first, and all before the window are decoded, since later ones may refer to any of them.
 """
 
-import re
-from collections.abc import Generator
-from contextlib import closing
-from itertools import chain, takewhile
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import av
@@ -22,8 +18,6 @@ from equimodal.study.errors import UserError, in_words
 # Bilinear, and the same bytes on every processor.
 SCALING = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.BITEXACT
 LARGEST = 2**26  # pixels of a frame
-# The start of an H.264 picture after which nothing older counts.
-_IDR = re.compile(rb"\x00\x00\x01[\x25\x45\x65]")
 
 
 def read_frames(
@@ -43,8 +37,8 @@ def read_frames(
     resizer, form = VideoReformatter(), "gray" if gray else "rgb24"
     row, done = size * out.shape[-1], 0
     try:
-        with av.open(path) as container, closing(_numbered(container, start)) as frames:
-            for number, frame in takewhile(lambda numbered: numbered[0] < end, frames):
+        with av.open(path) as container:
+            for number, frame in enumerate(islice(_decoded(container), end)):
                 if number < start:
                     continue
                 if frame.is_corrupt:
@@ -68,10 +62,7 @@ def read_frames(
     return out
 
 
-def _numbered(
-    container: av.container.InputContainer, start: int
-) -> Generator[tuple[int, av.VideoFrame]]:
-    """Yield frames with their places in the file, from one at or before `start`."""
+def _decoded(container: av.container.InputContainer) -> Iterator[av.VideoFrame]:
     if not container.streams.video:
         raise ValueError("no video in it")
     stream = container.streams.video[0]
@@ -81,30 +72,7 @@ def _numbered(
     if decoder.width * decoder.height > LARGEST:
         raise ValueError(f"frames of {decoder.width} x {decoder.height}, larger than any camera's")
     decoder.thread_type, decoder.thread_count = "NONE", 1
-    first = 0
-    held: list[av.Packet | None] = []  # None, in the end, gives what the decoder has kept back
-    packets = (packet for packet in container.demux(stream) if packet.size)
-    for place, packet in enumerate(chain(packets, [None])):
-        if packet and place <= start and _stands_alone(packet, decoder.name):
-            first, held = place, []
-        held.append(packet)
-        if packet and place < start:
-            continue
-        for waiting in held:
-            for frame in decoder.decode(waiting):
-                yield first, frame
-                first += 1
-        held = []
-
-
-def _stands_alone(packet: av.Packet, codec: str) -> bool:
-    """Whether a decoder that begins here gives the same frames as one that began before.
-
-    A keyframe does not say so by itself: frames after it may refer to frames before it.
-    """
-    if codec == "mjpeg":
-        return True
-    return codec == "h264" and packet.is_keyframe and bool(_IDR.search(bytes(packet)))
+    return container.decode(stream)
 
 
 def _count(path: Path) -> int:

@@ -5,8 +5,9 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from itertools import islice
 from typing import Any, TypeVar
 
 from equimodal.study.errors import UserError
@@ -18,7 +19,7 @@ Done = TypeVar("Done")
 def share_out(
     work: Callable[[Item], Done], items: Iterable[Item], processes: int
 ) -> Generator[Done]:
-    """Do all items, in any order; yield what `work` returns for each.
+    """Do all items; yield what `work` returns for each.
 
     A copy of `work` is sent to each process once. Items are taken from their iterator only as fast as
     they are done.
@@ -31,22 +32,16 @@ def share_out(
         return
     # Not forked: a process that has loaded torch has threads.
     spawn = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(processes, spawn, initializer=_start, initargs=(work,))
-    waiting: set[Future[Done]] = set()
+    taken = iter(items)
     try:
-        for item in items:
-            waiting.add(pool.submit(_work, item))
-            if len(waiting) > 2 * processes:
-                done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-                yield from (future.result() for future in done)
-        yield from (future.result() for future in waiting)
+        with ProcessPoolExecutor(processes, spawn, initializer=_start, initargs=(work,)) as pool:
+            while some := list(islice(taken, 16 * processes)):
+                yield from pool.map(_work, some)
     except BrokenProcessPool:
         raise UserError(
             "a process was ended from outside, perhaps for want of memory; run again, with fewer"
             " processes: what is done is kept"
         ) from None
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 _of_process: Any  # what this process does
