@@ -509,15 +509,17 @@ def _validated(
 
 def _parts_that_pass(raw: Mapping[str, Any], error: ValidationError) -> tuple[Params, Broken]:
     """Take the settings without what has a fault: an entry of a section, a grid of an experiment."""
-    pruned, broken = deepcopy(dict(raw)), set()
+    pruned, broken, grids = deepcopy(dict(raw)), set(), set()
     for loc in (without_tags(e["loc"], raw) for e in error.errors()):
         section, name, *inner = (*loc, "") if len(loc) == 1 else loc
         broken.add((str(section), str(name)))
         if section == "experiments" and inner and isinstance(inner[0], int):
-            if name in pruned["experiments"]:
-                pruned["experiments"][name][inner[0]] = None
+            grids.add((name, inner[0]))
         elif isinstance(entries := pruned.get(str(section)), Mapping):
             pruned[str(section)] = {k: v for k, v in entries.items() if str(k) != str(name)}
+    for name, index in sorted(grids, reverse=True, key=str):
+        if name in pruned["experiments"]:
+            pruned["experiments"][name][index] = None
     experiments = pruned.get("experiments")
     for grids_of in experiments.values() if isinstance(experiments, Mapping) else ():
         if isinstance(grids_of, list):
