@@ -452,7 +452,7 @@ def test_the_collected_tables_alone_give_what_the_runs_decide(made, tmp_path):
     for name in (*TABLES, "claims"):
         assert clone.tables(f"{name}.csv").read_bytes() == made.tables(f"{name}.csv").read_bytes()
     drawn = {path.name for path in (clone.folder / "results/tiny/figures").glob("*.svg")}
-    of_runs = ("figure7", "figure8", "figure9", "learning_curves")
+    of_runs = ("figure7", "figure8", "learning_curves")
     assert drawn == {f"{name}.svg" for name in of_runs}
 
 
