@@ -65,6 +65,14 @@ IN_PARAMS = {  # mistake -> text, what stands in its place, what is said
         "datasets.nvgesture: hold out validation_subjects or validation_examples, not both"),
     "a place of fusion named twice": ("fused_after: [2, 3, 4]      # [ours]", "fused_after: [2, 2, 4]      # [ours]",
         "networks.colored_mnist.fused_after: name each once; given [2, 2, 4]"),
+    "a coloring of a palette that is not there": ("\n    coloring:\n",
+        "\n    other_colorings: {few: {palette: few}}\n    coloring:\n",
+        "other_colorings.few.palette is 'few'; the palettes are ['corners', 'hues', 'kim']"),
+    "a coloring that is named as what is stored": ("\n    coloring:\n",
+        "\n    other_colorings: {gray: {variance: 0.1}}\n    coloring:\n",
+        "other_colorings has ['gray'], which are stored already"),
+    "a coloring of a negative variance": ("\n    coloring:\n",
+        "\n    other_colorings: {more: {variance: -1}}\n    coloring:\n", "other_colorings.more.variance: "),
     # Without it figures and trends would be empty after the whole L1 study was trained.
     "thresholds without the headline's": ("[0.01, 0.001, 0.0001, ", "[0.01, 0.0001, ",
         "sparsity_thresholds: 0.001 has to be among them"),
@@ -591,41 +599,6 @@ def test_a_preset_may_train_otherwise(project):
     assert spec.training == usual.model_copy(update={"weight_decay": 0.5})
 
 
-@pytest.mark.parametrize(
-    ("dataset", "own", "said"),
-    [
-        (
-            "colored_mnist",
-            "network: {batch_norm: perhaps}",
-            "presets.mine.network.batch_norm: Input should be a valid boolean",
-        ),
-        (
-            "modelnet40",
-            "network: {batch_norm: true}",
-            "presets.mine.network.batch_norm: Extra inputs are not permitted (resnet18",
-        ),
-        (
-            "colored_mnist",
-            "training: {weight_decay: -1}",
-            "presets.mine.training.weight_decay: Input should be greater",
-        ),
-        (
-            "colored_mnist",
-            "training: {decay: 0}",
-            "presets.mine.training.decay: Extra inputs are not permitted (training",
-        ),
-    ],
-)
-def test_what_a_data_set_can_not_have_of_a_preset_is_refused(project, dataset, own, said):
-    mine = f"\npresets:\n  mine: {{base: paper, {own}}}\n"
-    project.edit("params.yaml", "\npresets:\n", mine)
-    asked_for(project, "mine", dataset)
-    with pytest.raises(UserError) as caught:
-        project.load()
-    assert said in str(caught.value)
-    assert "takes ['" in str(caught.value)
-
-
 OTHER_COLORING = "\n    other_colorings: {paler: {variance: 0.05}}\n    coloring:\n"
 
 
@@ -656,49 +629,23 @@ def test_a_preset_may_have_another_coloring(project):
 
 
 @pytest.mark.parametrize(
-    ("sources", "said"),
+    ("dataset", "own", "said"),
     [
-        (
-            "{color: red}",
-            "presets.mine.sources names 'red'; colored_mnist stores ['color', 'gray',",
-        ),
-        (
-            "{red: color}",
-            "presets.mine.sources names 'red'; colored_mnist stores ['color', 'gray',",
-        ),
-        ("{color: gray}", "presets.mine.sources puts gray for color, which has other channels"),
+        ("colored_mnist", "network: {batch_norm: perhaps}", r"network\.batch_norm: Input should be a valid boolean.*takes \["),
+        ("modelnet40", "network: {batch_norm: true}", r"network\.batch_norm: Extra inputs are not permitted \(resnet18.*takes \["),
+        ("colored_mnist", "training: {weight_decay: -1}", r"training\.weight_decay: Input should be greater.*takes \["),
+        ("colored_mnist", "training: {decay: 0}", r"training\.decay: Extra inputs are not permitted \(training.*takes \["),
+        ("colored_mnist", "sources: {color: red}", r"sources names 'red'; colored_mnist stores \['color', 'gray'"),
+        ("colored_mnist", "sources: {red: color}", r"sources names 'red'; colored_mnist stores \['color', 'gray'"),
+        ("colored_mnist", "sources: {color: gray}", r"sources puts gray for color, which has other channels"),
     ],
-)
-def test_a_source_that_can_not_stand_in_is_refused(project, sources, said):
-    project.edit("params.yaml", "\n    coloring:\n", OTHER_COLORING)
-    mine = f"\npresets:\n  mine: {{base: paper, sources: {sources}}}\n"
+)  # fmt: skip
+def test_what_a_data_set_can_not_have_of_a_preset_is_refused(project, dataset, own, said):
+    mine = f"\npresets:\n  mine: {{base: paper, {own}}}\n"
     project.edit("params.yaml", "\npresets:\n", mine)
-    asked_for(project, "mine")
-    with pytest.raises(UserError) as caught:
+    asked_for(project, "mine", dataset)
+    with pytest.raises(UserError, match=rf"(?s)presets\.mine\.{said}"):
         project.load()
-    assert said in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("other", "said"),
-    [
-        (
-            "{few: {palette: few}}",
-            "other_colorings.few.palette is 'few'; the palettes are ['corners', 'hues', 'kim']",
-        ),
-        ("{gray: {variance: 0.1}}", "other_colorings has ['gray'], which are stored already"),
-        ("{ids: {variance: 0.1}}", "other_colorings has ['ids'], which are stored already"),
-        ("{more: {variances: 0.1}}", "other_colorings.more.variances"),
-        ("{more: {variance: -1}}", "other_colorings.more.variance: "),
-    ],
-)
-def test_a_coloring_that_can_not_be_is_refused(project, other, said):
-    project.edit(
-        "params.yaml", "\n    coloring:\n", f"\n    other_colorings: {other}\n    coloring:\n"
-    )
-    with pytest.raises(UserError) as caught:
-        project.load()
-    assert said in str(caught.value)
 
 
 def test_the_network_of_the_usual_preset_is_checked_as_well(project):

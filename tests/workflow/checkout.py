@@ -138,6 +138,7 @@ def make_checkout(folder):
     checkout = Checkout(folder)
     checkout.edit(*MLXTEND)
     checkout.edit(*TEST_DIGITS)
+    checkout.edit("config/linear/base.yaml", "gray digits\n  depth: 4 ", "gray digits\n  depth: 2 ")
     for part in ("study", "linear"):
         with (folder / f"src/equimodal/{part}/figures/__init__.py").open("a") as code:
             code.write(f"FIGURES = {{n: f for n, f in FIGURES.items() if n in {FIGURES}}}\n")

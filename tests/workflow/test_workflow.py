@@ -200,7 +200,7 @@ def test_a_changed_look_writes_the_report_again(made):
 
 def test_a_setting_of_noisy_mnist_trains_its_networks_again_and_no_other(made):
     with made.edited("config/linear/base.yaml", "  noise: 0.15 ", "  noise: 0.3 "):
-        trained = {f"Train on noisy MNIST, fused at layer {layer}." for layer in (1, 2, 3, 4)}
+        trained = {f"Train on noisy MNIST, fused at layer {layer}." for layer in (1, 2)}
         after = {"Put the networks on noisy MNIST into a table.", DRAWN_LINEAR}
         assert made.to_do() == trained | after | REPORTED
 
@@ -386,16 +386,16 @@ def test_a_run_that_fails_costs_the_others_of_its_cell_nothing(fresh, tmp_path, 
 
 def test_a_damaged_bank_is_no_gap_in_the_tables(hurt):
     bank, table = hurt.folder / f"results/tiny/banks/{GUIDED}.npz", hurt.tables("table1.csv")
+    target = str(table.relative_to(hurt.folder))
     whole, before = bank.read_bytes(), table.read_bytes()
     bank.write_bytes(whole[:3000])
-    for target in (["results/tiny/tables/table1.csv"], []):
-        said = failed(hurt, *target)
-        assert f"{GUIDED}.npz can not be used: its bytes are not those that were written" in said
-        assert f"run `equimodal evaluate {GUIDED} --scale tiny`" in said
-        assert table.read_bytes() == before
+    said = failed(hurt, target)
+    assert f"{GUIDED}.npz can not be used: its bytes are not those that were written" in said
+    assert f"run `equimodal evaluate {GUIDED} --scale tiny`" in said
+    assert table.read_bytes() == before
     bank.write_bytes(whole)
-    hurt.make()
-    assert hurt.to_do() == set()
+    hurt.make(target)
+    assert table.read_bytes() == before
 
 
 def test_the_runs_of_a_data_set_can_be_asked_for_by_name(fresh):
@@ -452,7 +452,7 @@ def test_the_collected_tables_alone_give_what_the_runs_decide(made, tmp_path):
     for name in (*TABLES, "claims"):
         assert clone.tables(f"{name}.csv").read_bytes() == made.tables(f"{name}.csv").read_bytes()
     drawn = {path.name for path in (clone.folder / "results/tiny/figures").glob("*.svg")}
-    of_runs = ("figure7", "figure8", "figure9", "learning_curves")
+    of_runs = ("figure7", "figure8", "learning_curves")
     assert drawn == {f"{name}.svg" for name in of_runs}
 
 
