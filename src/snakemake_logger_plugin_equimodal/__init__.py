@@ -23,6 +23,13 @@ LONGEST = 400  # characters of a line of an error
 
 expected: dict[str, float] = {}  # rule -> seconds; the Snakefile knows the jobs that take long
 
+# Snakemake imports this as it starts, before it reads its options: nothing else of ours is called in time.
+if {"--profile", "--executor", "-e"} & {word.partition("=")[0] for word in sys.argv}:
+    from equimodal.study import preflight
+
+    if lacking := [*preflight.executor(sys.argv)]:
+        sys.exit("\n".join(lacking))
+
 
 class Forecast:
     """How long the jobs of a run will take, by what was expected and by what those that are done took."""

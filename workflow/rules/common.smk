@@ -63,7 +63,7 @@ def knob(name, default=None):
     return default if found is None else found.value
 
 
-# How long a job may train: more spares starts of Python, less shares work out more evenly.
+# How long a job may train: more saves starts of Python, less shares work out more evenly.
 asked_for = config.get("cell_minutes", knob("minutes", 1))
 try:
     CELL_MINUTES = float(asked_for)
@@ -86,11 +86,13 @@ IN_CONTAINER = (
     DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method
 )
 # A job finds in its environment what says nothing of its result: the Python that runs Snakemake, whatever
-# PATH says, where the settings lie, and the device. A network is the same run wherever it was trained.
+# PATH says, where the settings lie, the device, and that what it has finished needs a second name. A network is
+# the same run wherever it was trained.
 os.environ.update(
     EQUIMODAL_PYTHON="python" if IN_CONTAINER else sys.executable,
     EQUIMODAL_PARAMS=str(SETTINGS.absolute()),
     EQUIMODAL_DEVICE=DEVICE,
+    EQUIMODAL_SPARES="1",
 )
 for name in ("checkpoint_minutes", "side_by_side"):
     if knob(name) is not None:
@@ -268,7 +270,7 @@ for name, dataset in PARAMS.datasets.items():
     # What only a user can give is an output while it is missing: the job says what to do. Once it
     # is there it is nobody's output, since Snakemake removes outputs.
     missing = [f for f in RAW_FILES[name] if f in fetched or not placed(f).exists()]
-    FETCHED[name] = [f if f.suffix else directory(f) for f in missing]
+    FETCHED[name] = [kept(f) if f.suffix else directory(f) for f in missing]
 KINETICS = str(layout.raw("kinetics") / kinetics.FILE)
 
 
