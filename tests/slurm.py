@@ -34,7 +34,7 @@ NEEDED = ["slurmctld", "slurmd", "munged"]
 FOR_ACCOUNTING = ["slurmdbd", "mariadbd"]
 HOST = socket.gethostname().partition(".")[0]
 CPUS = os.cpu_count() or 1
-PATIENCE = 1200  # seconds, for all of the workflow
+PATIENCE = 3600  # seconds, for all of the workflow: machines may be busy
 RESULTS = Path("results/tiny")
 
 
@@ -252,7 +252,7 @@ class Coordinator:
 
     def until(self, what: str, holds: Callable[[], object]) -> object:
         """Wait as `until` does, no longer than the coordinator runs."""
-        found = until(what, lambda: holds() or self.process.poll() is not None, 600)
+        found = until(what, lambda: holds() or self.process.poll() is not None, PATIENCE)
         if found is True and self.process.poll() is not None:
             raise RuntimeError(f"it ended before {what}:\n{self.said()[-2000:]}")
         return found

@@ -12,7 +12,7 @@ from snakemake.exceptions import WorkflowError
 from snakemake.settings.types import DeploymentMethod, SharedFSUsage
 
 try:
-    from equimodal.study import layout, resources, steps
+    from equimodal.study import code, layout, resources, steps
     from equimodal.study.analysis import COLLECTED, JUDGED, SUMMARIZED
     from equimodal.study.analysis import TABLES as EVERY_TABLE
     import snakemake_logger_plugin_equimodal as forecast
@@ -31,6 +31,9 @@ except ModuleNotFoundError as error:
         f"{sys.executable} has no {error.name}; `make setup` makes an environment that has all,"
         " with .venv/bin/snakemake"
     )
+
+# A job of a cluster starts Snakemake anew, for itself alone.
+code.is_asked = workflow.is_main_process
 
 # Every other setting belongs into params.yaml, where all verbs read it.
 if unknown := sorted(set(config) - {"cell_minutes", "device", "params", "scale"}):
@@ -76,7 +79,8 @@ if not CELL_MINUTES > 0:
 SETTINGS = Path(str(config.get("params") or "") or here_or_with_the_code("params.yaml"))
 try:
     PARAMS = load_params(SETTINGS, scale=config.get("scale"))
-    PAPER = load_params(SETTINGS, "paper")  # that claims are judged against
+    # That claims are judged against, and not in a job of a cluster.
+    PAPER = load_params(SETTINGS, "paper") if workflow.is_main_process else PARAMS
     for folder in ("data", "results"):
         require_writable(Path(folder))
 except UserError as error:

@@ -96,9 +96,10 @@ def executor(words: Sequence[str]) -> Iterator[str]:
     asked = {Path(v).name for o, v in options if o in ("--profile", "--executor", "-e")}
     for name in sorted(asked & {"kubernetes", "slurm"}):
         if find_spec(f"{PLUGIN}{name}") is None:
+            extra = {"slurm": "cluster"}.get(name, name)
             yield (
                 f"{name}: its plugin for Snakemake is not installed; where the project lies, run"
-                " `.venv/bin/pip install -c constraints.txt --no-build-isolation -e '.[cluster]'`"
+                f" `.venv/bin/pip install -c constraints.txt --no-build-isolation -e '.[{extra}]'`"
             )
         elif name == "kubernetes" and not any(re.fullmatch(STARTS_NOTHING, w) for w in words):
             yield from _kubernetes()
