@@ -32,8 +32,9 @@ except ModuleNotFoundError as error:
         " with .venv/bin/snakemake"
     )
 
-# A job of a cluster starts Snakemake anew, for itself alone.
-code.is_asked = workflow.is_main_process
+# A job of a cluster starts Snakemake anew, for these rules alone; what costs time and is not for them is left out.
+ONLY = not workflow.is_main_process and getattr(workflow.dag_settings, "allowed_rules", None)
+code.is_asked = not ONLY
 
 # Every other setting belongs into params.yaml, where all verbs read it.
 if unknown := sorted(set(config) - {"cell_minutes", "device", "params", "scale"}):
@@ -79,8 +80,8 @@ if not CELL_MINUTES > 0:
 SETTINGS = Path(str(config.get("params") or "") or here_or_with_the_code("params.yaml"))
 try:
     PARAMS = load_params(SETTINGS, scale=config.get("scale"))
-    # That claims are judged against, and not in a job of a cluster.
-    PAPER = load_params(SETTINGS, "paper") if workflow.is_main_process else PARAMS
+    # That claims are judged against.
+    PAPER = PARAMS if ONLY else load_params(SETTINGS, "paper")
     for folder in ("data", "results"):
         require_writable(Path(folder))
 except UserError as error:
@@ -172,7 +173,11 @@ PARTS = {  # of the runs, by name
 if not Path(".snakemake/metadata").is_dir():
     shutil.rmtree(placed(layout.valid(SCALE, "", "")), ignore_errors=True)
 
-CELLS = cells(PARAMS, minutes=CELL_MINUTES)
+CELLS = {
+    cell: runs
+    for cell, runs in cells(PARAMS, minutes=CELL_MINUTES).items()
+    if not ONLY or any(rule.endswith(f"cell_{cell}") for rule in ONLY)
+}
 forecast.expected.update(
     {f"cell_{c}": s for c, s in cell_seconds(CELLS, PARAMS, DEVICE).items()}
 )
