@@ -161,7 +161,8 @@ def database(folder: Path, log: Path) -> Iterator[None]:
     """Slurm's accounting, with an account `lab`."""
     call("install", "-d", "-o", "mysql", "-g", "mysql", "/run/mysqld", folder / "db")
     folder.chmod(0o755)
-    call("mariadb-install-db", "--user=mysql", f"--datadir={folder}/db")
+    scratch = f"--tmpdir={folder}/db"  # it may not write to ours
+    call("mariadb-install-db", "--user=mysql", f"--datadir={folder}/db", scratch)
     at = f"--socket={folder}/db/socket"
     with ExitStack() as started:
         started.enter_context(
@@ -170,6 +171,7 @@ def database(folder: Path, log: Path) -> Iterator[None]:
                 "mariadbd",
                 "--user=mysql",
                 f"--datadir={folder}/db",
+                scratch,
                 at,
                 "--port=13306",
                 "--bind-address=127.0.0.1",

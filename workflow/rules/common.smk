@@ -32,9 +32,9 @@ except ModuleNotFoundError as error:
         " with .venv/bin/snakemake"
     )
 
-# A job of a cluster starts Snakemake anew, for these rules alone; what costs time and is not for them is left out.
-ONLY = not workflow.is_main_process and getattr(workflow.dag_settings, "allowed_rules", None)
-code.is_asked = not ONLY
+# A job of a cluster starts Snakemake anew, for the rules that its command line names: the rest is left out.
+IN_JOB = not workflow.is_main_process
+code.is_asked = not IN_JOB
 
 # Every other setting belongs into params.yaml, where all verbs read it.
 if unknown := sorted(set(config) - {"cell_minutes", "device", "params", "scale"}):
@@ -81,7 +81,7 @@ SETTINGS = Path(str(config.get("params") or "") or here_or_with_the_code("params
 try:
     PARAMS = load_params(SETTINGS, scale=config.get("scale"))
     # That claims are judged against.
-    PAPER = PARAMS if ONLY else load_params(SETTINGS, "paper")
+    PAPER = PARAMS if IN_JOB else load_params(SETTINGS, "paper")
     for folder in ("data", "results"):
         require_writable(Path(folder))
 except UserError as error:
@@ -176,7 +176,7 @@ if not Path(".snakemake/metadata").is_dir():
 CELLS = {
     cell: runs
     for cell, runs in cells(PARAMS, minutes=CELL_MINUTES).items()
-    if not ONLY or any(rule.endswith(f"cell_{cell}") for rule in ONLY)
+    if not IN_JOB or any(word.endswith(f"cell_{cell}") for word in sys.argv)
 }
 forecast.expected.update(
     {f"cell_{c}": s for c, s in cell_seconds(CELLS, PARAMS, DEVICE).items()}
