@@ -51,7 +51,7 @@ test-faults: $(INSTALLED)  ## 500 seeded faults and 200 alterations in a tiny st
 	@python -m tests.faults
 
 test-slurm: $(INSTALLED)  ## the tiny study through a Slurm that is started here, hurt, and compared with a local run; as root
-	@python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[cluster]' --no-build-isolation
+	@python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[cluster,kubernetes]' --no-build-isolation
 	@pytest -q tests/test_kubernetes.py tests/workflow/storage.py  # the second needs rsync
 	@python -m tests.slurm
 

@@ -19,7 +19,8 @@ onstart:
 
 
 onsuccess:
-    shutil.rmtree(placed(layout.spares(SCALE)), ignore_errors=True)
+    for spares in layout.spares(SCALE).values():
+        shutil.rmtree(placed(spares), ignore_errors=True)
 
 
 rule all:

@@ -34,7 +34,7 @@ NEEDED = ["slurmctld", "slurmd", "munged"]
 FOR_ACCOUNTING = ["slurmdbd", "mariadbd"]
 HOST = socket.gethostname().partition(".")[0]
 CPUS = os.cpu_count() or 1
-PATIENCE = 1200  # seconds, for all of the workflow
+PATIENCE = 3600  # seconds, for all of the workflow: machines may be busy
 RESULTS = Path("results/tiny")
 
 
@@ -161,7 +161,8 @@ def database(folder: Path, log: Path) -> Iterator[None]:
     """Slurm's accounting, with an account `lab`."""
     call("install", "-d", "-o", "mysql", "-g", "mysql", "/run/mysqld", folder / "db")
     folder.chmod(0o755)
-    call("mariadb-install-db", "--user=mysql", f"--datadir={folder}/db")
+    scratch = f"--tmpdir={folder}/db"  # it may not write to ours
+    call("mariadb-install-db", "--user=mysql", f"--datadir={folder}/db", scratch)
     at = f"--socket={folder}/db/socket"
     with ExitStack() as started:
         started.enter_context(
@@ -170,6 +171,7 @@ def database(folder: Path, log: Path) -> Iterator[None]:
                 "mariadbd",
                 "--user=mysql",
                 f"--datadir={folder}/db",
+                scratch,
                 at,
                 "--port=13306",
                 "--bind-address=127.0.0.1",
@@ -252,7 +254,7 @@ class Coordinator:
 
     def until(self, what: str, holds: Callable[[], object]) -> object:
         """Wait as `until` does, no longer than the coordinator runs."""
-        found = until(what, lambda: holds() or self.process.poll() is not None, 600)
+        found = until(what, lambda: holds() or self.process.poll() is not None, PATIENCE)
         if found is True and self.process.poll() is not None:
             raise RuntimeError(f"it ended before {what}:\n{self.said()[-2000:]}")
         return found

@@ -12,7 +12,8 @@ import pytest
 from typer.testing import CliRunner
 
 from equimodal import __version__
-from equimodal.study import cli, layout, progress, steps
+from equimodal.linear import products as linear_products
+from equimodal.study import cli, layout, progress, receipts, steps
 from equimodal.study.analysis import COLLECTED, maker
 from equimodal.study.cli import app, main
 from equimodal.study.data import colored_mnist as mnist
@@ -422,14 +423,34 @@ def test_a_run_that_fails_leaves_the_others_of_its_cell_be(at_once, digits, monk
     assert {line.split(":")[0] for line in again.stdout.splitlines()} == {
         *(f"Trained {busy}", f"Kept {overfull}", f"Kept {whole}"),
     }
-    # Slurm may call the job failed all the same, and Snakemake then removes what it made.
-    for made in (layout.run, layout.model, layout.bank):
-        shutil.rmtree(made("tiny", "colored_mnist").parent)
-    kept = CliRunner().invoke(app, ["cell", busy, overfull, whole, *at_once])
-    assert kept.stdout.count("Kept ") == 3
     costs = layout.benchmarks("tiny")
     assert cost_of_run(costs, whole)["wall_seconds"] > 0
     assert cost_of_run(costs, overfull)["peak_memory_mb"] > 50
+
+
+@pytest.mark.parametrize(
+    ("verb", "vouching"),
+    [
+        (["prepare", "colored_mnist"], [layout.prepared("tiny", "colored_mnist") / receipts.NAME]),
+        (["cell", RUN], [layout.training_receipt("tiny", RUN), layout.bank_receipt("tiny", RUN)]),
+        (["linear"], [linear_products.simulated("tiny")]),
+        (["noisy-mnist", "1"], [linear_products.record("tiny", 1).with_suffix(".json")]),
+    ],
+)
+def test_what_a_job_has_finished_is_not_made_again(verb, vouching, project, monkeypatch):
+    """A cluster may call a job failed that has done its work, and Snakemake then removes what it made."""
+    monkeypatch.setenv("EQUIMODAL_SPARES", "1")
+    for command in (["fetch", "colored_mnist"], ["prepare", "colored_mnist"], verb):
+        assert CliRunner().invoke(app, command).exit_code == 0
+    told = [receipt.parent / name for receipt in vouching for name in receipts.read(receipt).files]
+    made = {file: (file.stat().st_ino, file.read_bytes()) for file in (*vouching, *told)}
+    for file in made:
+        file.unlink()
+    assert CliRunner().invoke(app, verb).exit_code == 0
+    assert {file: (file.stat().st_ino, file.read_bytes()) for file in made} == made
+    told[0].write_bytes(b"Damaged, under both names.")
+    assert CliRunner().invoke(app, verb).exit_code == 0
+    assert told[0].read_bytes() == made[told[0]][1]
 
 
 GESTURES = """\

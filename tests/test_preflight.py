@@ -1,11 +1,15 @@
 """What is said before the first job. Slurm's answers are those of a cluster of two partitions."""
 
+import os
 import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from equimodal.study import layout, preflight
 from equimodal.study.preflight import FOREVER, Job, minutes_of, missing, nodes_of
+from tests.conftest import ROOT
 
 SINFO = "short*|4|8000|1:00:00|(null)\nlong|16+|64000+|2-00:00:00|gpu:a100:4\n"
 JOBS = [
@@ -120,3 +124,28 @@ def test_a_registry_that_does_not_answer_is_named_with_the_option():
     assert not list(
         preflight.registry("equimodal:latest", "p.yaml")
     )  # of the node, or of Docker Hub
+
+
+def test_a_profile_whose_plugin_or_cluster_is_not_here_is_one_sentence(monkeypatch):
+    def said(*words):
+        return list(preflight.executor(["snakemake", *words]))
+
+    monkeypatch.setattr(preflight, "find_spec", lambda name: None)
+    assert said("--cores", "all", "--config", "scale=slurm") == []
+    (lacking,) = said("--profile=profiles/slurm")
+    assert lacking.startswith("slurm: its plugin for Snakemake is not installed; ")
+    assert "-e '.[cluster]'" in lacking
+    (lacking,) = said("--profile", "profiles/kubernetes", "-n")
+    assert lacking.startswith("kubernetes: its plugin")
+
+
+def test_kubernetes_without_a_cluster_is_one_sentence(monkeypatch, tmp_path):
+    pytest.importorskip("snakemake_executor_plugin_kubernetes")
+    program = [Path(sys.executable).with_name("snakemake"), "--profile", "profiles/kubernetes"]
+    where = os.environ | {"KUBECONFIG": str(tmp_path / "none"), "HOME": str(tmp_path)}
+    ended = subprocess.run(
+        program, cwd=ROOT, env=where, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 1
+    assert "kubernetes: no cluster is known here" in ended.stderr.splitlines()[-1]
+    assert "Traceback" not in ended.stderr

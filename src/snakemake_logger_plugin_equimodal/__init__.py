@@ -25,6 +25,13 @@ BY_CTRL_C = re.compile(r"exit status 130\b|Signals\.SIGINT")
 
 expected: dict[str, float] = {}  # rule -> seconds; the Snakefile knows the jobs that take long
 
+# Snakemake imports this as it starts, before it reads its options: nothing else of ours is called in time.
+if {"--profile", "--executor", "-e"} & {word.partition("=")[0] for word in sys.argv}:
+    from equimodal.study import preflight
+
+    if lacking := [*preflight.executor(sys.argv)]:
+        sys.exit("\n".join(lacking))
+
 
 class Forecast:
     """How long the jobs of a run will take, by what was expected and by what those that are done took."""

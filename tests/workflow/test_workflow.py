@@ -381,7 +381,7 @@ def test_a_run_that_fails_costs_the_others_of_its_cell_nothing(fresh, tmp_path, 
     assert trained_anew(said) == {GUIDED}
     assert all(f"Kept {run}: test accuracy" in said for run in (GRAY, VANILLA))
     assert len(networks(checkout)) == 3
-    assert not list((checkout.folder / layout.spares("tiny")).rglob("*"))
+    assert not [f for f in layout.spares("tiny").values() if (checkout.folder / f).exists()]
 
 
 def test_a_damaged_bank_is_no_gap_in_the_tables(hurt):

@@ -12,7 +12,7 @@ from snakemake.exceptions import WorkflowError
 from snakemake.settings.types import DeploymentMethod, SharedFSUsage
 
 try:
-    from equimodal.study import layout, resources, steps
+    from equimodal.study import code, layout, resources, steps
     from equimodal.study.analysis import COLLECTED, JUDGED, SUMMARIZED
     from equimodal.study.analysis import TABLES as EVERY_TABLE
     import snakemake_logger_plugin_equimodal as forecast
@@ -31,6 +31,10 @@ except ModuleNotFoundError as error:
         f"{sys.executable} has no {error.name}; `make setup` makes an environment that has all,"
         " with .venv/bin/snakemake"
     )
+
+# A job of a cluster starts Snakemake anew, for the rules that its command line names: the rest is left out.
+IN_JOB = not workflow.is_main_process
+code.is_asked = not IN_JOB
 
 # Every other setting belongs into params.yaml, where all verbs read it.
 if unknown := sorted(set(config) - {"cell_minutes", "device", "params", "scale"}):
@@ -63,7 +67,7 @@ def knob(name, default=None):
     return default if found is None else found.value
 
 
-# How long a job may train: more spares starts of Python, less shares work out more evenly.
+# How long a job may train: more saves starts of Python, less shares work out more evenly.
 asked_for = config.get("cell_minutes", knob("minutes", 1))
 try:
     CELL_MINUTES = float(asked_for)
@@ -76,7 +80,8 @@ if not CELL_MINUTES > 0:
 SETTINGS = Path(str(config.get("params") or "") or here_or_with_the_code("params.yaml"))
 try:
     PARAMS = load_params(SETTINGS, scale=config.get("scale"))
-    PAPER = load_params(SETTINGS, "paper")  # that claims are judged against
+    # That claims are judged against.
+    PAPER = PARAMS if IN_JOB else load_params(SETTINGS, "paper")
     for folder in ("data", "results"):
         require_writable(Path(folder))
 except UserError as error:
@@ -86,11 +91,13 @@ IN_CONTAINER = (
     DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method
 )
 # A job finds in its environment what says nothing of its result: the Python that runs Snakemake, whatever
-# PATH says, where the settings lie, and the device. A network is the same run wherever it was trained.
+# PATH says, where the settings lie, the device, and that what it has finished needs a second name. A network is
+# the same run wherever it was trained.
 os.environ.update(
     EQUIMODAL_PYTHON="python" if IN_CONTAINER else sys.executable,
     EQUIMODAL_PARAMS=str(SETTINGS.absolute()),
     EQUIMODAL_DEVICE=DEVICE,
+    EQUIMODAL_SPARES="1",
 )
 for name in ("checkpoint_minutes", "side_by_side"):
     if knob(name) is not None:
@@ -166,7 +173,11 @@ PARTS = {  # of the runs, by name
 if not Path(".snakemake/metadata").is_dir():
     shutil.rmtree(placed(layout.valid(SCALE, "", "")), ignore_errors=True)
 
-CELLS = cells(PARAMS, minutes=CELL_MINUTES)
+CELLS = {
+    cell: runs
+    for cell, runs in cells(PARAMS, minutes=CELL_MINUTES).items()
+    if not IN_JOB or any(word.endswith(f"cell_{cell}") for word in sys.argv)
+}
 forecast.expected.update(
     {f"cell_{c}": s for c, s in cell_seconds(CELLS, PARAMS, DEVICE).items()}
 )
@@ -268,7 +279,7 @@ for name, dataset in PARAMS.datasets.items():
     # What only a user can give is an output while it is missing: the job says what to do. Once it
     # is there it is nobody's output, since Snakemake removes outputs.
     missing = [f for f in RAW_FILES[name] if f in fetched or not placed(f).exists()]
-    FETCHED[name] = [f if f.suffix else directory(f) for f in missing]
+    FETCHED[name] = [kept(f) if f.suffix else directory(f) for f in missing]
 KINETICS = str(layout.raw("kinetics") / kinetics.FILE)
 
 

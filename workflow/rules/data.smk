@@ -29,7 +29,7 @@ for dataset in PARAMS.datasets:
         input:
             RAW_FILES[dataset],
         output:
-            # What took long stays when a job can not start or fails; its receipt is then missing.
+            # What took long stays when a job can not start, and comes back when it fails, as of cells.
             steps.preparation(dataset, PARAMS).receipt,
             [kept(file) for file in steps.preparation(dataset, PARAMS).files],
             [kept(file) for file in examples_of(dataset)],
@@ -76,7 +76,7 @@ for dataset in PARAMS.datasets:
 
 rule fetch_kinetics:
     output:
-        KINETICS,
+        kept(KINETICS),
     log:
         f"results/{SCALE}/logs/fetch/kinetics.log",
     benchmark:

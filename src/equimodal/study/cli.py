@@ -201,7 +201,10 @@ def prepare(
     chosen = settings.datasets[_one_of(dataset, settings.datasets, "data set")]
     out = layout.prepared(settings.scale, dataset)
     with sole(f"the preparation of {out}", layout.data_lock(out), wait=wait):
-        chosen.prepare(layout.raw(chosen.raw), out, processes=processes)
+        product = steps.preparation(dataset, settings)
+        if not spares.bring_back(product, settings):
+            chosen.prepare(layout.raw(chosen.raw), out, processes=processes)
+            spares.lay_aside(product, settings.scale)
 
 
 @verb
@@ -362,23 +365,14 @@ def cell(
     how: dict[str, Any] = {"graphs": graphs, "checkpoint_seconds": 60 * checkpoint_minutes}
     how["bar"] = at_once == 1  # only one can be shown
 
-    def network(spec: RunSpec) -> Walk[bool]:
-        product = steps.training(spec, settings)
-        spares.bring_back(product, settings)
-        made = yield from _make_network(spec, settings, device, wait=wait, **how)
-        spares.lay_aside(product, settings.scale)
-        return made
-
     failed = 0
-    for number, trained in in_turn(map(network, specs), at_once=at_once):
+    networks = (_make_network(spec, settings, device, wait=wait, **how) for spec in specs)
+    for number, trained in in_turn(networks, at_once=at_once):
         spec = specs[number]
         try:
             if isinstance(trained, Exception):
                 raise trained
-            product = steps.evaluation(spec, settings)
-            spares.bring_back(product, settings)
             accuracy = _make_bank(spec, settings, device).get("regular", "none: it failed")
-            spares.lay_aside(product, settings.scale)
             done = "Trained" if trained else "Kept"
             print(f"{done} {spec.name}: test accuracy {accuracy}", flush=True)
         except Exception as error:  # noqa: BLE001  of one run: the log says it all

@@ -63,9 +63,12 @@ def scratch(scale: str) -> Path:
     return RESULTS / scale / "scratch"
 
 
-def spares(scale: str) -> Path:
-    """Second names of what a cell has finished that is not done yet, in folders as those of a scale."""
-    return scratch(scale) / "spares"
+def spares(scale: str) -> dict[Path, Path]:
+    """Where second names lie of what jobs have finished: folder -> one on its disk, with the same folders in it."""
+    return {
+        RESULTS / scale: scratch(scale) / "spares",
+        PREPARED / scale: PREPARED / scale / ".spares",
+    }
 
 
 def training_lock(scale: str, name: str) -> Path:

@@ -6,8 +6,10 @@ import subprocess
 import urllib.error
 import urllib.request
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 
 from equimodal.study import layout
@@ -16,6 +18,8 @@ from equimodal.study.errors import UserError
 from equimodal.study.params import Params, expand_runs
 
 FOREVER = 10**9  # minutes
+PLUGIN = "snakemake_executor_plugin_"
+STARTS_NOTHING = r"--dry-?run|-\w*n\w*|--unlock"  # options of Snakemake
 ASKED = {  # of a job: its unit, and the line of a profile that sets it
     "cores": ("cores", "set-threads: {{{rule}: {limit}}}"),
     "memory_mb": ("MB of memory", "set-resources: {{{rule}: {{mem_mb: {limit}}}}}"),
@@ -80,6 +84,42 @@ def registry(image: str, profile: str) -> Iterator[str]:
             f"the registry {host} ({error}). It stops every job whose node can not reach it either."
             f" Change container-image in {profile}"
         )
+
+
+def executor(words: Sequence[str]) -> Iterator[str]:
+    """Say what is not here of what a profile of a cluster needs, where Snakemake would show its own insides.
+
+    Args:
+        words: Of Snakemake's command line.
+    """
+    options = pairwise(part for word in words for part in word.split("=", 1))
+    asked = {Path(v).name for o, v in options if o in ("--profile", "--executor", "-e")}
+    for name in sorted(asked & {"kubernetes", "slurm"}):
+        if find_spec(f"{PLUGIN}{name}") is None:
+            extra = {"slurm": "cluster"}.get(name, name)
+            yield (
+                f"{name}: its plugin for Snakemake is not installed; where the project lies, run"
+                f" `.venv/bin/pip install -c constraints.txt --no-build-isolation -e '.[{extra}]'`"
+            )
+        elif name == "kubernetes" and not any(re.fullmatch(STARTS_NOTHING, w) for w in words):
+            yield from _kubernetes()
+
+
+def _kubernetes() -> Iterator[str]:
+    from kubernetes import config
+    from kubernetes.config.config_exception import ConfigException
+
+    try:
+        config.load_kube_config()
+    except ConfigException as error:
+        try:
+            config.load_incluster_config()
+        except ConfigException:
+            yield (
+                f"kubernetes: no cluster is known here, and this is no node of one ({error}); name the file that"
+                " `kubectl` uses in KUBECONFIG, or start the coordinator in the cluster, with"
+                " `kubectl apply -f profiles/kubernetes/coordinator.yaml`"
+            )
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,6 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Protocol
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
 EVERY = 10.0  # seconds between lines where there is no terminal
 
 
@@ -29,6 +26,15 @@ def show_progress(label: str, total: int, *, bar: bool = True) -> Iterator[Advan
     if not (bar and sys.stderr.isatty()):
         yield _lines(label, total)
         return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),

@@ -1,4 +1,4 @@
-"""Second names of what a cell has finished, until the workflow has.
+"""Second names of what a job of the workflow has finished, until the whole workflow has.
 
 Snakemake removes the outputs of a job that fails, or puts those of before into their place. A cluster may call a job
 failed that has done all of its work.
@@ -6,50 +6,74 @@ failed that has done all of its work.
 
 import os
 import shutil
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from equimodal.study import layout, receipts
+from equimodal.study.errors import UserError
 from equimodal.study.files import make_folder
 from equimodal.study.params import Params
-from equimodal.study.steps import Product
+
+if TYPE_CHECKING:
+    from equimodal.study.steps import Product
 
 
-def lay_aside(product: Product, scale: str) -> None:
-    """Give the files of a product, and its receipt, a second name each."""
-    spare = _spare(product, scale)
-    for file, second in zip(_all(product), _all(spare), strict=True):
-        _link(file, second)
+def lay_aside(product: "Product", scale: str) -> None:
+    """Give all that a receipt tells of, and the receipt, a second name each, if a workflow will remove them.
+
+    What took long stays good where that can not be done.
+    """
+    if "EQUIMODAL_SPARES" in os.environ:
+        with suppress(OSError, UserError):
+            for file in _all(product.receipt):
+                _link(file, _second(file, scale))
 
 
-def bring_back(product: Product, params: Params) -> None:
+def bring_back(product: "Product", params: Params) -> bool:
     """Put what was laid aside of a product into its place, if it is right and what lies there is not.
+
+    Returns:
+        Whether it was laid aside, and what now lies in its place is right.
 
     Raises:
         UserError: If an input of the product is wrong.
     """
-    spare = _spare(product, params.scale)
-    if not spare.receipt.exists():
-        return
-    asked = product.asked(params)
-    wrong, right = (
-        [*receipts.objections(p.receipt, files=p.files, **asked)] for p in (product, spare)
+    spare = replace(
+        product,
+        receipt=_second(product.receipt, params.scale),
+        files=tuple(_second(file, params.scale) for file in product.files),
     )
-    if wrong and not right:
-        for second, file in zip(_all(spare), _all(product), strict=True):
-            _link(second, file)
+    if not spare.receipt.exists():
+        return False
+    asked = product.asked(params)
+
+    def is_right(of: "Product") -> bool:
+        return not any(receipts.objections(of.receipt, files=of.files, deep=True, **asked))
+
+    if is_right(product):
+        return True
+    if not is_right(spare):
+        return False
+    for file in _all(product.receipt, as_told=spare.receipt):
+        _link(_second(file, params.scale), file)
+    return True
 
 
-def _spare(product: Product, scale: str) -> Product:
-    def second(path: Path) -> Path:
-        return layout.spares(scale) / path.relative_to(layout.RESULTS / scale)
-
-    files = tuple(second(file) for file in product.files)
-    return replace(product, receipt=second(product.receipt), files=files)
+def _all(receipt: Path, as_told: Path | None = None) -> list[Path]:
+    """The files of a product; its receipt vouches for the others, and so comes last."""
+    told = receipts.read(as_told or receipt).files
+    return [*(Path(os.path.normpath(receipt.parent / name)) for name in told), receipt]
 
 
-def _all(product: Product) -> tuple[Path, ...]:
-    return (*product.files, product.receipt)  # which vouches for the others, and so comes last
+def _second(file: Path, scale: str) -> Path:
+    (second,) = (
+        spares / file.relative_to(folder)
+        for folder, spares in layout.spares(scale).items()
+        if file.is_relative_to(folder)
+    )
+    return second
 
 
 def _link(file: Path, second: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
 
-from equimodal.study import layout, receipts
+from equimodal.study import layout, receipts, spares
 from equimodal.study.analysis import JUDGED, SUMMARIZED, TABLES, About, maker
 from equimodal.study.code import code_hash
 from equimodal.study.errors import UserError
@@ -164,6 +164,7 @@ def making(
         Whether it was made. UserError, and nothing removed, if an input is missing, damaged or of other settings.
     """
     asked = product.asked(params)
+    spares.bring_back(product, params)
     to_do = again or any(receipts.objections(product.receipt, files=product.files, **asked))
     if to_do:
         made_on = yield from work
@@ -177,6 +178,7 @@ def making(
         )
     with write_aside(layout.valid(params.scale, product.step, product.name)) as aside:
         aside.write_text(f"{receipts.sha256(product.receipt)}\n", encoding="utf-8")
+    spares.lay_aside(product, params.scale)
     return to_do
 
 
