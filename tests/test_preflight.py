@@ -144,7 +144,7 @@ def test_kubernetes_without_a_cluster_is_one_sentence(monkeypatch, tmp_path):
     program = [Path(sys.executable).with_name("snakemake"), "--profile", "profiles/kubernetes"]
     where = os.environ | {"KUBECONFIG": str(tmp_path / "none"), "HOME": str(tmp_path)}
     ended = subprocess.run(
-        program, cwd=ROOT, env=where, capture_output=True, text=True, check=False
+        program, check=False, cwd=ROOT, env=where, capture_output=True, text=True
     )
     assert ended.returncode == 1
     assert "kubernetes: no cluster is known here" in ended.stderr.splitlines()[-1]

@@ -1,7 +1,9 @@
 """A product is taken for what it is only if its receipt says so, whatever was done to it."""
 
+import json
 import os
 import shutil
+from itertools import product
 
 import pytest
 
@@ -113,6 +115,23 @@ def test_a_file_that_only_looks_new_is_hashed_once_and_good(made, monkeypatch):
 def test_a_damaged_receipt_makes_nothing_valid(made, damage):
     made.write_bytes(damage)
     assert found(made) == [("receipt", receipts.NAME)]
+
+
+def test_whatever_bit_of_a_receipt_flips_is_seen(made):
+    whole = made.read_bytes()
+    for i, bit in product(range(len(whole)), range(8)):
+        altered = bytearray(whole)
+        altered[i] ^= 1 << bit
+        made.write_bytes(altered)
+        with pytest.raises(UserError, match="is damaged"):
+            receipts.read(made)
+
+
+def test_a_receipt_of_before_has_no_hash_of_itself_and_is_read(made):
+    told = json.loads(made.read_text())
+    del told["own"]
+    made.write_text(json.dumps(told))
+    assert found(made) == []
 
 
 @pytest.mark.parametrize("damage", [b"", b"{", b"3", b"\xff", b'{"of": 1, "states": 2}'])

@@ -37,6 +37,11 @@ class Receipt(Section):
     files: dict[str, str]  # file, as seen from the receipt's folder -> SHA-256
     made_on: str | None = None  # processor and release of torch, where they decide the last digits
     commit: str | None = None  # of the code, if it was in git and unchanged
+    own: str | None = None  # SHA-256 of all of this but itself; older receipts have none
+
+    def hashed(self) -> str:
+        """What `own` has to be."""
+        return hashlib.sha256(self.model_dump_json(exclude={"own"}).encode()).hexdigest()
 
 
 class Objection(Section):
@@ -88,6 +93,7 @@ def write(
         made_on=made_on,
         commit=commit,
     )
+    receipt = receipt.model_copy(update={"own": receipt.hashed()})
     with write_aside(path) as aside:
         aside.write_text(receipt.model_dump_json(indent=1) + "\n", encoding="utf-8")
     _remember(path, receipt)
@@ -97,13 +103,16 @@ def write(
 def read(path: Path) -> Receipt:
     """Read a receipt; UserError if it is missing or damaged."""
     try:
-        return Receipt.model_validate_json(read_text(path))
+        receipt = Receipt.model_validate_json(read_text(path))
     except FileNotFoundError:
         raise UserError(f"{path} is missing") from None
     except ValidationError as error:
         raise UserError(f"{path} is damaged ({first_reason(error)})") from None
     except (OSError, ValueError) as error:
         raise UserError(f"{path} is damaged ({error})") from None
+    if receipt.own not in (None, receipt.hashed()):
+        raise UserError(f"{path} is damaged (its bytes are not those that were written)")
+    return receipt
 
 
 def objections(
