@@ -12,7 +12,6 @@ pytestmark = pytest.mark.workflow
 @pytest.mark.skipif(shutil.which("rsync") is None, reason="the storage plugin calls rsync")
 def test_without_a_shared_folder_networks_logits_and_tables_are_the_same(made_once, tmp_path):
     checkout, storage = make_checkout(tmp_path / "checkout"), tmp_path / "storage"
-    checkout.draw_only("figure5")
     checkout.make(
         *("--default-storage-provider", "fs", "--default-storage-prefix", str(storage)),
         *("--shared-fs-usage", "none"),

@@ -355,8 +355,9 @@ def failures(runs: pd.DataFrame) -> list[str]:
     What is there in part or damaged comes before what was never trained.
     """
     failed, missing = (runs[runs["status"] == status] for status in ("failed", "missing"))
-    never_trained = missing["reason"].map(lambda reason: reason.startswith("train "))
-    missing = missing.loc[never_trained.sort_values(kind="stable").index]
+    missing = missing.sort_values(
+        "reason", key=lambda reasons: reasons.str.startswith("train "), kind="stable"
+    )
     sentences = [f"{row.run} failed: {row.reason}." for row in failed.itertuples()]
     if len(missing) > NAMED:
         first = missing.iloc[0]
