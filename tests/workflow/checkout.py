@@ -22,8 +22,14 @@ MLXTEND = (
 )
 
 # All that are drawn: each takes a second, and tests would do little else.
-FIGURES = tuple(
-    ["figure6", "figure7", "figure8", "figure9", "learning_curves", "linear_mnist", "linear_phase"]
+FIGURES = (
+    "figure6",
+    "figure7",
+    "figure8",
+    "figure9",
+    "learning_curves",
+    "linear_mnist",
+    "linear_phase",
 )
 
 
