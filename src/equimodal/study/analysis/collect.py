@@ -356,7 +356,7 @@ def failures(runs: pd.DataFrame) -> list[str]:
     """
     failed, missing = (runs[runs["status"] == status] for status in ("failed", "missing"))
     missing = missing.sort_values(
-        "reason", key=lambda reasons: reasons.str.startswith("train "), kind="stable"
+        "reason", key=lambda of: of.map(lambda reason: reason.startswith("train ")), kind="stable"
     )
     sentences = [f"{row.run} failed: {row.reason}." for row in failed.itertuples()]
     if len(missing) > NAMED:
