@@ -71,10 +71,11 @@ def test_a_job_that_failed_is_named_with_the_end_of_its_log(handler, capsys, tmp
 @pytest.mark.parametrize(
     "end", ["returned non-zero exit status 130.", "died with <Signals.SIGINT: 2>."]
 )
-def test_jobs_that_ctrl_c_ended_are_no_failures(handler, capsys, end):
+def test_a_job_that_ctrl_c_ended_is_no_failure_and_one_after_it_is(handler, capsys, end):
     tell(handler, msg=f"RuleException:\nCommand 'equimodal draw' {end}", level=logging.ERROR)
-    tell(handler, LogEvent.JOB_ERROR, level=logging.ERROR, rule_name="draw", log=["draw.log"])
-    assert capsys.readouterr().err == ""
+    for rule in ("draw", "collect"):
+        tell(handler, LogEvent.JOB_ERROR, level=logging.ERROR, rule_name=rule, log=[])
+    assert capsys.readouterr().err == "Interrupted: draw\nFailed: collect\n"
 
 
 def test_the_scheduler_says_nothing_but_warnings_and_that_nothing_is_to_be_done(handler, capsys):

@@ -61,12 +61,12 @@ class LogHandler(LogHandlerBase):
         self.forecast: Forecast | None = None
         self.rules: dict[Any, str] = {}
         self.now = ""
-        self.stopped = False
+        self.interrupted = False
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Show progress, warnings and errors; say nothing of all else, nor of jobs that Ctrl-C ended."""
-        self.stopped |= bool(BY_CTRL_C.search(str(record.msg)))
-        if self.stopped:
+        """Show progress, warnings and errors; say nothing of all else."""
+        if BY_CTRL_C.search(str(record.msg)):
+            self.interrupted = True  # the job that is told of next
             return
         match getattr(record, "event", None):
             case LogEvent.RESOURCES_INFO if cores := getattr(record, "cores", None):
@@ -91,6 +91,9 @@ class LogHandler(LogHandlerBase):
                 self.show(
                     f"{of_run.done} of {of_run.total} jobs done", last=of_run.done == of_run.total
                 )
+            case LogEvent.JOB_ERROR if self.interrupted:
+                of_job, self.interrupted = record, False
+                self.say(f"Interrupted: {of_job.rule_name}")
             case LogEvent.JOB_ERROR:
                 of_job = record
                 self.say(f"Failed: {of_job.rule_name}")

@@ -217,6 +217,7 @@ def test_a_distributed_network_is_trained_whatever_is_around_it(training, monkey
     [
         (lambda n: n, lambda b: b, None, "pass the DistributedDataParallel itself, not its `module`"),
         (DistributedDataParallel, lambda b: b, RUBI, "RUBi has .'parameters'. of its own, which nobody averages"),
+        (lambda n: n, lambda b: b, RUBI, r"does not move \['policy.0', 'policy.1', 'policy.2'\] and 3 more: give it"),
         (nn.DataParallel, lambda b: b, None, "wrap the network in DistributedDataParallel"),
         (lambda n: n.branches, lambda b: b, None, "takes an .*Network, given a ModuleDict: for any other"),
         (lambda n: n, lambda b: b.inputs, None, r"a batch is a dict: expected .*`labels` in it"),

@@ -1,6 +1,6 @@
 """What comes from a loop or a network of one's own: taken as it is meant, or refused in a sentence."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from inspect import signature
 from typing import Any
 
@@ -62,18 +62,21 @@ def require_training(network: nn.Module) -> None:
         raise ValueError("the network is in evaluation mode: call network.train() before the step")
 
 
-def require_all_parameters(network: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-    """Check that an optimizer moves all that is trained.
+def require_all_parameters(
+    network: nn.Module, optimizer: torch.optim.Optimizer, of_policy: Iterable[nn.Parameter] = ()
+) -> None:
+    """Check that an optimizer moves all that is trained, of the network and of the policy.
 
     Raises:
         ValueError: If not: nobody would clear the gradients of the others, which would add up in the speeds.
     """
     moved = {id(p) for group in optimizer.param_groups for p in group["params"]}
-    others = [n for n, p in network.named_parameters() if p.requires_grad and id(p) not in moved]
+    trained = [*network.named_parameters(), *((f"policy.{i}", p) for i, p in enumerate(of_policy))]
+    others = [name for name, p in trained if p.requires_grad and id(p) not in moved]
     if others:
         more = f" and {len(others) - 3} more" if len(others) > 3 else ""
         raise ValueError(
-            f"the optimizer does not move {others[:3]}{more}: give it all parameters of the network, and call"
+            f"the optimizer does not move {others[:3]}{more}: give it all parameters of the network and the policy, themselves and no copies, and call"
             " requires_grad_(False) on those that are not to be trained"
         )
 

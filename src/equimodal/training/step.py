@@ -133,7 +133,7 @@ def train_step(
             " processes of the group; train with one"
         )
     require_training(network)
-    require_all_parameters(network, optimizer)
+    require_all_parameters(network, optimizer, policy.parameters())
     mode = None if policy.mode is None else policy.mode.clone()
     inputs, labels = inputs_and_labels(batch)
     with _precision(rules, labels.device):

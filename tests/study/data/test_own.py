@@ -170,6 +170,7 @@ WRONG = {  # what is wrong with arrays -> the change, and what is said
         "photo has shape 8 x 2 x 2 x 3, expected n x 2 x 3 x 3 or n x 3 x 2 x 3, as the settings say"),
     "bytes in one part": ({"test_photo": arrays(4)["photo"] / 255}, "raw: photo has bytes (uint8) in train and other numbers in test"),
     "one number": ({"test_table": np.array(1.0)}, "table has shape of one number, expected n x 4"),
+    "too few to hold some out": ({f"train_{m}": x[:3] for m, x in GIVEN.items()}, "raw: validation_share 0.25 of 3 training examples leaves a part empty"),
     "a class that is not trained": ({"train_labels": GIVEN["labels"] * 0}, "{raw}/train has no example of the classes 1,"),
 }  # fmt: skip
 
@@ -288,6 +289,7 @@ WRONG_IMAGES = {
     "no image": (lambda raw: (raw / "train/front/dog/1.png").write_bytes(b"no image"), "1.png is no image, damaged or of absurd size"),
     "one name twice": (lambda raw: draw(raw, "train", "front", ["dog/1.jpg"]), "{raw}/train/front/dog/1.jpg: another file has this name"),
     "no folder of a class": (lambda raw: draw(raw, "train", "front", ["x.png"]), "{raw}/train/front has x.png in no folder of a class"),
+    "a link to nothing": (lambda raw: (raw / "train/front/dog/9.png").symlink_to(raw / "none"), "{raw}/train/front/dog/9.png: a link to nothing, or no file"),
     "other labels": (lambda raw: np.save(raw / "test/labels.npy", np.array([0, 1, 0, 1])), "{raw}/test: labels are not those of its folders"),
 }  # fmt: skip
 

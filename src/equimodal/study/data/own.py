@@ -230,6 +230,11 @@ def look(folder: Path, settings: "Own") -> tuple[Splits, Faults]:
     if share := settings.validation_share:
         held_out = jobs.hold_out(len(rows), int(share * len(rows)), settings.validation_seed)
         splits["train"], splits["validation"] = ((train, of) for of in held_out)
+        if rows and not all(held_out):
+            wrong.append(
+                f"{folder}: validation_share {share} of {len(rows)} training examples leaves a part empty; give more"
+                " examples, or set another share"
+            )
     labels = [] if train.labels is None else train.labels.tolist()
     kept = {labels[row] for row in splits["train"][1] if row < len(labels)}
     possible = {*range(settings.class_count)}
@@ -283,6 +288,8 @@ def _find(name: str, place: Path, part: Part, settings: "Own") -> None:
             raise UserError(f"{_some(twice)}: another file has this name; keep one of them")
         if deeper := sorted(p for p in place.glob("[!.]*/[!.]*") if p.is_dir()):
             raise UserError(f"{_some(deeper)}: a class has files alone; move its images up")
+        if odd := sorted(p for p in place.glob("[!.]*/[!.]*") if not p.is_file()):
+            raise UserError(f"{_some(odd)}: a link to nothing, or no file; mend or remove it")
         if loose := sorted(p.name for p in place.glob("[!.]*") if not p.is_dir()):
             raise UserError(f"{where} has {_some(loose)} in no folder of a class; move them")
         return
