@@ -68,16 +68,17 @@ def run(names: list[str], rounds: int | None) -> Row:
         ratios += of_pairs
         print(f"{name}: {time.perf_counter() - began:.0f} s", file=sys.stderr, flush=True)
     found: Row = {**about, "times": times, "ratios": ratios, "floor": [], "methods": []}
-    cpu: dict[str, dict[str, float]] = {}
-    for row in times:
-        cpu.setdefault(row["benchmark"], {})[row["call"]] = row["cpu"]
-    steps = {name: of["vanilla"] for name, of in cpu.items() if name.startswith("step-")}
+    of_vanilla = {r["benchmark"]: r["cpu"] for r in times if r["call"] == "vanilla"}
+    steps = {
+        name.removeprefix("step-"): seconds
+        for name, seconds in of_vanilla.items()
+        if name.startswith("step-")
+    }
     if steps:
         found["machine"] |= rates()
-        measured = {name.removeprefix("step-"): seconds for name, seconds in steps.items()}
-        found["floor"] = floor(found["machine"], measured)
-    if "methods" in cpu:
-        found["methods"] = methods(cpu["methods"])
+        found["floor"] = floor(found["machine"], steps)
+    if "methods" in names:
+        found["methods"] = methods()
     return found
 
 

@@ -64,23 +64,13 @@ def work_of(training: Training) -> Work:
     return {"gflop": counter.get_total_flops() / 1e9, "kept_mb": sum(kept.values()) / 1e6}
 
 
-def methods(seconds: Mapping[str, float]) -> list[Row]:
-    """Return a row for each balancing method: the time, the operations and the memory of a step.
-
-    Args:
-        seconds: Method -> CPU seconds of a step, `joint` among them.
-    """
+def methods() -> list[Row]:
+    """Return a row for each balancing method: the operations of a step over those of `joint`, and its memory."""
     with TemporaryDirectory() as folder:
         work = {name: work_of(t) for name, t in build_methods(Path(folder)).items()}
-    joint = work["joint"]
+    least = work["joint"]["gflop"]
     return [
-        {
-            "method": name,
-            "seconds": seconds[name],
-            "time": seconds[name] / seconds["joint"],
-            "operations": of["gflop"] / joint["gflop"],
-            "kept_mb": of["kept_mb"],
-        }
+        {"method": name, "operations": of["gflop"] / least, "kept_mb": of["kept_mb"]}
         for name, of in work.items()
     ]
 

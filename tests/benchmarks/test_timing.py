@@ -48,7 +48,7 @@ def test_the_history_has_one_entry_a_commit(tmp_path):
 
 def test_a_method_computes_what_its_rule_needs_and_no_more():
     trained = {*METHODS, "vanilla", "random", "guided"} - {"ensemble"}
-    work = {row["method"]: row["operations"] for row in methods(dict.fromkeys(trained, 1.0))}
+    work = {row["method"]: row["operations"] for row in methods()}
     assert set(work) == trained
     passes = {"agm": 3}  # with both modalities, and with each alone
     # A backward pass more for each branch, but none to the images.

@@ -15,6 +15,7 @@ from equimodal import (
     LateFusion,
     LearningSpeed,
     Network,
+    Policy,
     Random,
     RUBi,
     Vanilla,
@@ -86,9 +87,10 @@ def meter(net):
 def step(net=None, policy=None, *, examples=None, speeds="its own", epoch=1):
     net = net or network()
     policy = policy or Vanilla()
+    of_policy = policy.parameters() if isinstance(policy, Policy) else ()
     if speeds == "its own":
         speeds = meter(net)
-    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    optimizer = torch.optim.SGD([*net.parameters(), *of_policy], lr=0.1)
     return train_step(net, examples or batch(), optimizer, policy, speeds, epoch=epoch)
 
 

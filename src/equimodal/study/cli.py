@@ -327,11 +327,14 @@ def _evaluate(spec: RunSpec, settings: Params, device: str) -> None:
     from equimodal.study.runs.logit_bank import evaluate_run
 
     scale, name = settings.scale, spec.name
-    places = {"model": layout.model(scale, name), "data": layout.prepared(scale, spec.dataset)}
-    places |= {"out": layout.bank(scale, name)}
-    by_label = settings.datasets[spec.dataset].by_label
     work = partial(
-        evaluate_run, layout.run(scale, name), **places, by_label=by_label, device=device
+        evaluate_run,
+        layout.run(scale, name),
+        model=layout.model(scale, name),
+        data=layout.prepared(scale, spec.dataset),
+        out=layout.bank(scale, name),
+        by_label=settings.datasets[spec.dataset].by_label,
+        device=device,
     )
     to_its_end(with_noted_cost(without_steps(work), layout.benchmark(scale, "evaluate", name)))
 

@@ -147,6 +147,13 @@ def test_a_larger_image_is_averaged_and_a_gray_one_may_have_one_channel(tmp_path
     assert np.load(tmp_path / "out/test.side.npy")[0, ..., 0].tolist() == [[0, 100], [50, 250]]
 
 
+def test_colors_that_average_to_gray_are_colors(pictures):
+    of = settings({m: {"height": 1, "width": 1, "channels": 1} for m in PICTURES})
+    for file in pictures.rglob("*.png"):
+        Image.fromarray(np.array([[[255, 0, 0], [0, 255, 255]]], np.uint8)).save(file)
+    assert "is in color" in said(pictures, of)
+
+
 def with_nan(array, row):
     array[row].flat[0] = np.nan
     return array

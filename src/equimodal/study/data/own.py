@@ -426,12 +426,12 @@ class _Images:
     def _rows(self, job: jobs.Job, content: bytes | None) -> dict[str, UInt8[ndarray, "..."]]:
         m, file = job.reads
         _, height, width, channels = self.arrays.shapes[f"{job.split}.{m}"]
-        pixels = resized(decode(read_file(file), str(file), opaque=True), height, width)
-        if channels == 1 and (pixels != pixels[..., :1]).any():
+        image = decode(read_file(file), str(file), opaque=True)
+        if channels == 1 and len({channel.tobytes() for channel in image.split()}) > 1:
             raise UserError(
                 f"{file} is in color, but its modality has channels: 1; say 3, or make it gray"
             )
-        return {m: pixels[..., :channels]}
+        return {m: resized(image, height, width)[..., :channels]}
 
 
 def _images_of(splits: Splits, out: Path, settings: "Own") -> _Images:

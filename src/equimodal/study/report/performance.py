@@ -1,7 +1,7 @@
 """What `make bench` measured, as tables for readers: of its file, or as it was just measured."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +42,8 @@ COLUMNS = {  # of a part: heading -> what of a row; in brackets the interquartil
     },
     "methods": {
         "method": "`{method}`",
-        "a step, CPU s": "{seconds:.3g}",
-        "time over `joint`": "{time:.3g}",
+        "a step, CPU s": "{cpu:.3g}",
+        "time over `joint`": "{ratio}",
         "operations over `joint`": "{operations:.3g}",
         "kept for backward, MB": "{kept_mb:.3g}",
     },
@@ -93,10 +93,19 @@ def _rows(found: Mapping[str, Any], part: str) -> list[dict[str, str]]:
             known["about"] = found["about"][row["benchmark"]]
         if part == "times":
             known["peak"] = "" if row["peak_mb"] is None else f"{row['peak_mb']:.0f}"
+        if part == "methods":
+            known["cpu"] = _row(found["times"], row["method"])["cpu"]
+            ratio = _row(found["ratios"], row["method"])
+            known["ratio"] = COLUMNS["ratios"]["CPU"].format(**ratio) if ratio else "1"
         if part == "floor":
             known["over"] = row["measured"] / row["floor"]
         rows.append({heading: form.format(**known) for heading, form in COLUMNS[part].items()})
     return rows
+
+
+def _row(rows: Sequence[Mapping[str, Any]], method: str) -> Mapping[str, Any]:
+    """The row of a method among those of all benchmarks; empty if there is none."""
+    return next((r for r in rows if (r["benchmark"], r["call"]) == ("methods", method)), {})
 
 
 def _machine(about: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
