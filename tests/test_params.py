@@ -64,7 +64,7 @@ IN_PARAMS = {  # mistake -> text, what stands in its place, what is said
     "two ways of holding out": ("validation_subjects: null", "validation_subjects: [1]",
         "datasets.nvgesture: hold out validation_subjects or validation_examples, not both"),
     "a place of fusion named twice": ("fused_after: [2, 3, 4]      # [ours]", "fused_after: [2, 2, 4]      # [ours]",
-        "networks.colored_mnist.fused_after: name each once; given [2, 2, 4]"),
+        "networks.colored_mnist.fused_after: name each once, given [2, 2, 4]"),
     "a coloring of a palette that is not there": ("\n    coloring:\n",
         "\n    other_colorings: {few: {palette: few}}\n    coloring:\n",
         "other_colorings.few.palette is 'few'; the palettes are ['corners', 'hues', 'kim']"),

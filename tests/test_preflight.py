@@ -139,6 +139,17 @@ def test_a_profile_whose_plugin_or_cluster_is_not_here_is_one_sentence(monkeypat
     assert lacking.startswith("kubernetes: its plugin")
 
 
+def test_a_profile_named_by_the_environment_is_looked_at_too():
+    hidden = "import importlib.util as u; u.find_spec = lambda name: None"  # no plugin is here
+    program = [sys.executable, "-c", f"{hidden}; import snakemake_logger_plugin_equimodal"]
+    where = os.environ | {"SNAKEMAKE_PROFILE": "profiles/slurm"}
+    ended = subprocess.run(
+        program, check=False, cwd=ROOT, env=where, capture_output=True, text=True
+    )
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("slurm: its plugin for Snakemake is not installed")
+
+
 def test_kubernetes_without_a_cluster_is_one_sentence(monkeypatch, tmp_path):
     pytest.importorskip("snakemake_executor_plugin_kubernetes")
     program = [Path(sys.executable).with_name("snakemake"), "--profile", "profiles/kubernetes"]

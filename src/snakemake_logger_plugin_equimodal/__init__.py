@@ -4,6 +4,7 @@ Snakemake finds a package of this name as `--logger equimodal`. Its own words st
 """
 
 import logging
+import os
 import re
 import shutil
 import sys
@@ -26,10 +27,11 @@ BY_CTRL_C = re.compile(r"exit status 130\b|Signals\.SIGINT")
 expected: dict[str, float] = {}  # rule -> seconds; the Snakefile knows the jobs that take long
 
 # Snakemake imports this as it starts, before it reads its options: nothing else of ours is called in time.
-if {"--profile", "--executor", "-e"} & {word.partition("=")[0] for word in sys.argv}:
+words = [*sys.argv, *(f"--profile={p}" for p in os.environ.get("SNAKEMAKE_PROFILE", "").split())]
+if {"--profile", "--executor", "-e"} & {word.partition("=")[0] for word in words}:
     from equimodal.study import preflight
 
-    if lacking := [*preflight.executor(sys.argv)]:
+    if lacking := [*preflight.executor(words)]:
         sys.exit("\n".join(lacking))
 
 

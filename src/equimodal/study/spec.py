@@ -59,7 +59,7 @@ FourCounts = Annotated[tuple[Count, ...], Field(min_length=4, max_length=4)]
 def each_once(named: tuple[Any, ...]) -> tuple[Any, ...]:
     """Raise ValueError if something is named twice."""
     if len(set(named)) < len(named):
-        raise ValueError(f"name each once; given {list(named)}")
+        raise ValueError("name each once")
     return named
 
 
@@ -188,8 +188,7 @@ class TrainingSettings(Section):
     def _with_headline(cls, thresholds: tuple[float, ...]) -> tuple[float, ...]:
         if HEADLINE_THRESHOLD not in thresholds:
             raise ValueError(
-                f"{HEADLINE_THRESHOLD} has to be among them, the sparsity of the L1 study; given"
-                f" {list(thresholds)}"
+                f"{HEADLINE_THRESHOLD} has to be among them, the sparsity of the L1 study"
             )
         return thresholds
 
