@@ -677,6 +677,17 @@ def test_numbers_that_names_do_not_tell_apart_are_refused(project):
         expand_runs(project.load())
 
 
+@pytest.mark.parametrize(
+    ("left_out", "lacking"),
+    [("*/color/*", "color/vanilla/without_fusion"), ("*/joint/paper/*", "distinct/joint/paper")],
+)
+def test_a_method_that_reads_a_run_that_nothing_asks_for_is_refused(left_out, lacking):
+    settings = load_params(ROOT / "params.yaml", "methods")
+    expand_runs(settings, "tuning")
+    with pytest.raises(UserError, match=f"reads .*{lacking}.* no experiment asks for that run"):
+        expand_runs(settings.model_copy(update={"leave_out": (left_out,)}))
+
+
 @pytest.mark.parametrize("file", ["params.yaml", "config/scales/tiny.yaml"])
 def test_settings_that_break_off_anywhere_or_lack_any_line_are_refused_or_whole(project, file):
     path = project.folder / file

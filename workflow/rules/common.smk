@@ -80,6 +80,7 @@ if not CELL_MINUTES > 0:
 SETTINGS = Path(str(config.get("params") or "") or here_or_with_the_code("params.yaml"))
 try:
     PARAMS = load_params(SETTINGS, scale=config.get("scale"))
+    RUNS = expand_runs(PARAMS)
     # That claims are judged against.
     PAPER = PARAMS if IN_JOB else load_params(SETTINGS, "paper")
     for folder in ("data", "results"):
@@ -153,7 +154,6 @@ TABLES, FIGURES = (
 )
 WITHOUT_RUNS = {*EVERY_TABLE} - {*TABLES}
 
-RUNS = expand_runs(PARAMS)
 EXPERIMENTS = {
     e: {run: RUNS[run] for run in expand_runs(PARAMS, e)} for e in PARAMS.experiments
 }

@@ -30,6 +30,11 @@ def run(scale: str, name: str) -> Path:
     return RESULTS / scale / "runs" / name
 
 
+def history(scale: str, name: str) -> Path:
+    """What a run measured after each epoch, which methods may read of other runs."""
+    return run(scale, name) / "history.csv"
+
+
 def model(scale: str, name: str) -> Path:
     """Weights of a run, outside its folder: they are large, and only `evaluate` reads them."""
     return RESULTS / scale / "models" / f"{name}{MODEL_SUFFIX}"

@@ -572,7 +572,8 @@ def expand_runs(params: Params, experiment: str | None = None) -> dict[str, RunS
     """List the runs that an experiment asks for (all experiments if None), by name.
 
     A run that several experiments ask for appears once: its name is made of its settings. Runs whose name fits a pattern
-    of `leave_out` are left out. UserError if two runs that differ have one name.
+    of `leave_out` are left out. UserError if two runs that differ have one name, or if a run of all experiments reads
+    one that none asks for.
     """
     grids = (
         [g for gs in params.experiments.values() for g in gs]
@@ -587,7 +588,24 @@ def expand_runs(params: Params, experiment: str | None = None) -> dict[str, RunS
                 " of a number; give numbers that differ in these"
             )
     left_out = {n for pattern in params.leave_out for n in fnmatch.filter(specs, pattern)}
-    return {name: spec for name, spec in specs.items() if name not in left_out}
+    asked = {name: spec for name, spec in specs.items() if name not in left_out}
+    if experiment is None and (reading := [s for s in asked.values() if s.members]):
+        _require_members(reading, asked, params.scale)
+    return asked
+
+
+def _require_members(reading: Iterable[RunSpec], asked: Collection[str], scale: str) -> None:
+    files = {
+        file.as_posix()
+        for name in asked
+        for file in (layout.model(scale, name), layout.history(scale, name))
+    }
+    for spec in reading:
+        if lacking := sorted({*(spec.members or {}).values()} - files):
+            raise UserError(
+                f"{spec.name} reads {lacking[0]}, and no experiment asks for that run; ask for the runs of its"
+                " modalities alone and of joint training, at the same rate, seed and preset"
+            )
 
 
 def _runs_of(grid: Grid, params: Params) -> Iterator[RunSpec]:
@@ -667,7 +685,7 @@ def _members(spec: RunSpec, params: Params) -> dict[str, str] | None:
     if kind == "weights":
         return {m: layout.model(params.scale, n).as_posix() for m, n in names.items()}
     names["joint"] = spec.model_copy(update=plain | {"policy": "joint"}).name
-    return {k: (layout.run(params.scale, n) / "history.csv").as_posix() for k, n in names.items()}
+    return {k: layout.history(params.scale, n).as_posix() for k, n in names.items()}
 
 
 def _balance(balance: Balance, changes: Mapping[str, Any]) -> tuple[Balance, str]:

@@ -523,6 +523,9 @@ def test_methods_are_compared_seed_by_seed_with_uniform_training_and_the_ensembl
     assert pd.isna(table.loc["uniform", "difference_uniform"])
     assert table.loc["uniform", "p_holm_ensemble"] >= table.loc["uniform", "p_ensemble"]
     assert agm["d_util"] == pytest.approx(0.1)
+    # The three differences are 10, 10 and 20 points: sd 5.77.
+    assert agm["detectable_uniform"] == pytest.approx(3.264 * 10 / 3**0.5, rel=1e-3)
+    assert pd.isna(table.loc["uniform", "detectable_uniform"])
 
 
 def test_the_table_of_tuning_says_which_setting_is_best_and_which_is_compared():

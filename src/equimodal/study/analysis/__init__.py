@@ -291,7 +291,8 @@ TABLES = {
             with its {confidence:.0%} t interval. last: at the last epoch. test_selected: at the epoch of the
             best test accuracy. Differences are in percentage points and paired by seed, with t intervals.
             They are to uniform training of the same preset, and to the ensemble of uni-modal networks.
-            p_holm: corrected for the methods of a preset. d_util, d_util_by_label and d_speed are as in the
+            p_holm: corrected for the methods of a preset. detectable: the smallest difference that so many
+            seeds find with power {power:g}. d_util, d_util_by_label and d_speed are as in the
             other tables. accuracy_alone: of each modality, the other isolated. shapley: its share of the
             accuracy. calibration_error: the expected one, of 15 bins. docs/methods.md has the rules."""
         ),

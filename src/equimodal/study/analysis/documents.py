@@ -32,8 +32,8 @@ FORMATS = {
     column: form
     for form, columns in {
         PERCENT: "mean published_mean accuracy accuracy_m0 accuracy_m1 accuracy_m2 validation_accuracy"
-        " validation_selected last test_selected until_perfect detectable mean_absolute_difference"
-        " variance_0.020 variance_0.030 variance_0.050",
+        " validation_selected last test_selected until_perfect detectable detectable_uniform detectable_ensemble"
+        " mean_absolute_difference variance_0.020 variance_0.030 variance_0.050",
         SIGNED_PERCENT: "difference difference_uniform difference_ensemble optimism",
         SIGNED: "d_util d_util_perfect d_util_by_label d_speed d_speed_first spearman spearman_by_label"
         " sign_balance sign_balance_by_label",
@@ -51,7 +51,7 @@ WORDS = {  # where there is no number
     for word, columns in {
         "not published": "published_mean published_accuracy published_d_util published_abs_d_util",
         "not tested": "p p_holm symmetry_p",
-        "not defined": "spearman detectable",
+        "not defined": "spearman detectable detectable_uniform detectable_ensemble",
         "not compared": "difference",
         "not measured": "d_util_by_label spearman_by_label sign_agreement_by_label sign_balance_by_label"
         " greedy_by_label largest_by_label",

@@ -7,11 +7,13 @@ from equimodal.study.analysis.collect import of_experiment, unfinished
 from equimodal.study.analysis.names import by_cell, in_order
 from equimodal.study.analysis.statistics import (
     Estimate,
+    detectable_difference,
     ends,
     holm,
     mean_t_interval,
     over_seeds,
     paired_difference,
+    sample_sd,
 )
 from equimodal.study.params import Analysis
 
@@ -24,7 +26,11 @@ MEANS = (
 )
 COLUMNS = [
     *(*CELL, "n", "accuracy", "sd", "low", "high", "unfinished", "last", "test_selected"),
-    *(c for o in AGAINST for c in (*ends(f"difference_{o}"), f"p_{o}", f"p_holm_{o}")),
+    *(
+        c
+        for o in AGAINST
+        for c in (*ends(f"difference_{o}"), f"p_{o}", f"p_holm_{o}", f"detectable_{o}")
+    ),
     *(*ends("d_util"), *MEANS),
 ]
 
@@ -72,8 +78,10 @@ def _against(
     columns = [*PAIRED, "accuracy"]
     is_it = len(group) and group["method"].iloc[0] == name
     pairs = group[columns].merge(other[columns], on=PAIRED, suffixes=("", "_other"))
-    ours, others = pairs["accuracy"], pairs["accuracy_other"]
+    differences = pairs["accuracy"] - pairs["accuracy_other"]
     if is_it:  # of itself there is no difference
-        ours = ours * np.nan
-    _, *estimate, p = paired_difference(ours, others, settings.confidence)
-    return Estimate(*estimate).named(f"difference_{name}") | {f"p_{name}": p}
+        differences = differences * np.nan
+    n, *estimate, p = paired_difference(differences, 0.0, settings.confidence)
+    least = detectable_difference(sample_sd(differences), n, settings.confidence, settings.power)
+    told = {f"p_{name}": p, f"detectable_{name}": least}
+    return Estimate(*estimate).named(f"difference_{name}") | told
