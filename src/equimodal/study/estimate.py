@@ -167,7 +167,8 @@ def explain(settings: Params, experiments: Iterable[str], paces: Mapping[str, Pa
 
 
 def as_text(table: pd.DataFrame) -> str:
-    """Write the estimate for a terminal."""
+    """Write the estimate for a terminal, without experiments that have no runs."""
+    table = table[(table["runs"] > 0) | (table["experiment"] == "together")]
     units = {"hours": "hours", "cpu_hours": "CPU-hours", "memory_mb": "largest process, MB"}
     units |= {"run_gb": "runs, GB", "data_gb": "data, GB"}
     shown = table.copy()
@@ -185,4 +186,4 @@ def with_the_code(scale: str) -> str:
     kinds = {kind_of(spec, settings) for spec in expand_runs(settings).values()}
     nothing = dict.fromkeys(kinds, Size(0, 0))
     table = estimate(settings, settings.experiments, paces_with_the_code(), nothing)
-    return as_text(table[table["runs"] > 0].drop(columns=["run_gb", "data_gb"]))
+    return as_text(table.drop(columns=["run_gb", "data_gb"]))
