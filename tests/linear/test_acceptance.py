@@ -317,15 +317,6 @@ def test_every_row_of_the_reference_s_sweep_is_near_the_theory(variant):
 
 
 @needs_reference
-def test_theory_of_aligned_networks_is_that_of_the_reference():
-    """Each of the 126 rows that has one."""
-    for (depth, fusion, scale), rows in reference("H_aligned_init").groupby(["L", "Lf", "u0"]):
-        moments = toy_moments(rows["rho"], rows["ratio"])
-        found = theory.time_ratio(moments, depth, fusion, scale=scale)
-        np.testing.assert_allclose(found, rows["theory_finite"], rtol=1e-6)
-
-
-@needs_reference
 @pytest.mark.parametrize("rho", [-0.5, 0.0, 0.5])
 @pytest.mark.parametrize("fusion", ["late", "early"])
 def test_curves_lie_on_the_reference_once_aligned_in_time(fusion, rho):

@@ -41,10 +41,11 @@ def test_every_draw_of_random_data_is_accounted_for(tables, settings):
         ("w_b: 4.0", "w_b: 20.0", "w_b is 20; expected above ratio and below its square, 3 to 9"),
         ("variance: 3.0, weight", "variance: 0.3, weight", "generalization.variance"),
         ("variances: [1.0, ", "variances: [0.5, ", "xor.variances"),
+        ("examples: [70, ", "examples: [51, ", "examples has 51; expected at least 52, two more"),
     ],
 )
-def test_settings_under_which_b_is_learned_first_are_refused(project, old, new, message):
-    """Captions, plateaus and theory take A for the first."""
+def test_settings_that_the_theory_does_not_cover_are_refused(project, old, new, message):
+    """Captions, plateaus and theory take A for the first, and A alone to have a solution."""
     project.edit("config/linear/base.yaml", old, new)
     with pytest.raises(UserError, match=message):
         project.load_linear()

@@ -17,7 +17,7 @@ from equimodal.linear.networks import (
 )
 from equimodal.linear.theory import joint_solution
 from equimodal.study.errors import UserError
-from tests.linear.conftest import LATE, aligned, train
+from tests.linear.conftest import aligned, train
 
 SHAPES = [(2, 1), (2, 2), (3, 2), (4, 1), (4, 2), (4, 3), (4, 4)]
 
@@ -182,25 +182,6 @@ def test_training_is_stable_below_the_limit_and_not_above(depth, fusion, monkeyp
             moved = descend(architecture, moments, nearly, step_size=factor * limit, steps=800)
         end = np.array([moved.w_a[-1, 0, 0], moved.w_b[-1, 0, 0]])
         assert (np.abs(end - np.concatenate(joint_solution(moments), 1)).max() < 1e-4) == stays
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ((4, 5, 10), "L_f is 5; expected 1 .early. to 4"),
-        ((4, 0, 10), "L_f is 0; expected 1"),
-        ((1, 1, 10), "depth is 1"),
-        ((2, 1, 0), "width is 0"),
-    ],
-)
-def test_an_architecture_out_of_range_is_refused_by_name(arguments, message):
-    with pytest.raises(UserError, match=message):
-        Architecture(*arguments)
-
-
-def test_weights_that_start_at_zero_are_refused():
-    with pytest.raises(UserError, match="initial scale is 0; from 0 nothing is ever learned"):
-        start(LATE, toy_moments(0.0, 2.0), "iid", 0.0, 0)
 
 
 def test_the_limit_is_finite_where_a_modality_alone_tells_nothing():

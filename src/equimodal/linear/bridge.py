@@ -22,8 +22,7 @@ from equimodal.linear.networks import (
     pad,
     stability_limit,
 )
-
-PerRun = Float64[ndarray, " runs"]
+from equimodal.linear.theory import PerRun
 
 
 def utilization(
@@ -95,8 +94,8 @@ def descend_balanced(
     architecture: Architecture,
     moments: Moments,
     layers: Layers,
-    *,
     step_size: float,
+    *,
     steps: int,
     tolerance: float,
     window: int,

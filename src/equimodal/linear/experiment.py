@@ -31,7 +31,7 @@ from equimodal.linear.moments import (
     sample_moments,
     toy_moments,
 )
-from equimodal.linear.networks import Architecture, Layers, output_rows, stability_limit, start
+from equimodal.linear.networks import Architecture, Layers, stability_limit, start
 from equimodal.linear.settings import Deep, LinearSettings, RandomData, TwoLayer
 from equimodal.linear.theory import norm
 from equimodal.linear.times import (
@@ -67,19 +67,18 @@ def _networks(
     *,
     scale: ArrayLike | None = None,
     draws: pd.Series | None = None,
-) -> tuple[Architecture, Moments, Layers]:
+) -> tuple[Architecture, Moments, Layers, float]:
     """Networks of a section of the settings from a seeded start, one a run, as `descend` takes them."""
-    depth = own.depth if isinstance(own, Deep) else 2
-    architecture = Architecture(depth, fusion, own.width)
+    architecture = Architecture(own.depth, fusion, own.width)
     layers = start(
         architecture,
         moments,
-        "frobenius" if isinstance(own, Deep) else "iid",
+        "frobenius" if own.depth > 2 else "iid",
         own.scale if scale is None else scale,
         seed,
         None if draws is None else draws.to_numpy(),
     )
-    return architecture, moments, layers
+    return architecture, moments, layers, own.step_size
 
 
 def _courses(runs: pd.DataFrame, steps: ndarray, **measured: ndarray) -> pd.DataFrame:
@@ -128,14 +127,14 @@ def curves(settings: LinearSettings) -> Tables:
     tables = []
     for name, fusion in FUSIONS.items():
         networks = _networks(own, fusion, moments, settings.seed)
-        trajectory = descend(*networks, step_size=own.step_size, steps=own.curve_steps)
+        trajectory = descend(*networks, steps=own.curve_steps)
         labeled = runs.copy()
         labeled.insert(0, "fusion", name)
         tables.append(_curves(labeled, moments, trajectory))
         if name == "early":
             t_a = learning_times(trajectory, moments)["t_a"].to_numpy()
             at_t_a = np.nan_to_num(t_a).astype(int)  # step 0 where A is never learned
-            then = descend(*networks, step_size=own.step_size, steps=at_t_a)
+            then = descend(*networks, steps=at_t_a)
             ends = np.full(len(moments), own.curve_steps)
             units = [
                 _units(own, moments, "at t_A", at_t_a, then.layers[0]),
@@ -171,7 +170,7 @@ def superficial(settings: LinearSettings) -> Tables:
     moments = toy_moments(0.0, own.ratio, w_b=own.w_b)
     losses = theory.fixed_point_losses(moments)
     networks = _networks(two, FUSIONS["late"], moments, settings.seed)
-    trajectory = descend(*networks, step_size=two.step_size, steps=own.steps)
+    trajectory = descend(*networks, steps=own.steps)
     runs = pd.DataFrame(
         {
             "fusion": "late",
@@ -223,11 +222,9 @@ def ratio(settings: LinearSettings) -> Tables:
     runs = _all_of(r=own.ratios, rho=own.correlations, seed=range(own.seeds))
     moments = toy_moments(runs["rho"], runs["r"])
     networks = _networks(own, FUSIONS["late"], moments, settings.seed, draws=runs["seed"])
-    how: dict[str, Any] = {"step_size": own.step_size, "tolerance": own.tolerance}
-    linear = descend(*networks, steps=own.steps, **how)
-    relu = descend_relu(
-        moments, networks[2], steps=2 * own.steps, **how
-    )  # its rates are half as large
+    linear = descend(*networks, steps=own.steps, tolerance=own.tolerance)
+    # Its rates are half as large.
+    relu = descend_relu(*networks[1:], steps=2 * own.steps, tolerance=own.tolerance)
     losses = theory.fixed_point_losses(moments)
     mis_attribution = theory.mis_attribution(moments) / theory.joint_solution(moments)[0]
     tables = []
@@ -272,13 +269,8 @@ def random(settings: LinearSettings) -> Tables:
     stable = stability_limit(Architecture(2, 2, own.width), drawn) > own.step_size
     trained = np.flatnonzero((predicted <= own.largest) & stable)
     moments = drawn[trained]
-    trajectory = descend(
-        *_networks(own, FUSIONS["late"], moments, settings.seed),
-        step_size=own.step_size,
-        steps=own.steps,
-        every=own.every,
-        tolerance=own.tolerance,
-    )
+    networks = _networks(own, FUSIONS["late"], moments, settings.seed)
+    trajectory = descend(*networks, steps=own.steps, every=own.every, tolerance=own.tolerance)
     table = pd.DataFrame(
         {
             "draw": np.arange(own.draws),
@@ -316,7 +308,7 @@ def generalization(settings: LinearSettings) -> Tables:
         moments = sample_moments(x_a, x_b, own.weight * (x_a.sum(2) + x_b.sum(2)) + noise)
         for name, fusion in FUSIONS.items():
             networks = _networks(two, fusion, moments, settings.seed + 1)
-            trajectory = descend(*networks, step_size=two.step_size, steps=own.steps)
+            trajectory = descend(*networks, steps=own.steps)
             error = theory.generalization_error(population, trajectory.w_a, trajectory.w_b)
             b = norm(trajectory.w_b)
             if too_short := int((b.max(0) < half_plateaus(moments)[1]).sum()):
@@ -362,42 +354,33 @@ def deep(settings: LinearSettings) -> Tables:
     one = toy_moments(0.0, own.ratio)
     curves, tables, lines = [], [], []
     for fusion in fusions:
-        networks = _networks(own, fusion, one, settings.seed)
-        trajectory = descend(*networks, step_size=own.step_size, steps=own.curve_steps)
+        trajectory = descend(*_networks(own, fusion, one, settings.seed), steps=own.curve_steps)
         curves.append(_curves(pd.DataFrame({"rho": [0.0]}), one, trajectory).assign(L_f=fusion))
     for varied in fixed:
         runs = _all_of(**fixed | {varied: simulated[varied]}, seed=range(own.seeds))
         points = _all_of(**fixed | {varied: drawn[varied]})
-        moments = toy_moments(runs["rho"], runs["r"])
+        moments, of_line = (toy_moments(p["rho"], p["r"]) for p in (runs, points))
+        starts = {"scale": runs["scale"], "draws": runs["seed"]}
         for fusion in fusions:
+            predicted, ratio = (
+                theory.time_ratio(m, own.depth, fusion, scale=p["scale"].to_numpy())
+                for m, p in ((moments, runs), (of_line, points))
+            )
             trajectory = descend(
-                *_networks(
-                    own, fusion, moments, settings.seed, scale=runs["scale"], draws=runs["seed"]
-                ),
-                step_size=own.step_size,
+                *_networks(own, fusion, moments, settings.seed, **starts),
                 steps=own.steps,
                 every=own.every,
                 tolerance=own.tolerance,
             )
-            table = runs.assign(L_f=fusion, theory=_deep_ratios(own, fusion, runs))
+            table = runs.assign(L_f=fusion, theory=predicted)
             table.insert(0, "varied", varied)
             tables.append(table.join(learning_times(trajectory, moments)))
-            ratios = _deep_ratios(own, fusion, points)
-            lines.append(points.assign(L_f=fusion, ratio=ratios, varied=varied))
+            lines.append(points.assign(L_f=fusion, ratio=ratio, varied=varied))
     return {
         "linear_deep_curves": pd.concat(curves, ignore_index=True),
         "linear_deep_ratio": pd.concat(tables, ignore_index=True),
         "linear_deep_theory": pd.concat(lines, ignore_index=True),
     }
-
-
-def _deep_ratios(own: Deep, fusion: int, points: pd.DataFrame) -> pd.Series:
-    """The ratio predicted at each point; u_0 is one for all in a call of the theory."""
-    ratios = pd.Series(0.0, index=points.index)
-    for scale, same in points.groupby("scale"):
-        moments = toy_moments(same["rho"], same["r"])
-        ratios[same.index] = theory.time_ratio(moments, own.depth, fusion, scale=float(scale))
-    return ratios
 
 
 def xor(settings: LinearSettings) -> Tables:
@@ -419,9 +402,10 @@ def xor(settings: LinearSettings) -> Tables:
     tables, curves, units = [], [], []
     for fusion in FUSIONS:
         runs = _all_of(fusion=[fusion], variance=own.variances, seed=range(own.seeds))
+        variances = runs["variance"].to_numpy()
         run = train_xor(
             fusion,
-            runs["variance"].to_numpy(),
+            variances,
             width=own.width,
             scale=two.scale,
             step_size=two.step_size,
@@ -440,12 +424,9 @@ def xor(settings: LinearSettings) -> Tables:
             mid_loss=at(steps, run.loss, (t_linear + t_xor) / 2),
             end_loss=run.loss[-1],
             on_axes=share_on_xor_axes(run),
-            theory=np.nan,
-            theory_loss=np.nan,
+            theory=predicted_ratio(variances) if fusion == "late" else np.nan,
+            theory_loss=plateau_loss(variances) if fusion == "late" else np.nan,
         )
-        if fusion == "late":
-            table["theory"] = runs["variance"].map(predicted_ratio)
-            table["theory_loss"] = plateau_loss(runs["variance"])
         tables.append(table)
         curves.append(_courses(runs, steps, loss=run.loss))
         one = runs["seed"] == 0
@@ -481,9 +462,8 @@ def bridge(settings: LinearSettings) -> Tables:
 
 def _bridge(own: TwoLayer | Deep, fusion: int, settings: LinearSettings) -> pd.DataFrame:
     two, deep, measures = settings.two_layer, settings.deep, settings.bridge
-    depth = own.depth if isinstance(own, Deep) else 2
     runs = _all_of(
-        depth=[depth],
+        depth=[own.depth],
         L_f=[fusion],
         rho=two.curve_correlations,
         r=[two.curve_ratio],
@@ -491,13 +471,12 @@ def _bridge(own: TwoLayer | Deep, fusion: int, settings: LinearSettings) -> pd.D
     )
     moments = toy_moments(runs["rho"], runs["r"])
     networks = _networks(own, fusion, moments, settings.seed, draws=runs["seed"])
-    vanilla = descend(*networks, step_size=own.step_size, steps=own.steps, tolerance=deep.tolerance)
+    vanilla = descend(*networks, steps=own.steps, tolerance=deep.tolerance)
     times = learning_times(vanilla, moments)
     # A held branch moves in one of window + 1 steps: no run needs more than so many times its own.
     needed = int((measures.window + 1) * np.nanmax([*times["t_b"], *times["t_a"], 1.0]))
     guided = descend_balanced(
         *networks,
-        step_size=own.step_size,
         steps=needed,
         tolerance=measures.tolerance,
         window=measures.window,
@@ -505,19 +484,18 @@ def _bridge(own: TwoLayer | Deep, fusion: int, settings: LinearSettings) -> pd.D
     )
     balanced = learning_times(guided, moments)
     middle = ((times["t_a"] + times["t_b"]) / 2).to_numpy()
-    known = np.isfinite(middle)[:, None]
-    half_way = np.nan_to_num(middle).astype(int)
-    then = descend(*networks, step_size=own.step_size, steps=half_way).layers
-    architecture, _, layers = networks
-    speeds = branch_speeds(architecture, moments, layers)
-    mid_speeds = np.where(known, branch_speeds(architecture, moments, then), np.nan)
-    w_a, w_b = (np.where(known, w, np.nan) for w in output_rows(then)[0][:, :, 0].swapaxes(0, 1))
-    mid = utilization(moments, w_a, w_b)
+    then = descend(*networks, steps=np.nan_to_num(middle).astype(int)).layers
+    architecture, _, layers, _ = networks
+    speeds, mid_speeds = (branch_speeds(architecture, moments, w) for w in (layers, then))
+    mid_speeds[np.isnan(middle)] = np.nan
+    mid = utilization(moments, *(at(vanilla.steps, w, middle) for w in (vanilla.w_a, vanilla.w_b)))
     end = utilization(moments, vanilla.w_a[-1], vanilla.w_b[-1])
     best = utilization(moments, *theory.joint_solution(moments))
     return runs.join(times).assign(
-        theory=theory.time_ratio(moments, depth, fusion, scale=deep.scale),
-        ratio_from_speeds=ratio_from_speeds(speeds, mid_speeds) if depth == fusion == 2 else np.nan,
+        theory=theory.time_ratio(moments, own.depth, fusion, scale=deep.scale),
+        ratio_from_speeds=ratio_from_speeds(speeds, mid_speeds)
+        if own.depth == fusion == 2
+        else np.nan,
         speed_a=speeds[:, 0],
         speed_b=speeds[:, 1],
         speed_b_mid=mid_speeds[:, 1],

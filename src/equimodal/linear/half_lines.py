@@ -12,7 +12,6 @@ from numpy import ndarray
 from equimodal.linear.descent import Moved, Step, Trajectory, check_step_size, follow
 from equimodal.linear.moments import Moments
 from equimodal.linear.networks import Architecture, Layers, stability_limit
-from equimodal.study.errors import UserError
 
 
 def half_line_moments(
@@ -35,7 +34,7 @@ def half_line_moments(
 
 
 def descend_relu(
-    moments: Moments, layers: Layers, *, step_size: float, steps: int, tolerance: float = 0.0
+    moments: Moments, layers: Layers, step_size: float, *, steps: int, tolerance: float = 0.0
 ) -> Trajectory:
     """Train two-layer late-fusion ReLU networks on a linear target of Gaussian scalar modalities.
 
@@ -47,14 +46,9 @@ def descend_relu(
     the tolerance is on the correlation of the residual with the four half-lines.
 
     Raises:
-        UserError: If a modality is not scalar, or the step size beyond the stability limit of the
-            linear network (half-lines only lower the curvature).
+        UserError: If the step size is beyond the stability limit of the linear network (half-lines
+            only lower the curvature).
     """
-    if moments.a.shape[1] != 1 or moments.b.shape[1] != 1:
-        raise UserError(
-            f"modalities have {moments.a.shape[1]} and {moments.b.shape[1]} inputs; the half-lines"
-            " are exact for 1 each"
-        )
     check_step_size(step_size, stability_limit(Architecture(2, 2, layers[0].shape[2]), moments))
     gram, cross = half_line_moments(moments)
 

@@ -8,10 +8,6 @@ from numpy import ndarray
 from numpy.typing import ArrayLike
 from scipy.stats import invwishart
 
-from equimodal.study.errors import UserError
-
-ROUNDING = 1e-9  # by which, relative to the largest, an eigenvalue may be negative
-
 
 @dataclass(frozen=True)
 class Moments:
@@ -19,10 +15,6 @@ class Moments:
 
     Inputs have zero mean. Under the squared loss the gradients of a linear network depend on the
     examples through these alone.
-
-    Raises:
-        UserError: If the moments of a run are no moments: the covariance of all inputs and the
-            target is not symmetric positive semi-definite.
     """
 
     a: Float64[ndarray, "runs da da"]  # Sigma_A = <x_A x_A'>
@@ -31,29 +23,6 @@ class Moments:
     y_a: Float64[ndarray, "runs da"]  # s_A = <y x_A'>
     y_b: Float64[ndarray, "runs db"]  # s_B
     yy: Float64[ndarray, " runs"]  # <y^2>
-
-    def __post_init__(self) -> None:
-        column = self.cross[:, :, None]
-        whole = np.block(
-            [[self.covariance, column], [column.swapaxes(1, 2), self.yy[:, None, None]]]
-        )
-        if not np.isfinite(whole).all():
-            raise UserError("the moments hold values that are not finite; look at the data")
-        if not np.allclose(whole, whole.swapaxes(1, 2)):
-            raise UserError("a covariance is not symmetric; Sigma_A and Sigma_B have to be")
-        for name, matrix in (
-            ("covariance of the inputs", self.covariance),
-            ("covariance of inputs and target", whole),
-        ):
-            eigenvalues = np.linalg.eigvalsh(matrix)
-            negative = eigenvalues[:, 0] < -ROUNDING * np.abs(eigenvalues).max(axis=1)
-            if negative.any():
-                run = int(negative.argmax())
-                raise UserError(
-                    f"the {name} of run {run} is not positive semi-definite: its smallest"
-                    f" eigenvalue is {eigenvalues[run, 0]:.4g}, expected at least 0; lessen the"
-                    " correlation or raise <y^2>"
-                )
 
     def __len__(self) -> int:
         return len(self.yy)
@@ -86,19 +55,9 @@ def toy_moments(
 
     `rho` is the correlation of x_A and x_B, in [-1, 1]; `ratio` the standard deviation of x_A, > 0, that
     of x_B being 1. The arguments are broadcast against each other; each combination is a run.
-
-    Raises:
-        UserError: If rho is not a correlation or the ratio not positive.
     """
     given = np.broadcast_arrays(*(np.asarray(x, float) for x in (rho, ratio, w_a, w_b)))
     rho, ratio, w_a, w_b = (x.ravel() for x in given)
-    if (np.abs(rho) > 1).any():
-        worst = rho[np.abs(rho).argmax()]
-        raise UserError(
-            f"rho is {worst:g}; the covariance is positive semi-definite only in [-1, 1]"
-        )
-    if (ratio <= 0).any():
-        raise UserError(f"ratio is {ratio.min():g}; a standard deviation has to be positive")
     shared = rho * ratio
     return Moments(
         a=(ratio**2)[:, None, None],

@@ -19,8 +19,7 @@ from numpy import ndarray
 from numpy.typing import ArrayLike
 
 from equimodal.linear.moments import Moments
-from equimodal.linear.theory import check_depth, joint_solution, norm, shortest_solution
-from equimodal.study.errors import UserError
+from equimodal.linear.theory import joint_solution, norm, shortest_solution
 
 # One array a layer, of shape (runs, branches, outputs, inputs); `branches` is 2 up to the fusion
 # (A, then B) and 1 after it. Inputs of unequal size are padded with inputs that are always 0.
@@ -30,20 +29,11 @@ Init = Literal["iid", "frobenius"]
 
 @dataclass(frozen=True)
 class Architecture:
-    """Depth L >= 2, fusion layer L_f in 1..L, and hidden width, of each branch and after fusion.
-
-    Raises:
-        UserError: If they are out of range.
-    """
+    """Depth L >= 2, fusion layer L_f in 1..L, and hidden width, of each branch and after fusion."""
 
     depth: int
     fusion: int
     width: int
-
-    def __post_init__(self) -> None:
-        check_depth(self.depth, self.fusion)
-        if self.width < 1:
-            raise UserError(f"width is {self.width}; a layer has at least one unit")
 
     def shapes(self, inputs: int) -> list[tuple[int, int, int]]:
         """(branches, outputs, inputs) of each layer."""
@@ -76,8 +66,6 @@ def start(
             their weights only. By default each has its own.
     """
     scales = np.broadcast_to(np.asarray(scale, float), len(moments))[:, None, None, None]
-    if not (scales > 0).all():
-        raise UserError(f"the initial scale is {scales.min():g}; from 0 nothing is ever learned")
     runs, inputs = len(moments), max(moments.a.shape[1], moments.b.shape[1])
     draws = np.arange(runs) if draws is None else draws
     rng = np.random.default_rng(seed)

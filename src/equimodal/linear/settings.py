@@ -2,7 +2,7 @@
 
 from functools import reduce
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -19,7 +19,8 @@ from equimodal.study.settings_files import (
     read_yaml,
 )
 
-Correlations = Axis[Annotated[float, Field(gt=-1, lt=1)]]
+# Nearer to 1 nothing but rounding is left that only B could add.
+Correlations = Axis[Annotated[float, Field(ge=-0.999999, le=0.999999)]]
 Ratios = Axis[Annotated[float, Field(ge=1, allow_inf_nan=False)]]
 Small = Annotated[float, Field(gt=0, lt=1)]
 Seed = Annotated[int, Field(ge=0)]
@@ -28,6 +29,7 @@ Seed = Annotated[int, Field(ge=0)]
 class TwoLayer(Section):
     """Two-layer networks on y = x_A + x_B: curves, times and mis-attribution (F1 to F6)."""
 
+    depth: ClassVar = 2
     width: Count  # hidden units, of each branch
     scale: Positive  # standard deviation of each initial weight
     step_size: Positive
@@ -62,6 +64,7 @@ class Deep(Section):
 class RandomData(Section):
     """Random data of many inputs (F8)."""
 
+    depth: ClassVar = 2
     inputs: Annotated[Few, Field(ge=2)]  # of each modality
     draws: Few
     seed: Seed
@@ -101,6 +104,15 @@ class Generalization(Section):
     examples: Axis[Count]
     steps: Count
     seeds: Few
+
+    @model_validator(mode="after")
+    def _least_squares_on_a_has_an_expected_error(self) -> Self:
+        if min(self.examples) < self.inputs + 2:
+            raise ValueError(
+                f"examples has {min(self.examples)}; expected at least {self.inputs + 2}, two more than a"
+                " modality has inputs, from where on least squares on A has an expected error"
+            )
+        return self
 
 
 class Xor(Section):

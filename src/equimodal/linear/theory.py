@@ -18,7 +18,6 @@ from numpy import ndarray
 from scipy.integrate import quad_vec
 
 from equimodal.linear.moments import Moments
-from equimodal.study.errors import UserError
 
 PerRun = Float64[ndarray, " runs"]
 SINGULAR = 1e-10  # of the smallest eigenvalue, relative to the largest
@@ -29,29 +28,11 @@ def norm(rows: Float64[ndarray, "*runs d"]) -> Float64[ndarray, "*runs"]:
     return np.sqrt((rows**2).sum(-1))
 
 
-def check_depth(depth: int, fusion: int) -> None:
-    """Raise UserError unless L >= 2 and 1 <= L_f <= L."""
-    if depth < 2:
-        raise UserError(f"depth is {depth}; the theory and the networks have at least 2 layers")
-    if not 1 <= fusion <= depth:
-        raise UserError(
-            f"fusion layer L_f is {fusion}; expected 1 (early) to {depth} (late), the depth"
-        )
-
-
 def unimodal_solution(moments: Moments) -> Float64[ndarray, "runs da"]:
     """Return W_A^uni = s_A Sigma_A^-1: M_A is reached with these weights on A and 0 on B.
 
-    Raises:
-        UserError: If Sigma_A is singular: more inputs than examples, say.
+    Domain: Sigma_A of full rank.
     """
-    eigenvalues = np.linalg.eigvalsh(moments.a)
-    singular = eigenvalues[:, 0] <= SINGULAR * eigenvalues[:, -1]
-    if singular.any():
-        raise UserError(
-            f"the covariance of one modality of run {int(singular.argmax())} is singular, so it has"
-            " no unimodal solution; expected full rank: give more examples than inputs"
-        )
     return np.linalg.solve(moments.a, moments.y_a[:, :, None])[:, :, 0]
 
 
@@ -141,17 +122,7 @@ def a_is_first(moments: Moments) -> Bool[ndarray, " runs"]:
 
 
 def faster_as_a(moments: Moments) -> Moments:
-    """Return the moments with A and B exchanged in the runs that learn B first.
-
-    Raises:
-        UserError: If the modalities have different sizes.
-    """
-    sizes = moments.a.shape[1], moments.b.shape[1]
-    if sizes[0] != sizes[1]:
-        raise UserError(
-            f"modalities have {sizes[0]} and {sizes[1]} inputs; to exchange some runs they must"
-            " have as many: give moments.swapped() for all"
-        )
+    """Return the moments with A and B, of as many inputs, exchanged in the runs that learn B first."""
     first, other = a_is_first(moments), vars(moments.swapped())
     return Moments(
         **{
@@ -176,7 +147,7 @@ def time_ratio(
     depth: int,
     fusion: int,
     *,
-    scale: float | None = None,
+    scale: float | PerRun = np.nan,
     step_size: float = 0.0,
 ) -> PerRun:
     """Return t_B / t_A, when each modality has reached half of its plateau (R1 to R6).
@@ -198,87 +169,47 @@ def time_ratio(
         moments: A learned first.
         depth: L.
         fusion: L_f.
-        scale: u_0, norm of a branch's layers at the start, in (0, 1); only for 1 < L_f < L.
+        scale: u_0, norm of a branch's layers at the start, in (0, 1); only for 1 < L_f < L. One for
+            all runs or one each.
         step_size: eta. For L = 2 a mode grows by 1 + eta |s| a step, so that every rate |s|
             becomes ln(1 + eta |s|) / eta; 0: gradient flow. Not known for deeper networks.
-
-    Raises:
-        UserError: Outside of the domain.
     """
-    check_depth(depth, fusion)
-    first, second, residual = _speeds(moments)
-    if step_size and depth > 2:
-        raise UserError(
-            f"step_size is {step_size:g} at depth {depth}; the correction for finite steps is known"
-            " for depth 2 only: give 0"
-        )
     if fusion == 1:
         return np.ones(len(moments))
     if fusion == depth:
-        rates = np.stack([first, second, residual])
+        rates = np.stack(_speeds(moments))
         # Growth in steps of eta that is that of a rate in continuous time.
         first, second, residual = np.log1p(step_size * rates) / step_size if step_size else rates
         return 1 + (first - second) / residual
-    between = time_between(moments, depth, fusion, scale=_need(scale))
-    return 1 + between / time_of_first(moments, depth, fusion, scale=_need(scale))
-
-
-def _need(scale: float | None) -> float:
-    if scale is None or not 0 < scale < 1:
-        raise UserError(f"scale u_0 is {scale}; the theory of small weights expects 0 < u_0 < 1")
-    return scale
+    between = time_between(moments, depth, fusion, scale=scale)
+    return 1 + between / time_of_first(moments, depth, fusion, scale=scale)
 
 
 def _speeds(moments: Moments) -> tuple[PerRun, PerRun, PerRun]:
-    """|s_A|, |s_B| (signed for a scalar B) and |s~_B|, checked to be in the domain of times."""
-    first, second = norm(moments.y_a), norm(moments.y_b)
-    residual_row = residual_cross(moments)
-    residual = norm(residual_row)
-    spread = np.sqrt(np.trace(moments.b, axis1=1, axis2=2) * moments.yy)
-    faint = 1e-10 * np.maximum(spread, np.finfo(float).tiny)
-    for name, value, meaning in (
-        ("|s_A|", first, "A has no signal, and is never learned from small weights"),
-        ("|s~_B|", residual, "B has nothing to add once A is learned, and t_B is infinite"),
-    ):
-        if (value <= faint).any():
-            run = int((value <= faint).argmax())
-            raise UserError(
-                f"{name} of run {run} is {value[run]:.3g}: {meaning}; expected more than 0, so the"
-                " theory of times is undefined: leave the run out"
-            )
-    if (b_first := second > first * (1 + 1e-9)).any():
-        run = int(b_first.argmax())
-        raise UserError(
-            f"B of run {run} is learned first, |s_B| = {second[run]:.4g} > |s_A| ="
-            f" {first[run]:.4g}; the formulas take A as the first: give moments.swapped()"
-        )
+    """|s_A|, |s_B| (signed for a scalar B) and |s~_B|."""
+    second, residual = norm(moments.y_b), residual_cross(moments)
     if moments.b.shape[1] == 1:
-        second = second * np.sign(moments.y_b * residual_row)[:, 0]
-    return first, second, residual
+        second = second * np.sign(moments.y_b * residual)[:, 0]
+    return norm(moments.y_a), second, norm(residual)
 
 
-def time_of_first(moments: Moments, depth: int, fusion: int, *, scale: float) -> PerRun:
+def time_of_first(moments: Moments, depth: int, fusion: int, *, scale: float | PerRun) -> PerRun:
     """Return t_A in units of tau, from aligned layers of norm u_0 (`scale`).
 
-    L = 2: ln(1 / u_0) / |s_A|. Deeper, the integral over u_A from u_0 to 1 of
+    The integral over u_A from u_0 to 1, ln(1 / u_0) / |s_A| for L = 2, of
 
         1 / ( |s_A| u_A^(L_f - 1) (u_A^2 + u_B^2)^((L - L_f) / 2) ),
 
     u_B = u_0^(1 - k) u_A^k for L_f = 2, [k u_A^(2 - L_f) + (1 - k) u_0^(2 - L_f)]^(1 / (2 - L_f))
     above. With x = u_A / u_0 it is u_0^(2 - L) I(L, L_f) / |s_A|. Domain as `time_ratio`, and
-    L_f >= 2.
+    L_f >= 2: early fusion grows along s = (s_A, s_B), faster than at |s_A|.
     """
-    check_depth(depth, fusion)
-    scale = _need(scale)
     first, second, _ = _speeds(moments)
-    if fusion == 1:
-        raise UserError("t_A is not known for early fusion (L_f = 1); expected L_f from 2 on")
-    if depth == 2:
-        return np.log(1 / scale) / first
-    k, after = second / first, (depth - fusion) / 2
+    k, after, whole = second / first, (depth - fusion) / 2, np.log(1 / scale)
 
-    def integrand(z: float) -> PerRun:
-        """Integrand over z = ln x: x^(2 - L) (1 + (u_B / u_A)^2)^-after."""
+    def integrand(share: float) -> PerRun:
+        """Integrand over z = ln x, as a share of its range: x^(2 - L) (1 + (u_B / u_A)^2)^-after."""
+        z = share * whole
         if fusion == 2:
             ratio = np.exp((k - 1) * z)
         else:
@@ -286,23 +217,19 @@ def time_of_first(moments: Moments, depth: int, fusion: int, *, scale: float) ->
             ratio = np.exp(-z) * (k * grown + 1 - k) ** (1 / (2 - fusion))
         return np.exp((2 - depth) * z) * (1 + ratio**2) ** -after
 
-    integral, _ = quad_vec(integrand, 0, np.log(1 / scale), epsrel=1e-13, epsabs=0, norm="max")
-    return scale ** (2 - depth) * integral / first
+    integral, _ = quad_vec(integrand, 0, 1, epsrel=1e-13, epsabs=0, norm="max")
+    return whole * scale ** (2.0 - depth) * integral / first
 
 
-def time_between(moments: Moments, depth: int, fusion: int, *, scale: float) -> PerRun:
+def time_between(moments: Moments, depth: int, fusion: int, *, scale: float | PerRun) -> PerRun:
     """Return t_B - t_A, how long the unimodal phase lasts, in units of tau.
 
     (1 - k) / (|W_A^uni|^(1 - L_f / L) |s~_B|) times ln(1 / u_0) for L_f = 2, and times
-    u_0^(2 - L_f) / (L_f - 2) above; 0 for L_f = 1. It grows with the depth of the fusion. Domain as
-    `time_ratio`.
+    u_0^(2 - L_f) / (L_f - 2) above. It grows with the depth of the fusion. Domain as `time_ratio`, and
+    L_f >= 2.
     """
-    check_depth(depth, fusion)
-    scale = _need(scale)
     first, second, residual = _speeds(moments)
-    if fusion == 1:
-        return np.zeros(len(moments))
-    growth = np.log(1 / scale) if fusion == 2 else scale ** (2 - fusion) / (fusion - 2)
+    growth = np.log(1 / scale) if fusion == 2 else scale ** (2.0 - fusion) / (fusion - 2)
     plateau = norm(unimodal_solution(moments)) ** (1 - fusion / depth)
     return (1 - second / first) * growth / (plateau * residual)
 
@@ -326,11 +253,6 @@ def unimodal_generalization_error(population: Moments, examples: int) -> PerRun:
     tells that from the data.
     """
     size = population.a.shape[1]
-    if examples <= size + 1:
-        raise UserError(
-            f"{examples} examples for the {size} inputs of the first modality; the expected error"
-            f" exists from {size + 2} examples on"
-        )
     left = explained_by_b_alone(population)
     noise = 2 * fixed_point_losses(population)["M_*"]
     return left / 2 + (noise + left) / 2 * size / (examples - size - 1)

@@ -15,7 +15,7 @@ from scipy.stats import norm as normal
 
 from equimodal.linear.descent import Moved, Step, check_step_size, follow
 from equimodal.linear.networks import Layers
-from equimodal.study.errors import UserError
+from equimodal.linear.theory import PerRun
 
 CORNERS = np.array([[1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [-1.0, -1.0]])
 XOR = -CORNERS.prod(1)
@@ -32,31 +32,23 @@ class XorRun:
     second: Float64[ndarray, "runs units"]
 
 
-def predicted_ratio(variance: float) -> float:
+def predicted_ratio(variance: PerRun) -> PerRun:
     """Return t_XOR / t_A of late fusion, sqrt(2) v, in the limit of small weights.
 
     Rates of growth: v / 2 for the unit that reads x_A, sqrt(2) / 4 for those along the XOR
-    directions (+-1, +-1) / sqrt(2).
-
-    Raises:
-        UserError: If v <= 1 / sqrt(2), where the XOR is learned first.
+    directions (+-1, +-1) / sqrt(2). Domain: v > 1 / sqrt(2), where x_A is learned first.
     """
-    if variance <= np.sqrt(0.5):
-        raise UserError(
-            f"variance is {variance:g}; expected above 1/sqrt(2) = 0.7071, where the linear"
-            " modality is learned first"
-        )
-    return float(np.sqrt(2) * variance)
+    return np.sqrt(2) * variance
 
 
-def plateau_loss(variance: float) -> float:
+def plateau_loss(variance: PerRun) -> PerRun:
     """Return the loss with x_A learned only, over that of zero weights: 1 / (1 + v)."""
     return 1 / (1 + variance)
 
 
 def train_xor(
     fusion: Literal["early", "late"],
-    variances: Float64[ndarray, " runs"],
+    variances: PerRun,
     *,
     width: int,
     scale: float,
@@ -73,11 +65,9 @@ def train_xor(
     counted from 0, start from the same; by default each run has its own. Every step is recorded.
 
     Raises:
-        UserError: If a variance is not positive, or the step size beyond 2 / v, the stability limit of
-            the units that read x_A (those of the XOR allow more).
+        UserError: If the step size is beyond 2 / v, the stability limit of the units that read x_A
+            (those of the XOR allow more).
     """
-    if (variances <= 0).any():
-        raise UserError(f"variance is {variances.min():g}; expected more than 0")
     check_step_size(step_size, 2 / variances)
     grid = normal.ppf((np.arange(quantiles) + 0.5) / quantiles)
     grid /= grid.std()
@@ -120,8 +110,8 @@ def train_xor(
     return XorRun(*np.moveaxis(records, 2, 0), *layers)
 
 
-def share_on_xor_axes(run: XorRun, degrees: float = 10.0) -> Float64[ndarray, " runs"]:
-    """Return the share of units that read x_B whose weights of it lie near (+-1, +-1).
+def share_on_xor_axes(run: XorRun) -> PerRun:
+    """Return the share of units that read x_B whose weights of it lie within 10 degrees of (+-1, +-1).
 
     They read it if |first-layer weights of x_B| times |second-layer weight| is at least a tenth of the
     largest such product, of all three inputs, in the run. NaN where none does.
@@ -131,6 +121,6 @@ def share_on_xor_axes(run: XorRun, degrees: float = 10.0) -> Float64[ndarray, " 
     largest = (np.linalg.norm(run.first, axis=2) * out).max(1, keepdims=True)
     reads = length * out >= 0.1 * largest
     along = np.abs(of_b).sum(2) / np.sqrt(2) / np.where(length > 0, length, 1)
-    near = along >= np.cos(np.radians(degrees))
+    near = along >= np.cos(np.radians(10))
     units = reads.sum(1)
     return np.divide((near & reads).sum(1), units, out=np.full(len(units), np.nan), where=units > 0)
