@@ -433,7 +433,7 @@ def test_a_run_that_fails_leaves_the_others_of_its_cell_be(at_once, digits, monk
     [
         (["prepare", "colored_mnist"], [layout.prepared("tiny", "colored_mnist") / receipts.NAME]),
         (["cell", RUN], [layout.training_receipt("tiny", RUN), layout.bank_receipt("tiny", RUN)]),
-        (["linear"], [linear_products.simulated("tiny")]),
+        (["linear"], [layout.table_receipt("tiny", "linear")]),
         (["noisy-mnist", "1"], [linear_products.record("tiny", 1).with_suffix(".json")]),
     ],
 )

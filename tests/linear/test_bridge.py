@@ -5,15 +5,14 @@ from equimodal.linear import theory
 from equimodal.linear.bridge import (
     branch_speeds,
     conditional_gain,
-    descend_balanced,
     explained_alone,
+    guided,
     ratio_from_speeds,
     utilization,
 )
 from equimodal.linear.descent import descend
 from equimodal.linear.moments import toy_moments
 from equimodal.linear.networks import start
-from equimodal.linear.times import learning_times
 from tests.linear.conftest import EARLY, LATE, grid, train
 
 SETTINGS = {"step_size": 0.01, "steps": 6000}
@@ -32,19 +31,19 @@ def unimodal():
 def test_speeds_at_the_start_are_the_signals():
     moments, _, _ = grid((3.0, 2.0))
     layers = start(LATE, moments, "iid", 1e-9, 0)
-    np.testing.assert_allclose(branch_speeds(LATE, moments, layers), np.abs(moments.cross))
+    np.testing.assert_allclose(branch_speeds(moments, layers), np.abs(moments.cross))
 
 
 def test_speed_in_the_unimodal_phase_is_what_b_correlates_with_what_a_leaves(unimodal):
     moments, _, phase = unimodal
-    speed = branch_speeds(LATE, moments, phase.layers)[0, 1]
+    speed = branch_speeds(moments, phase.layers)[0, 1]
     assert speed == pytest.approx(1 - 0.4**2, rel=1e-3)
 
 
 def test_two_readings_of_the_speeds_tell_the_time_ratio(unimodal):
     """R7."""
     moments, layers, phase = unimodal
-    told = ratio_from_speeds(*(branch_speeds(LATE, moments, w) for w in (layers, phase.layers)))
+    told = ratio_from_speeds(*(branch_speeds(moments, w) for w in (layers, phase.layers)))
     assert told[0] == pytest.approx(theory.time_ratio(moments, 2, 2)[0], rel=1e-3)
 
 
@@ -63,26 +62,21 @@ def test_switching_off_by_the_mean_overstates_what_b_adds():
     assert u["a"][1] == pytest.approx(9 / 7.6)
 
 
-def balanced(architecture, moments, **settings):
-    layers = start(architecture, moments, "iid", 1e-9, 0)
-    usual = {"step_size": 0.01, "tolerance": 0.01, "converged_at": 1e-4}
-    trajectory = descend_balanced(architecture, moments, layers, **usual | settings)
-    return learning_times(trajectory, moments), trajectory
-
-
 def test_guided_training_slows_the_faster_of_two_uncorrelated_modalities_by_the_window():
     """One step in Q + 1 moves A; B learns as if A were not there."""
     moments = toy_moments(0.0, [1.5, 2.0, 3.0])
     vanilla, _ = train(moments, LATE, **SETTINGS)
-    guided, trajectory = balanced(LATE, moments, steps=8000, window=5)
-    np.testing.assert_allclose(guided["t_a"] / vanilla["t_a"], 6, rtol=0.01)
-    np.testing.assert_allclose(guided["t_b"] / vanilla["t_b"], 1, rtol=0.01)
+    guide = guided(3, tolerance=0.01, window=5)
+    slowed, trajectory = train(moments, LATE, step_size=0.01, steps=8000, guide=guide)
+    np.testing.assert_allclose(slowed["t_a"] / vanilla["t_a"], 6, rtol=0.01)
+    np.testing.assert_allclose(slowed["t_b"] / vanilla["t_b"], 1, rtol=0.01)
     assert trajectory.converged.all()
 
 
 def test_with_a_boundless_tolerance_guided_training_is_vanilla():
     moments = toy_moments(0.3, 2.0)
+    how = {"step_size": 0.01, "steps": 2000}
     for architecture in (EARLY, LATE):
-        _, vanilla = train(moments, architecture, step_size=0.01, steps=2000, tolerance=0)
-        _, guided = balanced(architecture, moments, steps=2000, window=5, tolerance=np.inf)
-        np.testing.assert_array_equal(guided.w_b, vanilla.w_b[: len(guided.steps)])
+        _, vanilla = train(moments, architecture, **how)
+        _, same = train(moments, architecture, **how, guide=guided(1, tolerance=np.inf, window=5))
+        np.testing.assert_array_equal(same.w_b, vanilla.w_b)

@@ -38,7 +38,8 @@ def test_a_table_that_is_missing_empty_or_altered_is_refused(project):
     assert f"{path} is missing" in refused()
     write_text("variance,seed\n", path)
     assert f"{path} is damaged (it has no rows)" in refused()
-    receipts.write(products.simulated("tiny"), step="linear networks", files=[path], **asked)
+    receipt = layout.table_receipt("tiny", "linear")
+    receipts.write(receipt, step="linear networks", files=[path], **asked)
     write_text("variance,seed\n1,0\n", path)
     assert f"{path} can not be used: its bytes are not those that were written" in refused()
 

@@ -21,7 +21,7 @@ VALID_LINEAR = [
 rule linear:
     output:
         layout.valid("{scale}", "linear", "networks"),
-        kept(linear_products.simulated("{scale}")),
+        kept(layout.table_receipt("{scale}", "linear")),
         [kept(table) for table in tables(linear.SIMULATED)],
     log:
         "results/{scale}/logs/linear.log",

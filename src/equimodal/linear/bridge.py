@@ -8,20 +8,13 @@ ratio to a fusion: the effective update |G|^2 / |theta|^2 of the layers before t
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Bool, Float64, Int64
 from numpy import ndarray
 
 from equimodal.linear import theory
-from equimodal.linear.descent import Moved, Step, Trajectory, check_step_size, follow
+from equimodal.linear.descent import Guide
 from equimodal.linear.moments import Moments
-from equimodal.linear.networks import (
-    Architecture,
-    Layers,
-    Padded,
-    gradient_factors,
-    pad,
-    stability_limit,
-)
+from equimodal.linear.networks import Layers, gradient_factors, pad
 from equimodal.linear.theory import PerRun
 
 
@@ -55,22 +48,20 @@ def conditional_gain(moments: Moments) -> PerRun:
     return theory.explained_by_b_alone(moments) / moments.yy
 
 
-def branch_speeds(
-    architecture: Architecture, moments: Moments, layers: Layers
-) -> Float64[ndarray, "runs 2"]:
+def branch_speeds(moments: Moments, layers: Layers) -> Float64[ndarray, "runs 2"]:
     """Return sqrt(mu) of A and B, mu = |G|^2 / |theta|^2 over the layers before the fusion.
 
     The step size is left out. Two-layer late fusion of scalar modalities: |s_A| and |s_B| as long as
     nothing is learned, and |s~_B| for B in the unimodal phase.
     """
     above, below, _ = gradient_factors(layers, pad(moments))
-    return np.sqrt(_effective_updates(architecture, layers, above, below))
+    return np.sqrt(_effective_updates(layers, above, below))
 
 
 def _effective_updates(
-    architecture: Architecture, layers: Layers, above: list[ndarray], below: list[ndarray]
+    layers: Layers, above: list[ndarray], below: list[ndarray]
 ) -> Float64[ndarray, "runs 2"]:
-    before = range(architecture.fusion)
+    before = [i for i, layer in enumerate(layers) if layer.shape[1] == 2]
     squared = [_squares(above[i]) * _squares(below[i]) for i in before]  # of a rank-one gradient
     return np.sum(squared, axis=0) / np.sum([_squares(layers[i]) for i in before], axis=0)
 
@@ -90,59 +81,31 @@ def ratio_from_speeds(
     return 1 + (at_start[:, 0] - at_start[:, 1]) / unimodal[:, 1]
 
 
-def descend_balanced(
-    architecture: Architecture,
-    moments: Moments,
-    layers: Layers,
-    step_size: float,
-    *,
-    steps: int,
-    tolerance: float,
-    window: int,
-    converged_at: float,
-) -> Trajectory:
-    """Train as `descend`, with Wu et al.'s guided algorithm on the branches.
+def guided(runs: int, *, tolerance: float, window: int) -> Guide:
+    """Return Wu et al.'s guided algorithm on the branches, for `descend` of so many runs, once.
 
-    A regular step moves all and adds mu of each branch to its sum. Where the sums then differ by more
-    than the tolerance, the branch that leads is held for the next `window` steps, which add nothing
-    to the sums; then a regular step follows. Layers after the fusion always move.
+    A regular step moves all and adds mu of each branch to its sum. Where the log10 of the sums then
+    differ by more than the tolerance (alpha), the branch that leads is held for the next `window` (Q)
+    steps, which add nothing to the sums; then a regular step follows. Layers after the fusion always
+    move.
 
     ASSUME: holding its layers stands for isolating a branch, and its speed for the conditional one;
     there is no flow between these branches to cut, and no fusion parameter of one branch alone.
-
-    Beside the arguments of `descend`: `tolerance` is alpha, on the difference of the log10 of the sums, and
-    `window` is Q, re-balancing steps in a row, which count as steps. `converged_at` is the tolerance of
-    `descend`.
-
-    Raises:
-        UserError: If the step size is beyond the stability limit of a run.
     """
-    check_step_size(step_size, stability_limit(architecture, moments))
-    data = pad(moments)
-    sums = np.zeros((len(moments), 2))
-    held = np.zeros(len(moments), int)  # re-balancing steps to come
-    moves = np.ones((len(moments), 2), bool)
+    sums = np.zeros((runs, 2))
+    held = np.zeros(runs, int)  # re-balancing steps to come
+    moves = np.ones((runs, 2), bool)
 
-    def step_of(runs: Int64[ndarray, " runs"]) -> Step:
-        own = Padded(*(of_all[runs] for of_all in data))
+    def guide(
+        some: Int64[ndarray, " runs"], layers: Layers, above: list[ndarray], below: list[ndarray]
+    ) -> Bool[ndarray, "runs 2"]:
+        regular = held[some] == 0
+        moving = moves[some] | regular[:, None]
+        sums[some] += np.where(regular[:, None], _effective_updates(layers, above, below), 0)
+        gap = np.log10(sums[some, 0]) - np.log10(sums[some, 1])
+        again = np.where(np.abs(gap) > tolerance, window, 0)
+        held[some] = np.where(regular, again, held[some] - 1)
+        moves[some[regular]] = np.stack([gap < 0, gap > 0], axis=1)[regular]
+        return moving
 
-        def step(layers: Layers) -> Moved:
-            above, below, total = gradient_factors(layers, own)
-            regular = held[runs] == 0
-            moving = (moves[runs] | regular[:, None])[:, :, None, None]
-            changes = [step_size * u.swapaxes(2, 3) * d for u, d in zip(above, below, strict=True)]
-            for change in changes[: architecture.fusion]:
-                change *= moving
-            updates = _effective_updates(architecture, layers, above, below)
-            sums[runs] += np.where(regular[:, None], updates, 0)
-            gap = np.log10(sums[runs, 0]) - np.log10(sums[runs, 1])
-            again = np.where(np.abs(gap) > tolerance, window, 0)
-            held[runs] = np.where(regular, again, held[runs] - 1)
-            moves[runs[regular]] = np.stack([gap < 0, gap > 0], axis=1)[regular]
-            return changes, total[:, :, 0], below[0]
-
-        return step
-
-    size = 2, data.cross.shape[1] // 2
-    followed = follow(step_of, layers, size, steps=steps, tolerance=converged_at)
-    return Trajectory.of(moments, followed)
+    return guide

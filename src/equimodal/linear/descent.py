@@ -25,6 +25,10 @@ Records = Float64[ndarray, "records runs ..."]
 # The change of each layer in a step of some runs, what is recorded of each run, what is left for it to learn.
 Moved = tuple[Iterable[ndarray], ndarray, ndarray]
 Step = Callable[[Layers], Moved]
+# Of some runs, their layers and the factors of their gradients: whether the layers of A and of B move in this step.
+Guide = Callable[
+    [Int64[ndarray, " runs"], Layers, list[ndarray], list[ndarray]], Bool[ndarray, "runs 2"]
+]
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,7 @@ def descend(
     steps: int | Int64[ndarray, " runs"],
     every: int = 1,
     tolerance: float = 0.0,
+    guide: Guide | None = None,
 ) -> Trajectory:
     """Train one network a run, all of one architecture, from given weights; leaves those alone.
 
@@ -71,7 +76,7 @@ def descend(
     costs two products of a row with each matrix and one outer product; examples play no part.
 
     The weights at the start are `networks.start`'s, tau is 1 / step_size steps, and what is left to learn
-    is |s - W^tot Sigma|. Else as `follow`.
+    is |s - W^tot Sigma|. A guide may hold the layers of a branch before the fusion. Else as `follow`.
 
     Raises:
         UserError: If the step size is beyond the stability limit of a run.
@@ -84,10 +89,14 @@ def descend(
 
         def step(layers: Layers) -> Moved:
             above, below, total = gradient_factors(layers, own)
+            left = below[0]
+            if guide:
+                moves = guide(runs, layers, above, below)[:, :, None, None]
+                below = [down * moves if down.shape[1] == 2 else down for down in below]
             changes = (
                 step_size * up.swapaxes(2, 3) * down for up, down in zip(above, below, strict=True)
             )
-            return changes, total[:, :, 0], below[0]
+            return changes, total[:, :, 0], left
 
         return step
 

@@ -17,8 +17,8 @@ from equimodal.linear import theory
 from equimodal.linear.bridge import (
     branch_speeds,
     conditional_gain,
-    descend_balanced,
     explained_alone,
+    guided,
     ratio_from_speeds,
     utilization,
 )
@@ -475,18 +475,13 @@ def _bridge(own: TwoLayer | Deep, fusion: int, settings: LinearSettings) -> pd.D
     times = learning_times(vanilla, moments)
     # A held branch moves in one of window + 1 steps: no run needs more than so many times its own.
     needed = int((measures.window + 1) * np.nanmax([*times["t_b"], *times["t_a"], 1.0]))
-    guided = descend_balanced(
-        *networks,
-        steps=needed,
-        tolerance=measures.tolerance,
-        window=measures.window,
-        converged_at=deep.tolerance,
+    guide = guided(len(moments), tolerance=measures.tolerance, window=measures.window)
+    balanced = learning_times(
+        descend(*networks, steps=needed, tolerance=deep.tolerance, guide=guide), moments
     )
-    balanced = learning_times(guided, moments)
     middle = ((times["t_a"] + times["t_b"]) / 2).to_numpy()
     then = descend(*networks, steps=np.nan_to_num(middle).astype(int)).layers
-    architecture, _, layers, _ = networks
-    speeds, mid_speeds = (branch_speeds(architecture, moments, w) for w in (layers, then))
+    speeds, mid_speeds = (branch_speeds(moments, layers) for layers in (networks[2], then))
     mid_speeds[np.isnan(middle)] = np.nan
     mid = utilization(moments, *(at(vanilla.steps, w, middle) for w in (vanilla.w_a, vanilla.w_b)))
     end = utilization(moments, vanilla.w_a[-1], vanilla.w_b[-1])

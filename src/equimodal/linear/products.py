@@ -12,11 +12,6 @@ from equimodal.study.code import code_hash
 from equimodal.study.params import Params
 
 
-def simulated(scale: str) -> Path:
-    """Receipt of the tables of linear networks, which are made together."""
-    return layout.tables(scale) / "linear.json"
-
-
 def record(scale: str, fusion: int | str) -> Path:
     """Course of the network on noisy MNIST fused at a layer: small, and drawn from without data."""
     return layout.RESULTS / scale / "noisy_mnist" / f"L_f{fusion}.csv"
@@ -38,7 +33,7 @@ def simulations(settings: LinearSettings, params: Params) -> steps.Product:
     return steps.Product(
         step="linear",
         name="networks",
-        receipt=simulated(params.scale),
+        receipt=layout.table_receipt(params.scale, "linear"),
         files=tuple(layout.table(params.scale, table) for table in SIMULATED),
         remedy=f"run `equimodal linear --scale {params.scale}`",
         asked=lambda _: asked_of_simulations(settings),
@@ -72,7 +67,7 @@ def mnist_table(settings: LinearSettings, params: Params) -> steps.Product:
     return steps.Product(
         step="linear_mnist",
         name="table",
-        receipt=path.with_suffix(".json"),
+        receipt=layout.table_receipt(params.scale, "linear_mnist"),
         files=tuple(path.with_suffix(suffix) for suffix in (".csv", ".md", ".tex")),
         remedy=f"run `equimodal linear-mnist --scale {params.scale}`",
         asked=lambda _: {

@@ -33,9 +33,7 @@ FIGURES = {
             " time of A and in the end. Gray: one and two SDs of the inputs, not to scale. Arrows:"
             " the direction s of growth from small weights, and that of the solution, (1, 1)."
         ),
-        expect=(
-            "The units lie on one line through 0. It is near s at first and turns to the solution."
-        ),
+        expect="The units lie on one line through 0. It is near s at first and turns to the solution.",
     ),
     "linear_phase": AboutFigure(
         title="Phase portraits",
@@ -45,7 +43,7 @@ FIGURES = {
             "The direction of learning by total weights, a path from small ones, and the fixed"
             " points."
         ),
-        expect=("Late fusion passes the saddle M_A. Early fusion has no saddle but the origin."),
+        expect="Late fusion passes the saddle M_A. Early fusion has no saddle but the origin.",
     ),
     "linear_ratio": AboutFigure(
         title="How long late fusion stays unimodal",
@@ -71,7 +69,7 @@ FIGURES = {
             "Late fusion: (a) the time ratio and (b) the mis-attribution, by correlation and ratio"
             " of SDs. (c) Where the modality that is learned first explains less."
         ),
-        expect=("Theory only, in the paper as here."),
+        expect="Theory only, in the paper as here.",
     ),
     "linear_random": AboutFigure(
         title="Random data of many inputs",
@@ -103,7 +101,7 @@ FIGURES = {
         title="The deeper the fusion, the longer the unimodal phase",
         published="F12 to F15",
         inputs=("linear_deep_curves", "linear_deep_ratio", "linear_deep_theory"),
-        shows=(f"Deep linear networks by fusion layer L_f. {_DOTS}"),
+        shows=f"Deep linear networks by fusion layer L_f. {_DOTS}",
         expect=(
             "The ratio rises with L_f, and with u_0 unless fusion is late. Random weights are not"
             " aligned as the theory assumes, so intermediate fusion lies below it."
