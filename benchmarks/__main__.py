@@ -35,11 +35,9 @@ def main() -> None:
     torch.set_num_threads(THREADS)
     usual = [n for n, b in BENCHMARKS.items() if asked.large or not b.large]
     found = run(asked.names or usual, asked.rounds)
-    path = asked.output or (None if asked.names else FOLDER / f"{slug()}.json")
+    path = asked.output or (None if asked.names else file_of(processor()))
     if path:
-        found["history"] = history(path, found)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        write(found, path)
     print(as_markdown(found))
     if path:
         print(f"\nWritten: {path}")
@@ -102,6 +100,13 @@ def commit() -> str:
     return asked.stdout.strip() or "unknown"
 
 
+def write(found: Row, path: Path) -> None:
+    """Write what was measured, with the history that the file has."""
+    found["history"] = history(path, found)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+
+
 def history(path: Path, found: Row) -> list[Row]:
     """Return the entries of the file as it was, and one of these results."""
     earlier = json.loads(path.read_text(encoding="utf-8"))["history"] if path.exists() else []
@@ -115,9 +120,9 @@ def processor() -> str:
     return study_run.machine(torch.device("cpu")).partition(", torch")[0]
 
 
-def slug() -> str:
-    """Name of the processor as part of a file's name."""
-    return re.sub(r"[^a-z0-9]+", "-", processor().lower()).strip("-")
+def file_of(processor: str) -> Path:
+    """File of what was measured on a processor."""
+    return FOLDER / f"{re.sub(r'[^a-z0-9]+', '-', processor.lower()).strip('-')}.json"
 
 
 if __name__ == "__main__":

@@ -1,28 +1,28 @@
 """What a GPU gives: training steps as they are, recorded as graphs, and side by side: `make bench-gpu`."""
 
-import json
 import sys
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import cycle
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
 
+import pandas as pd
 import torch
 
+from benchmarks.__main__ import file_of, machine, write
+from benchmarks.timing import Benchmark, Call, Row, measure
+from benchmarks.training import KINDS, PAST_WARM_UP, ROOT, Case, case_of, case_of_kind, spec_of
 from equimodal.study.errors import UserError
-
-if TYPE_CHECKING:
-    from benchmarks.timing import Call, Row
-    from benchmarks.training import Case
-    from equimodal.study.runs.loop import Training
+from equimodal.study.params import expand_runs, load_params
+from equimodal.study.report.performance import as_markdown
+from equimodal.study.runs.graphed import CudaGraph
+from equimodal.study.runs.loop import Progress, Training
 
 DEVICE = "cuda"
-KINDS = ("four_conv", "resnet18")  # the paper's batch of 8 images of 224 x 224 is the latter's
+NETWORKS = ("four_conv", "resnet18")  # the paper's batch of 8 images of 224 x 224 is the latter's
 ARITHMETIC = ("float32", "tf32", "bfloat16")
 SIDE_BY_SIDE = (1, 4, 8)
 SWEPT = (1, 4, 8, 16)
@@ -37,9 +37,6 @@ def main() -> None:
     if not torch.cuda.is_available():
         print("make bench-gpu measures on a GPU, and torch finds none here.", file=sys.stderr)
         sys.exit(2)
-    from benchmarks.__main__ import machine
-    from benchmarks.timing import Benchmark, measure
-
     torch.set_num_threads(1)
     pairs = [(f"graphs, {n}", f"eager, {n}") for n in SIDE_BY_SIDE]
     pairs += [(ours, "reference") for ours in ("eager, 1", "graphs, 1")]
@@ -51,7 +48,7 @@ def main() -> None:
             rounds=5,
         )
         for arithmetic in ARITHMETIC
-        for kind in KINDS
+        for kind in NETWORKS
     }
     about = "an epoch of Colored-and-gray-MNIST of each network that is side by side, graphs, tf32"
     benchmarks = {SWEEP: Benchmark(about, build_sweep, rounds=2)} | benchmarks
@@ -79,70 +76,31 @@ def main() -> None:
         found["times"] += times
         found["ratios"] += ratios
         print(f"{name}: at {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
-    found["waits"] = [waits(kind) for kind in KINDS]
+    found["waits"] = [waits(kind) for kind in NETWORKS]
     found["models"] = models([row for row in found["times"] if row["benchmark"] == SWEEP])
-    write(found)
+    show(found)
 
 
-def write(found: "Row") -> None:
-    """Print what was measured, and write it to the file of this GPU."""
-    from benchmarks.__main__ import history
-    from equimodal.study.report import performance
-
-    name = "-".join(found["machine"]["processor"].lower().split())
-    path = performance.FOLDER / f"{name}.json"
-    found["history"] = history(path, found)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    print(performance.as_markdown(found))
+def show(found: Row) -> None:
+    """Write what was measured to the file of this GPU, and print it."""
+    path = file_of(found["machine"]["processor"])
+    write(found, path)
+    print(as_markdown(found))
     for part, unit in (("waits", "Times that a step waits for the GPU"), ("models", "Models")):
-        print(f"\n## {unit}\n\n{table(found[part])}")
+        table = pd.DataFrame(found[part]).to_markdown(index=False, floatfmt=".4g")
+        print(f"\n## {unit}\n\n{table or 'Nothing was measured.'}")
     print(f"\nWritten: {path}")
 
 
-def table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return rows as a table in Markdown."""
-    if not rows:
-        return "Nothing was measured."
-    lines = [list(rows[0]), ["---"] * len(rows[0])]
-    lines += [[f"{x:.4g}" if isinstance(x, float) else str(x) for x in r.values()] for r in rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def on_gpu(case: "Case", arithmetic: str) -> "Case":
-    """Move the splits of a case, and have it train with an arithmetic."""
-    splits = {
-        name: replace(
-            split,
-            arrays={m: x.cuda() for m, x in split.arrays.items()},
-            labels=split.labels.cuda(),
-            ids=split.ids.cuda(),
-            scale={
-                m: (factor.cuda(), offset.cuda()) for m, (factor, offset) in split.scale.items()
-            },
-        )
-        for name, split in case.splits.items()
-    }
-    switches = case.spec.switches.model_copy(update={"arithmetic": arithmetic})
-    return replace(case, spec=case.spec.model_copy(update={"switches": switches}), splits=splits)
-
-
-def trainings(case: "Case", n: int, *, graphs: bool) -> list["Training"]:
+def trainings(case: Case, n: int, arithmetic: str, *, graphs: bool) -> list[Training]:
     """Return guided trainings of ours past the warm-up."""
-    from benchmarks.training import PAST_WARM_UP
-    from equimodal.study.runs.graphed import CudaGraph
-    from equimodal.study.runs.loop import Progress, Training
-
-    made = []
-    for _ in range(n):
-        graph = CudaGraph if graphs else None
-        made.append(Training(case.spec, case.splits, DEVICE, graph=graph))
-        made[-1].progress = Progress(epoch=PAST_WARM_UP)
+    graph = CudaGraph if graphs else None
+    made = [case.ours(device=DEVICE, graph=graph, arithmetic=arithmetic) for _ in range(n)]
     torch.cuda.synchronize()  # streams of their own do not wait for what built them
     return made
 
 
-def steps_of(training: "Training") -> "Call":
+def steps_of(training: Training) -> Call:
     """Return what takes one step after the other of a training of ours."""
     train, size = training.splits["train"], training.spec.training.batch_size
     batches = cycle(torch.arange(len(train), device=DEVICE).split(size))
@@ -155,7 +113,7 @@ def steps_of(training: "Training") -> "Call":
     return step
 
 
-def reference_step(case: "Case") -> "Call":
+def reference_step(case: Case) -> Call:
     """Return what takes one step after the other of plain code, in torch's default arithmetic."""
     plain = case.reference("guided")
     plain.network.cuda()
@@ -169,7 +127,7 @@ def reference_step(case: "Case") -> "Call":
     return step
 
 
-def repeated(steps: Sequence["Call"], times: int = STEPS) -> Callable[[], None]:
+def repeated(steps: Sequence[Call], times: int = STEPS) -> Callable[[], None]:
     """Return what takes some steps of each in turn, and waits for the GPU at the end."""
 
     def call() -> None:
@@ -181,29 +139,24 @@ def repeated(steps: Sequence["Call"], times: int = STEPS) -> Callable[[], None]:
     return call
 
 
-def build_steps(kind: str, arithmetic: str, folder: Path) -> dict[str, "Call"]:
+def build_steps(kind: str, arithmetic: str, folder: Path) -> dict[str, Call]:
     """Guided steps of plain code, and of ours: launched one by one or as graphs, 1 or more side by side."""
-    from benchmarks.training import KINDS, case_of_kind
-
-    plain = case_of_kind(folder, KINDS[kind])
-    case = on_gpu(plain, arithmetic)
-    calls: dict[str, Call] = {"reference": repeated([reference_step(plain)])}
+    case = case_of_kind(folder, KINDS[kind], DEVICE)
+    calls: dict[str, Call] = {"reference": repeated([reference_step(case)])}
     for way in ("eager", "graphs"):
         for n in SIDE_BY_SIDE:
-            many = trainings(case, n, graphs=way == "graphs")
+            many = trainings(case, n, arithmetic, graphs=way == "graphs")
             calls[f"{way}, {n}"] = repeated([steps_of(training) for training in many])
     return calls
 
 
-def waits(kind: str) -> "Row":
+def waits(kind: str) -> Row:
     """Count how often a step waits for the GPU, in plain code and in ours."""
-    from benchmarks.training import KINDS, case_of_kind
-
     with TemporaryDirectory() as folder:
-        plain = case_of_kind(Path(folder), KINDS[kind])
-    case = on_gpu(plain, "float32")
-    steps = {"reference": reference_step(plain)}
-    steps |= {w: steps_of(*trainings(case, 1, graphs=w == "graphs")) for w in ("eager", "graphs")}
+        case = case_of_kind(Path(folder), KINDS[kind], DEVICE)
+    steps = {"reference": reference_step(case)}
+    for way in ("eager", "graphs"):
+        steps[way] = steps_of(*trainings(case, 1, "float32", graphs=way == "graphs"))
     row: Row = {"network": kind}
     for way, step in steps.items():
         repeated([step])()
@@ -219,32 +172,24 @@ def waits(kind: str) -> "Row":
     return row
 
 
-def build_sweep(folder: Path) -> dict[str, "Call"]:
+def build_sweep(folder: Path) -> dict[str, Call]:
     """Epochs of the paper's size, evaluation included, of networks of digits side by side."""
-    from benchmarks.training import PAST_WARM_UP, ROOT, case_of, spec_of
-    from equimodal.study.params import load_params
-    from equimodal.study.runs.loop import Progress
-
     sizes = load_params(ROOT / "params.yaml", "paper").datasets["colored_mnist"].sizes
-    spec = spec_of("colored_mnist", "guided")
-    case = case_of(folder, spec, (28, 28), train=sizes["train"], test=sizes["test"])
-    case = on_gpu(case, "tf32")
+    spec, train, test = spec_of("colored_mnist", "guided"), sizes["train"], sizes["test"]
+    case = case_of(folder, spec, (28, 28), train=train, test=test, device=DEVICE)
 
-    def epoch(many: list["Training"]) -> None:
+    def epoch(many: list[Training]) -> None:
         for training in many:
             training.progress = Progress(epoch=PAST_WARM_UP)
         for _ in zip(*(training.walk() for training in many), strict=True):
             pass
         torch.cuda.synchronize()
 
-    return {f"{n}": partial(epoch, trainings(case, n, graphs=True)) for n in SWEPT}
+    return {f"{n}": partial(epoch, trainings(case, n, "tf32", graphs=True)) for n in SWEPT}
 
 
-def models(rows: Sequence["Row"]) -> list["Row"]:
+def models(rows: Sequence[Row]) -> list[Row]:
     """Return how many networks of digits are trained an hour, if each takes all epochs that it may."""
-    from benchmarks.training import ROOT, spec_of
-    from equimodal.study.params import expand_runs, load_params
-
     name = spec_of("colored_mnist", "guided").name
     epochs = expand_runs(load_params(ROOT / "params.yaml", "paper"))[name].training.max_epochs
     return [

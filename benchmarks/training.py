@@ -16,6 +16,7 @@ from equimodal.study.data.split import Split, load_split
 from equimodal.study.methods import METHODS
 from equimodal.study.params import expand_runs, load_params
 from equimodal.study.runs.build import build_network
+from equimodal.study.runs.graphed import CudaGraph
 from equimodal.study.runs.loop import Progress, Training
 from equimodal.study.runs.score import score
 from equimodal.study.spec import I3D, Augmentation, FourConv, RunSpec
@@ -80,11 +81,17 @@ class Case:
     splits: dict[str, Split]
     examples: dict[str, reference.Examples]
 
-    def ours(self, policy: str | None = None, **switches: str) -> Training:
+    def ours(
+        self,
+        policy: str | None = None,
+        device: str = "cpu",
+        graph: type[CudaGraph] | None = None,
+        **switches: str,
+    ) -> Training:
         """Return a training of ours at the beginning of the first epoch after the warm-up."""
         spec = self.spec if policy is None else spec_like(self.spec, policy)
         spec = spec.model_copy(update={"switches": spec.switches.model_copy(update=switches)})
-        training = Training(spec, self.splits)
+        training = Training(spec, self.splits, device, graph=graph)
         training.progress = Progress(epoch=PAST_WARM_UP)
         return training
 
@@ -134,7 +141,15 @@ def plain_network(spec: RunSpec) -> reference.TwoBranches:
     return reference.TwoBranches(branches, spec.network.fused_after, dimensions)
 
 
-def case_of(folder: Path, spec: RunSpec, space: tuple[int, ...], *, train: int, test: int) -> Case:
+def case_of(
+    folder: Path,
+    spec: RunSpec,
+    space: tuple[int, ...],
+    *,
+    train: int,
+    test: int,
+    device: str = "cpu",
+) -> Case:
     """Store random examples as `prepare` would, and load them as `train` does."""
     rng, splits, examples = np.random.default_rng(0), {}, {}
     for name, n in (("train", train), ("test", test)):
@@ -147,7 +162,9 @@ def case_of(folder: Path, spec: RunSpec, space: tuple[int, ...], *, train: int, 
             np.save(folder / f"{name}.{x.source}.npy", arrays[m])
         np.save(folder / f"{name}.labels.npy", labels)
         np.save(folder / f"{name}.ids.npy", np.arange(n, dtype=np.int32))
-        splits[name] = load_split(folder, name, modalities=spec.modalities, classes=spec.classes)
+        splits[name] = load_split(
+            folder, name, modalities=spec.modalities, classes=spec.classes, device=device
+        )
         scale = {
             m: (x.normalization.mean, x.normalization.std)
             for m, x in spec.modalities.items()
@@ -157,11 +174,11 @@ def case_of(folder: Path, spec: RunSpec, space: tuple[int, ...], *, train: int, 
     return Case(spec, splits, examples)
 
 
-def case_of_kind(folder: Path, kind: Kind) -> Case:
+def case_of_kind(folder: Path, kind: Kind, device: str = "cpu") -> Case:
     """Return the case of a kind."""
     spec = spec_of(kind.dataset, "guided")
-    examples = kind.steps * spec.training.batch_size
-    return case_of(folder, spec, kind.space, train=examples, test=kind.evaluated)
+    n = kind.steps * spec.training.batch_size
+    return case_of(folder, spec, kind.space, train=n, test=kind.evaluated, device=device)
 
 
 def our_step(training: Training, *, metered: bool = True) -> Callable[[], float]:

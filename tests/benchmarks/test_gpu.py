@@ -7,8 +7,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks.gpu import table
-
 ROOT = Path(__file__).parents[2]
 
 
@@ -19,9 +17,3 @@ def test_without_a_gpu_one_sentence_says_so():
     assert done.returncode == 2
     assert done.stdout == ""
     assert done.stderr == "make bench-gpu measures on a GPU, and torch finds none here.\n"
-
-
-def test_a_table_has_a_line_for_each_row():
-    lines = ["| network | eager |", "| --- | --- |", "| four_conv | 0.02 |"]
-    assert table([{"network": "four_conv", "eager": 0.02}]) == "\n".join(lines)
-    assert table([]) == "Nothing was measured."
