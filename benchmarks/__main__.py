@@ -66,11 +66,10 @@ def run(names: list[str], rounds: int | None) -> Row:
         ratios += of_pairs
         print(f"{name}: {time.perf_counter() - began:.0f} s", file=sys.stderr, flush=True)
     found: Row = {**about, "times": times, "ratios": ratios, "floor": [], "methods": []}
-    of_vanilla = {r["benchmark"]: r["cpu"] for r in times if r["call"] == "vanilla"}
     steps = {
-        name.removeprefix("step-"): seconds
-        for name, seconds in of_vanilla.items()
-        if name.startswith("step-")
+        row["benchmark"].removeprefix("step-"): row["cpu"]
+        for row in times
+        if row["call"] == "vanilla" and row["benchmark"].startswith("step-")
     }
     if steps:
         found["machine"] |= rates()

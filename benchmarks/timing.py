@@ -1,13 +1,13 @@
 """Times things in turn: what two lines of code cost in one run, on one machine, side by side.
 
-The standard library's `timeit` calls them and torch's `Measurement` has the median and the spread. torch's
-own `Timer` is not used: it calls everything twice more before each measurement, minutes of products.
+The standard library's `timeit` calls them. torch's `Timer` is not used: it calls everything twice more before
+each measurement, minutes of products.
 """
 
 import resource
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from timeit import timeit
@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 from numpy import ndarray
-from torch.utils.benchmark import Measurement, TaskSpec
 
 Call = Callable[[], object]
 Row = dict[str, Any]
@@ -41,23 +40,6 @@ class Benchmark:
     large: bool = False  # run only if it is asked for
 
 
-@dataclass
-class Times:
-    """Wall and CPU seconds of a call, one row a round."""
-
-    number: int
-    rounds: list[ndarray] = field(default_factory=list)
-
-    def take(self, call: Call) -> None:
-        """Time one round."""
-        self.rounds.append(np.asarray(timeit(call, timer=seconds, number=self.number)))  # type: ignore[arg-type]
-
-    def of(self, clock: int) -> Measurement:
-        """Return the seconds of one call by a clock: 0 is wall, 1 CPU."""
-        raw = [float(r[clock]) for r in self.rounds]
-        return Measurement(self.number, raw, TaskSpec("", ""))
-
-
 def seconds() -> ndarray:
     """Wall and CPU seconds so far, those of all processes included that this one has waited for."""
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -78,28 +60,28 @@ def measure(
     """
     with TemporaryDirectory() as folder:
         calls = benchmark.build(Path(folder))
-        times = {side: Times(benchmark.number) for side in calls}
+        number, turns = benchmark.number, rounds or benchmark.rounds
+        times = {side: np.empty((turns, 2)) for side in calls}  # of one call
         for call in calls.values():
             call()
-        for turn in range(rounds or benchmark.rounds):
+        for turn in range(turns):
             for side in list(calls)[:: 1 if turn % 2 == 0 else -1]:
-                times[side].take(calls[side])
+                taken = np.asarray(timeit(calls[side], timer=seconds, number=number))  # type: ignore[arg-type]
+                times[side][turn] = taken / number
     rows = [
-        {"benchmark": name, "call": side, **_spread(t.of(0), t.of(1)), "rounds": len(t.rounds)}
+        {"benchmark": name, "call": side, **_spread(t), "rounds": turns}
         | {"peak_mb": getattr(calls[side], "peak_mb", None)}
         for side, t in times.items()
     ]
     ratios = [
-        {"benchmark": name, "call": a, "against": b, **_spread(*_ratios(times[a], times[b]))}
+        {"benchmark": name, "call": a, "against": b, **_spread(times[a] / times[b])}
         for a, b in benchmark.against
     ]
     return rows, ratios
 
 
-def _ratios(ours: Times, theirs: Times) -> list[Measurement]:
-    each = np.array(ours.rounds) / np.array(theirs.rounds)
-    return [Measurement(1, column.tolist(), TaskSpec("", "")) for column in each.T]
-
-
-def _spread(wall: Measurement, cpu: Measurement) -> Row:
-    return {"wall": wall.median, "wall_iqr": wall.iqr, "cpu": cpu.median, "cpu_iqr": cpu.iqr}
+def _spread(rounds: ndarray) -> Row:
+    """Median and interquartile range of wall and CPU times, or of their ratios, one row a round."""
+    low, median, high = np.percentile(rounds, [25, 50, 75], axis=0)
+    (wall, cpu), (wall_iqr, cpu_iqr) = median.tolist(), (high - low).tolist()
+    return {"wall": wall, "wall_iqr": wall_iqr, "cpu": cpu, "cpu_iqr": cpu_iqr}

@@ -72,15 +72,10 @@ def test_no_draw_that_can_be_trained_is_a_table_without_times(settings):
     assert table[["t_a", "t_b", "ratio"]].isna().to_numpy().all()
 
 
-def test_relu_units_take_twice_as_long_for_the_same_plateau(tables):
-    runs = tables["linear_ratio"].set_index(["rho", "r", "seed"]).query("censored == 'neither'")
-    linear, relu = (runs[runs["units"] == units] for units in ("linear", "relu"))
-    both = linear.index.intersection(relu.index)
-    assert len(both) > 2
-    assert (relu["t_a"] / linear["t_a"])[both].between(1.8, 2.1).all()
-    # The plateau is one only where B waits long; at r = 1 either modality may be the first.
-    waits = runs[(runs["ratio"] > 3) & (runs.index.get_level_values("r") > 1)]
-    assert len(waits) > 2
+def test_plateaus_are_those_that_the_theory_beside_them_says(tables):
+    """A plateau is one only where B waits long; at r = 1 either modality may be the first."""
+    waits = tables["linear_ratio"].query("ratio > 3 and r > 1 and censored == 'neither'")
+    assert set(waits["units"]) == {"linear", "relu"}
     np.testing.assert_allclose(waits["mid_loss"], waits["theory_loss"], rtol=0.02)
     np.testing.assert_allclose(waits["mis_attribution"], waits["theory_mis"], atol=0.01)
 
@@ -141,14 +136,10 @@ def test_units_of_early_fusion_grow_along_the_signal_and_end_along_the_solution(
         assert np.abs(directions(first) - signal).max() < 0.1
 
 
-def test_units_of_late_fusion_read_one_modality_and_b_s_lie_along_the_xor(tables):
+def test_units_of_late_fusion_read_one_modality(tables):
     units = tables["linear_xor_units"].query("fusion == 'late'")
     of_b = units[["w_b1", "w_b2"]].abs()
     assert ((units["w_a"] == 0) != (of_b == 0).all(axis=1)).all()
-    large = of_b[(of_b.sum(axis=1) * units["w_out"].abs()) > 0.1]
-    assert len(large) > 3
-    angles = np.degrees(np.arctan2(large["w_b2"], large["w_b1"]))
-    np.testing.assert_allclose(angles, 45, atol=10)
 
 
 def test_where_preference_is_superficial_the_other_modality_alone_would_explain_more(

@@ -11,7 +11,6 @@ from equimodal.linear.moments import Moments
 from equimodal.linear.networks import (
     Architecture,
     Layers,
-    Padded,
     gradient_factors,
     pad,
     stability_limit,
@@ -82,10 +81,9 @@ def descend(
         UserError: If the step size is beyond the stability limit of a run.
     """
     check_step_size(step_size, stability_limit(architecture, moments))
-    data = pad(moments)
 
     def step_of(runs: Int64[ndarray, " runs"]) -> Step:
-        own = Padded(*(of_all[runs] for of_all in data))
+        own = pad(moments[runs])
 
         def step(layers: Layers) -> Moved:
             above, below, total = gradient_factors(layers, own)
@@ -100,7 +98,7 @@ def descend(
 
         return step
 
-    size = 2, data.cross.shape[1] // 2
+    size = 2, max(moments.a.shape[1], moments.b.shape[1])
     followed = follow(step_of, layers, size, steps=steps, every=every, tolerance=tolerance)
     return Trajectory.of(moments, followed, every)
 
