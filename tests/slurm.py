@@ -503,6 +503,7 @@ def main(
     """Run the tiny study through Slurm, and compare it with a local run."""
     aside = Path(tempfile.mkdtemp(prefix="slurm", dir=os.environ.get("TMPDIR")))
     aside.chmod(0o755)
+    print(f"All of it lies in {aside}, which is removed if all goes well.", flush=True)
     os.environ["TMPDIR"] = str(aside / "tmp")  # a Snakemake that is killed leaves folders there
     (aside / "tmp").mkdir()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # and what was started is stopped
@@ -531,7 +532,6 @@ def main(
         f"{len(local)} files of a local run, {len(wrong)} differences ({time.monotonic() - begun:.0f} s)"
     )
     if wrong:
-        print(f"All of it lies in {aside}.")
         sys.exit(1)
     shutil.rmtree(aside)
 
