@@ -34,6 +34,9 @@ NEEDED = ["slurmctld", "slurmd", "munged"]
 FOR_ACCOUNTING = ["slurmdbd", "mariadbd"]
 HOST = socket.gethostname().partition(".")[0]
 CPUS = os.cpu_count() or 1
+SLOTS = (
+    2 * CPUS
+)  # that the node says it has: jobs wait more than they compute, and one stands still
 PATIENCE = 3600  # seconds, for all of the workflow: machines may be busy
 RESULTS = Path("results/tiny")
 
@@ -90,7 +93,7 @@ def file(path: Path, text: str) -> Iterator[None]:
 
 
 def configuration(folder: Path, *, accounting: bool) -> str:
-    """A node with the processors that this machine has."""
+    """A node with twice the processors that this machine has."""
     store = "AccountingStorageType=accounting_storage/none\nJobAcctGatherType=jobacct_gather/none"
     if accounting:
         store = (
@@ -119,7 +122,7 @@ SlurmdPidFile={folder}/slurmd.pid
 SlurmdParameters=config_overrides
 MinJobAge=86400
 {store}
-NodeName={HOST} NodeAddr=127.0.0.1 CPUs={CPUS} RealMemory=60000 State=UNKNOWN
+NodeName={HOST} NodeAddr=127.0.0.1 CPUs={SLOTS} RealMemory=60000 State=UNKNOWN
 PartitionName=debug Nodes={HOST} Default=YES MaxTime=INFINITE State=UP
 """
 
@@ -152,8 +155,7 @@ def slurm(folder: Path, *, accounting: bool) -> Iterator[None]:
         try:
             yield
         finally:
-            call("scancel", "--user", "root", check=False)
-            until("all jobs have ended", lambda: not jobs(), 60)
+            end_jobs()
 
 
 @contextmanager
@@ -209,6 +211,36 @@ def cells() -> list[str]:
     return [number for number, rule in jobs().items() if "cell" in rule]
 
 
+def of_folder(folder: Path) -> set[int]:
+    """Jobs of Slurm that were submitted in a folder, and verbs of a study there, by their environment."""
+    there = [os.fsencode(f"{name}={folder}") for name in ("SLURM_SUBMIT_DIR", "EQUIMODAL_PARAMS")]
+    found = set()
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):
+            if any(name in path.read_bytes() for name in there):
+                found.add(int(path.parent.name))
+    return found
+
+
+def end_processes(folder: Path) -> None:
+    """Kill what works for a folder still: of a job whose daemon was killed, Slurm knows no more."""
+    for process in of_folder(folder):
+        _killed(process)
+    until(f"nothing works for {folder}", lambda: not of_folder(folder))
+
+
+def end_jobs() -> None:
+    call("scancel", "--user", "root", check=False)
+    until("all jobs have ended", lambda: not jobs())
+
+
+def job_of(process: int) -> str:
+    """The number of the job that a process belongs to."""
+    known = Path(f"/proc/{process}/environ").read_bytes().split(b"\0")
+    (number,) = (line[13:].decode() for line in known if line.startswith(b"SLURM_JOB_ID="))
+    return number
+
+
 def workers(folder: Path) -> list[int]:
     """Processes of verbs that train there, as their locks say."""
     found = []
@@ -228,7 +260,7 @@ class Coordinator:
             *("snakemake", "--snakefile", ROOT / "Snakefile", "--directory", folder),
             *("--profile", ROOT / "profiles/slurm", "--config", "scale=tiny", "cell_minutes=1"),
             *("--latency-wait", "15", "--slurm-init-seconds-before-status-checks", "4"),
-            *("--set-threads", f"prepare={CPUS}"),
+            *("--set-threads", "prepare=1"),
             *options,
         ]
         if not accounting:
@@ -262,14 +294,17 @@ class Coordinator:
     def said(self) -> str:
         return self.log.read_text(errors="replace")
 
+    def submitted(self) -> list[str]:
+        """Numbers of the jobs that it has submitted since it was started last."""
+        return re.findall(r"SLURM jobid (\d+)", self.said()[self.begun :])
+
 
 def goes_through(folder: Path, local: dict[str, bytes], *, accounting: bool) -> Iterator[str]:
     """Run the study through Slurm with all that can happen; yield what was not as it should be."""
     made_study_settings(folder)
-    # A job that is to meet its time limit gets the least that there is, and is not warned.
-    least = ("--set-resources", "cells_nvgesture:runtime=1", "cells_nvgesture:slurm_extra=''")
-    coordinator = Coordinator(folder, *least, accounting=accounting)
-    scratch = folder / RESULTS / "scratch"
+    # The profile has Slurm warn a job of its time limit; once, none is warned, which takes a minute longer.
+    unwarned = ("--set-resources", "cells:slurm_extra=''") if accounting else ()
+    coordinator = Coordinator(folder, *unwarned, accounting=accounting)
     try:
         coordinator.until("a job waited or ran", jobs)
         call("scontrol", "update", f"nodename={HOST}", "state=drain", "reason=a test")
@@ -284,21 +319,29 @@ def goes_through(folder: Path, local: dict[str, bytes], *, accounting: bool) -> 
         coordinator.kill_and_start_again()
         print("  the coordinator was killed, and started again", flush=True)
 
-        def stopped() -> bool:
-            for holder in (scratch / "nvgesture").rglob("*.holder"):
-                (process,) = map(int, re.findall(r"process (\d+)", holder.read_text()))
-                os.kill(process, signal.SIGSTOP)
-                return True
-            return False
-
-        coordinator.until("a network of NVGesture was trained", lambda: stopped() and "stopped")
-        print("  a training stands still, until its time limit", flush=True)
+        # Early, so that others work meanwhile: Slurm's least limit is a minute.
+        stopped = coordinator.until("a job of its own trained", lambda: stand_still(coordinator))
+        call("scontrol", "update", f"jobid={stopped}", "timelimit=1")
+        print(f"  the training of job {stopped} stands still, until its time limit", flush=True)
         status = coordinator.process.wait(PATIENCE)
     finally:
         coordinator.kill()
     if status:
         yield f"the coordinator ended with status {status}:\n{coordinator.said()[-3000:]}"
+    end = f"'{stopped}' failed, SLURM status is: '{'TIMEOUT' if accounting else 'FAILED'}'"
+    if end not in coordinator.said():
+        yield f"no time limit ended job {stopped}"
     yield from differences(local, contents(folder))
+
+
+def stand_still(coordinator: Coordinator) -> str | None:
+    """Stop a training of a job that this start of the coordinator submitted; the job's number."""
+    for process in workers(coordinator.folder):
+        with contextlib.suppress(OSError):
+            if (job := job_of(process)) in coordinator.submitted():
+                os.kill(process, signal.SIGSTOP)
+                return job
+    return None
 
 
 def differences(local: dict[str, bytes], here: dict[str, bytes]) -> Iterator[str]:
@@ -401,6 +444,8 @@ def faults(
     call("mount", "-t", "tmpfs", "-o", "size=1G", "tmpfs", folder)  # a disk that can be filled
     try:
         while sum(tried.values()) < count:
+            end_jobs()
+            end_processes(folder)
             call("find", folder, "-mindepth", "1", "-delete")
             made_study_settings(folder)
             made: dict[Path, bytes] = {}
@@ -458,25 +503,31 @@ def main(
     """Run the tiny study through Slurm, and compare it with a local run."""
     aside = Path(tempfile.mkdtemp(prefix="slurm", dir=os.environ.get("TMPDIR")))
     aside.chmod(0o755)
+    print(f"All of it lies in {aside}, which is removed if all goes well.", flush=True)
+    os.environ["TMPDIR"] = str(aside / "tmp")  # a Snakemake that is killed leaves folders there
+    (aside / "tmp").mkdir()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # and what was started is stopped
     begun = time.monotonic()
-    local = contents(made_study((made or aside / "local").absolute()))
     wrong: list[str] = []
-    for accounts in [False, True] if accounting is None else [accounting]:
-        print(
-            f"Slurm {'with' if accounts else 'without'} accounting ({time.monotonic() - begun:.0f} s)",
-            flush=True,
-        )
-        with slurm(aside / f"slurm{accounts:d}", accounting=accounts):
-            study = aside / f"study{accounts:d}"
-            found = (
-                faults(study, local, count, seed, accounting=accounts)
-                if count
-                else goes_through(study, local, accounting=accounts)
+    try:
+        local = contents(made_study((made or aside / "local").absolute()))
+        for accounts in [False, True] if accounting is None else [accounting]:
+            print(
+                f"Slurm {'with' if accounts else 'without'} accounting ({time.monotonic() - begun:.0f} s)",
+                flush=True,
             )
-            for fault in found:
-                wrong.append(fault)
-                print(fault, flush=True)
+            with slurm(aside / f"slurm{accounts:d}", accounting=accounts):
+                study = aside / f"study{accounts:d}"
+                found = (
+                    faults(study, local, count, seed, accounting=accounts)
+                    if count
+                    else goes_through(study, local, accounting=accounts)
+                )
+                for fault in found:
+                    wrong.append(fault)
+                    print(fault, flush=True)
+    finally:
+        end_processes(aside)
     print(
         f"{len(local)} files of a local run, {len(wrong)} differences ({time.monotonic() - begun:.0f} s)"
     )
