@@ -262,9 +262,9 @@ ADDED = {run.replace("seed0", f"seed{n}") for run in (VANILLA, GUIDED) for n in 
 
 
 def finished(checkout: Checkout) -> set[str]:
-    """Added runs whose training has ended: what it cost is then written down."""
-    costs = checkout.folder / RESULTS / "benchmarks/train"
-    return {run for run in ADDED if (costs / f"{run}.tsv").is_file()}
+    """Added runs whose training has ended for good: it has a receipt."""
+    runs = checkout.folder / RESULTS / "runs"
+    return {run for run in ADDED if (runs / run / "receipt.json").is_file()}
 
 
 @dataclass(frozen=True)
@@ -286,11 +286,12 @@ def continued(restored_once, tmp_path_factory):
     while not any((runs / f"{run}.holder").exists() for run in ADDED):
         assert killed.poll() is None
         time.sleep(0.05)
+    os.killpg(killed.pid, signal.SIGSTOP)  # or a fast machine is done before the second says no
     second = checkout.dvc("repro", may_fail=True)
+    os.killpg(killed.pid, signal.SIGCONT)
     while not (kept := finished(checkout)):
         assert killed.poll() is None
         time.sleep(0.05)
-    time.sleep(2)  # and notes its outputs
     os.killpg(killed.pid, signal.SIGKILL)
     killed.wait()
     return Continued(checkout, kept, trained_anew(checkout.dvc("repro")), second)
