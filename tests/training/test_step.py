@@ -1,5 +1,6 @@
 import copy
 import math
+import re
 from functools import partial
 
 import pytest
@@ -94,6 +95,31 @@ def test_a_step_of_16_bits_is_near_that_of_32_and_weights_keep_theirs(splits):
     assert losses[0] != losses[1]
     assert losses[1] == pytest.approx(losses[0], rel=5e-3)
     assert float(torch.cosine_similarity(*steps, dim=0).detach()) > 0.99
+
+
+@pytest.mark.parametrize("run", [VANILLA, GUIDED])
+def test_two_branches_exchanged_have_exchanged_speeds_and_modes(splits, run):
+    """Nothing but their weights tells two branches apart that see the same image."""
+    spec = small_spec(run)
+    gray = spec.modalities["gray"]
+    spec = spec.model_copy(update={"modalities": {"a": gray, "b": gray}})
+    data = splits(spec)
+    one, other = Training(spec, data), Training(spec, data)
+    state = {re.sub(r"\b[ab]\b|(?<=_)[ab]$", lambda m: "ba"["ab".index(m[0])], name): value
+             for name, value in one.network.state_dict().items()}  # fmt: skip
+    halves = {
+        n: torch.cat(w.chunk(2, 1)[::-1], 1) for n, w in state.items() if "squeeze.weight" in n
+    }
+    other.network.load_state_dict(state | halves)
+    assert len(halves) == 3
+    modes = []
+    for epoch in (1, 2):
+        for _ in range(8):
+            mine, exchanged = take_step(one, epoch=epoch), take_step(other, epoch=epoch)
+            torch.testing.assert_close(mine.speeds.flip(0), exchanged.speeds, rtol=0, atol=1e-4)
+            modes += [int(mine.mode), int(exchanged.mode)] if mine.mode is not None else []
+    assert modes[1::2] == [{-1: -1, 0: 1, 1: 0}[mode] for mode in modes[::2]]
+    assert abs(mine.speeds[0] - mine.speeds[1]) > 1e-3
 
 
 def test_rubi_learns_with_16_bits_too():
