@@ -97,7 +97,7 @@ def test_two_data_sets_of_one_s_own_stand_side_by_side(scale):
         (MINE.replace("length: 5", "height: 5"), "datasets.mine.sources.sound: images have height and width"),
         (MINE + "augmentation:\n  mine: {flip: 0.5}\n", "augmentation.mine.flip is 0.5, but a mirror is for images"),
         (MINE + "networks:\n  mine: {kind: resnet18, width: 0.5, fused_after: [2]}\n", "networks.mine.kind is resnet18, which ['sound', 'table'] are not for"),
-        (MINE + "networks:\n  mine: {fused_after: [5]}\n", "networks.mine.fused_after.0: Input should be less than or equal to 4"),
+        (MINE + "networks:\n  mine: {fused_after: [5]}\n", "networks.mine.fused_after.0: expected a number less than or equal to 4"),
     ],
 )  # fmt: skip
 def test_what_a_scale_lacks_is_said_with_its_file(scale, text, expected):

@@ -238,7 +238,9 @@ def test_a_mistake_in_the_settings_is_said_with_file_and_key(project):
     with pytest.raises(UserError) as refused:
         project.load_linear()
     assert "tiny.yaml: unknown key xor.widht; it takes" in str(refused.value)
-    assert "base.yaml: deep.depth: Input should be less than or equal to 999" in str(refused.value)
+    assert "base.yaml: deep.depth: expected a number less than or equal to 999" in str(
+        refused.value
+    )
 
 
 @pytest.mark.parametrize(

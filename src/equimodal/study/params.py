@@ -32,6 +32,7 @@ from equimodal.study.schema import (
     Section,
     Sentence,
     first_reason,
+    reason,
     why_no_name,
 )
 from equimodal.study.settings_files import (
@@ -354,7 +355,7 @@ def _faults_of_preset(where: str, name: str, dataset: str, params: Params) -> It
             first = error.errors()[0]
             kind = getattr(usual, "kind", section)
             yield (
-                f"presets.{name}.{section}.{'.'.join(map(str, first['loc']))}: {first['msg']}"
+                f"presets.{name}.{section}.{'.'.join(map(str, first['loc']))}: {reason(first)}"
                 f" ({kind} of {dataset} takes {sorted(usual.model_dump())})"
             )
     for pair in preset.sources.items():

@@ -1,7 +1,8 @@
 """What all that is read against a schema shares."""
 
 import re
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
@@ -49,8 +50,21 @@ Name = Annotated[str, AfterValidator(_name)]  # whatever settings or a person ma
 Sentence = Annotated[str, AfterValidator(_one_line)]  # free text for readers
 
 
+def reason(fault: Mapping[str, Any]) -> str:
+    """Say what was expected of a value, in the words of a settings file where pydantic has its own."""
+    expected = {
+        "dict_type": "keys and values",
+        "model_type": "keys and values",
+        "tuple_type": "a list",
+    }
+    if kind := expected.get(fault["type"]):
+        return f"expected {kind}"
+    said = str(fault["msg"]).removeprefix("Value error, ")
+    said = re.sub("^Input should be(?= greater| less)", "expected a number", said)
+    return re.sub("^Input should be", "expected", said)
+
+
 def first_reason(error: ValidationError) -> str:
     """Say where the first fault lies, and what it is."""
     first = error.errors()[0]
-    message = first["msg"].removeprefix("Value error, ")
-    return f"{'.'.join(map(str, first['loc'])) or 'all of it'}: {message}"
+    return f"{'.'.join(map(str, first['loc'])) or 'all of it'}: {reason(first)}"

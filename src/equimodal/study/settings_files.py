@@ -15,7 +15,7 @@ from ruamel.yaml.error import YAMLError
 
 from equimodal.study.errors import UserError
 from equimodal.study.files import read_text, reading
-from equimodal.study.schema import why_no_name
+from equimodal.study.schema import reason, why_no_name
 
 # Of a settings file, aliases written out; ours have about 500.
 MOST_VALUES, MOST_LEVELS = 100_000, 40
@@ -136,7 +136,7 @@ def explain(
             continue  # only for want of the items that have faults of their own
         loc = tuple(key for key in without_tags(e["loc"], raw) if key != "[key]")
         where = ".".join(map(str, loc))
-        message = e["msg"].removeprefix("Value error, ")
+        message = reason(e)
         if e["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
             message = f"unknown key {where}; {_known_keys(e['loc'], schema)}"
         elif e["type"] == "missing":
@@ -147,7 +147,7 @@ def explain(
         if not loc:
             yield from (with_file(line, raw, files) for line in message.splitlines())
         else:
-            named = _named_in(e["msg"].removeprefix("Value error, "), loc, raw)
+            named = _named_in(reason(e), loc, raw)
             yield f"{file_with(named, files)}: {message}"
 
 

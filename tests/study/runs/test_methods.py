@@ -144,7 +144,10 @@ def test_hyper_parameters_are_those_of_the_data_set_unless_a_grid_changes_them()
     ("grid", "said"),
     [
         ({"policy": ("agm",), "parameters": ({"beta": 1.0},)}, "settings of agm: beta: Extra"),
-        ({"policy": ("agm",), "parameters": ({"alpha": -1.0},)}, "settings of agm: alpha: Input"),
+        (
+            {"policy": ("agm",), "parameters": ({"alpha": -1.0},)},
+            "settings of agm: alpha: expected",
+        ),
         ({"policy": ("vanilla",), "parameters": ({"alpha": 1.0},)}, "sets parameters for policy"),
         ({"policy": ("relearning",)}, "asks for relearning, which looks at a validation split"),
         ({"policy": ("ensemble",), "fidelity": ("paper",)}, "ensemble, which is of networks with"),
