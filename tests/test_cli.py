@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from equimodal import __version__
 from equimodal.linear import products as linear_products
 from equimodal.study import cli, layout, progress, receipts, steps
-from equimodal.study.analysis import COLLECTED, maker
+from equimodal.study.analysis import maker
 from equimodal.study.cli import app, main
 from equimodal.study.data import colored_mnist as mnist
 from equimodal.study.errors import STOPPED
@@ -136,13 +136,13 @@ def test_collect_keeps_what_it_had_of_a_run_of_which_only_a_part_is_here(project
     run = RUN
     found_here(run, runs[run], (7,))
     assert CliRunner().invoke(app, ["collect"]).exit_code == 0
-    before = {name: layout.table("tiny", name).read_bytes() for name in COLLECTED}
+    before = {name: layout.table("tiny", name).read_bytes() for name in layout.COLLECTED}
     layout.bank("tiny", run).write_bytes(layout.bank("tiny", run).read_bytes()[:100])
     shown = CliRunner().invoke(app, ["collect", "--keep"])
     assert shown.exit_code == 0
     assert f"{layout.bank('tiny', run)} can not be used: its bytes are not" in shown.output
     assert "Kept what was collected of it before." in shown.output
-    assert before == {name: layout.table("tiny", name).read_bytes() for name in COLLECTED}
+    assert before == {name: layout.table("tiny", name).read_bytes() for name in layout.COLLECTED}
 
 
 def test_the_bank_of_other_weights_is_refused(refused, project):

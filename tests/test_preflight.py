@@ -37,6 +37,7 @@ def cluster(monkeypatch):
             return answers[words[0]]
 
         monkeypatch.setattr(preflight, "_called", called)
+        monkeypatch.setattr(preflight, "SLURM", "p.yaml")
         return list(
             preflight.slurm(
                 jobs,
@@ -44,7 +45,6 @@ def cluster(monkeypatch):
                 account,
                 no_account=None,
                 status_command=status_command,
-                profile="p.yaml",
             )
         )
 
@@ -118,12 +118,10 @@ def test_what_only_a_user_has_is_named_with_what_it_stops(project):
 
 
 def test_a_registry_that_does_not_answer_is_named_with_the_option():
-    (said,) = preflight.registry("localhost:1/equimodal:latest", "p.yaml")
+    (said,) = preflight.registry("localhost:1/equimodal:latest")
     assert said.startswith("the registry localhost:1 (")
-    assert said.endswith("Change container-image in p.yaml")
-    assert not list(
-        preflight.registry("equimodal:latest", "p.yaml")
-    )  # of the node, or of Docker Hub
+    assert said.endswith("Change container-image in profiles/kubernetes/config.yaml")
+    assert not list(preflight.registry("equimodal:latest"))  # of the node, or of Docker Hub
 
 
 def test_a_profile_whose_plugin_or_cluster_is_not_here_is_one_sentence(monkeypatch):

@@ -9,9 +9,10 @@ from inspect import signature
 import pytest
 
 from equimodal.linear import figures as linear
-from equimodal.study.analysis import COLLECTED, GIVEN, JUDGED, SUMMARIZED, TABLES
+from equimodal.study.analysis import GIVEN, JUDGED, SUMMARIZED, TABLES
 from equimodal.study.analysis.stored import columns_of
 from equimodal.study.figures import FIGURES
+from equimodal.study.layout import COLLECTED
 from equimodal.study.steps import made_at
 from tests.conftest import ROOT
 

@@ -4,7 +4,6 @@ import pandas as pd
 import pytest
 
 from equimodal.study import layout
-from equimodal.study.analysis import COLLECTED
 from equimodal.study.table_files import read_table, write_table
 
 TABLE = pd.DataFrame({"run": ["a", "b"], "step": [1, 2], "ratio": [0.1, 1 / 3]})
@@ -39,5 +38,5 @@ def test_fractions_can_be_cut(tmp_path):
 
 
 def test_only_the_tables_of_epochs_and_steps_are_compressed():
-    names = [layout.table("paper", name).name for name in COLLECTED]
+    names = [layout.table("paper", name).name for name in layout.COLLECTED]
     assert names == ["runs.csv", "evaluations.csv", "histories.csv.gz", "steps.csv.gz"]

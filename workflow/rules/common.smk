@@ -13,7 +13,7 @@ from snakemake.settings.types import DeploymentMethod, SharedFSUsage
 
 try:
     from equimodal.study import code, layout, resources, steps
-    from equimodal.study.analysis import COLLECTED, JUDGED, SUMMARIZED
+    from equimodal.study.analysis import JUDGED, SUMMARIZED
     from equimodal.study.analysis import TABLES as EVERY_TABLE
     import snakemake_logger_plugin_equimodal as forecast
     from equimodal.study.cells import cell_seconds, cells
@@ -325,6 +325,20 @@ def drawn(figures, *suffixes):
     return collect(DRAWN, figure=figures, suffix=suffixes, allow_missing=True)
 
 
+def shown_table(file, title):
+    """A table, as Snakemake's own report shows it."""
+    caption, labels = "../report/table.rst", {"table": title}
+    return report(file, category="Tables", caption=caption, labels=labels)
+
+
+def shown_figure(name):
+    """The SVG of a figure, as Snakemake's own report shows it."""
+    caption, command = "../report/figure.rst", f"equimodal draw {name}"
+    labels = {"figure": name, "command": command}
+    (svg,) = drawn([name], "svg")
+    return report(svg, category="Figures", caption=caption, labels=labels)
+
+
 def asked_of_cell(runs):
     """A hash of all that the runs of a cell are asked for."""
     texts = [
@@ -393,7 +407,7 @@ def look_ahead():
     lacking = list(preflight.missing(PARAMS, device, made))
     if workflow.executor_plugin.name == "kubernetes":
         image = workflow.remote_execution_settings.container_image
-        lacking += preflight.registry(image, "profiles/kubernetes/config.yaml")
+        lacking += preflight.registry(image)
     if lacking:
         print("Missing:", *lacking, sep="\n  ", file=sys.stderr, flush=True)
     if workflow.executor_plugin.name == "slurm":
@@ -434,5 +448,4 @@ def slurm_options():
         account=named("slurm_account"),
         no_account=chosen.no_account,
         status_command=chosen.status_command,
-        profile="profiles/slurm/config.yaml",
     )

@@ -96,15 +96,7 @@ rule draw_linear:
     input:
         drawn_from(linear.FIGURES),
     output:
-        [
-            report(
-                svg,
-                category="Figures",
-                caption="../report/figure.rst",
-                labels={"figure": figure, "command": f"equimodal draw {figure}"},
-            )
-            for figure, svg in zip(linear.FIGURES, drawn(linear.FIGURES, "svg"))
-        ],
+        [shown_figure(name) for name in linear.FIGURES],
         drawn(linear.FIGURES, "png", "pdf"),
     log:
         "results/{scale}/logs/draw_linear.log",

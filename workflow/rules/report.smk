@@ -4,13 +4,8 @@ rule collect:
         lambda wildcards: of_runs([*RECEIPTS, BANK]),
         vouched_for(of_runs(LONG)),
     output:
-        report(
-            tables(["runs"]),
-            category="Tables",
-            caption="../report/table.rst",
-            labels={"table": "all runs"},
-        ),
-        tables([name for name in COLLECTED if name != "runs"]),
+        shown_table(tables(["runs"]), "all runs"),
+        tables([name for name in layout.COLLECTED if name != "runs"]),
         layout.specs("{scale}"),
     log:
         "results/{scale}/logs/collect.log",
@@ -32,16 +27,11 @@ if TABLES:
 
     rule tables:
         input:
-            tables(COLLECTED),
+            tables(layout.COLLECTED),
             vouched_for(layout.specs("{scale}")),
         output:
             [
-                report(
-                    table,
-                    category="Tables",
-                    caption="../report/table.rst",
-                    labels={"table": TABLES[name].title},
-                )
+                shown_table(table, TABLES[name].title)
                 for name, table in zip(TABLES, tables(TABLES))
             ],
             collect(DOCUMENTS, table=TABLES, suffix=["md", "tex"], allow_missing=True),
@@ -72,15 +62,7 @@ if FIGURES:
             drawn_from(FIGURES),
             vouched_for(layout.specs("{scale}")),
         output:
-            [
-                report(
-                    svg,
-                    category="Figures",
-                    caption="../report/figure.rst",
-                    labels={"figure": figure, "command": f"equimodal draw {figure}"},
-                )
-                for figure, svg in zip(FIGURES, drawn(FIGURES, "svg"))
-            ],
+            [shown_figure(name) for name in FIGURES],
             drawn(FIGURES, "png", "pdf"),
         log:
             "results/{scale}/logs/draw.log",
@@ -102,15 +84,10 @@ if FIGURES:
 
 rule claims:
     input:
-        tables([*COLLECTED, *JUDGED]),
+        tables([*layout.COLLECTED, *JUDGED]),
         vouched_for(layout.specs("{scale}")),
     output:
-        csv=report(
-            layout.table("{scale}", "claims"),
-            category="Tables",
-            caption="../report/table.rst",
-            labels={"table": "The paper's claims"},
-        ),
+        csv=shown_table(layout.table("{scale}", "claims"), "The paper's claims"),
         md=layout.tables("{scale}") / "claims.md",
     log:
         "results/{scale}/logs/claims.log",
@@ -134,7 +111,7 @@ rule claims:
 
 rule summarize:
     input:
-        tables(sorted({*COLLECTED, *SUMMARIZED})),
+        tables(sorted({*layout.COLLECTED, *SUMMARIZED})),
         vouched_for(layout.specs("{scale}")),
     output:
         layout.metrics("{scale}"),

@@ -457,7 +457,7 @@ def collect(
     if keep:
         without = "collect without --keep"
         receipts.require(product.receipt, without, **product.asked(settings))
-        before = {name: stored.read_stored(name, settings.scale) for name in analysis.COLLECTED}
+        before = {name: stored.read_stored(name, settings.scale) for name in layout.COLLECTED}
         earlier = analysis.Earlier(before, read_specs(written, without))
     check = partial(steps.require_whole, params=settings)
     tables = analysis.collect(specs, folders, banks, check, asked, earlier)
@@ -528,7 +528,6 @@ def draw(
     ] = False,
 ) -> None:
     """Draw figures as SVG, PNG and PDF: those that the scale has data for. One that fails takes down no other."""
-    from equimodal.study.analysis import COLLECTED
     from equimodal.study.analysis.names import notice, stand_ins
     from equimodal.study.figures.parts import NothingToShow, as_drawn, saying
     from equimodal.study.figures.style import save
@@ -539,7 +538,7 @@ def draw(
         for name in names or (*steps.made_at(FIGURES, settings), *linear.figures_of(settings))
     ]
     if of_runs:
-        decided = {*COLLECTED, *TABLES}
+        decided = {*layout.COLLECTED, *TABLES}
         chosen = [name for name in chosen if set(every[name].inputs) <= decided]
     read = _reader(settings)
     shown = cache(lambda name: as_drawn(read(name), stand_ins(settings)))

@@ -18,6 +18,7 @@ from equimodal.study.errors import UserError
 from equimodal.study.params import Params, expand_runs
 
 FOREVER = 10**9  # minutes
+KUBERNETES, SLURM = (f"profiles/{cluster}/config.yaml" for cluster in ("kubernetes", "slurm"))
 PLUGIN = "snakemake_executor_plugin_"
 STARTS_NOTHING = r"--dry-?run|-\w*n\w*|--unlock"  # options of Snakemake
 ASKED = {  # of a job: its unit, and the line of a profile that sets it
@@ -31,10 +32,7 @@ ASKED = {  # of a job: its unit, and the line of a profile that sets it
 def missing(settings: Params, device: str, made: Iterable[str]) -> Iterator[str]:
     """Say what is not here, what it stops and what to do: data that only a user has, weights, the device.
 
-    Args:
-        settings: Of the scale.
-        device: Where networks are trained, if on this machine; else `cpu`.
-        made: Weights that the workflow fetches or makes.
+    Networks are trained on the `device`, `cpu` if not on this machine. `made` are weights that the workflow fetches or makes.
     """
     asked = {e: expand_runs(settings, e) for e in settings.experiments}
 
@@ -70,7 +68,7 @@ def missing(settings: Params, device: str, made: Iterable[str]) -> Iterator[str]
             yield f"{error}. {stopped()}"
 
 
-def registry(image: str, profile: str) -> Iterator[str]:
+def registry(image: str) -> Iterator[str]:
     """Say that the registry of an image, if its name has one, does not answer. Nodes may still reach it."""
     host, slash, _ = image.partition("/")
     if not slash or not re.search(r"[.:]", host):
@@ -82,15 +80,14 @@ def registry(image: str, profile: str) -> Iterator[str]:
     except OSError as error:
         yield (
             f"the registry {host} ({error}). It stops every job whose node can not reach it either."
-            f" Change container-image in {profile}"
+            f" Change container-image in {KUBERNETES}"
         )
 
 
 def executor(words: Sequence[str]) -> Iterator[str]:
     """Say what is not here of what a profile of a cluster needs, where Snakemake would show its own insides.
 
-    Args:
-        words: Of Snakemake's command line.
+    `words` are those of Snakemake's command line.
     """
     options = pairwise(part for word in words for part in word.split("=", 1))
     asked = {Path(v).name for o, v in options if o in ("--profile", "--executor", "-e")}
@@ -145,38 +142,37 @@ class Nodes:
     models: frozenset[str] = frozenset()  # of GPUs, as Slurm calls them; "" where it does not
 
 
-def most_of(nodes: Iterable[Nodes]) -> dict[str, int]:
+def most_of(nodes: Sequence[Nodes]) -> dict[str, int]:
     """The most that a node gives, of each of `ASKED`."""
-    kinds = list(nodes)
     return {
-        "cores": max(n.cores for n in kinds),
-        "memory_mb": max(n.memory_mb for n in kinds),
-        "minutes": max(n.minutes for n in kinds),
-        "gpus": int(any(n.models for n in kinds)),
+        "cores": max(n.cores for n in nodes),
+        "memory_mb": max(n.memory_mb for n in nodes),
+        "minutes": max(n.minutes for n in nodes),
+        "gpus": int(any(n.models for n in nodes)),
     }
 
 
-def too_large(jobs: Iterable[Job], nodes: Iterable[Nodes], profile: str) -> Iterator[str]:
+def too_large(jobs: Iterable[Job], nodes: Sequence[Nodes]) -> Iterator[str]:
     """Say which jobs no node would ever take, with the line of the profile that changes it."""
-    kinds, rules = list(nodes), defaultdict[str, list[Job]](list)
+    rules = defaultdict[str, list[Job]](list)
     for job in jobs:
         rules[job.rule].append(job)
-    limits = most_of(kinds)
-    models = {model for n in kinds for model in n.models}
-    where = " and ".join(sorted({n.partition.rstrip("*") for n in kinds}))
+    limits = most_of(nodes)
+    models = {model for n in nodes for model in n.models}
+    where = " and ".join(sorted({n.partition.rstrip("*") for n in nodes}))
     for rule, of_rule in rules.items():
         for what, limit in limits.items():
             if (wanted := max(getattr(job, what) for job in of_rule)) > limit:
                 unit, line = ASKED[what]
                 yield (
                     f"{rule} asks for {wanted} {unit}, and no node of the partition {where} gives more than"
-                    f" {limit}: {profile} needs `{line.format(rule=rule, limit=limit)}` or another slurm_partition"
+                    f" {limit}: {SLURM} needs `{line.format(rule=rule, limit=limit)}` or another slurm_partition"
                 )
         wanted_models = {job.model for job in of_rule if job.gpus}
         for model in sorted(wanted_models - models - {""}) if models else ():
             yield (
                 f"{rule} asks for a GPU {model}, and the partition {where} has {sorted(models - {''}) or 'none with a name'}:"
-                f" change `set-resources: {{{rule}: {{gpu_model: {model}}}}}` in {profile}, or take another slurm_partition"
+                f" change `set-resources: {{{rule}: {{gpu_model: {model}}}}}` in {SLURM}, or take another slurm_partition"
             )
 
 
@@ -187,23 +183,17 @@ def slurm(
     *,
     no_account: bool,
     status_command: str,
-    profile: str,
 ) -> Iterator[str]:
-    """Say why jobs would wait at this Slurm for ever, or not be taken.
+    """Say why jobs, by the options of the profile, would wait at this Slurm for ever, or not be taken.
 
-    Args:
-        jobs: The largest of each rule.
-        partition: That they name, or None for the cluster's own default.
-        account: That they name.
-        no_account: Whether they are told to name none.
-        status_command: That is to tell what became of them: `sacct` or `squeue`.
-        profile: Where the options stand.
+    Without a partition they go to the cluster's own default. `no_account` has them name none. The command, `sacct` or
+    `squeue`, is to tell what became of them.
     """
     try:
         nodes = nodes_there()
         accounts = "accounting_storage/none" not in _called("scontrol", "show", "config")
     except OSError as error:
-        yield f"{error.filename} can not be called: take {profile} on a node that can submit jobs"
+        yield f"{error.filename} can not be called: take {SLURM} on a node that can submit jobs"
         return
     except subprocess.CalledProcessError as error:
         yield f"{error.cmd[0]} failed ({error.stderr.strip()}): Slurm does not answer; ask its administrators"
@@ -212,20 +202,20 @@ def slurm(
     names = sorted({n.partition.rstrip("*") for n in nodes})
     if not chosen:
         which = f"no partition {partition}" if partition else "no default partition"
-        yield f"there is {which}: slurm_partition in {profile} has to be one of {names}"
+        yield f"there is {which}: slurm_partition in {SLURM} has to be one of {names}"
     else:
-        yield from too_large(jobs, chosen, profile)
+        yield from too_large(jobs, chosen)
     if not accounts and status_command == "sacct":
-        yield f"this cluster keeps no accounts: {profile} needs `slurm-status-command: squeue`"
+        yield f"this cluster keeps no accounts: {SLURM} needs `slurm-status-command: squeue`"
     if not accounts and not (account or no_account):
-        yield f"this cluster keeps no accounts: {profile} needs `slurm-no-account: true`"
+        yield f"this cluster keeps no accounts: {SLURM} needs `slurm-no-account: true`"
     if accounts and not no_account:
         ask = ["sacctmgr", "-n", "-P", "show", "assoc", "format=account", "where"]
         yours = sorted({*_called(*ask, f"user={getpass.getuser()}").split()})
         if not yours:
-            yield f"Slurm knows no account of yours: slurm_account in {profile} has to name one"
+            yield f"Slurm knows no account of yours: slurm_account in {SLURM} has to name one"
         elif account and account.lower() not in yours:
-            yield f"{account} is no account of yours: slurm_account in {profile} has to be one of {yours}"
+            yield f"{account} is no account of yours: slurm_account in {SLURM} has to be one of {yours}"
 
 
 def nodes_there() -> list[Nodes]:

@@ -6,8 +6,6 @@
 
 from dataclasses import dataclass
 
-from equimodal.study.layout import COLLECTED as COLLECTED  # told of here as well
-
 
 @dataclass(frozen=True, kw_only=True)
 class About:

@@ -19,10 +19,10 @@ from pydantic import Field
 from equimodal.metrics.calibration import calibration_error
 from equimodal.metrics.shapley import shapley_values
 from equimodal.metrics.utilization import accuracy, utilization_rate
-from equimodal.study.analysis import COLLECTED
 from equimodal.study.analysis.stored import COLUMNS
 from equimodal.study.errors import UserError
 from equimodal.study.files import is_there, read_arrays, read_json, reading
+from equimodal.study.layout import COLLECTED
 from equimodal.study.receipts import OtherSettingsError, Receipt
 from equimodal.study.schema import Count, Section, Share
 from equimodal.study.spec import HEADLINE_THRESHOLD, RunSpec

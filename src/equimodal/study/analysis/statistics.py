@@ -148,23 +148,15 @@ def _detectable_in_sd(n: int, confidence: float, power: float) -> float:
 
 
 def welch_difference(ours: Values, mean: float, sd: float, confidence: float) -> Estimate:
-    """Return our mean less a published mean ± SD, with Welch's interval."""
-    x = present(ours)
-    own = (float(x.mean()) if len(x) else NAN, sample_sd(x), len(x))
-    return difference_of_means(own, (mean, sd, PUBLISHED_RUNS), confidence)
-
-
-def difference_of_means(
-    ours: tuple[float, float, float], other: tuple[float, float, float], confidence: float
-) -> Estimate:
-    """Return the difference of two means, each given with its sample SD and n, with Welch's interval.
+    """Return our mean less a published mean ± SD, with Welch's interval.
 
     With v_i = SD_i^2 / n_i the interval is d ± t(df) * sqrt(v_1 + v_2), where
     df = (v_1 + v_2)^2 / (v_1^2 / (n_1 - 1) + v_2^2 / (n_2 - 1)) (Welch 1947). There is none where one of
     the two has no spread, which says nothing about how far off that mean is.
     """
-    means, sds, n = (np.array(pair, dtype=np.float64) for pair in zip(ours, other, strict=True))
-    difference = float(means[0] - means[1])
+    x = present(ours)
+    difference = float(x.mean() - mean) if len(x) else NAN
+    sds, n = np.array([sample_sd(x), sd]), np.array([len(x), PUBLISHED_RUNS])
     if np.isnan(difference) or n.min() < 2 or not (sds > 0).all():  # NaN is not above 0
         return Estimate(difference, NAN, NAN)
     v = sds**2 / n

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from equimodal.study import layout, receipts
-from equimodal.study.analysis import COLLECTED, TABLES, maker
+from equimodal.study.analysis import TABLES, maker
 from equimodal.study.table_files import read_table
 
 COLUMNS = {  # that every such table has; others depend on the runs
@@ -36,7 +36,7 @@ def read_stored(name: str, scale: str) -> pd.DataFrame:
     """Read a table of a scale; UserError if it is missing, damaged or another version's."""
     path, verb = layout.table(scale, name), f"run `{maker(name)} --scale {scale}`"
     # Collecting anew loses the runs that are no longer here.
-    kept = "bring it back (`git checkout`, `dvc checkout`), or " if name in COLLECTED else ""
+    kept = "bring it back (`git checkout`, `dvc checkout`), or " if name in layout.COLLECTED else ""
     of_scale = {"scale": scale}
     require_unaltered(path, layout.table_receipt(scale, name), kept + verb, of_scale)
     return read_table(path, verb, columns_of(name), filled=FILLED.get(name, ()))

@@ -4,24 +4,15 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from equimodal.study.analysis.collect import SPARSITY
-from equimodal.study.analysis.l1_study import SIZES, with_sizes
-from equimodal.study.figures.l1 import draw_against, handles
-from equimodal.study.figures.parts import (
-    NothingToShow,
-    finished,
-    models_of,
-    of_one_preset,
-    why_empty,
-    with_interval,
-)
+from equimodal.study.analysis.l1_study import SIZES
+from equimodal.study.figures.l1 import draw_against, handles, models_of_study
+from equimodal.study.figures.parts import of_one_preset, with_interval
 from equimodal.study.figures.style import new_figure
 
 
 def draw(runs: pd.DataFrame, l1_study: pd.DataFrame, l1_trends: pd.DataFrame) -> Figure:
     """Show sparsity, |d_util| and |d_speed| against λ, and the latter two against sparsity."""
-    models = with_sizes(models_of(runs, "l1", "modelnet40", "vanilla"))
-    if finished(models).empty:
-        raise NothingToShow(why_empty(models, "l1", "modelnet40"))
+    models = models_of_study(runs)
     l1_study, l1_trends = of_one_preset(l1_study), of_one_preset(l1_trends)
     figure = new_figure(9, 5.4)
     panels = figure.subplots(2, 3, sharey="col")

@@ -4,8 +4,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from equimodal.study.analysis.names import DATASETS
-from equimodal.study.figures.greediness_sweep import draw_rows, legend_handles, summary
-from equimodal.study.figures.parts import NothingToShow, finished, models_of, say, tried, why_empty
+from equimodal.study.figures.greediness_sweep import draw_legend, draw_rows, summary
+from equimodal.study.figures.parts import NothingToShow, models_of, say, tried, why_empty
 from equimodal.study.figures.style import BLUE, GREEN, VERMILION, new_figure
 
 POLICIES = {"vanilla": (BLUE, "o"), "random": (GREEN, "^"), "guided": (VERMILION, "s")}
@@ -18,12 +18,11 @@ def draw(runs: pd.DataFrame, greediness: pd.DataFrame) -> Figure:
         dataset: {policy: _distinct(runs, dataset, policy) for policy in POLICIES}
         for dataset in ("modelnet40", "nvgesture")
     }
-    empty = {
-        dataset: _why_empty(pd.concat(rows.values()), dataset) for dataset, rows in swept.items()
-    }
+    every = {dataset: pd.concat(rows.values()) for dataset, rows in swept.items()}
+    empty = {d: why_empty(models, "sweep and sweep_balanced", d) for d, models in every.items()}
     if all(empty.values()):
         raise NothingToShow(" ".join(empty.values()))
-    swept = {d: rows for d, rows in swept.items() if len(tried(pd.concat(rows.values())))}
+    swept = {d: rows for d, rows in swept.items() if len(tried(every[d]))}
     figure = new_figure(4 + 2 * len(swept), 3.8)
     panels = figure.subplots(1, len(swept), squeeze=False)[0]
     for axes, (dataset, rows) in zip(panels, swept.items(), strict=True):
@@ -33,15 +32,8 @@ def draw(runs: pd.DataFrame, greediness: pd.DataFrame) -> Figure:
             continue
         means = {policy: summary(greediness, dataset, "distinct", policy) for policy in POLICIES}
         draw_rows(axes, rows, means, "d_util", POLICIES)
-    handles = legend_handles(greediness[greediness["dataset"].isin(swept)])
-    figure.legend(handles=handles, loc="outside upper center", ncols=3, fontsize=8)
+    draw_legend(figure, greediness[greediness["dataset"].isin(swept)])
     return figure
-
-
-def _why_empty(models: pd.DataFrame, dataset: str) -> str:
-    """Say why no model of any algorithm is there; nothing if one is."""
-    lacking = finished(models).empty
-    return why_empty(models, "sweep and sweep_balanced", dataset) if lacking else ""
 
 
 def _distinct(runs: pd.DataFrame, dataset: str, policy: str) -> pd.DataFrame:

@@ -4,16 +4,15 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from equimodal.study.analysis.collect import SPARSITY
-from equimodal.study.analysis.l1_study import with_sizes
-from equimodal.study.figures.l1 import LABELS, LAMBDA, draw_against, handles, scale_by_penalty
-from equimodal.study.figures.parts import (
-    NothingToShow,
-    finished,
-    legend_below,
-    models_of,
-    of_one_preset,
-    why_empty,
+from equimodal.study.figures.l1 import (
+    LABELS,
+    LAMBDA,
+    draw_against,
+    handles,
+    models_of_study,
+    scale_by_penalty,
 )
+from equimodal.study.figures.parts import finished, legend_below, of_one_preset
 from equimodal.study.figures.style import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, new_figure
 
 LINES = [
@@ -24,9 +23,7 @@ LINES = [
 
 def draw(runs: pd.DataFrame, l1_study: pd.DataFrame) -> Figure:
     """Show sparsity at every threshold against λ, and |d_util| of the sparser half of the models."""
-    models = with_sizes(models_of(runs, "l1", "modelnet40", "vanilla"))
-    if finished(models).empty:
-        raise NothingToShow(why_empty(models, "l1", "modelnet40"))
+    models = models_of_study(runs)
     l1_study = of_one_preset(l1_study)
     figure = new_figure(8, 4)
     left, right = figure.subplots(1, 2)
@@ -41,11 +38,12 @@ def draw(runs: pd.DataFrame, l1_study: pd.DataFrame) -> Figure:
     left.set_title("(a) ModelNet40: sparsity at every threshold")
     legend_below(left, title="threshold", ncols=3)
 
-    border = finished(models)[SPARSITY].median()
-    sparser = finished(models)[finished(models)[SPARSITY] >= border]
+    whole = finished(models)
+    border = whole[SPARSITY].median()
+    sparser = whole[whole[SPARSITY] >= border]
     means = l1_study[l1_study[SPARSITY] >= border]
     draw_against(right, sparser, means, SPARSITY, "abs_d_util")
     right.set_xlabel(LABELS[SPARSITY].replace("\n", " "))
     legend_below(right, handles=handles(models, means))
-    right.set_title(f"(b) the sparser half: {len(sparser)} of {len(finished(models))} models")
+    right.set_title(f"(b) the sparser half: {len(sparser)} of {len(whole)} models")
     return figure

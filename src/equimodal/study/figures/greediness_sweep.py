@@ -33,10 +33,11 @@ ABOVE, BELOW = -0.36, 0.36  # places of the published mean and of ours within a 
 def draw_sweep(runs: pd.DataFrame, greediness: pd.DataFrame, datasets: Sequence[str]) -> Figure:
     """Show d_util and d_speed of every model of the vanilla sweep, a line of panels a data set."""
     asked = {dataset: models_of(runs, "sweep", dataset, "vanilla") for dataset in datasets}
-    if all(finished(models).empty for models in asked.values()):
-        raise NothingToShow(" ".join(why_empty(m, "sweep", d) for d, m in asked.items()))
+    empty = {dataset: why_empty(models, "sweep", dataset) for dataset, models in asked.items()}
+    if all(empty.values()):
+        raise NothingToShow(" ".join(empty.values()))
     swept = {dataset: models for dataset, models in asked.items() if len(tried(models))}
-    heights = [0.6 if finished(models).empty else 2.5 for models in swept.values()]
+    heights = [0.6 if empty[dataset] else 2.5 for dataset in swept]
     twice = any(models["d_util_by_label"].notna().any() for models in swept.values())
     measures = ["d_util", "d_util_by_label", "d_speed"] if twice else ["d_util", "d_speed"]
     figure = new_figure(7 + 3 * twice, 0.5 + sum(heights))
@@ -44,8 +45,8 @@ def draw_sweep(runs: pd.DataFrame, greediness: pd.DataFrame, datasets: Sequence[
     letters = ["(a) ", "(b) "] if len(swept) > 1 else [""]
     for of_line, letter, (dataset, models) in zip(panels, letters, swept.items(), strict=True):
         of_line[0].set_title(f"{letter}{DATASETS[dataset]}: utilization")
-        if finished(models).empty:
-            say(of_line[0], why_empty(models, "sweep", dataset))
+        if empty[dataset]:
+            say(of_line[0], empty[dataset])
             for axes in of_line[1:]:
                 axes.set_axis_off()
             continue
@@ -56,8 +57,7 @@ def draw_sweep(runs: pd.DataFrame, greediness: pd.DataFrame, datasets: Sequence[
             if axes is not of_line[0]:
                 axes.set_title(TITLES[measure])
                 axes.tick_params(labelleft=False)
-    handles = legend_handles(greediness[greediness["dataset"].isin(swept)])
-    figure.legend(handles=handles, loc="outside upper center", ncols=3, fontsize=8)
+    draw_legend(figure, greediness[greediness["dataset"].isin(swept)])
     return figure
 
 
@@ -106,8 +106,8 @@ def published_means(means: pd.Series) -> list[float]:
     return [] if pd.isna(size) else [size] if size == 0 else [-size, size]
 
 
-def legend_handles(greediness: pd.DataFrame) -> list[Line2D]:
-    """Return what the legend explains: a model, our mean and the published one where there is any."""
+def draw_legend(figure: Figure, greediness: pd.DataFrame) -> None:
+    """Explain a model, our mean and the published one where there is any."""
     published = r"published E[$d_{\mathrm{util}}$]"
     model = "one network; the higher, the larger its learning rate"
     handles = [
@@ -116,7 +116,7 @@ def legend_handles(greediness: pd.DataFrame) -> list[Line2D]:
     ]
     if greediness[["published_d_util", "published_abs_d_util"]].notna().any(axis=None):
         handles += [Line2D([], [], color="white", mec="black", marker="*", ms=10, label=published)]
-    return handles
+    figure.legend(handles=handles, loc="outside upper center", ncols=3, fontsize=8)
 
 
 def _label(group: str, runs: pd.DataFrame, means: pd.Series | None) -> str:

@@ -5,7 +5,8 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from equimodal.study.analysis.collect import SPARSITY
-from equimodal.study.figures.parts import count, finished, mark_mean
+from equimodal.study.analysis.l1_study import with_sizes
+from equimodal.study.figures.parts import count, finished, mark_mean, models_of, require_finished
 from equimodal.study.figures.style import BLUE, GRAY, Look
 
 LAMBDA = r"weight of the L1 penalty, $\lambda$"
@@ -18,6 +19,13 @@ LABELS = {
     "abs_d_speed": "imbalance $|d_{\\mathrm{speed}}|$\n(log$_{10}$ units)",
     "l1": LAMBDA,
 }
+
+
+def models_of_study(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return the runs of the study with |d_util| and |d_speed|; raises NothingToShow if none has finished."""
+    models = with_sizes(models_of(runs, "l1", "modelnet40", "vanilla"))
+    require_finished(models, "l1", "modelnet40")
+    return models
 
 
 def draw_against(axes: Axes, models: pd.DataFrame, means: pd.DataFrame, x: str, y: str) -> None:

@@ -59,11 +59,18 @@ def count(runs: pd.DataFrame) -> str:
 
 
 def why_empty(runs: pd.DataFrame, experiment: str, dataset: str) -> str:
-    """Say why there is no model of one or more experiments on a data set, by the runs that would have been drawn."""
+    """Say why there is no model of one or more experiments on a data set, by the runs to be drawn; nothing if one is."""
     name = DATASETS[dataset]
-    if len(runs):
-        return f"None of {len(runs)} runs of {experiment} on {name} has finished."
-    return f"This scale asks for no run of {experiment} on {name}."
+    if not len(runs):
+        return f"This scale asks for no run of {experiment} on {name}."
+    lacking = finished(runs).empty
+    return f"None of {len(runs)} runs of {experiment} on {name} has finished." if lacking else ""
+
+
+def require_finished(runs: pd.DataFrame, experiment: str, dataset: str) -> None:
+    """Raise NothingToShow with the words of `why_empty`, if there are any."""
+    if why := why_empty(runs, experiment, dataset):
+        raise NothingToShow(why)
 
 
 def number(x: float, digits: int = 2) -> str:

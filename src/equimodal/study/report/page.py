@@ -98,7 +98,7 @@ def render(template: str, **context: Any) -> str:
     )
     environment.filters |= {
         "image": as_image,
-        "slug": _slug,
+        "slug": lambda text: text.replace(" ", "-").replace("/", "-"),
         "data_name": data_name,
         "first_word": lambda text: text.split()[0],
         "twice": lambda text: (text, text),
@@ -154,7 +154,3 @@ def duration(seconds: float) -> str:
         if seconds >= 2 * size:
             return f"{seconds / size:,.1f} {unit}"
     return f"{seconds:.1f} s"
-
-
-def _slug(text: str) -> str:
-    return text.replace(" ", "-").replace("/", "-")
