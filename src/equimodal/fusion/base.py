@@ -122,11 +122,7 @@ def fusion_modules(model: nn.Module) -> list[Fusion]:
 
 
 def require_names(modalities: Iterable[str]) -> None:
-    """Check that torch's modules can hold something under each name.
-
-    Raises:
-        ValueError: If not.
-    """
+    """Check that torch's modules can hold something under each name; ValueError if not."""
     for m in modalities:
         kept = isinstance(m, str) and (hasattr(nn.ModuleDict, m) or m == "training")
         if not isinstance(m, str) or not m or "." in m or kept:

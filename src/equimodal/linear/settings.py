@@ -168,12 +168,8 @@ class LinearSettings(Section):
 def load_linear(study: Params, params: Path = Path("params.yaml")) -> LinearSettings:
     """Read the settings of a scale: what all share, and over it what it, or what it is like, has of its own.
 
-    Args:
-        study: Settings of the study at that scale.
-        params: The study's file; config/linear lies beside it.
-
-    Raises:
-        UserError: If a file is missing or not YAML, or a key is unknown, missing or of a wrong value.
+    config/linear lies beside the study's file, `params`. UserError if a file is missing or not YAML, or a key is unknown,
+    missing or of a wrong value.
     """
     files = _files(study.scale, params.parent / "config")
     raw = reduce(overlay, reversed(files.values()))

@@ -29,17 +29,10 @@ class FourConvBranch(nn.Module):
         batch_norm: bool = True,
         convolutions_from: Literal["torch", "he_fan_out"] = "torch",
     ):
-        """Build the branch.
+        """Build the branch, with `widths` for the channels after each convolution.
 
-        Args:
-            channels: Of the input.
-            classes: Number of classes.
-            widths: Channels after each convolution.
-            kernels: Side of each convolution's kernel.
-            input_norm: Whether the input passes a batch norm, as in Kim et al.'s network.
-            batch_norm: Whether one follows each convolution, which then has no bias.
-            convolutions_from: How their weights are drawn: as torch does, or from
-                N(0, 2 / (kernel^2 c_out)), as in Kim et al.'s code.
+        A batch norm of the input is as in Kim et al.'s network. One after a convolution takes its bias away. Weights are
+        drawn as torch does, or from N(0, 2 / (kernel^2 c_out)), as in Kim et al.'s code.
         """
         super().__init__()
         self.widths = widths

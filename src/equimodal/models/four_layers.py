@@ -19,13 +19,9 @@ class FourLayersBranch(nn.Module):
     """
 
     def __init__(self, channels: int, classes: int, widths: tuple[int, ...], *, axes: int | None):
-        """Build the branch.
+        """Build the branch, with `widths` for the channels after each layer.
 
-        Args:
-            channels: Of the input; of features, how many.
-            classes: How many there are.
-            widths: Channels after each layer.
-            axes: Of space or time: 2 for images, which are meant where none are told, 1 for sequences, 0 for features.
+        Axes of space or time are 2 for images, which are meant where none are told, 1 for sequences, 0 for features.
         """
         super().__init__()
         self.widths = widths

@@ -86,14 +86,10 @@ class I3DBranch(nn.Module):
         width: float = 1.0,
         norm_momentum: float = 0.01,
     ):
-        """Build the branch.
+        """Build the branch, of 3 channels for color and 1 for depth.
 
-        Args:
-            channels: 3 for color and 1 for depth.
-            classes: Of the classifier.
-            dropout: Share of the pooled features that the classifier does not see while training.
-            width: Factor on the channels of every layer; 1 is the network of the study.
-            norm_momentum: Share of a step's moments in the running ones of batch normalization.
+        `width` is a factor on the channels of every layer, and `norm_momentum` the share of a step's moments in the
+        running ones of batch normalization.
         """
         super().__init__()
 

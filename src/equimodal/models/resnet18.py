@@ -27,13 +27,7 @@ class ResNet18Branch(nn.Module):
     """
 
     def __init__(self, channels: int, classes: int, width: float = 1.0):
-        """Build the branch.
-
-        Args:
-            channels: Of the input.
-            classes: How many there are.
-            width: Factor of the number of channels of every convolution.
-        """
+        """Build the branch; `width` is a factor on the number of channels of every convolution."""
         super().__init__()
         self.widths = tuple(max(1, round(width * w)) for w in (64, 128, 256, 512))
         stem = nn.Sequential(

@@ -26,10 +26,8 @@ LEASE = 60.0
 def sole(work: str, path: Path, *, wait: bool = False) -> Iterator[None]:
     """Hold a lock while some work is done. That of a dead process is free at once on its host, after a minute on others.
 
-    Args:
-        work: What is done, as the start of a sentence: `the training of ...`.
-        path: File of the lock; who holds it stands beside it.
-        wait: Whether to wait for whoever holds it; else UserError, with its host, its number and since when.
+    The work begins a sentence: `the training of ...`. Who holds the lock stands beside its file; unless that is to be
+    waited for, UserError says its host, its number and since when.
     """
     make_folder(path.parent)
     holder = path.with_suffix(".holder")

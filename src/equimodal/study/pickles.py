@@ -38,12 +38,8 @@ _ALLOWED: dict[tuple[str, str], Any] = {
 def load_allowed_pickle(source: Path | IO[bytes], *, name: str | None = None) -> Any:
     """Unpickle numbers, strings, dicts, lists, tuples, sets and numpy arrays, from any Python.
 
-    Args:
-        source: A path, or a file open at the pickle.
-        name: Of an open file, for messages.
-
-    Raises:
-        UserError: If the file is missing or damaged, or the pickle holds any other type.
+    The source is a path, or a file open at the pickle, with a name for messages. UserError if it is missing or damaged, or
+    the pickle holds any other type.
     """
     if isinstance(source, Path):
         with open_binary(source) as file:

@@ -34,11 +34,7 @@ def lay_aside(product: "Product", scale: str) -> None:
 def bring_back(product: "Product", params: Params) -> bool:
     """Put what was laid aside of a product into its place, if it is right and what lies there is not.
 
-    Returns:
-        Whether it was laid aside, and what now lies in its place is right.
-
-    Raises:
-        UserError: If an input of the product is wrong.
+    Say whether it was laid aside, and what now lies in its place is right. UserError if an input of the product is wrong.
     """
     spare = replace(
         product,

@@ -152,16 +152,10 @@ def make(
 def making(
     product: Product, params: Params, work: Walk[str | None], *, again: bool = False
 ) -> Walk[bool]:
-    """Make a product, unless it is there: of these settings, this code and these inputs.
+    """Make a product, unless it is there: of these settings, this code and these inputs. Say whether it was made.
 
-    Args:
-        product: Which.
-        params: Of the scale.
-        work: Makes its files; returns what it ran on where that decides the last digits.
-        again: Make it in any case.
-
-    Returns:
-        Whether it was made. UserError, and nothing removed, if an input is missing, damaged or of other settings.
+    The work makes its files, and returns what it ran on where that decides the last digits. UserError, and nothing
+    removed, if an input is missing, damaged or of other settings.
     """
     asked = product.asked(params)
     spares.bring_back(product, params)

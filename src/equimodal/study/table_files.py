@@ -43,14 +43,10 @@ def read_table(
     filled: Collection[str] = (),
     rows: bool = False,
 ) -> pd.DataFrame:
-    """Read a table; UserError if it is missing, damaged or not such a table.
+    """Read a table; UserError, with the remedy of `files.reading`, if it is missing, damaged or not such a table.
 
-    Args:
-        path: The file.
-        remedy: What makes it, see `files.reading`.
-        columns: That it has to have; it may have more.
-        filled: Those of them in which no value may be missing.
-        rows: Whether it has to have any.
+    It has to have the `columns`, and may have more; in those that are `filled` no value may be missing. `rows` says
+    whether it has to have any.
     """
     with reading(path, "a table that this version writes", remedy):
         content = read_bytes(path)

@@ -15,13 +15,8 @@ from equimodal.training.batch import Batch
 def unwrapped(model: nn.Module, *, training: bool = False) -> nn.Module:
     """Return the module within torch's wrappers, compiled or distributed.
 
-    Args:
-        model: As it was given.
-        training: Whether it is to be trained, so that the wrappers have to do their part.
-
-    Raises:
-        ValueError: If it is to be trained, and the wrappers are such that running means or gradients
-            would be those of a part of the batch.
+    ValueError if it is for `training`, and the wrappers are such that running means or gradients would be those of a
+    part of the batch.
     """
     distributed = False
     while not (inner := _inner(model)) is model:
@@ -53,11 +48,7 @@ def processes() -> int:
 
 
 def require_training(network: nn.Module) -> None:
-    """Check that a network is in training mode.
-
-    Raises:
-        ValueError: If not: no running mean would move.
-    """
+    """Check that a network is in training mode; ValueError if not: no running mean would move."""
     if not network.training:
         raise ValueError("the network is in evaluation mode: call network.train() before the step")
 
@@ -82,11 +73,7 @@ def require_all_parameters(
 
 
 def require_flow(model: nn.Module) -> None:
-    """Check that a model is called with inputs and a flow.
-
-    Raises:
-        TypeError: If its `forward` takes no second argument.
-    """
+    """Check that a model is called with inputs and a flow; TypeError if its `forward` takes no second argument."""
     try:
         signature(model.forward).bind({}, REGULAR)
     except TypeError:
@@ -106,11 +93,7 @@ def inputs_of(batch: Any) -> Mapping[str, Tensor]:
 def inputs_and_labels(batch: Any) -> tuple[Mapping[str, Tensor], Tensor]:
     """Return the inputs by modality, and the labels as a tensor.
 
-    Args:
-        batch: A `Batch`, a pair of inputs and labels, or one dict that has the labels as `labels`.
-
-    Raises:
-        TypeError: If it is none of these.
+    TypeError if it is no `Batch`, pair of inputs and labels, or dict that has the labels as `labels`.
     """
     inputs: Any
     match batch:
@@ -175,11 +158,7 @@ def require_classes(m: str, z: Tensor, labels: Tensor) -> None:
 
 
 def require_shapes(m: str, z: Tensor, labels: Tensor) -> None:
-    """Check the same as far as that does not wait for the device: shapes and types.
-
-    Raises:
-        ValueError: If they do not fit.
-    """
+    """Check the same as far as that does not wait for the device: shapes and types; ValueError if they do not fit."""
     advice = None
     if labels.ndim == 2 and labels.shape[1] > 1:
         advice = (

@@ -185,13 +185,9 @@ def caveats(settings: Params) -> list[str]:
 def judge_claims(
     ledger: Ledger, tables: Tables, *, limits: Mapping[str, Limit], scale: str
 ) -> pd.DataFrame:
-    """Judge every claim on each of its data sets.
+    """Judge every claim on each of its data sets by those tables that are there.
 
-    Args:
-        ledger: The claims.
-        tables: Those tables that are there, by name.
-        limits: Data set -> why its data cannot speak for the paper's.
-        scale: Named in the commands.
+    `limits`: data set -> why its data cannot speak for the paper's.
 
     Returns:
         A row for each claim and data set, with what the claim says. `evidence`: the numbers in words; `measured`: the

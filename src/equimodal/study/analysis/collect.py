@@ -60,15 +60,11 @@ def collect(
     experiments: Mapping[str, Collection[str]],
     earlier: Earlier | None = None,
 ) -> dict[str, pd.DataFrame]:
-    """Read run folders and logit banks into tables.
+    """Read run folders and logit banks, each by the name of its run, into tables.
 
-    Args:
-        specs: Run name -> what was asked for.
-        folders: Run name -> its folder.
-        banks: Run name -> its logit bank.
-        check: Returns the receipt of a run's training; UserError if a file of the run is not what was asked for.
-        experiments: Experiment -> names of the runs that it asks for.
-        earlier: Gives the rows of a run of which not all is here, if they are of the spec that is asked for.
+    `check` returns the receipt of a run's training, or raises UserError if a file of the run is not what was asked for.
+    `experiments`: experiment -> names of the runs that it asks for. `earlier` gives the rows of a run of which not all is
+    here, if they are of the spec that is asked for.
 
     Returns:
         `runs`: a row a run, with its settings, how it ended, the share of parameters below each threshold, the accuracies

@@ -130,12 +130,8 @@ class Dataset(Section, ABC, defer_build=True):  # as all settings are built at o
     def fetch(self, folder: Path, *, mirror: str | None) -> None:
         """Bring the raw files into a folder, and write the receipt of those that came by themselves.
 
-        Args:
-            folder: Made if missing. One process at a time.
-            mirror: Folder or URL that is tried before the public addresses.
-
-        Raises:
-            UserError: If they can not be had, are not the expected ones or not whole.
+        One process at a time. A mirror, a folder or URL, is tried before the public addresses. UserError if they can not be
+        had, are not the expected ones or not whole.
         """
         from equimodal.study import receipts  # here: settings are read by all, and this by few
         from equimodal.study.data import standin
@@ -152,8 +148,7 @@ class Dataset(Section, ABC, defer_build=True):  # as all settings are built at o
     def require_raw(self, folder: Path) -> None:
         """Check that all raw files are there, and those that came by themselves with their bytes.
 
-        Raises:
-            UserError: Names all that is missing, and what to do.
+        UserError names all that is missing, and what to do.
         """
         from equimodal.study import receipts
 
@@ -195,14 +190,8 @@ class Dataset(Section, ABC, defer_build=True):  # as all settings are built at o
         The examples of a split stand in the order of their list; `labels` uint8 (n), and `ids` int32
         (n), the place in that list. Data that may be shown around have `examples.npz` for a figure.
 
-        Args:
-            raw: Folder of the raw files.
-            out: Made if missing. One process at a time.
-            processes: How many share the work.
-
-        Raises:
-            UserError: If a raw file is missing, damaged or altered, or the disk is full. All bad files are
-                named in the end; the others are kept.
+        One call at a time, in which so many processes share the work. UserError if a raw file is missing, damaged or
+        altered, or the disk is full: all bad files are named in the end, and the others are kept.
         """
         require_writable(out)
         self.require_raw(raw)

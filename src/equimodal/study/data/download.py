@@ -39,15 +39,8 @@ def download(
     where it was, at the next address or in the next run; if what came before turns out to be wrong, it
     comes again from the beginning. No more is written than the file has.
 
-    Args:
-        folder: Where the files go; made if missing.
-        name: Folder of the data set below a mirror, such as `mnist`.
-        files: File name -> what it has to be.
-        addresses: URLs of folders that hold the files, best first.
-        mirror: Folder or URL that is tried before the addresses.
-
-    Raises:
-        UserError: If a file can not be had anywhere; names each address with what went wrong.
+    `addresses` are URLs of folders that hold the files, best first. Before them a mirror is tried, a folder or a URL, in
+    which they lie below `name`. UserError if a file can not be had anywhere: names each address with what went wrong.
     """
     if mirror:
         there = mirror_folder(mirror)

@@ -47,18 +47,10 @@ def fill(
     processes: int,
     contents: Callable[[Mapping[int, Job]], Iterable[Item]] | None = None,
 ) -> None:
-    """Do all jobs that an earlier run left.
+    """Do all jobs, in the order of the stamps, that an earlier run left of `<split>.<source>`.
 
-    Args:
-        arrays: `<split>.<source>`, which are filled.
-        jobs: In the order of the stamps.
-        read: Returns the row of each source that a job fills; raises UserError if a raw file is bad.
-        label: Of the progress shown.
-        processes: How many share the work.
-        contents: Yields jobs with what they read, where that can only be read in order.
-
-    Raises:
-        UserError: If the disk has no room, or files are bad.
+    `read` returns the row of each source that a job fills; `contents` yields jobs with what they read, where that can
+    only be read in order. UserError if the disk has no room, or if `read` raised it of bad files.
     """
     make_folder(arrays.folder)
     _require_room(arrays)

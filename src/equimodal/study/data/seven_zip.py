@@ -50,17 +50,10 @@ def find_parts(folder: Path) -> list[Path]:
 
 
 def unpack(parts: Sequence[Path], folder: Path, wanted: Sequence[str]) -> None:
-    """Unpack files from an archive into a folder; what is there already may be overwritten.
+    """Unpack files from all parts, in order, of an archive into a folder; what is there already may be overwritten.
 
-    Args:
-        parts: All parts, in order.
-        folder: Made if missing.
-        wanted: Patterns of file names, such as `*.txt`, that are unpacked, from whatever folder of
-            the archive.
-
-    Raises:
-        UserError: If a part is damaged, truncated or missing, a path climbs out of the archive, the
-            disk is full, or nothing that unpacks is installed.
+    `wanted` are patterns of file names, such as `*.txt`, of whatever folder of the archive. UserError if a part is damaged,
+    truncated or missing, a path climbs out of the archive, the disk is full, or nothing that unpacks is installed.
     """
     try:
         import py7zr

@@ -161,16 +161,7 @@ def load_split(
     Modalities that read the same source share one tensor. On the CPU the arrays are memory-mapped: runs side by side
     share them. Their receipt was asked before, so that they are of the settings and have the shapes of these.
 
-    Args:
-        folder: Of the prepared data set.
-        name: Of the split.
-        modalities: What is read and how it is scaled.
-        classes: How many there are.
-        clip: What is seen of clips; None for images.
-        device: Where the split is used.
-
-    Raises:
-        UserError: If an array is missing or damaged, or a label is out of range.
+    UserError if an array is missing or damaged, or a label is out of range.
     """
     sources = {m.source for m in modalities.values()}
     arrays = {s: _load(folder / f"{name}.{s}.npy") for s in sources}

@@ -40,18 +40,9 @@ def evaluate_run(
     """Write the logit bank of a run: `ids`, `labels`, and logits under every way of evaluating.
 
     Logits are float16 of shape (n, classes), named `<evaluation>/<modality>`, one array for each branch. A failed run gets
-    a bank without logits.
+    a bank without logits. `by_label`: source -> array of the same test examples, biased as those for training are.
 
-    Args:
-        folder: The run folder.
-        model: The run's weights.
-        data: Folder of the prepared data set.
-        out: File of the bank.
-        by_label: Source -> array of the same test examples, biased as those for training are.
-        device: Where to compute.
-
-    Raises:
-        UserError: If a file is missing or damaged, `out` can not be written, or the network has diverged.
+    UserError if a file is missing or damaged, `out` can not be written, or the network has diverged.
     """
     require_places(out)
     spec = read_spec(folder)

@@ -63,11 +63,8 @@ class Training:
     ):
         """Build network, optimizer, schedule, policy and meter from the spec.
 
-        Args:
-            spec: What to train.
-            splits: `train`, `test`, and `validation` if the spec selects on it; on `device`.
-            device: Where to train. On a GPU each training has a stream of its own.
-            graph: Makes what a step is recorded in, where that can be; None records none.
+        The splits lie on the device: `train`, `test`, and `validation` if the spec selects on it. On a GPU each training has
+        a stream of its own. `graph` makes what a step is recorded in, where that can be.
         """
         self.spec = spec
         self.splits = splits

@@ -65,20 +65,11 @@ def walk_run(
     It yields after each step what saves a checkpoint. A run whose loss is not finite is finished all the same, with
     `status: failed` and the reason in its outcome: the other runs go on, and tables show it as missing.
 
-    Args:
-        spec: What to train.
-        data: Folder of the prepared data set.
-        out: The run folder.
-        model: File for the weights of the chosen epoch.
-        scratch: Folder for the checkpoint, which is removed at the end.
-        device: Where to train.
-        graphs: Whether a GPU takes steps as a whole, where that can be; of no run's identity.
-        checkpoint_seconds: Time between checkpoints, at least.
-        checkpoint_share: Of the time, that writing them may take: they are further apart where a disk is slow.
-        report: Called after every step, to show progress.
+    `model` is the file for the weights, and `scratch` the folder for the checkpoint, which is removed at the end. Between
+    two checkpoints are `checkpoint_seconds` or more: writing them takes at most `checkpoint_share` of the time. `graphs`
+    has a GPU take steps as a whole, where that can be.
 
-    Raises:
-        UserError: Before the first step, if data or weights are missing or damaged, or a file can not be written.
+    UserError before the first step, if data or weights are missing or damaged, or a file can not be written.
     """
     checkpoint = scratch / f"{spec.name}.pt"
     require_places(*(out / name for name in layout.RUN_FILES), model, checkpoint)

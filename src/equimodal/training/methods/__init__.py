@@ -26,13 +26,7 @@ class Method(Policy):
     apart = True
 
     def __init__(self, network: Network, *, classes: int = 0, seed: int = 0):
-        """Begin with epoch 1.
-
-        Args:
-            network: That is to be trained, with the weights that it starts from.
-            classes: How many there are.
-            seed: Of what the method draws between epochs.
-        """
+        """Begin with epoch 1 and the weights that the network starts from; the seed is of draws between epochs."""
         self.modalities = network.modalities
         self.classes, self.seed = classes, seed
         first = next(network.parameters())

@@ -35,13 +35,7 @@ class AGM(Method):
     kept = ("_mean", "_steps")
 
     def __init__(self, network: Network, *, alpha: float, **common: Any):
-        """Start with no mean.
-
-        Args:
-            network: Of two modalities or more; M of them take 2^M - 1 passes.
-            alpha: How strongly gradients are changed.
-            common: As of `Method`.
-        """
+        """Start with no mean, for two modalities or more; M of them take 2^M - 1 passes."""
         super().__init__(network, **common)
         self.alpha = alpha
         self._mean = torch.zeros(len(self.modalities), dtype=torch.float64, device=self.device)

@@ -28,13 +28,7 @@ class GBlend(Method):
     """
 
     def __init__(self, network: Network, *, histories: Mapping[str, Losses], **common: Any):
-        """Work the weights out.
-
-        Args:
-            network: Of two modalities or more.
-            histories: Losses by epoch of the run of each modality alone, and of `joint`.
-            common: As of `Method`.
-        """
+        """Work the weights out, from the losses of the run of each modality alone, and of `joint`."""
         super().__init__(network, **common)
         weights = blend_weights([histories[k] for k in (JOINT, *self.modalities)])
         self.weights = torch.tensor(weights, dtype=torch.float64, device=self.device)

@@ -23,13 +23,6 @@ class MMPareto(Method):
     """
 
     def __init__(self, network: Network, *, gamma: float, **common: Any):
-        """Take the settings.
-
-        Args:
-            network: Of two modalities or more.
-            gamma: Factor on the gradients of the encoders.
-            common: As of `Method`.
-        """
         super().__init__(network, **common)
         self.gamma = gamma
         # Between g_m and g_u of each encoder, in the last step.

@@ -34,18 +34,10 @@ class OGMGE(Method):
         noise: bool,
         **common: Any,
     ):
-        """Take the settings.
+        """Take the settings; ValueError if there are not two modalities, as the ratio is of two.
 
-        Args:
-            network: Of two modalities.
-            alpha: How much the better branch is slowed.
-            last_epoch: After it, gradients are left alone.
-            scaled: All parameters of the branch (paper), or those of four dimensions only (code).
-            noise: Whether eps is added (the GE of the name).
-            common: As of `Method`.
-
-        Raises:
-            ValueError: If there are not two modalities: the ratio is of two.
+        After the last epoch, gradients are left alone. What is `scaled` are all parameters of the branch (paper), or those
+        of four dimensions only (code). The `noise` is eps, the GE of the name.
         """
         super().__init__(network, **common)
         if len(self.modalities) != 2:

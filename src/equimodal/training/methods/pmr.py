@@ -28,15 +28,7 @@ class PMR(Method):
     def __init__(
         self, network: Network, *, alpha: float, entropy: float, last_epoch: int, **common: Any
     ):
-        """Start without prototypes.
-
-        Args:
-            network: Of two modalities or more.
-            alpha: Weight of the prototypes.
-            entropy: Weight of the fast branch's entropy.
-            last_epoch: After it, the loss is CE(y, z).
-            common: As of `Method`.
-        """
+        """Start without prototypes; after the last epoch, the loss is CE(y, z)."""
         super().__init__(network, **common)
         self.alpha, self.entropy, self.last_epoch = alpha, entropy, last_epoch
         self.kept = tuple(f"_prototypes_{m}" for m in self.modalities)

@@ -27,15 +27,7 @@ class Relearning(Method):
     """
 
     def __init__(self, network: Network, *, strength: float, every: int, times: int, **common: Any):
-        """Remember the start.
-
-        Args:
-            network: With the weights that it starts from.
-            strength: Lambda of the paper.
-            every: Epochs between two times.
-            times: How often.
-            common: As of `Method`.
-        """
+        """Remember the start; `strength` is lambda of the paper, `every` how many epochs lie between two `times`."""
         super().__init__(network, **common)
         self.strength, self.every, self.times = strength, every, times
         encoders = {m: network.encoder_parameters(m) for m in self.modalities}
@@ -43,11 +35,7 @@ class Relearning(Method):
 
     @torch.no_grad()
     def end_epoch(self, network: Network, splits: Mapping[str, Iterable[Batch]]) -> None:
-        """Diagnose and take back, if it is time.
-
-        Raises:
-            ValueError: If there is no validation split.
-        """
+        """Diagnose and take back, if it is time; ValueError if there is no validation split."""
         ended = self.epoch
         super().end_epoch(network, splits)
         if ended % self.every or ended > self.every * self.times:
