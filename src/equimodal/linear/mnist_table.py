@@ -20,10 +20,9 @@ SHOWN = (0, 1, 2, 5, 10, 20, 50, 100, 200)  # epochs; and the last
 ABOUT = AboutTable(
     title="Noisy MNIST by fusion layer",
     inputs=(),
-    experiments=(),
-    caption="Test accuracy in % of fully connected ReLU networks fused at layer L_f, by epochs trained: of pairs"
-    " under noise as in training / of the clean digit to A alone / to B alone. One network a layer; A is clean in"
-    " more examples than B. Beside F17 of Zhang et al. (2024), whose numbers are not to be had.",
+    caption="""Test accuracy in % of fully connected ReLU networks fused at layer L_f, by epochs trained: of pairs under
+        noise as in training / of the clean digit to A alone / to B alone. One network a layer; A is clean in more
+        examples than B. Beside F17 of Zhang et al. (2024), whose numbers are not to be had.""",
 )
 
 
