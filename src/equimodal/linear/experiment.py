@@ -1,6 +1,6 @@
 """The `linear` experiment: simulations and theory as tidy tables, one or more a figure of the paper.
 
-`EXPERIMENTS` takes the settings and makes all tables. Networks of one `seed` in a table start from the
+`all_tables` takes the settings and makes them. Networks of one `seed` in a table start from the
 same draw of weights. F1 to F17 are the names that docs and specification give to the paper's figures.
 """
 

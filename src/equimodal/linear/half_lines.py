@@ -58,9 +58,8 @@ def descend_relu(
         def step(layers: Layers) -> Moved:
             w1, w2 = layers[0][:, :, :, 0], layers[1][:, :, 0]  # runs, branches, units
             up, down = np.maximum(w1, 0), np.minimum(w1, 0)
-            slopes = np.stack(
-                [(w2 * up).sum(2), -(w2 * down).sum(2)], axis=2
-            )  # of relu(x), relu(-x)
+            # Of relu(x) and relu(-x).
+            slopes = np.stack([(w2 * up).sum(2), -(w2 * down).sum(2)], axis=2)
             residual = own_cross - (slopes.reshape(-1, 1, 4) @ own_gram)[:, 0]
             e = residual.reshape(-1, 2, 2, 1)
             # -d loss / d w1 and d w2, with |w1| = up - down on the unit's half-line.

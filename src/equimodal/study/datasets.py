@@ -203,14 +203,10 @@ class ModelNet40(Dataset):
         return self
 
     @property
-    def views(self) -> list[int]:
-        """Numbers of the views that are stored."""
-        return sorted(int(source.removeprefix("view")) for source in self.sources)
-
-    @property
     def preparation(self) -> dict[str, Any]:
-        """The settings that the raw files and the prepared arrays depend on."""
-        return super().preparation | {"views": self.views}
+        """The settings that the raw files and the prepared arrays depend on, with the numbers of the views."""
+        views = sorted(int(source.removeprefix("view")) for source in self.sources)
+        return super().preparation | {"views": views}
 
     @property
     def holds_out(self) -> bool:

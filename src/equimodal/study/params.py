@@ -110,9 +110,8 @@ class Grid(Section):
     l1: Axis[NotNegative] = (0.0,)
     tolerance: Axis[NotNegative] | None = None  # of `balance`, in place of the data set's
     window: Axis[Count] | None = None
-    parameters: Axis[dict[str, Any]] | None = (
-        None  # of a method, in place of some of the data set's
-    )
+    # Of a method, in place of some of the data set's.
+    parameters: Axis[dict[str, Any]] | None = None
 
 
 class Preset(Switches):
@@ -127,19 +126,12 @@ class Preset(Switches):
         """The switches alone."""
         return Switches.model_validate(self.model_dump(include={*Switches.model_fields}))
 
-    def network_of(self, usual: NetworkSettings) -> NetworkSettings:
-        """A data set's network with the preset's settings in place of the usual ones; ValidationError if it has no such."""
-        return _laid_over(usual, self.network)
-
-    def training_of(self, usual: TrainingSettings) -> TrainingSettings:
-        """How a data set's networks are trained, likewise; raises as `network_of`."""
-        return _laid_over(usual, self.training)
-
 
 S = TypeVar("S", bound=BaseModel)
 
 
 def _laid_over(usual: S, own: dict[str, Any]) -> S:
+    """The usual settings with others in place of some of them; ValidationError if these do not fit."""
     return type(usual).model_validate_json(json.dumps(usual.model_dump() | own), strict=True)
 
 
@@ -629,9 +621,7 @@ def _runs_of(grid: Grid, params: Params) -> Iterator[RunSpec]:
         parameters = None
         if policy in METHODS:
             parameters = _parameters(policy, grid.dataset, own, params) or None
-            variant = "-".join(
-                f"{k}_{v:g}" if _is_number(v) else f"{k}_{v}" for k, v in own.items()
-            )
+            variant = _named(own)
         weights = params.pretrained.get(grid.dataset, "").replace("{scale}", params.scale)
         spec = RunSpec(
             dataset=grid.dataset,
@@ -647,9 +637,9 @@ def _runs_of(grid: Grid, params: Params) -> Iterator[RunSpec]:
             learning_rate=rate,
             l1=l1,
             seed=seed,
-            network=preset.network_of(params.networks[grid.dataset]),
+            network=_laid_over(params.networks[grid.dataset], preset.network),
             switches=preset.switches,
-            training=preset.training_of(params.training[grid.dataset]),
+            training=_laid_over(params.training[grid.dataset], preset.training),
             augmentation=params.augmentation[grid.dataset],
             balance=balance,
             rubi=params.rubi[grid.dataset] if needs == "rubi" else None,
@@ -667,8 +657,11 @@ def _parameters(
     return SETTINGS[policy].model_validate(known | dict(changes), strict=True).model_dump()
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def _named(settings: Mapping[str, Any]) -> str:
+    """Name settings that differ from the usual ones, as part of the name of a run."""
+    return "-".join(
+        f"{k}_{v:g}" if type(v) in (int, float) else f"{k}_{v}" for k, v in settings.items()
+    )
 
 
 def _members(spec: RunSpec, params: Params) -> dict[str, str] | None:
@@ -692,8 +685,7 @@ def _members(spec: RunSpec, params: Params) -> dict[str, str] | None:
 def _balance(balance: Balance, changes: Mapping[str, Any]) -> tuple[Balance, str]:
     """The balance with some settings changed, and a name for those that differ from before."""
     differing = {k: v for k, v in changes.items() if v not in (None, getattr(balance, k))}
-    variant = "-".join(f"{k}_{v:g}" for k, v in differing.items())
-    return replace(balance, **differing), variant
+    return replace(balance, **differing), _named(differing)
 
 
 def _draws(grid: Grid, params: Params) -> list[tuple[float, int]]:

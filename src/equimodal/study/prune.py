@@ -12,9 +12,8 @@ from equimodal.study.receipts import NAME, SEEN
 from equimodal.study.spec import RunSpec
 
 RECEIPTS = (NAME, f"{NAME}{SEEN}")
-RUN_NAME = re.compile(
-    r"\w+/\w+/\w+/\w+/lr[^/]+/seed\d+"
-)  # whatever else lies there is somebody's own
+# Whatever else lies there is somebody's own.
+RUN_NAME = re.compile(r"\w+/\w+/\w+/\w+/lr[^/]+/seed\d+")
 
 
 def files_of_other_runs(scale: str, asked: Mapping[str, RunSpec]) -> dict[str, list[Path]]:

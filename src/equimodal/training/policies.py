@@ -45,9 +45,7 @@ class Policy(Stateful):
     apart = False  # whether its loss takes of a late fusion each branch's share, not the answer
     trains = True  # whether it takes steps at all
     draws_on_host = False  # whether `advance` is out of reach of a CUDA graph
-    draws_on_device = (
-        False  # whether a step draws: the host seeds it anew, so no CUDA graph holds it
-    )
+    draws_on_device = False  # whether a step draws: the host seeds it, so no CUDA graph holds it
 
     def advance(self, speeds: Speeds | None, *, epoch: int) -> None:
         """Choose the mode of the next step.

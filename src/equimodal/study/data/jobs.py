@@ -32,9 +32,8 @@ class Job:
     reads: Any  # what its reader knows to read
 
 
-Item = tuple[
-    int, Job, bytes | None
-]  # number and job; content where a process can not read it itself
+# Number and job; content where a process can not read it itself.
+Item = tuple[int, Job, bytes | None]
 Read = Callable[[Job, bytes | None], Mapping[str, UInt8[ndarray, "..."]]]
 
 

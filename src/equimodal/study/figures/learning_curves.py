@@ -26,7 +26,8 @@ def draw(runs: pd.DataFrame, histories: pd.DataFrame) -> Figure:
         names = multimodal.loc[multimodal["policy"] == policy, "run"]
         chosen = histories[histories["run"].isin(names)]
         _draw_policy(axes[0, column], axes[1, column], chosen)
-        axes[0, column].set_title(f"{METHODS[policy]} ({_seeds(chosen['run'].nunique())})")
+        seeds = chosen["run"].nunique()
+        axes[0, column].set_title(f"{METHODS[policy]} ({seeds} seed{'s' * (seeds != 1)})")
         axes[1, column].set_xlabel("epoch")
     axes[0, 0].set(ylabel="test accuracy (%)", ylim=(0, 101))
     axes[1, 0].set_ylabel("conditional learning\nspeed (log$_{10}$ units)")
@@ -50,7 +51,3 @@ def _draw_policy(top: Axes, bottom: Axes, histories: pd.DataFrame) -> None:
             bottom.plot(run["epoch"], run[f"speed_{branch}"], color=color, **look)
         top.plot(run["epoch"], 100 * run["test_accuracy"], "--", color="black", **look)
     bottom.axhline(0, color=GRAY, lw=0.6)
-
-
-def _seeds(n: int) -> str:
-    return f"{n} seed{'s' * (n != 1)}"

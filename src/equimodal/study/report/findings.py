@@ -113,7 +113,7 @@ def as_html(scales: Sequence[Scale]) -> str:
         intervals=lambda evidence, lies: Markup(
             pictures.intervals(told_in(evidence), lies.above, lies.below)
         ),
-        named=named,
+        named=lambda data: "all data sets" if data == "all" else data_name(data),
     )
 
 
@@ -222,11 +222,6 @@ def _flat(spec: Mapping[str, Any], before: str = "") -> list[str]:
         else:
             lines.append(f"{before}{key}: {json.dumps(value)}")
     return lines
-
-
-def named(data: str) -> str:
-    """Name of what a claim is judged on, for readers."""
-    return "all data sets" if data == "all" else data_name(data)
 
 
 def methods(rows: Iterable[Mapping[str, Any]]) -> list[str]:

@@ -20,9 +20,8 @@ from equimodal.study.report import Item
 MOST_ROWS = 200  # of a table in the page
 OPEN_ROWS = 40  # a longer one is folded
 DEPENDS = "depends"  # it holds at one scale or on one data set, and not at another
-SIGNS = dict(
-    zip((*VERDICTS, DEPENDS), "✓✗?–◦±", strict=True)
-)  # so that color is not all that tells
+# So that color is not all that tells.
+SIGNS = dict(zip((*VERDICTS, DEPENDS), "✓✗?–◦±", strict=True))
 
 
 @dataclass(frozen=True)
@@ -137,13 +136,9 @@ def _claims(judged: pd.DataFrame | None) -> Iterator[dict[str, Any]]:
     rows = [] if judged is None else judged.fillna("").to_dict("records")
     for _, group in groupby(rows, key=lambda row: row["id"]):
         judgments = list(group)
-        by_column = {_column(j["dataset"]): j for j in judgments}
+        # In the overview, training from scratch is the usual start.
+        by_column = {j["dataset"].removesuffix(" scratch"): j for j in judgments}
         yield {**judgments[0], "judgments": judgments, "by_column": by_column}
-
-
-def _column(data: str) -> str:
-    """Column of the overview that a judgment stands in: training from scratch is the usual start."""
-    return data.removesuffix(" scratch")
 
 
 def duration(seconds: float) -> str:

@@ -87,9 +87,7 @@ def walk_run(
     }
     graph = CudaGraph if graphs and torch.device(device).type == "cuda" else None
     training = Training(spec, splits, device, graph=graph)
-    identity = cache(
-        partial(_identity, spec, splits)
-    )  # it reads much, and short runs need it never
+    identity = cache(partial(_identity, spec, splits))  # it reads much; short runs never need it
     if checkpoint.exists():
         try:
             restore(training, checkpoint, identity())

@@ -48,9 +48,7 @@ def blend_weights(histories: Sequence[Losses]) -> list[float]:
         best = min(range(len(validation)), key=validation.__getitem__)
         fell = validation[0] - validation[best]
         overfit = (validation[best] - train[best]) - (validation[0] - train[0])
-        raw.append(
-            fell / max(overfit**2, 1e-12)
-        )  # one that did not overfit at all takes all weight
+        raw.append(fell / max(overfit**2, 1e-12))  # without any overfitting it takes all weight
     total = sum(raw)
     return [x / total for x in raw] if total > 0 else [1 / len(raw)] * len(raw)
 
