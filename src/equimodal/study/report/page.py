@@ -97,7 +97,7 @@ def render(template: str, **context: Any) -> str:
     )
     environment.filters |= {
         "image": as_image,
-        "slug": lambda text: text.replace(" ", "-").replace("/", "-"),
+        "slug": _slug,
         "data_name": data_name,
         "first_word": lambda text: text.split()[0],
         "twice": lambda text: (text, text),
@@ -149,3 +149,7 @@ def duration(seconds: float) -> str:
         if seconds >= 2 * size:
             return f"{seconds / size:,.1f} {unit}"
     return f"{seconds:.1f} s"
+
+
+def _slug(text: str) -> str:
+    return text.replace(" ", "-").replace("/", "-")
