@@ -31,8 +31,9 @@ class FourConvBranch(nn.Module):
     ):
         """Build the branch, with `widths` for the channels after each convolution.
 
-        A batch norm of the input is as in Kim et al.'s network. One after a convolution takes its bias away. Weights are
-        drawn as torch does, or from N(0, 2 / (kernel^2 c_out)), as in Kim et al.'s code.
+        `input_norm` is a batch norm of the input, as in Kim et al.'s network. With `batch_norm` one follows each
+        convolution, which then has no bias. The weights of convolutions are drawn as torch does, or from
+        N(0, 2 / (kernel^2 c_out)), as in Kim et al.'s code.
         """
         super().__init__()
         self.widths = widths

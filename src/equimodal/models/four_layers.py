@@ -21,7 +21,7 @@ class FourLayersBranch(nn.Module):
     def __init__(self, channels: int, classes: int, widths: tuple[int, ...], *, axes: int | None):
         """Build the branch, with `widths` for the channels after each layer.
 
-        Axes of space or time are 2 for images, which are meant where none are told, 1 for sequences, 0 for features.
+        `axes` counts those of space or time: 2 for images, which None stands for, 1 for sequences, 0 for features.
         """
         super().__init__()
         self.widths = widths

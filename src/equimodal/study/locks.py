@@ -26,8 +26,8 @@ LEASE = 60.0
 def sole(work: str, path: Path, *, wait: bool = False) -> Iterator[None]:
     """Hold a lock while some work is done. That of a dead process is free at once on its host, after a minute on others.
 
-    The work begins a sentence: `the training of ...`. Who holds the lock stands beside its file; unless that is to be
-    waited for, UserError says its host, its number and since when.
+    `work` begins a sentence: `the training of ...`. A file beside the lock says who holds it. Without `wait`, a lock that
+    is held is a UserError, with host, process number and since when.
     """
     make_folder(path.parent)
     holder = path.with_suffix(".holder")

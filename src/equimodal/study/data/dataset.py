@@ -190,8 +190,8 @@ class Dataset(Section, ABC, defer_build=True):  # as all settings are built at o
         The examples of a split stand in the order of their list; `labels` uint8 (n), and `ids` int32
         (n), the place in that list. Data that may be shown around have `examples.npz` for a figure.
 
-        One call at a time, in which so many processes share the work. UserError if a raw file is missing, damaged or
-        altered, or the disk is full: all bad files are named in the end, and the others are kept.
+        Only one call at a time may fill a folder. UserError if a raw file is missing, damaged or altered, or the disk is
+        full: all bad files are named in the end, and the others are kept.
         """
         require_writable(out)
         self.require_raw(raw)
