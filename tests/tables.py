@@ -94,6 +94,8 @@ def _greediness():
         )
         measures = {**_estimate("d_util", x, 0.02), **_estimate("d_util_by_label", x, 0.02)}
         measures |= {"abs_d_util": abs(x), **_estimate("d_speed", 2 * x, 0.02)}
+        if row["policy"] != "vanilla":
+            measures |= _estimate("size_difference", -0.1, 0.02)
         rows.append(
             row | {"start": "scratch", "fidelity": "paper", "n": 6, "unfinished": 0} | measures
         )

@@ -530,6 +530,18 @@ def test_the_command_of_a_claim_needs_its_table_alone_and_prints_what_decides_on
     assert shown.output.count("## ") == 1
 
 
+def test_the_command_of_a_claim_prints_of_it_what_the_whole_ledger_says(project):
+    """Whether data can speak depends on the networks of all claims, not of those of this one."""
+    for name, table in made_up_tables().items():
+        write_table(table, layout.table("views", name))
+    asked = ["claims", "--scale", "views"]
+    assert CliRunner().invoke(app, asked).exit_code == 0
+    whole = (layout.tables("views") / "claims.md").read_text()
+    for claim in ("three_views", "l1_makes_sparse", "greedy_distinct"):
+        shown = CliRunner().invoke(app, [*asked, "--claim", claim])
+        assert shown.output.partition("## ")[2].strip() in whole
+
+
 def test_an_estimate_names_what_it_is_based_on_and_what_was_never_measured(project):
     shown = CliRunner().invoke(app, ["estimate", "--experiment", "sweep"])
     assert shown.exit_code == 0

@@ -617,12 +617,14 @@ def claims(
 
     _require_of_settings(settings)
     ledger = analysis.read_claims()
+    why_not = limits(
+        settings, load_params(params, "paper"), ledger
+    )  # by the networks of all claims
     if claim is not None:
         chosen = {claim: ledger.claims[_one_of(claim, ledger.claims, "claim")]}
         ledger = ledger.model_copy(update={"claims": chosen})
     read = _reader(settings)
     tables = {name: read(name) for name in analysis.tables_of(ledger)}
-    why_not = limits(settings, load_params(params, "paper"), ledger)
     judged = analysis.judge_claims(ledger, tables, limits=why_not, scale=settings.scale)
     notes = [*filter(None, [notice(settings)]), *analysis.caveats(settings)]
     if claim is not None:

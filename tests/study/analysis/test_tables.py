@@ -245,6 +245,45 @@ def test_greediness_is_the_absolute_value_of_the_mean():
     assert row["published_abs_d_util"] == 0.3
 
 
+def test_sizes_of_d_util_do_not_cancel_and_are_compared_with_the_vanilla_model_of_the_same_draw():
+    measures = [(-0.3, 1), (0.1, 1), (0.2, 1)]
+    balanced = [(0.1, 1), (-0.2, 1), (0.0, 1)]
+    other = sweep(*balanced, policy="guided", experiments="sweep_balanced")
+    rows = greediness(table_of(*sweep(*measures), *other))
+    vanilla, guided = rows[0], rows[1]
+    assert vanilla["d_util"] == pytest.approx(0)
+    assert vanilla["size"] == pytest.approx(0.2)
+    assert pd.isna(vanilla["size_difference"])
+    assert guided["size_difference"] == pytest.approx((-0.2 + 0.1 - 0.2) / 3)
+    alone = greediness(table_of(*other))[0]
+    assert alone["size"] == pytest.approx(0.1)
+    assert pd.isna(alone["size_difference"])
+
+
+def test_the_side_that_was_rebalanced_more_up_to_the_chosen_epoch_is_set_beside_d_util():
+    measures = [(-0.2, 0), (0.0, 0), (0.1, 0), (0.3, 0)]
+    how = {"policy": "guided", "experiments": "sweep_balanced", "best_epoch": 2}
+    runs = table_of(*sweep(*measures, **how), failed(experiments="sweep_balanced"))
+    modes = [
+        (0, 8),
+        (4, 4),
+        (5, 3),
+        (6, 2),
+    ]  # of eight steps that re-balance, beside two regular ones
+    histories = pd.DataFrame(
+        {"run": f"run{i}", "epoch": epoch, "regular_steps": 2 if epoch < 3 else 99}
+        | {"rebalance_m0_steps": m0, "rebalance_m1_steps": m1}
+        for i, (m1, m0) in enumerate(modes)
+        for epoch in (1, 2, 3)
+    )
+    (row,) = build("rebalancing", runs=runs, histories=histories).to_dict("records")
+    assert row["n"] == 4
+    assert row["rebalanced"] == pytest.approx(0.8)
+    assert row["one_sided"] == pytest.approx((0.8 + 0 + 0.2 + 0.4) / 4)
+    assert row["spearman"] == 1
+    assert build("rebalancing", runs=runs[:0], histories=histories[:0]).empty
+
+
 def test_symmetry_is_tested_for_the_identical_pair_only():
     measures = [(0.1 * i, 0) for i in range(1, 6)]
     distinct, identical = (

@@ -484,3 +484,20 @@ def test_a_number_that_rounds_to_zero_has_no_sign_and_an_interval_s_ends_are_tol
     assert [number(x) for x in (-0.001, -0.006, 0.001)] == ["0.00", "−0.01", "0.00"]
     assert with_interval(0.0001, -0.002, 0.003) == "0.000 [−0.002, 0.003]"
     assert with_interval(0.58, 0.49, 0.67) == "0.58 [0.49, 0.67]"
+
+
+@pytest.mark.parametrize("datasets", [("modelnet40",), tuple(DATASETS)])
+@pytest.mark.parametrize("figure", sorted(FIGURES))
+def test_a_legend_has_room_within_its_figure(inputs, figure, datasets):
+    for name in {"runs", "greediness"} & {*FIGURES[figure].inputs}:
+        inputs[name] = inputs[name][inputs[name]["dataset"].isin(datasets)]
+    try:
+        drawn = draw(figure, inputs)
+    except NothingToShow:
+        return
+    drawn.draw_without_rendering()
+    for text in (text for legend in drawn.legends for text in legend.get_texts()):
+        place = text.get_window_extent()
+        assert min(place.x0, place.y0) >= 0
+        assert place.x1 <= drawn.bbox.width
+        assert place.y1 <= drawn.bbox.height

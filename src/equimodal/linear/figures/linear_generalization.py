@@ -4,7 +4,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from equimodal.linear.figures.linear_parts import A, B, level
-from equimodal.study.figures.parts import legend_above
+from equimodal.study.figures.parts import labeled, legend_above
 from equimodal.study.figures.style import GREEN, new_figure
 
 
@@ -28,5 +28,5 @@ def draw(linear_generalization: pd.DataFrame) -> Figure:
         top.set_title(f"{fusion}, {examples} examples\nbest while unimodal: {runs}")
         bottom.set_xlabel("step")
         bottom.locator_params(axis="x", nbins=4)
-    legend_above(figure, grid[:, 0], ncols=6)
+    legend_above(figure, labeled(grid[:, 0]), ncols=6)
     return figure

@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from equimodal.linear.figures.linear_parts import colors_of
-from equimodal.study.figures.parts import legend_above
+from equimodal.study.figures.parts import labeled, legend_above
 from equimodal.study.figures.style import new_figure
 
 PANELS = {
@@ -36,5 +36,5 @@ def draw(linear_mnist: pd.DataFrame) -> Figure:
             axes.set_ylim(0, 100)
     first = linear_mnist.iloc[0]
     made_of = f"{first['examples']:,.0f} training digits, {first['width']:.0f} units a layer"
-    legend_above(figure, panels, ncols=len(colors), title=made_of)
+    legend_above(figure, labeled(panels), ncols=len(colors), title=made_of)
     return figure

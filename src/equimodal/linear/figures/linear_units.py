@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Ellipse
 
-from equimodal.study.figures.parts import legend_above, number
+from equimodal.study.figures.parts import labeled, legend_above, number
 from equimodal.study.figures.style import BLUE, GRAY, GREEN, ORANGE, VERMILION, new_figure
 
 MARKS = {"at t_A": (ORANGE, "o", "units at $t_A$"), "in the end": (BLUE, "x", "units in the end")}
@@ -36,7 +36,7 @@ def draw(linear_units: pd.DataFrame) -> Figure:
         axes.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
         axes.set(xlabel=r"$W_A^1$ of a unit", ylabel=r"$W_B^1$ of a unit")
         axes.set_title(rf"$\rho$ = {number(rho, 1)}")
-    legend_above(figure, panels, ncols=4)
+    legend_above(figure, labeled(panels), ncols=4)
     return figure
 
 

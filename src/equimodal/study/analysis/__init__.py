@@ -147,8 +147,10 @@ TABLES = {
         experiments=("sweep", "sweep_balanced"),
         caption=f"""Means over the models of the sweeps. d_util is u(m1|m0) - u(m0|m1), and d_speed is
             s(m1|m0) - s(m0|m1), in log10 units. {_BY_LABEL} {_STUDENT} Models that share a rate are taken as
-            independent. abs_d_util: the greediness |E[d_util]|. symmetry_p: p of d_util being symmetric about
-            0 for two identical modalities (Wilcoxon's signed-rank test). d_util_perfect: the mean over the
+            independent. abs_d_util: the greediness |E[d_util]|. size: the mean of |d_util|, to which
+            models that lean to opposite sides add up. size_difference: that of |d_util| to the vanilla model of
+            the same rate and seed. symmetry_p: p of d_util being symmetric about 0 for two identical modalities
+            (Wilcoxon's signed-rank test). d_util_perfect: the mean over the
             n_perfect models that got every training example right in some epoch. Published: E[d_util] of
             Section 6.4, and its absolute value of Section 6.2. The sign for Colored-and-gray-MNIST is not
             printed. For identical modalities the text says about 0. {_RATES}""",
@@ -162,6 +164,15 @@ TABLES = {
             models with |d_util| above {{greedy_above}}, a bound of ours. In brackets: Wilson's
             {{confidence:.0%}} interval. largest: the largest |d_util|. {_BY_LABEL} Section 6.2 says that
             d_util is symmetric for identical modalities, and high in many models for distinct ones. {_RATES}""",
+    ),
+    "rebalancing": AboutTable(
+        title="Does re-balancing one side more make networks use it more?",
+        inputs=("runs", "histories"),
+        experiments=("sweep_balanced",),
+        caption=f"""Balanced models of the sweeps, with their steps up to the chosen epoch. rebalanced: the share
+            of steps that re-balance. one_sided: the mean size of the share of steps in rebalance m1 less the
+            share in rebalance m0. spearman: of that difference and d_util; above 0 if the models use the side
+            more that was re-balanced more. {_RANK} The paper has no such numbers. {_RATES}""",
     ),
     "prediction": AboutTable(
         title="Does the conditional learning speed tell the utilization?",

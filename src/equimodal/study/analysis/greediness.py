@@ -10,8 +10,10 @@ from equimodal.study.analysis.statistics import NAN, ends, present, resampled_me
 from equimodal.study.params import Analysis
 
 CELL = ["dataset", "start", "inputs", "policy", "fidelity"]
+PAIRED = ["dataset", "start", "inputs", "fidelity", "learning_rate", "seed"]
 COLUMNS = [
     *(*CELL, "n", "unfinished", *ends("d_util"), "abs_d_util", *ends("d_util_by_label", "d_speed")),
+    *ends("size", "size_difference"),
     *("symmetry_p", "n_perfect", "d_util_perfect"),
     *("published_d_util", "published_abs_d_util"),
 ]
@@ -23,10 +25,16 @@ def build(
     """Average d_util and d_speed over the models of each sweep, with bootstrap intervals (Student's of few).
 
     `n` models have a d_util; the others are `unfinished`, or a branch of theirs answers nothing right.
-    `abs_d_util`: Sec. 4.2. `symmetry_p`: of the identical pair only, of which the paper says so (Sec. 6.2).
+    `abs_d_util`: Sec. 4.2. `size`: the mean of |d_util|, which models that lean to opposite sides do not bring to 0; its
+    difference is to the vanilla model of the same rate and seed. `symmetry_p`: of the identical pair only, of which the
+    paper says so (Sec. 6.2).
     """
     asked = of_experiment(runs, "sweep").index.union(of_experiment(runs, "sweep_balanced").index)
-    sweeps = in_order(runs.loc[asked], *CELL)
+    sweeps = in_order(runs.loc[asked].assign(size=runs["d_util"].astype(float).abs()), *CELL)
+    vanilla = sweeps[sweeps["policy"] == "vanilla"].groupby(PAIRED)["size"].mean()
+    of_pair = sweeps[PAIRED].merge(vanilla, how="left", on=PAIRED)["size"].set_axis(sweeps.index)
+    balanced = sweeps["policy"] != "vanilla"
+    sweeps = sweeps.assign(size_difference=(sweeps["size"] - of_pair).where(balanced))
     rows = [cell | _summarize(of_cell, settings) for cell, of_cell in by_cell(sweeps, CELL)]
     table = pd.DataFrame(rows, columns=COLUMNS[:-2])
     keys = ["dataset", "inputs", "policy"]
@@ -36,7 +44,7 @@ def build(
 def _summarize(models: pd.DataFrame, settings: Analysis) -> dict[str, Any]:
     row: dict[str, Any] = {"n": len(present(models["d_util"]))}
     row["unfinished"] = len(models) - row["n"]
-    for measure in ("d_util", "d_util_by_label", "d_speed"):
+    for measure in ("d_util", "d_util_by_label", "d_speed", "size", "size_difference"):
         row |= resampled_mean(models[measure], settings).named(measure)
     identical = (models["inputs"] == "identical").all()
     p = symmetry_p(models["d_util"]) if identical else NAN

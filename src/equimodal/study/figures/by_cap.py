@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from equimodal.study.analysis.names import DATASETS, METHODS
-from equimodal.study.figures.parts import NothingToShow, legend_above, panels_of
+from equimodal.study.figures.parts import NothingToShow, labeled, legend_above, panels_of
 from equimodal.study.figures.style import BLUE, GRAY, GREEN, ORANGE, PURPLE, VERMILION, Look
 
 DATASET = "colored_mnist"
@@ -31,7 +31,7 @@ def draw(by_cap: pd.DataFrame) -> Figure:
     for axes, rows in panels:
         _draw_preset(axes, rows, int(table["cap"].max()))
     figure.axes[0].set_ylabel("test accuracy (%), best epoch up to the cap")
-    legend_above(figure, figure.axes, ncols=2)
+    legend_above(figure, labeled(figure.axes), ncols=2)
     return figure
 
 

@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from equimodal.study.analysis.names import DATASETS, METHODS, in_order
-from equimodal.study.figures.parts import NothingToShow, legend_above, panels_of
+from equimodal.study.figures.parts import NothingToShow, labeled, legend_above, panels_of
 from equimodal.study.figures.style import BLUE, GRAY, GREEN, ORANGE, PURPLE, VERMILION, Look
 
 DATASET = "colored_mnist"
@@ -46,7 +46,7 @@ def draw(table1_evaluations: pd.DataFrame) -> Figure:
         first.plot([], [], color="black", lw=1, label="interval of our mean")
     first.set_yticks(range(len(shown)), [_name(*row) for row in shown])
     first.set_ylim(len(shown) - 0.5, -0.5)
-    legend_above(figure, figure.axes, ncols=2 * min(2, len(panels)))
+    legend_above(figure, labeled(figure.axes), ncols=2 * min(2, len(panels)))
     return figure
 
 

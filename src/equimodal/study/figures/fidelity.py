@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from equimodal.study.analysis.names import METHODS
-from equimodal.study.figures.parts import NothingToShow, legend_above, panels_of
+from equimodal.study.figures.parts import NothingToShow, labeled, legend_above, panels_of
 from equimodal.study.figures.style import GRAY, GREEN, VERMILION, Look
 
 LOOKS: dict[str, Look] = {
@@ -33,7 +33,7 @@ def draw(fidelity_study: pd.DataFrame) -> Figure:
         _draw_base(axes, rows, switches)
     figure.axes[0].set_yticks(range(len(switches)), switches)
     figure.axes[0].set_ylim(len(switches) - 0.5, -0.5)
-    legend_above(figure, figure.axes, ncols=len(LOOKS) + 1)
+    legend_above(figure, labeled(figure.axes), ncols=len(LOOKS) + 1)
     return figure
 
 

@@ -9,7 +9,14 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
 from equimodal.study.analysis.sensitivity import OF_THE_PAPER
-from equimodal.study.figures.parts import D_UTIL, NothingToShow, mark_mean, of_one_preset, say
+from equimodal.study.figures.parts import (
+    D_UTIL,
+    NothingToShow,
+    legend_above,
+    mark_mean,
+    of_one_preset,
+    say,
+)
 from equimodal.study.figures.style import BLUE, GRAY, VERMILION, Look, new_figure
 
 SETTINGS = {"tolerance": r"tolerance $\alpha$ (log$_{10}$ units)", "window": "window $Q$ (steps)"}
@@ -39,7 +46,7 @@ def draw(sensitivity: pd.DataFrame) -> Figure:
     paper = Line2D([], [], color=GRAY, lw=1, ls="--", label="the paper's choice")
     ends = ", with interval" if sensitivity["low"].notna().any() else ""
     mean = Line2D([], [], color="black", marker="o", ms=5, label=f"mean over seeds{ends}")
-    figure.legend(handles=[mean, paper], loc="outside upper center", ncols=2, fontsize=8)
+    legend_above(figure, [mean, paper], ncols=2)
     panels[0, 0].set_ylabel("test accuracy (%)")
     panels[1, 0].set_ylabel(D_UTIL)
     return figure

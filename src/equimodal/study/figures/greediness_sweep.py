@@ -16,6 +16,7 @@ from equimodal.study.figures.parts import (
     NothingToShow,
     count,
     finished,
+    legend_above,
     models_of,
     of_one_preset,
     say,
@@ -116,7 +117,7 @@ def draw_legend(figure: Figure, greediness: pd.DataFrame) -> None:
     ]
     if greediness[["published_d_util", "published_abs_d_util"]].notna().any(axis=None):
         handles += [Line2D([], [], color="white", mec="black", marker="*", ms=10, label=published)]
-    figure.legend(handles=handles, loc="outside upper center", ncols=3, fontsize=8)
+    legend_above(figure, handles, ncols=3)
 
 
 def _label(group: str, runs: pd.DataFrame, means: pd.Series | None) -> str:

@@ -4,7 +4,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from equimodal.study.analysis.statistics import Estimate, magnitude
-from equimodal.study.figures.parts import NothingToShow, legend_above, saying
+from equimodal.study.figures.parts import NothingToShow, labeled, legend_above, saying
 from equimodal.study.figures.style import Look, new_figure
 
 MARKERS = "osD^v<>ph*XP8d"
@@ -30,7 +30,7 @@ def draw(methods: pd.DataFrame) -> Figure:
             look |= errors | {"ls": "", "elinewidth": 1, "label": row.method}
             axes.errorbar([size.value], [row.accuracy], **look)
         axes.set(xlabel=r"$|d_{\mathrm{util}}|$", ylabel="test accuracy (%)", title=preset)
-    legend_above(figure, every, ncols=7)
+    legend_above(figure, labeled(every), ncols=7)
     return figure
 
 

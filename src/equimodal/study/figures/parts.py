@@ -126,15 +126,24 @@ def legend_below(axes: Axes, **options: Any) -> None:
     axes.legend(fontsize=8, title_fontsize=8, **place, **options)
 
 
-def legend_above(
-    figure: Figure, panels: Iterable[Axes], ncols: int, title: str | None = None
-) -> None:
-    """Put one legend above all panels, each label once."""
+def labeled(panels: Iterable[Axes]) -> list[Any]:
+    """Return what has a label in some panels, each label once."""
     handles: dict[str, Any] = {}
     for axes in panels:
         handles |= {label: h for h, label in zip(*axes.get_legend_handles_labels(), strict=True)}
-    above: Look = {"loc": "outside upper center", "fontsize": 8, "title_fontsize": 9}
-    figure.legend(handles=list(handles.values()), ncols=ncols, title=title, **above)
+    return list(handles.values())
+
+
+def legend_above(figure: Figure, handles: list[Any], ncols: int, title: str | None = None) -> None:
+    """Put one legend above all panels, in so many columns or as many as there is room for."""
+    look: Look = {"handles": handles, "title": title, "fontsize": 8, "title_fontsize": 9}
+    # Drawing the figure itself would lay it out twice. A legend without a frame needs no pad.
+    blank = Figure(figsize=(figure.get_figwidth(), figure.get_figheight()))
+    tried = blank.legend(ncols=ncols, borderpad=0, **look)
+    blank.draw_without_rendering()
+    if ncols > 1 and tried.get_window_extent().width > blank.bbox.width:
+        return legend_above(figure, handles, ncols - 1, title)
+    figure.legend(loc="outside upper center", ncols=ncols, **look)
 
 
 def models_of(runs: pd.DataFrame, experiment: str, dataset: str, policy: str) -> pd.DataFrame:

@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from equimodal.study.analysis.names import DATASETS
-from equimodal.study.figures.parts import NothingToShow, finished
+from equimodal.study.figures.parts import NothingToShow, finished, legend_above
 from equimodal.study.figures.style import BLUE, GRAY, ORANGE, VERMILION, Look, new_figure
 
 MODES: dict[str, Look] = {
@@ -48,7 +48,7 @@ def draw(runs: pd.DataFrame, steps: pd.DataFrame) -> Figure:
     panels[1, 0].set_ylabel("conditional learning\nspeed (log$_{10}$ units)")
     panels[2, 0].set_ylabel("$d_{\\mathrm{speed}}$\n(log$_{10}$ units)")
     handles = _handles(run, _epochs_apart(taken))
-    figure.legend(handles=handles, loc="outside upper center", ncols=4, fontsize=8)
+    legend_above(figure, handles, ncols=4)
     return figure
 
 
