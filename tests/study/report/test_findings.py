@@ -52,6 +52,9 @@ def test_every_claim_is_told_once_with_what_the_numbers_say(page):
             assert " ".join(row.evidence.split()) in text_of(text)
             assert row.command in text
     assert "mlxtend" not in text_of(text)
+    # A place whose numbers do not say what the outcome is says so in the overview.
+    row = text.partition('href="#claim-speed_predicts_rank"')[2].partition("</tr>")[0]
+    assert "views, ModelNet40: undecided" in text_of(row)
 
 
 def test_the_page_is_whole_and_needs_nothing_from_elsewhere(page):
