@@ -81,6 +81,13 @@ def test_what_a_scale_says_of_its_own_data_goes_over_what_all_such_have(scale):
     assert resnet.networks["mine"].kind == "resnet18"
 
 
+def test_a_pair_of_three_modalities_stands_beside_the_usual_inputs(scale):
+    pair = "    inputs: {pair: {photo: photo, sound: sound}}\n"
+    settings = scale(MINE + pair)
+    assert {*settings.datasets["mine"].inputs} == {"photo", "sound", "table", "distinct", "pair"}
+    assert expand_runs(settings) == expand_runs(scale(MINE))
+
+
 def test_two_data_sets_of_one_s_own_stand_side_by_side(scale):
     yours = MINE.partition("  mine:")[2].replace("photo", "film")
     settings = scale(f"{MINE}  yours:{yours}")
@@ -94,6 +101,9 @@ def test_two_data_sets_of_one_s_own_stand_side_by_side(scale):
         ("like: own\n", "datasets has none of kind: own"),
         (MINE.replace("    classes: 2\n", ""), "datasets.mine.classes is missing"),
         (MINE.replace("{channels: 4}", "{count: 4}"), "unknown key datasets.mine.sources.table.count; it takes ['channels', 'height', 'length', 'width']"),
+        (MINE.replace("like: own", "like: paper"), "a scale with data of one's own, ['mine'], is `like: own`, which has the rest"),
+        (MINE + "training:\n  mien: {max_epochs: 3}\n", "training has ['mien'], but datasets has"),
+        (MINE + "networks:\n  mine: {widths: [2]}\n", "networks.mine.widths: expected at least 4 items, not 1, given [2]"),
         (MINE.replace("length: 5", "height: 5"), "datasets.mine.sources.sound: images have height and width"),
         (MINE + "augmentation:\n  mine: {flip: 0.5}\n", "augmentation.mine.flip is 0.5, but a mirror is for images"),
         (MINE + "networks:\n  mine: {kind: resnet18, width: 0.5, fused_after: [2]}\n", "networks.mine.kind is resnet18, which ['sound', 'table'] are not for"),

@@ -99,7 +99,7 @@ IN_TINY = {  # mistake -> text, what stands in its place, what is said
     "an unknown policy": ("[vanilla, guided]", "[vanilla, gided]",
         ": experiments.table1.1.policy.1: expected 'vanilla'"),
     "no policy": ("inputs: [gray], policy: [vanilla]", "inputs: [gray], policy: []",
-        ": experiments.table1.0.policy: Tuple should have at least 1 item"),
+        ": experiments.table1.0.policy: expected at least 1 item, not 0"),
     "a date for a number": ("max_epochs: 1", "max_epochs: 2026-01-01",
         ": training.colored_mnist.max_epochs: expected a valid integer, given '2026-01-01'"),
     "a policy without a pair": ("inputs: [gray], policy: [vanilla]", "inputs: [gray], policy: [guided]",

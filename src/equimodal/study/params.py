@@ -207,7 +207,7 @@ def _faults_between(params: Params, broken: Broken) -> Iterator[str]:
     names = known("datasets")
     grids = [(name, grid) for name, grids in params.experiments.items() for grid in grids]
     for section in NEEDED:
-        if unknown := sorted({*getattr(params, section)} - names):
+        if unknown := sorted(known(section) - {*names, ""}):
             yield f"{section} has {unknown}, but datasets has {sorted(names)}"
     for name in sorted(names):
         lacking = [
@@ -334,7 +334,7 @@ def _faults_of_methods(where: str, grid: Grid, params: Params) -> Iterator[str]:
         networks = [{**usual.model_dump(), **p.network} for p in presets] if usual else []
         joined = any(n["fused_after"] or n.get("classifier") == "shared" for n in networks)
         if METHODS[policy].members == "weights" and joined:
-            yield f"{where} asks for {policy}, which is of networks with fused_after: []"
+            yield f"{where} asks for {policy}, which is of networks with fused_after: [] and classifier: own"
     if grid.parameters and len(methods) < len(grid.policy):
         yield f"{where} sets parameters for policy {list(grid.policy)}; only {sorted(METHODS)} have them"
 
@@ -421,9 +421,15 @@ def load_params(path: Path = Path("params.yaml"), scale: str | None = None) -> P
         raw = overlay(raw, own)
     faults += [f"{whole_path}: {clash} in {path}" for clash in clashes]
     files[path] = shared
+    own = _names_of_own(raw)
+    is_like_own = OWN in raw.get("datasets", ())
     raw = _of_own(raw, scale_path, faults)
     raw |= {"scale": scale, "presets": _resolve_presets(raw.get("presets"), files, faults)}
     params = _validated(raw, files, faults)
+    if params is None and own and not is_like_own:
+        faults.append(
+            f"{scale_path}: a scale with data of one's own, {own}, is `like: own`, which has the rest"
+        )
     if faults or params is None:
         raise UserError("\n".join(dict.fromkeys(faults)))
     mirror = os.environ.get(MIRROR_VARIABLE) or params.mirror
@@ -439,11 +445,7 @@ def _of_own(raw: Mapping[str, Any], path: Path, faults: list[str]) -> dict[str, 
     }
     if not usual:
         return dict(raw)
-    names = [
-        name
-        for name, of in raw["datasets"].items()
-        if isinstance(of, Mapping) and of.get("kind") == OWN and name != OWN
-    ]
+    names = _names_of_own(raw)
     if not names:
         faults.append(
             f"{path}: datasets has none of kind: {OWN} and another name than that; docs/own-data.md says what it needs"
@@ -452,8 +454,10 @@ def _of_own(raw: Mapping[str, Any], path: Path, faults: list[str]) -> dict[str, 
     for name in names:
         sources = raw["datasets"][name].get("sources")
         inputs = {m: {m: m} for m in sources} if isinstance(sources, Mapping) else {}
-        together = {"distinct": {m: m for m in inputs}}
-        given = {"folder": name, "inputs": inputs | together} | raw["datasets"][name]
+        inputs["distinct"] = {m: m for m in inputs}
+        given = {"folder": name, "inputs": inputs} | raw["datasets"][name]
+        if isinstance(given["inputs"], Mapping):
+            given["inputs"] = {**inputs, **given["inputs"]}
         filled["datasets"] = {**filled["datasets"], name: {**usual["datasets"], **given}}
         if isinstance(given["inputs"], Mapping):
             branches = given["inputs"].items()
@@ -472,6 +476,16 @@ def _of_own(raw: Mapping[str, Any], path: Path, faults: list[str]) -> dict[str, 
             for name, grids in experiments.items()
         }
     return filled
+
+
+def _names_of_own(raw: Mapping[str, Any]) -> list[str]:
+    """Data sets of one's own."""
+    datasets = raw.get("datasets")
+    return [
+        name
+        for name, of in (datasets.items() if isinstance(datasets, Mapping) else ())
+        if isinstance(of, Mapping) and of.get("kind") == OWN and name != OWN
+    ]
 
 
 def _grids_of_own(grid: Any, alone: Mapping[str, list[str]]) -> list[Any]:

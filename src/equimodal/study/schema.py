@@ -59,8 +59,11 @@ def reason(fault: Mapping[str, Any]) -> str:
     }
     if kind := expected.get(fault["type"]):
         return f"expected {kind}"
+    if fault["type"] == "missing":
+        return "missing"
     said = str(fault["msg"]).removeprefix("Value error, ")
     said = re.sub("^Input should be(?= greater| less)", "expected a number", said)
+    said = re.sub(r"^\w+ should have (.*) after validation", r"expected \1", said)
     return re.sub("^Input should be", "expected", said)
 
 
