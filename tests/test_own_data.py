@@ -101,7 +101,7 @@ def test_two_data_sets_of_one_s_own_stand_side_by_side(scale):
         ("like: own\n", "datasets has none of kind: own"),
         (MINE.replace("    classes: 2\n", ""), "datasets.mine.classes is missing"),
         (MINE.replace("{channels: 4}", "{count: 4}"), "unknown key datasets.mine.sources.table.count; it takes ['channels', 'height', 'length', 'width']"),
-        (MINE.replace("photo:", "0:"), "datasets.mine.sources.0: in a table this name would be a number"),
+        (MINE.replace("photo:", "0:"), "datasets.mine.sources: in a table this name would be a number"),
         (MINE.replace("like: own", "like: paper"), "a scale with data of one's own, ['mine'], is `like: own`, which has the rest"),
         (MINE + "training:\n  mien: {max_epochs: 3}\n", "training has ['mien'], but datasets has"),
         (MINE + "networks:\n  mine: {widths: [2]}\n", "networks.mine.widths: expected at least 4 items, not 1, given [2]"),

@@ -453,7 +453,8 @@ def _of_own(raw: Mapping[str, Any], path: Path, faults: list[str]) -> dict[str, 
     filled, alone = dict(raw), {}
     for name in names:
         sources = raw["datasets"][name].get("sources")
-        inputs = {str(m): {str(m): str(m)} for m in sources} if isinstance(sources, Mapping) else {}
+        named = sources if isinstance(sources, Mapping) else ()
+        inputs = {m: {m: m} for m in named if not why_no_name(m)}  # else it is said of sources
         inputs["distinct"] = {m: m for m in inputs}
         given = {"folder": name, "inputs": inputs} | raw["datasets"][name]
         if isinstance(given["inputs"], Mapping):
