@@ -115,6 +115,22 @@ def test_what_a_scale_lacks_is_said_with_its_file(scale, text, expected):
     assert any(f"config/scales/mine.yaml: {expected}" in line for line in said(scale, text))
 
 
+@pytest.mark.parametrize(
+    ("more", "said_of"),
+    [
+        ("inputs: [distinct, pair], rates: table1", "inputs ['distinct', 'pair']"),
+        ("inputs: [distinct], rates: [0.1, 0.2]", "rates ['0.1', '0.2']"),
+        ("inputs: [distinct], rates: table1, tolerance: [0.1, 0.2]", "tolerance ['0.1', '0.2']"),
+    ],
+)
+def test_a_mean_over_seeds_is_of_nothing_else(scale, more, said_of):
+    pair = "    inputs: {pair: {photo: photo, sound: sound}}\n"
+    grid = f"    - {{dataset: own, policy: [guided], seeds: 1, {more}}}\n"
+    lines = said(scale, f"{MINE}{pair}experiments:\n  table1:\n{grid}")
+    asks = f"experiments.table1 asks for guided on mine with {said_of}, but its tables are means"
+    assert [asks in line for line in lines] == [True]
+
+
 def verb(*arguments):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["equimodal", *arguments, "--scale", "mine"])

@@ -530,12 +530,12 @@ def test_the_paper_s_scale_has_835_networks():
 
 
 def test_a_setting_of_the_balance_that_differs_is_in_the_name(project):
-    old = "policy: [vanilla, guided], rates: table1, seeds: 1}"
     line = (
         "{dataset: colored_mnist, inputs: [distinct], policy: [guided], rates: table1, seeds: 1, "
     )
-    project.edit(TINY, old, old + f"\n    - {line}tolerance: [0.1, 0.3], window: [5, 20]}}")
-    runs = expand_runs(project.load(), "table1")
+    grid = f"    - {line}tolerance: [0.1, 0.3], window: [5, 20]}}\n"
+    project.edit(TINY, "  sensitivity:\n", f"  sensitivity:\n{grid}")
+    runs = expand_runs(project.load(), "sensitivity")
     guided = "colored_mnist/distinct/guided/paper/lr0.01{}/seed0"
     changed = ["", "-tolerance_0.3", "-window_20", "-tolerance_0.3-window_20"]
     balanced = {n: r for n, r in runs.items() if r.balance and r.dataset == "colored_mnist"}

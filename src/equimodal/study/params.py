@@ -245,6 +245,7 @@ def _faults_between(params: Params, broken: Broken) -> Iterator[str]:
             )
         elif grid.dataset not in names:
             yield f"experiments.{name} asks for dataset {grid.dataset!r}; there are {sorted(names)}"
+    yield from _means_of_more_than_seeds(params)
 
 
 def part_name(experiment: str, dataset: str) -> str:
@@ -270,6 +271,34 @@ def _names_twice(params: Params, datasets: Iterable[str]) -> Iterator[str]:
                 f"{section} gives the name {name!r} two meanings, {meant[name]} and {meaning}; choose"
                 " another name"
             )
+
+
+def _means_of_more_than_seeds(params: Params) -> Iterator[str]:
+    """Say which runs of Table 1, whose tables are means over seeds, differ in more than their seed."""
+    cells: dict[tuple[str, ...], dict[str, set[str]]] = {}
+    for grid in params.experiments.get("table1", ()):
+        if (dataset := params.datasets.get(grid.dataset)) is None:
+            continue
+        sweep = params.sweeps.get(grid.dataset)
+        drawn = {"table1": [dataset.table1_rate], "sweep": sweep.rates() if sweep else []}
+        rates = drawn[grid.rates] if isinstance(grid.rates, str) else grid.rates
+        presets = grid.fidelity or (params.fidelity,)
+        for start, preset, policy, inputs in product(grid.start, presets, grid.policy, grid.inputs):
+            alone = inputs if len(dataset.inputs.get(inputs, ())) == 1 else ""
+            cell = cells.setdefault((grid.dataset, start, preset, policy, alone), {})
+            values = {"inputs": [inputs], "rates": rates, "l1": grid.l1}
+            values |= {
+                k: getattr(grid, k) or ["usual"] for k in ("tolerance", "window", "parameters")
+            }
+            for axis, of in values.items():
+                cell.setdefault(axis, set()).update(map(str, of))
+    for (name, _, _, policy, _), cell in cells.items():
+        for axis, of in cell.items():
+            if len(of) > 1:
+                yield (
+                    f"experiments.table1 asks for {policy} on {name} with {axis} {sorted(of)}, but its tables are means"
+                    " over seeds alone; ask for one of these there, and for others in experiments such as sweep"
+                )
 
 
 def _faults_of_grid(
