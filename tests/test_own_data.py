@@ -139,6 +139,25 @@ def verb(*arguments):
     return ended.value.code
 
 
+def test_a_last_batch_of_one_that_batch_norm_can_not_take_names_the_setting(scale, capfd):
+    sources = {"a": "{height: 8, width: 8, channels: 1}", "b": "{height: 8, width: 8, channels: 1}"}
+    listed = "".join(f"      {m}: {of}\n" for m, of in sources.items())
+    small = SMALL.replace(
+        "{widths: [2, 2, 2, 2]}", "{kind: resnet18, width: 0.125, fused_after: [4]}"
+    )
+    scale(f"{MINE.partition('      photo')[0]}{listed}{small}")
+    layout.raw("mine").mkdir(parents=True)
+    for split, n in (("train", 7), ("test", 2)):  # 6 train, in batches of 4 and 2
+        images = dict.fromkeys(sources, np.zeros((n, 8, 8), np.uint8))
+        np.savez(layout.raw("mine") / f"{split}.npz", **images, labels=np.arange(n) % 2)
+    assert verb("prepare", "mine") == 0
+    run = "mine/a/vanilla/paper/lr0.01/seed0"
+    assert verb("train", run) == 0, capfd.readouterr().err
+    scale(f"{MINE.partition('      photo')[0]}{listed}{small.replace('size: 4', 'size: 5')}")
+    assert verb("train", run) == 2
+    assert "set another training.mine.batch_size" in capfd.readouterr().err
+
+
 def test_three_modalities_go_from_files_to_table_1(scale, capfd):
     settings = scale(MINE + SMALL)
     generator = np.random.default_rng(0)
