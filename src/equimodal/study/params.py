@@ -293,10 +293,10 @@ def _means_of_more_than_seeds(params: Params) -> Iterator[str]:
             for axis, of in values.items():
                 cell.setdefault(axis, set()).update(map(str, of))
     for (name, _, _, policy, _), cell in cells.items():
-        for axis, of in cell.items():
-            if len(of) > 1:
+        for axis, found in cell.items():
+            if len(found) > 1:
                 yield (
-                    f"experiments.table1 asks for {policy} on {name} with {axis} {sorted(of)}, but its tables are means"
+                    f"experiments.table1 asks for {policy} on {name} with {axis} {sorted(found)}, but its tables are means"
                     " over seeds alone; ask for one of these there, and for others in experiments such as sweep"
                 )
 
