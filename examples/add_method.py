@@ -66,4 +66,6 @@ def draw(found, file):
 if __name__ == "__main__":
     torch.set_num_threads(1)  # networks as small as these are slower on more
     draw(compare(), "add_method.png")
-    print("Wrote add_method.png. docs/own-network.md says what else a policy may do.")
+    print(
+        "Wrote add_method.png. docs/methods.md says how one with a loss of its own joins the study."
+    )

@@ -81,6 +81,13 @@ def test_what_a_scale_says_of_its_own_data_goes_over_what_all_such_have(scale):
     assert resnet.networks["mine"].kind == "resnet18"
 
 
+def test_a_pair_of_three_modalities_stands_beside_the_usual_inputs(scale):
+    pair = "    inputs: {pair: {photo: photo, sound: sound}}\n"
+    settings = scale(MINE + pair)
+    assert {*settings.datasets["mine"].inputs} == {"photo", "sound", "table", "distinct", "pair"}
+    assert expand_runs(settings) == expand_runs(scale(MINE))
+
+
 def test_two_data_sets_of_one_s_own_stand_side_by_side(scale):
     yours = MINE.partition("  mine:")[2].replace("photo", "film")
     settings = scale(f"{MINE}  yours:{yours}")
@@ -94,6 +101,10 @@ def test_two_data_sets_of_one_s_own_stand_side_by_side(scale):
         ("like: own\n", "datasets has none of kind: own"),
         (MINE.replace("    classes: 2\n", ""), "datasets.mine.classes is missing"),
         (MINE.replace("{channels: 4}", "{count: 4}"), "unknown key datasets.mine.sources.table.count; it takes ['channels', 'height', 'length', 'width']"),
+        (MINE.replace("photo:", "0:"), "datasets.mine.sources: in a table this name would be a number"),
+        (MINE.replace("like: own", "like: paper"), "a scale with data of one's own, ['mine'], is `like: own`, which has the rest"),
+        (MINE + "training:\n  mien: {max_epochs: 3}\n", "training has ['mien'], but datasets has"),
+        (MINE + "networks:\n  mine: {widths: [2]}\n", "networks.mine.widths: expected at least 4 items, not 1, given [2]"),
         (MINE.replace("length: 5", "height: 5"), "datasets.mine.sources.sound: images have height and width"),
         (MINE + "augmentation:\n  mine: {flip: 0.5}\n", "augmentation.mine.flip is 0.5, but a mirror is for images"),
         (MINE + "networks:\n  mine: {kind: resnet18, width: 0.5, fused_after: [2]}\n", "networks.mine.kind is resnet18, which ['sound', 'table'] are not for"),
@@ -104,12 +115,47 @@ def test_what_a_scale_lacks_is_said_with_its_file(scale, text, expected):
     assert any(f"config/scales/mine.yaml: {expected}" in line for line in said(scale, text))
 
 
+@pytest.mark.parametrize(
+    ("more", "said_of"),
+    [
+        ("inputs: [distinct, pair], rates: table1", "inputs ['distinct', 'pair']"),
+        ("inputs: [distinct], rates: [0.1, 0.2]", "rates ['0.1', '0.2']"),
+        ("inputs: [distinct], rates: table1, tolerance: [0.1, 0.2]", "tolerance ['0.1', '0.2']"),
+    ],
+)
+def test_a_mean_over_seeds_is_of_nothing_else(scale, more, said_of):
+    pair = "    inputs: {pair: {photo: photo, sound: sound}}\n"
+    grid = f"    - {{dataset: own, policy: [guided], seeds: 1, {more}}}\n"
+    lines = said(scale, f"{MINE}{pair}experiments:\n  table1:\n{grid}")
+    asks = f"experiments.table1 asks for guided on mine with {said_of}, but its tables are means"
+    assert [asks in line for line in lines] == [True]
+
+
 def verb(*arguments):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["equimodal", *arguments, "--scale", "mine"])
         with pytest.raises(SystemExit) as ended:
             main()
     return ended.value.code
+
+
+def test_a_last_batch_of_one_that_batch_norm_can_not_take_names_the_setting(scale, capfd):
+    sources = {"a": "{height: 8, width: 8, channels: 1}", "b": "{height: 8, width: 8, channels: 1}"}
+    listed = "".join(f"      {m}: {of}\n" for m, of in sources.items())
+    small = SMALL.replace(
+        "{widths: [2, 2, 2, 2]}", "{kind: resnet18, width: 0.125, fused_after: [4]}"
+    )
+    scale(f"{MINE.partition('      photo')[0]}{listed}{small}")
+    layout.raw("mine").mkdir(parents=True)
+    for split, n in (("train", 7), ("test", 2)):  # 6 train, in batches of 4 and 2
+        images = dict.fromkeys(sources, np.zeros((n, 8, 8), np.uint8))
+        np.savez(layout.raw("mine") / f"{split}.npz", **images, labels=np.arange(n) % 2)
+    assert verb("prepare", "mine") == 0
+    run = "mine/a/vanilla/paper/lr0.01/seed0"
+    assert verb("train", run) == 0, capfd.readouterr().err
+    scale(f"{MINE.partition('      photo')[0]}{listed}{small.replace('size: 4', 'size: 5')}")
+    assert verb("train", run) == 2
+    assert "set another training.mine.batch_size" in capfd.readouterr().err
 
 
 def test_three_modalities_go_from_files_to_table_1(scale, capfd):

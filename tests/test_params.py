@@ -99,7 +99,7 @@ IN_TINY = {  # mistake -> text, what stands in its place, what is said
     "an unknown policy": ("[vanilla, guided]", "[vanilla, gided]",
         ": experiments.table1.1.policy.1: expected 'vanilla'"),
     "no policy": ("inputs: [gray], policy: [vanilla]", "inputs: [gray], policy: []",
-        ": experiments.table1.0.policy: Tuple should have at least 1 item"),
+        ": experiments.table1.0.policy: expected at least 1 item, not 0"),
     "a date for a number": ("max_epochs: 1", "max_epochs: 2026-01-01",
         ": training.colored_mnist.max_epochs: expected a valid integer, given '2026-01-01'"),
     "a policy without a pair": ("inputs: [gray], policy: [vanilla]", "inputs: [gray], policy: [guided]",
@@ -530,12 +530,12 @@ def test_the_paper_s_scale_has_835_networks():
 
 
 def test_a_setting_of_the_balance_that_differs_is_in_the_name(project):
-    old = "policy: [vanilla, guided], rates: table1, seeds: 1}"
     line = (
         "{dataset: colored_mnist, inputs: [distinct], policy: [guided], rates: table1, seeds: 1, "
     )
-    project.edit(TINY, old, old + f"\n    - {line}tolerance: [0.1, 0.3], window: [5, 20]}}")
-    runs = expand_runs(project.load(), "table1")
+    grid = f"    - {line}tolerance: [0.1, 0.3], window: [5, 20]}}\n"
+    project.edit(TINY, "  sensitivity:\n", f"  sensitivity:\n{grid}")
+    runs = expand_runs(project.load(), "sensitivity")
     guided = "colored_mnist/distinct/guided/paper/lr0.01{}/seed0"
     changed = ["", "-tolerance_0.3", "-window_20", "-tolerance_0.3-window_20"]
     balanced = {n: r for n, r in runs.items() if r.balance and r.dataset == "colored_mnist"}

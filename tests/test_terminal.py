@@ -89,6 +89,15 @@ def test_the_scheduler_says_nothing_but_warnings_and_that_nothing_is_to_be_done(
     assert len(said[1]) <= plugin.LONGEST
 
 
+def test_table_1_of_data_and_methods_of_one_s_own_is_shown():
+    table1 = made_up_tables()["table1"].query("dataset == 'colored_mnist'")
+    own = table1.assign(dataset="halves_of_digits", published_mean=float("nan"))
+    text = as_text(own.replace({"method": {"random": "pmr"}}), ())
+    head, *rows = [line.split() for line in text.splitlines()[1:]]
+    assert head == ["preset", "paper", "halves_of_di"]
+    assert {row[-2] for row in rows} >= {"pmr", "guided"}
+
+
 def test_table_1_fits_a_terminal_and_has_nothing_published_beside_stand_ins():
     table1 = made_up_tables()["table1"]
     official = table1[table1["dataset"] == "colored_mnist"].assign(fidelity="official")

@@ -9,7 +9,12 @@ class Stateful:
     kept: tuple[str, ...] = ()  # attributes that hold them
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Return tensors that the future depends on."""
+        """Return tensors that the future depends on; raises `TypeError` if one of `kept` is none."""
+        for name in self.kept:
+            if not isinstance(value := getattr(self, name), Tensor):
+                raise TypeError(
+                    f"{type(self).__name__}.{name} is a {type(value).__name__}: what is kept has to be a tensor"
+                )
         return {name: getattr(self, name).clone() for name in self.kept}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:

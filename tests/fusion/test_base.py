@@ -100,6 +100,7 @@ def test_a_padded_example_is_fused_as_if_it_were_alone(fuse):
             r"mask of shape \(1, 3\) does not fit features of shape \(1, 3, 2",
         ),
         ({"film": torch.ones(2).bool()}, r"mask of shape \(2,\) does not fit"),
+        ({"sound": torch.tensor([[0, 0, 0, 0, -torch.inf]])}, "other numbers than 0 and 1"),
         ({"sound": torch.tensor([5])}, r"of lengths make a mask, torch.arange\(time\) < lengths"),
         ({"smell": torch.ones(1, 3)}, r"joins \['sound', 'film'\], given .* masks of \['smell'\]"),
     ],

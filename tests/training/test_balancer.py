@@ -176,6 +176,21 @@ def twice(model, balancer, optimizer):
     balancer.before_step(optimizer)
 
 
+def replaced(model, balancer, optimizer):
+    backward(model, balancer)  # so that the old head has gradients, which nobody clears
+    model.head["a"] = nn.Linear(4, 3)
+    backward(model, balancer)
+    balancer.step(sgd(model), epoch=1)
+
+
+def unfrozen(model, balancer, optimizer):
+    model.stem.requires_grad_(False)
+    balancer = Balancer(model)
+    model.stem.requires_grad_(True)
+    backward(model, balancer)
+    balancer.step(optimizer, epoch=1)
+
+
 def without_flow(model, balancer, optimizer):
     inputs, labels = next(iter(batches()))
     loss_of(model(inputs), labels).backward()
@@ -212,6 +227,17 @@ MISTAKES = {
         lambda m, b, o: (backward(m, b), o.zero_grad(), b.step(o, epoch=1)),
         r"update comes after backward\(\) and before zero_grad",
     ),
+    "speeds of another network": (
+        lambda m, b, o: Balancer(Own("MMTM"), speeds=b.speeds),
+        "of other parameters than the network's, a copy's or replaced ones: build .* anew",
+    ),
+    "parameters that were replaced": (replaced, "give it the state_dict of this one to go on"),
+    "parameters that were unfrozen": (unfrozen, "frozen or unfrozen since .* build it anew"),
+    "clipping to nothing": (
+        lambda m, b, o: (backward(m, b), b.step(o, epoch=1, max_norm=0.0)),
+        "max_norm is 0.0, which would undo the step",
+    ),
+    "a state that is none": (lambda m, b, o: b.load_state_dict(None), "a state None is none"),
     "epochs from 0": (
         lambda m, b, o: (backward(m, b), b.step(o, epoch=0)),
         "epochs count from 1",

@@ -10,6 +10,7 @@ from torch import nn
 from equimodal import (
     MMTM,
     Balance,
+    Batch,
     Fusion,
     Guided,
     LateFusion,
@@ -42,6 +43,26 @@ class WithoutFlow(nn.Module):
 
     def forward(self, inputs):
         return self.fuse(inputs)
+
+
+class WithLoss(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fuse = MMTM({"a": 3, "b": 3})
+
+    def forward(self, inputs, flow):
+        z = self.fuse(inputs, flow)
+        return {**z, "loss": z["a"].mean()}
+
+
+class Own(Policy):
+    kept = ("mode",)
+
+    def __init__(self, *, mode=None, losses=None):
+        self.mode, self.terms = mode, losses
+
+    def losses(self, logits, features, labels):
+        return self.terms
 
 
 class Joined(Fusion):
@@ -173,6 +194,56 @@ MISTAKES = {
     "forward without a flow": (
         lambda: conditional_utilization(WithoutFlow(), [batch()], [batch()]),
         r"has to take \(inputs, flow\)",
+    ),
+    "a batch in place of a set": (
+        lambda: conditional_utilization(network(), Batch(*batch()), [batch()]),
+        "the training set is a Batch: expected batches",
+    ),
+    "an answer of no modality": (
+        lambda: conditional_utilization(WithLoss(), [batch()], [batch()]),
+        r"answered for \['a', 'b', 'loss'\], but its fusion modules join \['a', 'b'\]",
+    ),
+    "a metric by its name": (
+        lambda: conditional_utilization(network(), [batch()], [batch()], metric="accuracy"),
+        "metric takes a function",
+    ),
+    "a metric of each example": (
+        lambda: conditional_utilization(
+            network(), [batch()], [batch()], metric=lambda z, y: z.argmax(-1) == y
+        ),
+        "it has to return one number",
+    ),
+    "losses in a list": (
+        lambda: step(policy=Own(losses=list(torch.ones(2)))),
+        "losses returned a list: expected one tensor",
+    ),
+    "a number for a mode": (lambda: step(policy=Own(mode=1)), "the mode of Own is 1: expected a"),
+    "a number to keep": (lambda: Own(mode=1).state_dict(), "Own.mode is a int: what is kept"),
+    "no number of an epoch": (
+        lambda: Guided(BALANCE).advance(torch.ones(2), epoch=None),
+        "epoch is None; epochs count from 1",
+    ),
+    "channels that are no count": (lambda: MMTM({"a": 4.0, "b": 4}), "whole numbers from 1 on"),
+    "a ratio of zero": (lambda: MMTM({"a": 4, "b": 4}, squeeze_ratio=0), "leaves no code"),
+    "features of a missing modality": (
+        lambda: MMTM({"a": 3, "b": 3})({"a": torch.ones(2, 3), "b": None}),
+        "'b': 'NoneType'}; where examples lack a modality, pass zeros and a mask",
+    ),
+    "features of unlike batches": (
+        lambda: MMTM({"a": 3, "b": 3})({"a": torch.ones(2, 3), "b": torch.ones(1, 3)}),
+        "different numbers of examples",
+    ),
+    "features of whole numbers": (
+        lambda: MMTM({"a": 3, "b": 3})(dict.fromkeys("ab", torch.ones(2, 3).long())),
+        "torch.int64: expected floats",
+    ),
+    "a switch for a flow": (
+        lambda: MMTM({"a": 3, "b": 3})(dict.fromkeys("ab", torch.ones(2, 3)), True),
+        "expected a Flow, such as balancer.flow",
+    ),
+    "text for a stage": (
+        lambda: Network({m: Branch() for m in "ab"}, {"1": MMTM({"a": 4, "b": 4})}),
+        "there is no stage '1'",
     ),
     "examples in place of batches": (
         lambda: conditional_utilization(network(), [batch()], [(batch()[0], torch.tensor(1))]),

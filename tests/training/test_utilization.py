@@ -128,7 +128,7 @@ def of_a(change):
         (
             of_a(lambda z: (z, z)),
             LABELS,
-            "the model returned Tensor, tuple: it has to return the logits",
+            "the model returned a dict of tuple: it has to return the logits",
         ),
         (of_a(lambda z: z * NAN), LABELS, "'a' are not finite: the network has diverged"),
         (of_a(lambda z: z / 0), LABELS, "'a' are not finite: the network has diverged"),
@@ -240,3 +240,12 @@ def test_every_way_of_evaluating_is_the_flow_that_its_name_says_and_moves_no_mea
 def test_a_uni_modal_network_is_evaluated_in_one_way():
     block = SqueezeExcite("a", 4, squeeze_ratio=4, gate_scale=2)
     assert list(evaluations(block)) == ["regular"]
+
+
+def test_an_empty_batch_changes_nothing():
+    empty = {m: x[:0] for m, x in INPUTS.items()}
+    torch.manual_seed(0)
+    model = Pair()
+    test = [(INPUTS, LABELS)]
+    expected = conditional_utilization(model, [INPUTS], test)
+    assert conditional_utilization(model, [empty, INPUTS, empty], test) == expected

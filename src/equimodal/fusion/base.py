@@ -90,7 +90,7 @@ def squeeze(
     batch alone says of which examples the modality is there.
 
     Raises:
-        ValueError: If the mask is not as large as the features, or is one of lengths.
+        ValueError: If the mask is not as large as the features, has other numbers than 0 and 1, or is one of lengths.
     """
     if mask is None and x.ndim > 2:
         # The gradient of a mean lies in memory as the view does that was averaged. It has to lie as the
@@ -99,6 +99,11 @@ def squeeze(
         return last.flatten(1, -2).mean(1) if last.is_contiguous() else x.flatten(2).mean(-1)
     if mask is None:
         return x
+    if mask.is_floating_point() and not ((mask == 0) | (mask == 1)).all():
+        raise ValueError(
+            "a mask has other numbers than 0 and 1, as one that is added to scores has, where 0 means no padding:"
+            " give one of booleans, true where features are"
+        )
     if mask.ndim == 1 and mask.dtype != torch.bool:
         raise ValueError(
             f"a mask of shape {tuple(mask.shape)} has the type {mask.dtype}: of lengths make a mask,"

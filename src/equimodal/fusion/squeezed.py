@@ -3,6 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Literal
 
 import torch
@@ -82,8 +83,8 @@ class SqueezeFusion(Fusion):
 
         Raises:
             TypeError: If the channels are no dict.
-            ValueError: If there are fewer than two modalities, or they share one running mean but
-                differ in channels.
+            ValueError: If there are fewer than two modalities, channels are no counts, or they differ where
+                there is one running mean for all.
         """
         super().__init__()
         if not isinstance(channels, Mapping):
@@ -101,8 +102,10 @@ class SqueezeFusion(Fusion):
             )
         self.modalities = tuple(channels)
         self.running_mean = running_mean
+        if not all(isinstance(c, Integral) and c >= 1 for c in channels.values()):
+            raise ValueError(f"channels are whole numbers from 1 on, given {dict(channels)}")
         total = sum(channels.values())
-        code = int(2 * total / squeeze_ratio)
+        code = int(2 * total / squeeze_ratio) if squeeze_ratio > 0 else 0
         if code < 1:
             raise ValueError(f"squeeze_ratio {squeeze_ratio} leaves no code of {total} channels")
         self.squeeze = nn.Linear(total, code)
@@ -131,13 +134,14 @@ class SqueezeFusion(Fusion):
         """Return the modulated feature maps, each of the shape it came in: (batch, channels, *space).
 
         Raises:
-            ValueError: If the features have other modalities or channels than the module, a mask does
-                not fit, or the flow names no branch.
+            ValueError: If the features have other modalities or channels than the module, or are of different
+                numbers of examples, a mask does not fit, or the flow names no branch.
             RuntimeError: If an isolated pass comes before any recorded one.
-            TypeError: If means are to be taken but were cast to half precision with the module.
+            TypeError: If features and masks are no dicts of tensors, features no floats, or the flow is none; or
+                if means are to be taken but were cast to half precision with the module.
         """
         masks = masks or {}
-        self._check(features, masks)
+        self._check(features, flow, masks)
         squeezes = {m: squeeze(features[m], masks.get(m)) for m in self.modalities}
         if flow.record:
             self._record(squeezes)
@@ -162,7 +166,17 @@ class SqueezeFusion(Fusion):
             for m, x in features.items()
         }
 
-    def _check(self, features: Features, masks: Masks) -> None:
+    def _check(self, features: Features, flow: Flow, masks: Masks) -> None:
+        for what, given in (("features", features), ("masks", masks)):
+            if not isinstance(given, Mapping) or any(
+                not isinstance(x, Tensor) for x in given.values()
+            ):
+                raise TypeError(
+                    f"{type(self).__name__} takes {what} as a dict of modality -> tensor, given"
+                    f" {_kinds(given)}; where examples lack a modality, pass zeros and a mask"
+                )
+        if not isinstance(flow, Flow):
+            raise TypeError(f"expected a Flow, such as balancer.flow, given {flow!r}")
         if features.keys() != set(self.modalities) or masks.keys() - features.keys():
             raise ValueError(
                 f"{type(self).__name__} joins {list(self.modalities)}, given {list(features)}"
@@ -176,6 +190,14 @@ class SqueezeFusion(Fusion):
                     f" time, if any), given {tuple(x.shape)}; transpose tokens of shape (batch, time,"
                     " channels)"
                 )
+            if not x.is_floating_point():
+                raise TypeError(
+                    f"the features of {m!r} are {x.dtype}: expected floats; embed or scale them"
+                )
+        if len({len(x) for x in features.values()}) > 1:
+            raise ValueError(
+                f"the features are of different numbers of examples: { {m: len(x) for m, x in features.items()} }"
+            )
 
     def shared_parameters(self) -> list[nn.Parameter]:
         """The joint squeeze layer."""
@@ -257,6 +279,8 @@ class SqueezeFusion(Fusion):
     def _record(self, squeezes: Vectors) -> None:
         self._require_precision()
         samples = len(squeezes[self.modalities[0]])
+        if not samples:  # an empty batch has no mean
+            return
         self.squeezes_seen += samples
         for m, h in squeezes.items():
             mean = self.get_buffer(f"mean_squeeze_{m}")
@@ -285,3 +309,10 @@ class SqueezeFusion(Fusion):
         for m, new in means.items():
             mean = self.get_buffer(f"mean_gate_{m}")
             mean += ((new - mean) * share.to(mean.dtype)).where(finite, 0.0)
+
+
+def _kinds(given: object) -> str:
+    """Types, for a message."""
+    if not isinstance(given, Mapping):
+        return f"a {type(given).__name__}"
+    return f"{ {m: type(x).__name__ for m, x in given.items()} }"

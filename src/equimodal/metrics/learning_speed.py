@@ -81,10 +81,9 @@ class LearningSpeed(Stateful):
         if list(branch) != list(fusion):
             raise ValueError(f"branches {list(branch)} do not match fusions {list(fusion)}")
         self.modalities = tuple(branch)
-        self._groups = [
-            [[p for p in g[m] if p.requires_grad] for m in self.modalities]
-            for g in (fusion, branch)
-        ]
+        given = [[list(g[m]) for m in self.modalities] for g in (fusion, branch)]
+        self._groups = [[[p for p in ps if p.requires_grad] for ps in row] for row in given]
+        self._frozen = [p for row in given for ps in row for p in ps if not p.requires_grad]
         for of, row in zip(("fusion", "branch"), self._groups, strict=True):
             for m, parameters in zip(self.modalities, row, strict=True):
                 if not parameters:
@@ -125,10 +124,18 @@ class LearningSpeed(Stateful):
         of_branch: Any = next(own, None) or _named(model, names).__getitem__
         return cls({m: of_branch(m) for m in names}, model, **settings)
 
-    def is_of(self, network: nn.Module) -> bool:
-        """Whether it measures parameters of the network, and not of a copy or of another one."""
-        first = self._groups[1][0][0]
-        return any(p is first for p in network.parameters())
+    def require_of(self, network: nn.Module) -> None:
+        """Check that it measures parameters of the network, and none of a copy or that were replaced.
+
+        Raises:
+            ValueError: If not: gradients that nobody clears would count in each step.
+        """
+        there = {id(p) for p in network.parameters()}
+        if not all(id(p) in there for row in self._groups for ps in row for p in ps):
+            raise ValueError(
+                "the speeds are of other parameters than the network's, a copy's or replaced ones: build LearningSpeed"
+                " anew for this network, or the Balancer, and give it the state_dict of this one to go on"
+            )
 
     def update(self, mode: Int64[Tensor, ""] | None = None) -> None:
         """Add the effective updates of the current gradients.
@@ -141,8 +148,8 @@ class LearningSpeed(Stateful):
 
         Raises:
             TypeError: If given whether the step counts, or a number, not its mode.
-            ValueError: If there are no gradients, or `after_step` was left out; at the first update, if all
-                gradients are zero.
+            ValueError: If there are no gradients, parameters were frozen or unfrozen, or `after_step` was left
+                out; at the first update, if all gradients are zero.
         """
         if mode is not None and (not isinstance(mode, Tensor) or mode.dtype == torch.bool):
             raise TypeError(
@@ -153,8 +160,14 @@ class LearningSpeed(Stateful):
             raise ValueError(
                 "norm='after_step' needs after_step() after each step of the optimizer"
             )
+        measured = [p for row in self._groups for group in row for p in group]
+        if any(p.requires_grad for p in self._frozen) or not all(p.requires_grad for p in measured):
+            raise ValueError(
+                "parameters were frozen or unfrozen since LearningSpeed was built: build it anew, or the Balancer,"
+                " and give it the state_dict of this one to go on"
+            )
         gradients = self._of_groups(squared_gradient)
-        no_gradient = all(p.grad is None for row in self._groups for group in row for p in group)
+        no_gradient = all(p.grad is None for p in measured)
         if no_gradient or not (self._begun or gradients.any()):  # looking at values waits: once
             raise ValueError(
                 "no gradients, or all are zero: update comes after backward() and before zero_grad(),"
@@ -205,11 +218,11 @@ def _named(model: nn.Module, modalities: list[str]) -> dict[str, list[nn.Paramet
     unclear = []
     for name, p in model.named_parameters(remove_duplicate=False):
         of = [m for m in modalities if re.search(rf"(?<![^._]){re.escape(m)}(?![^._])", name)]
-        if id(p) in of_fusions or not p.requires_grad:
+        if id(p) in of_fusions:
             continue
         if len(of) == 1 and not any(id(p) in found[m] for m in modalities if m != of[0]):
             found[of[0]][id(p)] = p
-        else:
+        elif p.requires_grad:
             unclear.append(name)
     if unclear:
         raise ValueError(

@@ -139,8 +139,8 @@ def _check(branches: Mapping[str, nn.Module], fusions: Mapping[int, Fusion]) -> 
             raise TypeError(
                 "LateFusion returns the logits, so that the head of each branch has to be nn.Identity()"
             )
-        if not 1 <= stage <= max(stages.values()):
-            raise ValueError(f"there is no stage {stage}: the branches have {stages}")
+        if stage not in range(1, max(stages.values()) + 1):
+            raise ValueError(f"there is no stage {stage!r}: the branches have {stages}")
 
 
 def fused(logits: Logits) -> Float[Tensor, "batch classes"]:

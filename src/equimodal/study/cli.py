@@ -724,7 +724,8 @@ def show(settings: Params) -> None:
     print(f"{table1}\n")
     print(textwrap.fill(f"Claims:    {counted}", 79, subsequent_indent=" " * 11))
     print("Tables:   ", layout.tables(settings.scale))
-    print("Figures:  ", layout.figures(settings.scale))
+    if is_there(layout.figures(settings.scale)):
+        print("Figures:  ", layout.figures(settings.scale))
     if is_there(layout.findings()):
         print("Real data:", layout.findings())
     if is_there(layout.report(settings.scale)):

@@ -66,7 +66,7 @@ def _file(module: str) -> Path:
     for path in (stem.with_suffix(".py") if stem != ROOT else stem, stem / "__init__.py"):
         if path.is_file():
             return path
-    raise ModuleNotFoundError(f"no module {module} below {ROOT}")
+    raise ModuleNotFoundError(f"no module {module} below {ROOT}", name=module)
 
 
 def _is_module(name: str) -> bool:

@@ -199,7 +199,7 @@ def _faults_between(params: Params, broken: Broken) -> Iterator[str]:
     names = known("datasets")
     grids = [(name, grid) for name, grids in params.experiments.items() for grid in grids]
     for section in NEEDED:
-        if unknown := sorted({*getattr(params, section)} - names):
+        if unknown := sorted(known(section) - {*names, ""}):
             yield f"{section} has {unknown}, but datasets has {sorted(names)}"
     for name in sorted(names):
         lacking = [
@@ -237,6 +237,7 @@ def _faults_between(params: Params, broken: Broken) -> Iterator[str]:
             )
         elif grid.dataset not in names:
             yield f"experiments.{name} asks for dataset {grid.dataset!r}; there are {sorted(names)}"
+    yield from _means_of_more_than_seeds(params)
 
 
 def part_name(experiment: str, dataset: str) -> str:
@@ -262,6 +263,34 @@ def _names_twice(params: Params, datasets: Iterable[str]) -> Iterator[str]:
                 f"{section} gives the name {name!r} two meanings, {meant[name]} and {meaning}; choose"
                 " another name"
             )
+
+
+def _means_of_more_than_seeds(params: Params) -> Iterator[str]:
+    """Say which runs of Table 1, whose tables are means over seeds, differ in more than their seed."""
+    cells: dict[tuple[str, ...], dict[str, set[str]]] = {}
+    for grid in params.experiments.get("table1", ()):
+        if (dataset := params.datasets.get(grid.dataset)) is None:
+            continue
+        sweep = params.sweeps.get(grid.dataset)
+        drawn = {"table1": [dataset.table1_rate], "sweep": sweep.rates() if sweep else []}
+        rates = drawn[grid.rates] if isinstance(grid.rates, str) else grid.rates
+        presets = grid.fidelity or (params.fidelity,)
+        for start, preset, policy, inputs in product(grid.start, presets, grid.policy, grid.inputs):
+            alone = inputs if len(dataset.inputs.get(inputs, ())) == 1 else ""
+            cell = cells.setdefault((grid.dataset, start, preset, policy, alone), {})
+            values = {"inputs": [inputs], "rates": rates, "l1": grid.l1}
+            values |= {
+                k: getattr(grid, k) or ["usual"] for k in ("tolerance", "window", "parameters")
+            }
+            for axis, of in values.items():
+                cell.setdefault(axis, set()).update(map(str, of))
+    for (name, _, _, policy, _), cell in cells.items():
+        for axis, found in cell.items():
+            if len(found) > 1:
+                yield (
+                    f"experiments.table1 asks for {policy} on {name} with {axis} {sorted(found)}, but its tables are means"
+                    " over seeds alone; ask for one of these there, and for others in experiments such as sweep"
+                )
 
 
 def _faults_of_grid(
@@ -326,7 +355,7 @@ def _faults_of_methods(where: str, grid: Grid, params: Params) -> Iterator[str]:
         networks = [{**usual.model_dump(), **p.network} for p in presets] if usual else []
         joined = any(n["fused_after"] or n.get("classifier") == "shared" for n in networks)
         if METHODS[policy].members == "weights" and joined:
-            yield f"{where} asks for {policy}, which is of networks with fused_after: []"
+            yield f"{where} asks for {policy}, which is of networks with fused_after: [] and classifier: own"
     if grid.parameters and len(methods) < len(grid.policy):
         yield f"{where} sets parameters for policy {list(grid.policy)}; only {sorted(METHODS)} have them"
 
@@ -413,9 +442,15 @@ def load_params(path: Path = Path("params.yaml"), scale: str | None = None) -> P
         raw = overlay(raw, own)
     faults += [f"{whole_path}: {clash} in {path}" for clash in clashes]
     files[path] = shared
+    own = _names_of_own(raw)
+    is_like_own = OWN in raw.get("datasets", ())
     raw = _of_own(raw, scale_path, faults)
     raw |= {"scale": scale, "presets": _resolve_presets(raw.get("presets"), files, faults)}
     params = _validated(raw, files, faults)
+    if params is None and own and not is_like_own:
+        faults.append(
+            f"{scale_path}: a scale with data of one's own, {own}, is `like: own`, which has the rest"
+        )
     if faults or params is None:
         raise UserError("\n".join(dict.fromkeys(faults)))
     mirror = os.environ.get(MIRROR_VARIABLE) or params.mirror
@@ -431,11 +466,7 @@ def _of_own(raw: Mapping[str, Any], path: Path, faults: list[str]) -> dict[str, 
     }
     if not usual:
         return dict(raw)
-    names = [
-        name
-        for name, of in raw["datasets"].items()
-        if isinstance(of, Mapping) and of.get("kind") == OWN and name != OWN
-    ]
+    names = _names_of_own(raw)
     if not names:
         faults.append(
             f"{path}: datasets has none of kind: {OWN} and another name than that; docs/own-data.md says what it needs"
@@ -443,9 +474,12 @@ def _of_own(raw: Mapping[str, Any], path: Path, faults: list[str]) -> dict[str, 
     filled, alone = dict(raw), {}
     for name in names:
         sources = raw["datasets"][name].get("sources")
-        inputs = {m: {m: m} for m in sources} if isinstance(sources, Mapping) else {}
-        together = {"distinct": {m: m for m in inputs}}
-        given = {"folder": name, "inputs": inputs | together} | raw["datasets"][name]
+        named = sources if isinstance(sources, Mapping) else ()
+        inputs = {m: {m: m} for m in named if not why_no_name(m)}  # else it is said of sources
+        inputs["distinct"] = {m: m for m in inputs}
+        given = {"folder": name, "inputs": inputs} | raw["datasets"][name]
+        if isinstance(given["inputs"], Mapping):
+            given["inputs"] = {**inputs, **given["inputs"]}
         filled["datasets"] = {**filled["datasets"], name: {**usual["datasets"], **given}}
         if isinstance(given["inputs"], Mapping):
             branches = given["inputs"].items()
@@ -464,6 +498,16 @@ def _of_own(raw: Mapping[str, Any], path: Path, faults: list[str]) -> dict[str, 
             for name, grids in experiments.items()
         }
     return filled
+
+
+def _names_of_own(raw: Mapping[str, Any]) -> list[str]:
+    """Data sets of one's own."""
+    datasets = raw.get("datasets")
+    return [
+        name
+        for name, of in (datasets.items() if isinstance(datasets, Mapping) else ())
+        if isinstance(of, Mapping) and of.get("kind") == OWN and name != OWN
+    ]
 
 
 def _grids_of_own(grid: Any, alone: Mapping[str, list[str]]) -> list[Any]:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
@@ -31,6 +32,9 @@ def why_no_name(text: object) -> str | None:
         return f"names have at most {LONGEST_NAME} characters"
     if text in NO_NAMES:
         return "in a table this name would be a missing value"
+    with suppress(ValueError):
+        float({"true": "1", "false": "0"}.get(text.lower(), text))
+        return "in a table this name would be a number"
     return None
 
 
@@ -59,8 +63,11 @@ def reason(fault: Mapping[str, Any]) -> str:
     }
     if kind := expected.get(fault["type"]):
         return f"expected {kind}"
+    if fault["type"] == "missing":
+        return "missing"
     said = str(fault["msg"]).removeprefix("Value error, ")
     said = re.sub("^Input should be(?= greater| less)", "expected a number", said)
+    said = re.sub(r"^\w+ should have (.*) after validation", r"expected \1", said)
     return re.sub("^Input should be", "expected", said)
 
 

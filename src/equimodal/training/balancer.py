@@ -1,6 +1,6 @@
 """Measuring and balancing in a loop, or a trainer, that knows nothing of it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -39,12 +39,13 @@ class Balancer:
 
         Raises:
             TypeError: If the policy is none.
-            ValueError: As `LearningSpeed.of`, or if the policy is of other modalities, or changes more than the
-                mode, which only `train_step` lets it.
+            ValueError: As `LearningSpeed.of`, or if the speeds are of another network, the policy is of other
+                modalities, or changes more than the mode, which only `train_step` lets it.
         """
         self.model = model
         self.policy = policy = Vanilla() if policy is None else policy
         self.speeds = speeds or LearningSpeed.of(model)
+        self.speeds.require_of(model)
         require_policy(policy, self.speeds.modalities)
         hooks = ("forward", "losses", "backward", "modulate", "end_epoch")
         if own := of_its_own(policy, hooks):
@@ -108,10 +109,17 @@ class Balancer:
 
         Raises:
             ValueError: If there are no gradients, the optimizer lacks parameters, the network is in evaluation
-                mode, a policy's flow was not asked for, or the step before was not finished.
+                mode or has other parameters than before, a policy's flow was not asked for, the step before was
+                not finished, or `max_norm` is not above 0.
         """
         require_training(self.model)
         require_all_parameters(self.model, optimizer)
+        self.speeds.require_of(self.model)
+        if max_norm is not None and not max_norm > 0:
+            raise ValueError(
+                f"max_norm is {max_norm!r}, which would undo the step or turn it round; expected a number above 0, or"
+                " None for no clipping"
+            )
         if self._put_back is not None:
             raise ValueError(
                 "before_step was called twice for one step: take one optimizer for all parameters, which makes"
@@ -166,9 +174,10 @@ class Balancer:
         Raises:
             ValueError: If the state is of something else, or of other modalities; then nothing is loaded.
         """
-        if state.keys() != self.state_dict().keys():
+        if not isinstance(state, Mapping) or state.keys() != self.state_dict().keys():
+            given = f"with {sorted(state)}" if isinstance(state, Mapping) else repr(state)
             raise ValueError(
-                f"a state with {sorted(state)} is none of a Balancer: give what its state_dict returned"
+                f"a state {given} is none of a Balancer: give what its state_dict returned"
             )
         if state["modalities"] != list(self.speeds.modalities):
             raise ValueError(

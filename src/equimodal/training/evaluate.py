@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from typing import SupportsFloat
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from equimodal.fusion.base import (
 from equimodal.fusion.squeezed import SqueezeFusion
 from equimodal.metrics.utilization import accuracy, utilization_rate
 from equimodal.training.own import (
+    batches_of,
     finite_logits,
     inputs_and_labels,
     inputs_of,
@@ -52,10 +54,10 @@ def conditional_utilization(
 
     Raises:
         ValueError: If the model has no fusion module, its flow does not reach one, a set is empty,
-            logits or labels have another shape, a logit is not finite, a label is no class, a metric is
-            negative or NaN, or parameters are sharded.
-        TypeError: If a set does not hold batches of inputs by modality, or the model does not return
-            logits by modality.
+            logits or labels have another shape, a logit is not finite or of no modality, a label is no class, a
+            metric is negative or NaN, or parameters are sharded.
+        TypeError: If a set does not hold batches of inputs by modality, the model does not return logits by
+            modality, or the metric is no function or returns no number.
     """
     model = unwrapped(model)
     require_whole(model)
@@ -65,15 +67,18 @@ def conditional_utilization(
             "the model has no equimodal.fusion.base.Fusion, so nothing can be switched off"
         )
     require_flow(model)
+    if not callable(metric):
+        raise TypeError(f"metric takes a function of logits and labels, given {metric!r}")
+    modalities = {m for f in fusions for m in f.modalities}
     with _evaluating(model):
-        _record(model, fusions, train)
+        _record(model, fusions, train, modalities)
         answers: dict[str, tuple[list[ndarray], list[ndarray]]] = {}
         truth: list[ndarray] = []
-        for batch in test:
+        for batch in batches_of(test, "test"):
             inputs, labels = inputs_and_labels(batch)
             truth.append(labels.cpu().numpy())
             for way, flow in enumerate((Flow(frozen=True), Flow(isolated=True, frozen=True))):
-                for m, z in finite_logits(model(inputs, flow), inputs).items():
+                for m, z in finite_logits(model(inputs, flow), inputs, modalities).items():
                     if metric is accuracy:
                         require_classes(m, z, labels.to(z.device))
                     answers.setdefault(m, ([], []))[way].append(z.double().cpu().numpy())
@@ -90,7 +95,10 @@ def conditional_utilization(
     every = np.concatenate(truth)
     rates = {}
     for m, ways in answers.items():
-        found = [float(metric(np.concatenate(z), every)) for z in ways]
+        given = [metric(np.concatenate(z), every) for z in ways]
+        if not all(isinstance(value, SupportsFloat) and np.ndim(value) == 0 for value in given):
+            raise TypeError(f"the metric of {m!r} is {given[0]!r}: it has to return one number")
+        found = [float(value) for value in given]
         if not min(found) >= 0:
             raise ValueError(
                 f"the metric of {m!r} is {found[0]:g}, and {found[1]:g} isolated: a rate is a share of it, so it has"
@@ -112,12 +120,14 @@ def _evaluating(model: nn.Module) -> Iterator[None]:
             module.training = was
 
 
-def _record(model: nn.Module, fusions: list[Fusion], train: Iterable[object]) -> None:
+def _record(
+    model: nn.Module, fusions: list[Fusion], train: Iterable[object], modalities: set[str]
+) -> None:
     reset_recording(model)
     batches = 0
-    for batch in train:
+    for batch in batches_of(train, "training"):
         inputs = inputs_of(batch)
-        finite_logits(model(inputs, Flow(record=True, frozen=True)), inputs)
+        finite_logits(model(inputs, Flow(record=True, frozen=True)), inputs, modalities)
         batches += 1
     if not batches:
         raise ValueError("the training set is empty, or an iterator that was used up before")

@@ -1,6 +1,6 @@
 """What comes from a loop or a network of one's own: taken as it is meant, or refused in a sentence."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from inspect import signature
 from typing import Any
 
@@ -83,6 +83,20 @@ def require_flow(model: nn.Module) -> None:
         ) from None
 
 
+def batches_of(given: Any, what: str) -> Iterator[Any]:
+    """Return an iterator of the batches of a set.
+
+    Raises:
+        TypeError: If it is none.
+    """
+    try:
+        return iter(given)
+    except TypeError:
+        raise TypeError(
+            f"the {what} set is a {type(given).__name__}: expected batches; put a single one into a list"
+        ) from None
+
+
 def inputs_of(batch: Any) -> Mapping[str, Tensor]:
     """Return the inputs of a batch that may come with labels or without; raises as `inputs_and_labels`."""
     if isinstance(batch, Mapping) and "labels" not in batch:
@@ -120,19 +134,25 @@ def inputs_and_labels(batch: Any) -> tuple[Mapping[str, Tensor], Tensor]:
     return inputs, labels if of_numbers else labels.long()  # as class indices of torch are
 
 
-def finite_logits(output: Any, inputs: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-    """Return what a network answered to inputs, if it is finite logits by modality.
+def finite_logits(
+    output: Any, inputs: Mapping[str, Tensor], modalities: Collection[str]
+) -> Mapping[str, Tensor]:
+    """Return what a network answered to inputs, if it is finite logits of its modalities.
 
     Raises:
         TypeError: If it is no dict of tensors.
-        ValueError: If a logit is NaN or infinite.
+        ValueError: If it has other names than modalities, or a logit is NaN or infinite.
     """
-    if not isinstance(output, Mapping) or not all(isinstance(z, Tensor) for z in output.values()):
-        of = output.values() if isinstance(output, Mapping) else [output]
-        raise TypeError(
-            f"the model returned {', '.join(sorted({type(z).__name__ for z in of}))}: it has to return the"
-            " logits of each branch, a dict of modality -> tensor"
+    expected = "it has to return the logits of each branch, a dict of modality -> tensor"
+    if not isinstance(output, Mapping):
+        raise TypeError(f"the model returned {type(output).__name__}: {expected}")
+    if not output or output.keys() - modalities:
+        raise ValueError(
+            f"the model answered for {list(output)}, but its fusion modules join {sorted(modalities)}:"
+            f" {expected}, and nothing else"
         )
+    if others := sorted({type(z).__name__ for z in output.values() if not isinstance(z, Tensor)}):
+        raise TypeError(f"the model returned a dict of {', '.join(others)}: {expected}")
     for m, z in output.items():
         if not z.isfinite().all():
             bad = [n for n, x in inputs.items() if isinstance(x, Tensor) and not x.isfinite().all()]

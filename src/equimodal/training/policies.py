@@ -9,6 +9,7 @@ reads and writes it where it lies.
 
 import random
 from collections.abc import Collection, Hashable, Iterable, Mapping
+from numbers import Real
 
 import torch
 import torch.nn.functional as F
@@ -323,11 +324,16 @@ def require_policy(policy: object, modalities: tuple[str, ...]) -> None:
     """Check that a policy is one, and of the network's modalities.
 
     Raises:
-        TypeError: If it is no `Policy`.
+        TypeError: If it is no `Policy`, or its mode no tensor.
         ValueError: If it chooses among other modalities, or the same in another order.
     """
     if not isinstance(policy, Policy):
         raise TypeError(f"expected a policy, such as Guided(Balance(...)), given {policy!r}")
+    if not isinstance(policy.mode, Tensor | None):
+        raise TypeError(
+            f"the mode of {type(policy).__name__} is {policy.mode!r}: expected a tensor that it changes in place,"
+            " torch.tensor(-1) for a regular step, or None where all steps are regular"
+        )
     chosen_from = tuple(getattr(policy, "modalities", modalities))
     if chosen_from != modalities:
         raise ValueError(
@@ -343,5 +349,5 @@ def of_its_own(policy: Policy, hooks: Iterable[str]) -> list[str]:
 
 
 def _require_from_1(epoch: int) -> None:
-    if epoch < 1:
-        raise ValueError(f"epoch is {epoch}; epochs count from 1, or the warm-up is too long")
+    if not isinstance(epoch, Real) or not epoch >= 1:
+        raise ValueError(f"epoch is {epoch!r}; epochs count from 1, or the warm-up is too long")

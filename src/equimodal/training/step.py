@@ -108,7 +108,7 @@ def train_step(
             lacks parameters of it, the batch lacks a modality or has one more, its labels are no class
             indices, the speeds are of modalities in another order, or gradients would not be averaged
             over the processes of a group.
-        TypeError: If it is no batch, no `Network` or no `Policy`.
+        TypeError: If it is no batch, no `Network` or no `Policy`, or the policy's losses are no tensor.
     """
     bare = unwrapped(network, training=True)
     if not isinstance(bare, Network):
@@ -117,10 +117,8 @@ def train_step(
             " other write the loop of docs/own-network.md"
         )
     require_policy(policy, bare.modalities)
-    if speeds is not None and not speeds.is_of(bare):
-        raise ValueError(
-            "the speeds are of other parameters than the network's: build LearningSpeed anew for this network"
-        )
+    if speeds is not None:
+        speeds.require_of(bare)
     if speeds is not None and speeds.modalities != bare.modalities:
         raise ValueError(
             f"the speeds are of {list(speeds.modalities)}, the network's modalities are"
@@ -143,6 +141,11 @@ def train_step(
     for m, z in logits.items():
         require_shapes(m, z, labels)
     terms = policy.losses(logits, features, labels)
+    if not isinstance(terms, Tensor):
+        raise TypeError(
+            f"{type(policy).__name__}.losses returned a {type(terms).__name__}: expected one tensor of the terms,"
+            " such as torch.stack([...])"
+        )
     cosines = None
     if rules.cosines:
         answer = F.cross_entropy(fused(logits), labels)

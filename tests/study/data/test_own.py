@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -168,6 +169,8 @@ WRONG = {  # what is wrong with arrays -> the change, and what is said
     "no examples": ({f"test_{m}": x[:0] for m, x in GIVEN.items()}, "{raw}/test has no examples in photo, sound, table"),
     "labels from 1": ({"train_labels": GIVEN["labels"] + 1}, "{raw}/train.npz: labels has labels from 1 to 2, expected 0 to 1"),
     "labels as floats": ({"train_labels": GIVEN["labels"] / 2}, "labels holds float64 of shape 8, expected whole numbers in a row"),
+    "labels as names": ({"test_labels": np.array(["cat", "dog"] * 2)}, "labels holds <U3 of shape 4, expected whole numbers in a row: np.searchsorted"),
+    "labels in a matrix": ({"test_labels": np.eye(2, dtype=int)[[0, 1, 0, 1]]}, "of shape 4 x 2, expected whole numbers in a row: labels.argmax(1)"),
     "NaN": ({"train_table": with_nan(arrays(8)["table"], 5)},
         "{raw}/train.npz: table has NaN, infinite or absurdly large values in 1 of 8 examples, counted from 0: 5;"),
     "infinite": ({"test_sound": arrays(4)["sound"] * np.inf}, "values in 4 of 4 examples, counted from 0: 0, 1, 2, and 1 more;"),
@@ -187,6 +190,15 @@ def test_arrays_that_can_not_be_used_are_refused(tmp_path, what):
     changes, expected = WRONG[what]
     save(tmp_path / "raw", **changes)
     assert expected.format(raw=tmp_path / "raw") in said(tmp_path / "raw", settings())
+
+
+def test_a_part_for_validation_is_not_passed_over(tmp_path):
+    save(tmp_path / "raw")
+    np.savez(tmp_path / "raw/validation.npz", **arrays(4))
+    assert (
+        "raw/validation.npz would not be used, as validation_share is 0.25: set it to null"
+        in said(tmp_path / "raw", settings())
+    )
 
 
 def test_all_that_is_wrong_is_said_at_once(tmp_path):
@@ -280,6 +292,11 @@ def moving(raw):
         file.unlink()
 
 
+def in_two_forms(raw):
+    shutil.rmtree(raw / "test/side")
+    np.save(raw / "test/side.npy", np.zeros((4, 2, 3, 3), np.uint8))
+
+
 def of_another_class(raw):
     draw(raw, "test", "front", ["owl/1.png"])
     draw(raw, "test", "side", ["owl/1.png"])
@@ -289,6 +306,7 @@ WRONG_IMAGES = {
     "a file is missing": (no_file, "{raw}/train/side lacks images that other modalities have: cat/2"),
     "a class is missing": (no_class, "{raw}/test/side has no images of dog"),
     "an untrained class": (of_another_class, "{raw}/test has images of owl, no class of train"),
+    "two forms": (in_two_forms, "{raw}: side has images in train and an array in test; give all parts in one form"),
     "16 bits": (in_place(deep), "{raw}/train/front/dog/1.png has more than 8 bits a channel"),
     "transparent": (in_place(lambda i: i.convert("RGBA").point(lambda x: x // 2)), "1.png is transparent in places"),
     "several frames": (moving, "1.gif has several frames or pages"),
@@ -306,6 +324,15 @@ def test_folders_that_can_not_be_used_are_refused(pictures, what):
     edit, expected = WRONG_IMAGES[what]
     edit(pictures)
     assert expected.format(raw=pictures) in said(pictures, settings(PICTURES))
+
+
+def test_a_name_is_one_however_a_system_writes_its_accents(pictures, tmp_path):
+    composed, decomposed = "caf\u00e9", "cafe\u0301"
+    for part in pictures.iterdir():
+        (part / "front/cat").rename(part / "front" / composed)
+        (part / "side/cat").rename(part / "side" / decomposed)
+    settings(PICTURES, classes=["dog", decomposed]).prepare(pictures, tmp_path / "out")
+    assert np.load(tmp_path / "out/test.labels.npy").tolist() == [0, 0, 1, 1]
 
 
 def test_faults_of_images_and_of_folders_are_said_at_once(pictures):

@@ -10,6 +10,7 @@ Whatever is wrong with them is told at once, by `prepare` as by `fetch`.
 """
 
 import hashlib
+import unicodedata
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -39,6 +40,7 @@ LABELS = "labels"
 LARGEST = float(np.finfo(np.float32).max)
 ROWS = 256  # examples that are looked at together, which bounds the memory
 SAVE = "save it with numpy"
+OF_NAMES = "np.searchsorted(names, labels) of the sorted names of all classes"
 NAMED = 3  # of what one sentence is about
 
 Name = tuple[str, str]  # of an image: its class and its file without suffix
@@ -209,7 +211,20 @@ def look(folder: Path, settings: "Own") -> tuple[Splits, Faults]:
         for name in _wanted(folder, split, settings):
             with wrong.noted():
                 _find(name, _place(folder, split, name), part, settings)
+    if "validation" not in parts:
+        for place in (folder / "validation", folder / "validation.npz"):
+            if place.exists():
+                wrong.append(
+                    f"{place} would not be used, as validation_share is {settings.validation_share}: set it to null"
+                    " to choose checkpoints on this part, or move the part away"
+                )
     for m in settings.sources:
+        drawn = {s for s, p in parts.items() if m in p.images}
+        if drawn and (others := sorted(s for s, p in parts.items() if m in p.arrays)):
+            wrong.append(
+                f"{folder}: {m} has images in {_some(sorted(drawn))} and an array in {_some(others)}; give all parts in"
+                " one form"
+            )
         bytes_ = {s: p.arrays[m].dtype == np.uint8 for s, p in parts.items() if m in p.arrays}
         if len({*bytes_.values()}) > 1:
             wrong.append(
@@ -217,7 +232,8 @@ def look(folder: Path, settings: "Own") -> tuple[Splits, Faults]:
                 f" {_some(s for s in bytes_ if not bytes_[s])}; give all parts in one type and unit"
             )
     trained = {c for listed in parts["train"].images.values() for c, _ in listed}
-    classes = sorted(trained) if isinstance(settings.classes, int) else list(settings.classes)
+    listed = [] if isinstance(settings.classes, int) else [_composed(c) for c in settings.classes]
+    classes = listed or sorted(trained)
     if parts["train"].images and len(classes) != settings.class_count:
         wrong.append(
             f"{folder / 'train'} has images of {len(classes)} classes ({_some(classes)}), expected"
@@ -264,9 +280,12 @@ def _find(name: str, place: Path, part: Part, settings: "Own") -> None:
     if name == LABELS:
         labels = _load(place, name)
         if labels.dtype.kind not in "iu" or labels.ndim != 1:
+            advice = OF_NAMES if labels.dtype.kind in "SU" else "labels.astype(int)"
+            if labels.ndim != 1:
+                advice = "labels.argmax(1) if they are one-hot, or labels.ravel()"
             raise UserError(
                 f"{where} holds {labels.dtype} of shape {_times(labels.shape)}, expected whole numbers in a row:"
-                " labels.astype(int)"
+                f" {advice}"
             )
         part.labels, last = labels.astype(np.int64), settings.class_count - 1
         if outside := np.flatnonzero((labels < 0) | (labels > last)).tolist():
@@ -283,7 +302,9 @@ def _find(name: str, place: Path, part: Part, settings: "Own") -> None:
                 f" is {source.layouts}"
             )
         files = _images(place)
-        part.images[name] = {(file.parent.name, file.stem): file for file in files}
+        part.images[name] = {
+            (_composed(file.parent.name), _composed(file.stem)): file for file in files
+        }
         if twice := [file for file in files if file not in part.images[name].values()]:
             raise UserError(f"{_some(twice)}: another file has this name; keep one of them")
         if deeper := sorted(p for p in place.glob("[!.]*/[!.]*") if p.is_dir()):
@@ -314,9 +335,10 @@ def _load(place: Path, name: str) -> ndarray:
         except ValueError as error:
             if "objects" not in str(error) and "pickle" not in str(error):
                 raise
+            advice = "all examples of one shape: np.asarray(x, dtype=np.float32)"
             raise UserError(
-                f"{place}: {name} holds Python objects, which are never read, as they may run code; save numbers, all"
-                " examples of one shape: np.asarray(x, dtype=np.float32)"
+                f"{place}: {name} holds Python objects, which are never read, as they may run code; save numbers,"
+                f" {OF_NAMES if name == LABELS else advice}"
             ) from None
 
 
@@ -361,6 +383,11 @@ def _number(folder: Path, part: Part, classes: list[str]) -> Iterator[str]:
         yield f"{folder} has other numbers of examples for one modality than for another: {each}"
     if 0 in counts.values():
         yield f"{folder} has no examples in {_some([n for n, c in counts.items() if not c])}"
+
+
+def _composed(name: str) -> str:
+    """A name as most systems write it: é is one character, where others store two."""
+    return unicodedata.normalize("NFC", name)
 
 
 def _some(items: Iterable[object]) -> str:

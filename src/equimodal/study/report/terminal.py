@@ -32,13 +32,16 @@ def as_text(table1: pd.DataFrame, stand_ins: Collection[str]) -> str:
 
 def _block(rows: pd.DataFrame, preset: str, stand_ins: Collection[str]) -> Iterator[str]:
     cells = {(row.dataset, row.start, row.method): row for row in rows.itertuples()}
-    columns = [c for c in COLUMNS_OF_TABLE1 if any(cell[:2] == c for cell in cells)]
-    heads = [SHORT[c] + "*" * (c[0] in stand_ins) for c in columns]
+    found = dict.fromkeys(cell[:2] for cell in cells)
+    columns = [c for c in COLUMNS_OF_TABLE1 if c in found]
+    columns += [c for c in found if c not in COLUMNS_OF_TABLE1]  # data of one's own
+    heads = [SHORT.get(c, c[0][: CELL - 2]) + "*" * (c[0] in stand_ins) for c in columns]
     yield f"{'preset ' + preset:<{NAME}}" + "".join(f"{head:>{CELL}}" for head in heads)
-    for method, name in METHODS.items():
-        found = [cells.get((*column, method)) for column in columns]
-        if any(found):
-            texts = [_cell(row, stand_ins) for row in found]
+    of_others = {method: method for *_, method in cells if method not in METHODS}
+    for method, name in (METHODS | of_others).items():
+        row_of = [cells.get((*column, method)) for column in columns]
+        if any(row_of):
+            texts = [_cell(row, stand_ins) for row in row_of]
             yield (f"{name:<{NAME}}" + "".join(f"{text:>{CELL}}" for text in texts)).rstrip()
 
 

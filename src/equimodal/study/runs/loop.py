@@ -16,6 +16,7 @@ from equimodal.fusion.base import REGULAR, Flow
 from equimodal.metrics.learning_speed import LearningSpeed
 from equimodal.models.network import Network
 from equimodal.study.data.split import Split, Views, draw_views
+from equimodal.study.errors import UserError
 from equimodal.study.methods import METHODS
 from equimodal.study.runs.build import arithmetic, build_network, build_policy, start_from
 from equimodal.study.runs.graphed import Graph, Recorder, recordable
@@ -218,16 +219,25 @@ class Training:
         """What the device does in a step: it reads and changes tensors where they lie, and is not asked."""
         batch = self.splits["train"].batch(index, self._views)
         self.network.train()
-        record = train_step(
-            self.network,
-            batch,
-            self.optimizer,
-            self.policy,
-            self.speeds,
-            epoch=self.progress.epoch,
-            rules=self.rules,
-            advance=not self.policy.draws_on_host,
-        )
+        try:
+            record = train_step(
+                self.network,
+                batch,
+                self.optimizer,
+                self.policy,
+                self.speeds,
+                epoch=self.progress.epoch,
+                rules=self.rules,
+                advance=not self.policy.draws_on_host,
+            )
+        except ValueError as error:
+            if "more than 1 value per channel" not in str(error):
+                raise
+            name = self.spec.dataset
+            raise UserError(
+                f"{self.spec.name}: the last batch of an epoch has one example, and batch norm no deviation of one"
+                f" value: set another training.{name}.batch_size, or a network of kind four_layers"
+            ) from None
         self._hits += torch.stack(
             [(z.argmax(-1) == batch.labels).sum() for z in with_fused(record.logits).values()]
         )
