@@ -6,15 +6,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Float64
 from torch import Tensor, nn
 
 from equimodal.fusion.base import Flow, held_parameters
-from equimodal.metrics.gradients import gradient_cosines
 from equimodal.metrics.learning_speed import LearningSpeed
 from equimodal.metrics.sparsity import add_l1_gradient, l1_norm
-from equimodal.models.network import Logits, Network, fused
+from equimodal.models.network import Logits, Network
 from equimodal.training.batch import Batch
 from equimodal.training.own import (
     inputs_and_labels,
@@ -27,7 +25,6 @@ from equimodal.training.own import (
 from equimodal.training.policies import (
     Mode,
     Policy,
-    modality_losses,
     of_its_own,
     require_policy,
 )
@@ -46,8 +43,6 @@ class StepRules:
             and weight decay still move them.
         precision: Of the pass through the network and back: that of its weights, or 16 bits where
             torch's autocast sees no harm. Weights, gradients, loss and speeds keep theirs.
-        cosines: Whether a step also says how far the gradients of CE(y, y_fused) and CE(y, y_b) agree in
-            each encoder, which takes backward passes of its own.
     """
 
     l1: float = 0.0
@@ -55,7 +50,6 @@ class StepRules:
     speed_sums: Literal["regular_steps", "every_step"] = "regular_steps"
     held_parameters: Literal["skip", "zero_gradient"] = "skip"
     precision: Literal["of_weights", "bfloat16"] = "of_weights"
-    cosines: bool = False
 
 
 PAPER = StepRules()
@@ -69,7 +63,6 @@ class StepRecord:
     logits: Logits
     mode: Mode | None  # of this step
     speeds: Float64[Tensor, " modalities"] | None  # after this step; None for one modality
-    cosines: Float[Tensor, " modalities"] | None = None  # None unless the rules ask
 
 
 def train_step(
@@ -146,11 +139,6 @@ def train_step(
             f"{type(policy).__name__}.losses returned a {type(terms).__name__}: expected one tensor of the terms,"
             " such as torch.stack([...])"
         )
-    cosines = None
-    if rules.cosines:
-        answer = F.cross_entropy(fused(logits), labels)
-        encoders = [bare.encoder_parameters(m) for m in bare.modalities]
-        cosines = gradient_cosines(answer, modality_losses(logits, labels), encoders)
     optimizer.zero_grad(set_to_none=True)
     policy.backward(terms, bare)
     loss = terms.detach().sum()
@@ -174,7 +162,7 @@ def train_step(
         values = speeds.values
     if advance:
         policy.advance(values, epoch=epoch)
-    return StepRecord(loss, {m: z.detach() for m, z in logits.items()}, mode, values, cosines)
+    return StepRecord(loss, {m: z.detach() for m, z in logits.items()}, mode, values)
 
 
 def _precision(rules: StepRules, device: torch.device) -> AbstractContextManager[object]:

@@ -20,7 +20,7 @@ from equimodal.study.errors import UserError
 from equimodal.study.methods import METHODS
 from equimodal.study.runs.build import arithmetic, build_network, build_policy, start_from
 from equimodal.study.runs.graphed import Graph, Recorder, recordable
-from equimodal.study.runs.score import BATCH, Score, score, slices, with_fused
+from equimodal.study.runs.score import BATCH, Score, mean_cosines, score, slices, with_fused
 from equimodal.study.spec import OFFICIAL_SEED, RunSpec
 from equimodal.training.batch import Batch
 from equimodal.training.policies import REGULAR_MODE
@@ -80,7 +80,6 @@ class Training:
             speed_sums=spec.switches.speed_sums,
             held_parameters=spec.switches.held_parameters,
             precision="bfloat16" if spec.switches.arithmetic == "bfloat16" else "of_weights",
-            cosines="cosines" in spec.switches.measured and len(spec.modalities) > 1,
         )
         self.optimizer = torch.optim.SGD(
             [*self.network.parameters(), *self.policy.parameters()],
@@ -109,7 +108,6 @@ class Training:
         branches = len(self.network.modalities)
         self._hits = torch.zeros(branches + 1, dtype=torch.int64, device=self.device)
         self._loss = torch.zeros((), dtype=torch.float64, device=self.device)
-        self._cosines = torch.zeros(branches, dtype=torch.float64, device=self.device)
         self._taken = torch.tensor(0, device=self.device)  # steps
         self._failed_at = torch.tensor(-1, device=self.device)  # first step of a loss not finite
         self._mode = torch.tensor(REGULAR_MODE, dtype=torch.int8, device=self.device)
@@ -242,8 +240,6 @@ class Training:
             [(z.argmax(-1) == batch.labels).sum() for z in with_fused(record.logits).values()]
         )
         self._loss += record.loss.double() * len(batch)
-        if record.cosines is not None:
-            self._cosines += record.cosines
         self._taken += 1
         first_failure = (self._failed_at < 0) & ~record.loss.isfinite()
         self._failed_at.copy_(torch.where(first_failure, self._taken, self._failed_at))
@@ -283,7 +279,6 @@ class Training:
         progress.batch = 0
         self._hits.zero_()
         self._loss.zero_()
-        self._cosines.zero_()
 
     def _for_policy(self) -> dict[str, Iterator[Batch]]:
         """Batches of the splits that a policy may see: never those of the test set."""
@@ -313,9 +308,10 @@ class Training:
             for b, m in enumerate(self.network.modalities):
                 row[f"rebalance_{m}_steps"] = modes.count(b)
             row["next_mode"] = self._mode_name()
-        if self.rules.cosines:
-            means = (self._cosines / max(self.progress.batch, 1)).tolist()
-            row |= {f"cosine_{m}": x for m, x in zip(self.network.modalities, means, strict=True)}
+            if "cosines" in self.spec.switches.measured:
+                size = self.spec.training.batch_size
+                cosines = mean_cosines(self.network, self.splits["train"], size)
+                row |= {f"cosine_{m}": x for m, x in cosines.items()}
         return row
 
     def _score(self, split: str) -> Score:
@@ -364,7 +360,6 @@ class Training:
             "policy": self.policy.state_dict(),
             "hits": self._hits,
             "loss": self._loss,
-            "cosines": self._cosines,
             "failed_at": self._failed_at,
             "steps": {k: torch.from_numpy(v) for k, v in self.steps().items()},
         }
@@ -382,7 +377,6 @@ class Training:
         self.policy.load_state_dict(state["policy"])
         self._hits.copy_(state["hits"])
         self._loss.copy_(state["loss"])
-        self._cosines.copy_(state["cosines"])
         self._failed_at.copy_(state["failed_at"])
         self._modes = list(state["steps"]["modes"].to(self.device))
         self._speeds = list(state["steps"]["speeds"].to(self.device))

@@ -7,6 +7,7 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from equimodal.fusion.base import REGULAR, Flow
+from equimodal.metrics.gradients import gradient_cosines
 from equimodal.models.network import Logits, Network, fused
 from equimodal.study.data.split import Split, Views
 from equimodal.training.policies import modality_losses
@@ -15,6 +16,7 @@ from equimodal.training.policies import modality_losses
 # move running means.
 BATCH = 500
 VALUES = 2**24
+COSINE_BATCHES = 20  # [ours] in every step the passes cost more than the training itself
 
 
 @torch.no_grad()
@@ -59,6 +61,24 @@ def score(
     loss = modality_losses(losses, labels).sum()
     hits = {m: (z.argmax(-1) == labels).float().mean() for m, z in with_fused(logits).items()}
     return Score({m: float(x) for m, x in hits.items()}, float(loss))
+
+
+def mean_cosines(network: Network, split: Split, batch_size: int) -> dict[str, float]:
+    """Say for each encoder how far the answer's loss and its branch's own pull the same way.
+
+    It is the cosine between the gradients of CE(y, z) and CE(y, z_u), the mean over the first batches of a split, of the
+    network as it stands: in evaluation mode, so that nothing of it moves.
+    """
+    network.eval()
+    encoders = [network.encoder_parameters(m) for m in network.modalities]
+    found = []
+    for index in slices(split, batch_size=batch_size)[:COSINE_BATCHES]:
+        batch = split.batch(index)
+        shares = network(batch.inputs, Flow(apart=True))
+        answer = modality_losses({"fused": fused(shares)}, batch.labels).sum()
+        parts = modality_losses(shares, batch.labels)
+        found.append(gradient_cosines(answer, parts, encoders))
+    return dict(zip(network.modalities, torch.stack(found).mean(0).tolist(), strict=True))
 
 
 def with_fused(logits: Logits) -> Logits:
