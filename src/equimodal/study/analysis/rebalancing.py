@@ -1,4 +1,4 @@
-"""Whether the side that balanced training re-balanced more is the one that its networks use more."""
+"""Whether the side that balanced training re-balanced more goes with d_util."""
 
 import pandas as pd
 
