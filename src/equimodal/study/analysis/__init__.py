@@ -147,9 +147,9 @@ TABLES = {
         experiments=("sweep", "sweep_balanced"),
         caption=f"""Means over the models of the sweeps. d_util is u(m1|m0) - u(m0|m1), and d_speed is
             s(m1|m0) - s(m0|m1), in log10 units. {_BY_LABEL} {_STUDENT} Models that share a rate are taken as
-            independent. abs_d_util: the greediness |E[d_util]|. size: the mean of |d_util|, to which
-            models that lean to opposite sides add up. size_difference: that of |d_util| to the vanilla model of
-            the same rate and seed. symmetry_p: p of d_util being symmetric about 0 for two identical modalities
+            independent. abs_d_util: the greediness |E[d_util]|. size: the mean of |d_util|, in which
+            models that lean to opposite sides do not cancel. size_difference: the mean of |d_util| less that of
+            the vanilla model of the same rate and seed. symmetry_p: p of d_util being symmetric about 0 for two identical modalities
             (Wilcoxon's signed-rank test). d_util_perfect: the mean over the
             n_perfect models that got every training example right in some epoch. Published: E[d_util] of
             Section 6.4, and its absolute value of Section 6.2. The sign for Colored-and-gray-MNIST is not
@@ -166,13 +166,13 @@ TABLES = {
             d_util is symmetric for identical modalities, and high in many models for distinct ones. {_RATES}""",
     ),
     "rebalancing": AboutTable(
-        title="Does re-balancing one side more make networks use it more?",
+        title="Which branch was re-balanced, and d_util",
         inputs=("runs", "histories"),
         experiments=("sweep_balanced",),
         caption=f"""Balanced models of the sweeps, with their steps up to the chosen epoch. rebalanced: the share
-            of steps that re-balance. one_sided: the mean size of the share of steps in rebalance m1 less the
-            share in rebalance m0. spearman: of that difference and d_util; above 0 if the models use the side
-            more that was re-balanced more. {_RANK} The paper has no such numbers. {_RATES}""",
+            of steps that re-balance. The side of a model is its share of steps in rebalance m1 less that in
+            rebalance m0. one_sided: the mean size of the side. spearman: of the side and d_util; above 0 if the
+            branch that was re-balanced more needs the other modality less than that one needs it. {_RANK} The paper has no such numbers. {_RATES}""",
     ),
     "prediction": AboutTable(
         title="Does the conditional learning speed tell the utilization?",

@@ -31,10 +31,10 @@ def build(
     """
     asked = of_experiment(runs, "sweep").index.union(of_experiment(runs, "sweep_balanced").index)
     sweeps = in_order(runs.loc[asked].assign(size=runs["d_util"].astype(float).abs()), *CELL)
-    vanilla = sweeps[sweeps["policy"] == "vanilla"].groupby(PAIRED)["size"].mean()
-    of_pair = sweeps[PAIRED].merge(vanilla, how="left", on=PAIRED)["size"].set_axis(sweeps.index)
     balanced = sweeps["policy"] != "vanilla"
-    sweeps = sweeps.assign(size_difference=(sweeps["size"] - of_pair).where(balanced))
+    vanilla = sweeps[~balanced].groupby(PAIRED)["size"].mean().rename("of_vanilla")
+    beside = sweeps.join(vanilla, on=PAIRED)["of_vanilla"]
+    sweeps = sweeps.assign(size_difference=(sweeps["size"] - beside).where(balanced))
     rows = [cell | _summarize(of_cell, settings) for cell, of_cell in by_cell(sweeps, CELL)]
     table = pd.DataFrame(rows, columns=COLUMNS[:-2])
     keys = ["dataset", "inputs", "policy"]
