@@ -263,7 +263,9 @@ def test_sizes_of_d_util_do_not_cancel_and_are_compared_with_the_vanilla_model_o
 def test_the_side_that_was_rebalanced_more_up_to_the_chosen_epoch_is_set_beside_d_util():
     measures = [(-0.2, 0), (0.0, 0), (0.1, 0), (0.3, 0)]
     how = {"policy": "guided", "experiments": "sweep_balanced", "best_epoch": 2}
-    runs = table_of(*sweep(*measures, **how), failed(experiments="sweep_balanced"))
+    how |= {"u_m1_given_m0": 0.4, "u_m0_given_m1": 0.1}
+    other = sweep(*[(0.2, 0)] * 4, u_m1_given_m0=0.5, u_m0_given_m1=0.3)
+    runs = table_of(*sweep(*measures, **how), failed(experiments="sweep_balanced"), *other)
     modes = [
         (0, 8),
         (4, 4),
@@ -281,6 +283,12 @@ def test_the_side_that_was_rebalanced_more_up_to_the_chosen_epoch_is_set_beside_
     assert row["rebalanced"] == pytest.approx(0.8)
     assert row["one_sided"] == pytest.approx((0.8 + 0 + 0.2 + 0.4) / 4)
     assert row["spearman"] == 1
+    # One was re-balanced on m0, two on m1, and one on both alike, which has no side.
+    assert row["u_side"] == pytest.approx((0.4 + 0.1 + 0.1) / 3)
+    assert row["u_other"] == pytest.approx((0.1 + 0.4 + 0.4) / 3)
+    assert row["u_side_difference"] == pytest.approx((0.4 - 0.5 + 2 * (0.1 - 0.3)) / 3)
+    assert row["u_other_difference"] == pytest.approx((0.1 - 0.3 + 2 * (0.4 - 0.5)) / 3)
+    assert row["vanilla_lean"] == pytest.approx((-0.2 + 0.2 + 0.2) / 3)
     assert build("rebalancing", runs=runs[:0], histories=histories[:0]).empty
 
 

@@ -166,13 +166,16 @@ TABLES = {
             d_util is symmetric for identical modalities, and high in many models for distinct ones. {_RATES}""",
     ),
     "rebalancing": AboutTable(
-        title="Which branch was re-balanced, and d_util",
+        title="Which branch was re-balanced, and what became of it",
         inputs=("runs", "histories"),
-        experiments=("sweep_balanced",),
+        experiments=("sweep", "sweep_balanced"),
         caption=f"""Balanced models of the sweeps, with their steps up to the chosen epoch. rebalanced: the share
-            of steps that re-balance. The side of a model is its share of steps in rebalance m1 less that in
-            rebalance m0. one_sided: the mean size of the side. spearman: of the side and d_util; above 0 if the
-            branch that was re-balanced more needs the other modality less than that one needs it. {_RANK} The paper has no such numbers. {_RATES}""",
+            of steps that re-balance. one_sided: the mean size of the share of steps in rebalance m1 less that
+            in rebalance m0. spearman: of this difference and d_util. {_RANK} u_side: the share of its accuracy
+            that the branch that was re-balanced more loses without the other modality. u_other: the same of the
+            other branch. Their differences are to the vanilla model of the same rate and seed. vanilla_lean:
+            d_util of that model, its sign turned if m0 was re-balanced more. In brackets: {{confidence:.0%}}
+            bootstrap intervals. The paper has no such numbers. {_RATES}""",
     ),
     "prediction": AboutTable(
         title="Does the conditional learning speed tell the utilization?",

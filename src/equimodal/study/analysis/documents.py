@@ -36,7 +36,8 @@ FORMATS = {
         " mean_absolute_difference variance_0.020 variance_0.030 variance_0.050",
         SIGNED_PERCENT: "difference difference_uniform difference_ensemble optimism",
         SIGNED: "d_util d_util_perfect d_util_by_label d_speed d_speed_first spearman spearman_by_label"
-        " sign_balance sign_balance_by_label size_difference",
+        " sign_balance sign_balance_by_label size_difference"
+        " u_side_difference u_other_difference vanilla_lean",
         "{:.0f}": "n n_perfect unfinished epoch epochs first_perfect perfect_epochs seed cap cells equivalent"
         " inconclusive different published_accuracy",
         "{:g}": "l1 value held expected_from expected_to",
@@ -52,7 +53,7 @@ WORDS = {  # where there is no number
         "not published": "published_mean published_accuracy published_d_util published_abs_d_util",
         "not tested": "p p_holm symmetry_p",
         "not defined": "spearman detectable detectable_uniform detectable_ensemble",
-        "not compared": "difference size_difference",
+        "not compared": "difference size_difference u_side_difference u_other_difference vanilla_lean",
         "not measured": "d_util_by_label spearman_by_label sign_agreement_by_label sign_balance_by_label"
         " greedy_by_label largest_by_label",
         "none": "first_perfect",

@@ -7,10 +7,10 @@ import pandas as pd
 from equimodal.study.analysis.collect import of_experiment
 from equimodal.study.analysis.names import by_cell, in_order
 from equimodal.study.analysis.statistics import NAN, ends, present, resampled_mean, symmetry_p
+from equimodal.study.analysis.sweeps import of_vanilla
 from equimodal.study.params import Analysis
 
 CELL = ["dataset", "start", "inputs", "policy", "fidelity"]
-PAIRED = ["dataset", "start", "inputs", "fidelity", "learning_rate", "seed"]
 COLUMNS = [
     *(*CELL, "n", "unfinished", *ends("d_util"), "abs_d_util", *ends("d_util_by_label", "d_speed")),
     *ends("size", "size_difference"),
@@ -30,11 +30,10 @@ def build(
     paper says so (Sec. 6.2).
     """
     asked = of_experiment(runs, "sweep").index.union(of_experiment(runs, "sweep_balanced").index)
-    sweeps = in_order(runs.loc[asked].assign(size=runs["d_util"].astype(float).abs()), *CELL)
-    balanced = sweeps["policy"] != "vanilla"
-    vanilla = sweeps[~balanced].groupby(PAIRED)["size"].mean().rename("of_vanilla")
-    beside = sweeps.join(vanilla, on=PAIRED)["of_vanilla"]
-    sweeps = sweeps.assign(size_difference=(sweeps["size"] - beside).where(balanced))
+    runs = runs.assign(size=runs["d_util"].astype(float).abs())
+    sweeps = in_order(runs.loc[asked], *CELL)
+    difference = sweeps["size"] - of_vanilla(sweeps, runs, "size")
+    sweeps = sweeps.assign(size_difference=difference.where(sweeps["policy"] != "vanilla"))
     rows = [cell | _summarize(of_cell, settings) for cell, of_cell in by_cell(sweeps, CELL)]
     table = pd.DataFrame(rows, columns=COLUMNS[:-2])
     keys = ["dataset", "inputs", "policy"]
