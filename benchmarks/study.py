@@ -145,12 +145,12 @@ def scale_of(runs: int) -> str:
     penalties = list(range(1, 1 + -(-runs // 2000)))
     seeds = runs // (4 * len(penalties))
     grid = f"inputs: [distinct, identical], policy: [vanilla, random], l1: {penalties}"
-    empty = ("sweep", "sweep_balanced", "l1", "sensitivity", "three_views")
+    empty = ("table1", "sweep_balanced", "l1", "sensitivity", "three_views")
     return "\n".join(
         [
             "like: tiny",
             "experiments:",
-            f"  table1: [{{dataset: colored_mnist, {grid}, rates: table1, seeds: {seeds}}}]",
+            f"  sweep: [{{dataset: colored_mnist, {grid}, rates: table1, seeds: {seeds}}}]",
             *(f"  {experiment}: []" for experiment in empty),
         ]
     )
