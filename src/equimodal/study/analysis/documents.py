@@ -57,7 +57,7 @@ WORDS = {  # where there is no number
         "not measured": "d_util_by_label spearman_by_label sign_agreement_by_label sign_balance_by_label"
         " greedy_by_label largest_by_label",
         "none": "first_perfect",
-        "": "inputs switch output seed expected_from expected_to mean_absolute_difference which_differ",
+        "": "best compared inputs switch output seed expected_from expected_to mean_absolute_difference which_differ",
     }.items()
     for column in columns.split()
 }
