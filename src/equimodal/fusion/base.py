@@ -89,6 +89,8 @@ def squeeze(
     With a mask the mean over where that is true, and zero of an example where it is nowhere. A mask of the
     batch alone says of which examples the modality is there.
 
+    Looking at a mask of floats waits for the device, so give one of booleans on a GPU.
+
     Raises:
         ValueError: If the mask is not as large as the features, has other numbers than 0 and 1, or is one of lengths.
     """

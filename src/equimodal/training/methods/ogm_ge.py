@@ -36,8 +36,8 @@ class OGMGE(Method):
     ):
         """Take the settings; ValueError if there are not two modalities, as the ratio is of two.
 
-        After the last epoch, gradients are left alone. What is `scaled` are all parameters of the branch (paper), or those
-        of four dimensions only (code). The `noise` is eps, the GE of the name.
+        `alpha` says how much the better branch is slowed. After `last_epoch`, gradients are left alone. `scaled` says which
+        parameters of the branch are: all (paper), or those of four dimensions (code). `noise` adds eps, the GE of the name.
         """
         super().__init__(network, **common)
         if len(self.modalities) != 2:
