@@ -19,7 +19,8 @@ class MMPareto(Method):
         w_m = clip((g_u - g_m) . g_u / |g_m - g_u|^2, 0, 1),  w_u = 1 - w_m;
         h = 2 (w_m g_m + w_u g_u),  g <- gamma h max(1, |g_m + g_u| / |h|).
 
-    gamma is a factor on the gradients of the encoders. All other parameters, classifiers and fusion, get the gradient of the sum of all losses.
+    gamma is a factor on the gradients of the encoders. All other parameters, classifiers and fusion, get the
+    gradient of the sum of all losses.
     """
 
     def __init__(self, network: Network, *, gamma: float, **common: Any):
