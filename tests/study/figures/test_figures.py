@@ -279,6 +279,16 @@ def test_the_published_mean_is_in_its_row(figure, published):
     assert [[x for line in lines for x, _ in line] for lines in stars] == published
 
 
+def test_the_figure_of_methods_has_a_row_of_panels_a_coloring(inputs):
+    known = inputs["methods"].dropna(subset=["d_util_by_label"])
+    both = draw("methods", inputs).axes
+    points, _ = both[-1].get_legend_handles_labels()
+    drawn = [point.lines[0].get_xdata()[0] for point in points]
+    assert drawn == pytest.approx(known["d_util_by_label"].abs())
+    inputs["methods"] = inputs["methods"].assign(d_util_by_label=np.nan)
+    assert len(draw("methods", inputs).axes) == len(both) / 2
+
+
 def test_figure_7_leaves_failed_models_out_and_counts_those_without_d_util():
     runs = study()["runs"]
     first = of_sweep(runs, "colored_mnist", "distinct").index

@@ -22,8 +22,9 @@ PAIRED = ["dataset", "start", "inputs", "seed"]  # of equal initial weights and 
 AGAINST = ("uniform", "ensemble")
 MEANS = (
     *("accuracy_alone_m0", "accuracy_alone_m1", "shapley_m0", "shapley_m1"),
-    *("calibration_error", "d_util_by_label", "d_speed"),
+    *("calibration_error", "d_speed"),
 )
+UTILIZATIONS = ("d_util", "d_util_by_label")
 COLUMNS = [
     *(*CELL, "n", "accuracy", "sd", "low", "high", "unfinished", "last", "test_selected"),
     *(
@@ -31,7 +32,8 @@ COLUMNS = [
         for o in AGAINST
         for c in (*ends(f"difference_{o}"), f"p_{o}", f"p_holm_{o}", f"detectable_{o}")
     ),
-    *(*ends("d_util"), *MEANS),
+    *(end for u in UTILIZATIONS for end in ends(u)),
+    *MEANS,
 ]
 
 
@@ -47,13 +49,14 @@ def build(runs: pd.DataFrame, histories: pd.DataFrame, settings: Analysis) -> pd
     chosen = chosen.assign(last=last, test_selected=best)
     percent = ["accuracy", "last", "test_selected"]
     chosen[percent] = 100 * chosen[percent].astype(float)
-    chosen = chosen.reindex(columns=[*dict.fromkeys([*chosen.columns, *MEANS])])
+    chosen = chosen.reindex(columns=[*dict.fromkeys([*chosen.columns, *UTILIZATIONS, *MEANS])])
     rows = []
     for cell, group in by_cell(chosen, CELL):
         row = cell | {"unfinished": unfinished(group)}
         row |= over_seeds(group["accuracy"], settings.confidence, "accuracy")
         row |= {c: group[c].astype(float).mean() for c in ("last", "test_selected", *MEANS)}
-        row |= mean_t_interval(group["d_util"], settings.confidence).named("d_util")
+        for utilization in UTILIZATIONS:
+            row |= mean_t_interval(group[utilization], settings.confidence).named(utilization)
         for other in AGAINST:
             row |= _against(group, _of(chosen, other, cell), other, settings)
         rows.append(row)

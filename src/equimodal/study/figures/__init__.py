@@ -152,7 +152,8 @@ FIGURES = {
         inputs=("methods",),
         experiments=("methods",),
         shows="""Test accuracy against |d_util|, one point a method. Points are means over seeds with their
-            intervals. A panel shows one preset, with MMTMs or without fusion.""",
+            intervals. A panel shows one preset, with MMTMs or without fusion. Where test digits were also
+            colored by label, a second row has their |d_util|, and the same accuracies.""",
         expect="""The paper compares other methods than these. A method that balances well lies to the upper
             left.""",
     ),

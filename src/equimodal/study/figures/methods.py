@@ -3,34 +3,39 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
+from equimodal.study.analysis.methods import UTILIZATIONS
 from equimodal.study.analysis.statistics import Estimate, magnitude
 from equimodal.study.figures.parts import NothingToShow, labeled, legend_above, saying
 from equimodal.study.figures.style import Look, new_figure
 
 MARKERS = "osD^v<>ph*XP8d"
+TITLES = {"d_util_by_label": ", colored by label"}
 
 
 def draw(methods: pd.DataFrame) -> Figure:
-    """Show one point a method, a panel a preset."""
-    known = methods.dropna(subset=["d_util", "accuracy"])
+    """Show one point a method, a column of panels a preset, and a row a coloring of the test examples."""
     if not methods["accuracy"].notna().any():
         raise NothingToShow("No run of methods has finished.")
-    if known.empty:
+    measures = [u for u in UTILIZATIONS if methods[u].notna().any()]
+    if not measures:
         return saying("No method has a d_util.")
-    panels = list(known.groupby(["dataset", "fidelity"], sort=False))
-    figure = new_figure(4.5 * len(panels), 5)
-    names = list(dict.fromkeys(known["method"]))
-    every = figure.subplots(1, len(panels), squeeze=False)[0]
-    for axes, ((_, preset), rows) in zip(every, panels, strict=True):
-        for row in rows.itertuples():
-            place = names.index(row.method)
-            look: Look = {"color": f"C{place % 10}", "marker": MARKERS[place % len(MARKERS)]}
-            size = magnitude(Estimate(row.d_util, row.d_util_low, row.d_util_high))
-            errors = {"xerr": _ends(size), "yerr": _ends(Estimate(row.accuracy, row.low, row.high))}
-            look |= errors | {"ls": "", "elinewidth": 1, "label": row.method}
-            axes.errorbar([size.value], [row.accuracy], **look)
-        axes.set(xlabel=r"$|d_{\mathrm{util}}|$", ylabel="test accuracy (%)", title=preset)
-    legend_above(figure, labeled(every), ncols=7)
+    presets = list(methods.groupby(["dataset", "fidelity"], sort=False))
+    figure = new_figure(4.5 * len(presets), 0.5 + 4 * len(measures))
+    names = list(dict.fromkeys(methods["method"]))
+    panels = figure.subplots(len(measures), len(presets), squeeze=False)
+    for measure, of_measure in zip(measures, panels, strict=True):
+        for axes, ((_, preset), rows) in zip(of_measure, presets, strict=True):
+            for _, row in rows.dropna(subset=[measure, "accuracy"]).iterrows():
+                place = names.index(row["method"])
+                look: Look = {"color": f"C{place % 10}", "marker": MARKERS[place % len(MARKERS)]}
+                size = magnitude(Estimate(*row[[measure, f"{measure}_low", f"{measure}_high"]]))
+                accuracy = Estimate(*row[["accuracy", "low", "high"]])
+                look |= {"ls": "", "elinewidth": 1, "label": row["method"]}
+                errors = {"xerr": _ends(size), "yerr": _ends(accuracy)}
+                axes.errorbar([size.value], [accuracy.value], **look, **errors)
+            title = f"{preset}{TITLES.get(measure, '')}"
+            axes.set(xlabel=r"$|d_{\mathrm{util}}|$", ylabel="test accuracy (%)", title=title)
+    legend_above(figure, labeled(panels.flat), ncols=7)
     return figure
 
 
