@@ -259,8 +259,9 @@ TABLES = {
         inputs=("runs",),
         experiments=("tuning", "methods"),
         sections=("dataset", "start"),
-        caption="""Every method has the same number of settings to choose from. Validation accuracy in %, of n
-            runs. best: the highest of the method. compared: the one that the comparison takes.""",
+        caption="""Every method has the same number of settings to choose from. Validation and test accuracy in
+            %, of n runs. best: the highest validation accuracy of the method. compared: the one that the
+            comparison takes. The test accuracy chooses nothing.""",
     ),
     "selection": AboutTable(
         title="The choice of the epoch",

@@ -7,7 +7,8 @@ from equimodal.study.analysis.names import by_cell, in_order
 from equimodal.study.params import Analysis
 
 CELL = ["dataset", "start", "fidelity", "method", "inputs"]
-COLUMNS = [*CELL, "setting", "n", "unfinished", "validation_accuracy", "best", "compared"]
+ACCURACIES = ["validation_accuracy", "accuracy"]
+COLUMNS = [*CELL, "setting", "n", "unfinished", *ACCURACIES, "best", "compared"]
 
 
 def build(runs: pd.DataFrame, settings: Analysis) -> pd.DataFrame:
@@ -20,9 +21,9 @@ def build(runs: pd.DataFrame, settings: Analysis) -> pd.DataFrame:
     for cell, group in by_cell(in_order(tried, "dataset", "start", "fidelity", "method"), CELL):
         of_cell = []
         for setting, runs_of in group.groupby("setting", sort=False):
-            percent = 100 * runs_of["validation_accuracy"].astype(float)
-            row = cell | {"setting": setting, "n": int(percent.count())}
-            row |= {"unfinished": unfinished(runs_of), "validation_accuracy": percent.mean()}
+            percent = 100 * runs_of[ACCURACIES].astype(float)
+            row = cell | {"setting": setting, "n": int(percent["validation_accuracy"].count())}
+            row |= {"unfinished": unfinished(runs_of), **percent.mean()}
             row["compared"] = "yes" if (*cell.values(), setting) in taken else ""
             of_cell.append(row)
         highest = pd.Series([row["validation_accuracy"] for row in of_cell]).max()
