@@ -4,7 +4,9 @@ import pandas as pd
 import pytest
 
 from equimodal.study import layout
+from equimodal.study.analysis import TABLES
 from equimodal.study.table_files import read_table, write_table
+from tests.built import whole_study
 
 TABLE = pd.DataFrame({"run": ["a", "b"], "step": [1, 2], "ratio": [0.1, 1 / 3]})
 
@@ -13,6 +15,14 @@ TABLE = pd.DataFrame({"run": ["a", "b"], "step": [1, 2], "ratio": [0.1, 1 / 3]})
 def test_a_table_comes_back_as_it_was(tmp_path, name):
     write_table(TABLE, tmp_path / name)
     pd.testing.assert_frame_equal(read_table(tmp_path / name, "make it"), TABLE)
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_every_table_of_the_study_can_be_read(name, tmp_path):
+    built = whole_study()[name]
+    assert len(built) or name == "preregistration"  # of presets that the made-up study has not
+    write_table(built, tmp_path / "table.csv", "%.6g")
+    assert list(read_table(tmp_path / "table.csv", "make it")) == list(built)
 
 
 def test_a_compressed_table_holds_the_same_text(tmp_path):

@@ -14,7 +14,7 @@ from equimodal.study.files import read_bytes, reading, write_aside
 _WORDS = """run experiments dataset inputs policy fidelity start method reported status reason trained_on commit m0
     m1 m2 evaluation output verdict next_mode mode id claim where paper table measured evidence region command
     measure result seeds caps held_at sampling setting base switch way which_differ x y kind fusion units when
-    varied censored censored_balanced"""
+    varied censored censored_balanced best compared"""
 WORDS = frozenset(_WORDS.split())
 FLAGS = frozenset(("reached_perfect", "converged", "permanent"))
 
