@@ -430,9 +430,6 @@ def test_every_switch_makes_a_difference_in_what_is_compared(case):
     assert difference([vars(s) for s in switched], [vars(s) for s in usual], "steps")
 
 
-# --- Algorithm 1 and its random variant -----------------------------------------------------------
-
-
 @pytest.mark.parametrize("modalities", [2, 3])
 def test_guided_training_that_tolerates_everything_is_vanilla_bit_for_bit(modalities):
     finals = []
@@ -444,9 +441,6 @@ def test_guided_training_that_tolerates_everything_is_vanilla_bit_for_bit(modali
         assert all(torch.equal(x, b.weights[key]) for key, x in a.weights.items())
         assert all(map(torch.equal, a.logits, b.logits))
         close(a.mean_gates, b.mean_gates, "mean gates")
-
-
-# --- Re-balancing steps ---------------------------------------------------------------------------
 
 
 # --- The conditional utilization rate -------------------------------------------------------------
@@ -507,28 +501,3 @@ def test_mean_squeezes_and_utilization_rates_are_the_reference_s(modalities, see
         close(utilization_rate(*ours), plain.utilization(*reference), f"rate of {m}")
         rates.append(plain.utilization(*reference))
     assert any(rates)  # a rate of 0 would not tell the two accuracies apart
-
-
-@by_modalities
-def test_recording_the_mean_squeezes_changes_nothing_else(modalities):
-    network, split, _, _ = trained(modalities, 0)
-    before = {k: x.clone() for k, x in network.state_dict().items() if "squeeze" not in k}
-    record_mean_squeezes(network, split)
-    after = network.state_dict()
-    assert all(torch.equal(after[k], x) for k, x in before.items())
-
-
-@by_modalities
-def test_without_cross_modal_flow_no_other_modality_changes_a_branch(modalities):
-    network, split, _, _ = trained(modalities, 0)
-    record_mean_squeezes(network, split)
-    inputs = every(split).inputs
-    for m in network.modalities:
-        others = {n: x if n == m else 3 * x.flip(0) for n, x in inputs.items()}
-        own = {n: 3 * x.flip(0) if n == m else x for n, x in inputs.items()}
-        alone, by_others, by_own = (
-            network(x, Flow(isolated=True))[m] for x in (inputs, others, own)
-        )
-        assert torch.equal(alone, by_others)
-        assert not torch.equal(alone, by_own)
-        assert not torch.equal(network(inputs)[m], network(others)[m])
