@@ -1,15 +1,18 @@
 """Small runs on random images: real specs of params.yaml, made narrow."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 
 from equimodal.study.data.split import Split
 from equimodal.study.params import expand_runs, load_params
+from tests.conftest import ROOT
 
-ROOT = Path(__file__).parents[2]
+VANILLA, GUIDED, RANDOM, RUBI = (
+    f"colored_mnist/distinct/{policy}/paper/lr0.01/seed0"
+    for policy in ("vanilla", "guided", "random", "rubi")
+)
+GRAY = "colored_mnist/gray/vanilla/paper/lr0.01/seed0"
 
 
 def small_spec(name, **changes):

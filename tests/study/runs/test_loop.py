@@ -18,13 +18,15 @@ from equimodal.study.runs.loop import Training
 from equimodal.study.runs.run import train_run, walk_run
 from equimodal.study.spec import Schedule
 from equimodal.study.turns import in_turn
-from tests.training.conftest import small_spec, write_prepared
-
-GUIDED = "colored_mnist/distinct/guided/paper/lr0.01/seed0"
-VANILLA = "colored_mnist/distinct/vanilla/paper/lr0.01/seed0"
-RANDOM = "colored_mnist/distinct/random/paper/lr0.01/seed0"
-RUBI = "colored_mnist/distinct/rubi/paper/lr0.01/seed0"
-GRAY = "colored_mnist/gray/vanilla/paper/lr0.01/seed0"
+from tests.training.conftest import (
+    GRAY,
+    GUIDED,
+    RANDOM,
+    RUBI,
+    VANILLA,
+    small_spec,
+    write_prepared,
+)
 
 
 def run(spec, splits):
@@ -446,16 +448,3 @@ def test_trainings_in_turn_end_in_the_bytes_that_each_has_alone(places, tmp_path
         assert one["model"].read_bytes() == other["model"].read_bytes()
         assert not list(one["scratch"].rglob("*.pt"))
     assert [ended[i]["status"] for i in range(4)] == ["finished", "failed", "finished", "finished"]
-
-
-def test_networks_with_dropout_see_the_same_masks_in_turn_as_alone(splits):
-    trainings = [
-        with_dropout(Training(small_spec(GUIDED, seed=s), splits(small_spec(GUIDED))))
-        for s in (0, 1, 0, 1)
-    ]
-    for training in trainings[:2]:
-        training.run()
-    for _ in zip(*(training.walk() for training in trainings[2:]), strict=True):
-        pass
-    for single, in_turn_ in zip(trainings[:2], trainings[2:], strict=True):
-        assert history(single).equals(history(in_turn_))

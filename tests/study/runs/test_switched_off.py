@@ -10,9 +10,7 @@ from equimodal.study.runs.switched_off import (
     predict_with_class_means,
     record_mean_squeezes,
 )
-from tests.training.conftest import small_spec
-
-PAIR = "colored_mnist/distinct/vanilla/paper/lr0.01/seed0"
+from tests.training.conftest import VANILLA, small_spec
 
 
 def with_own_running_means(spec):
@@ -25,7 +23,7 @@ def with_own_running_means(spec):
 
 
 def made(splits):
-    spec = small_spec(PAIR)
+    spec = small_spec(VANILLA)
     data = splits(spec)
     return with_own_running_means(spec), data["train"], data["test"]
 
