@@ -10,7 +10,7 @@ from equimodal.study.cli import app
 from equimodal.study.files import write_text
 from equimodal.study.params import load_params
 from equimodal.study.table_files import write_table
-from tests.conftest import make_project
+from tests.conftest import make_project, run_verb
 from tests.made_up import study
 
 TABLES, FIGURES = layout.tables("tiny"), layout.figures("tiny")
@@ -32,7 +32,7 @@ def made_once(tmp_path_factory):
             ["table", "unimodal", "sensitivity", "greediness"],
             ["draw", "figure9", "figure7"],
         ):
-            assert CliRunner().invoke(app, verb).exit_code == 0
+            run_verb(*verb)
     return folder / "results"
 
 

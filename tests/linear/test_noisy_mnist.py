@@ -16,7 +16,7 @@ from equimodal.study.cli import app
 from equimodal.study.errors import UserError
 from equimodal.study.params import load_params
 from equimodal.study.spec import Modality
-from tests.conftest import ROOT, make_project
+from tests.conftest import ROOT, make_project, run_verb
 from tests.linear.conftest import made_up_courses
 
 
@@ -184,7 +184,7 @@ def write_column(file, **values):
 
 
 def test_the_verb_writes_one_table_of_all_layers(courses):
-    assert CliRunner().invoke(app, ["linear-mnist"]).exit_code == 0
+    run_verb("linear-mnist")
     written = layout.tables("tiny") / "linear_mnist.csv"
     pd.testing.assert_frame_equal(pd.read_csv(written), courses, rtol=1e-5)
     text = written.with_suffix(".md").read_text()
