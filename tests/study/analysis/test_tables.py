@@ -1,4 +1,3 @@
-from importlib import import_module
 from io import StringIO
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from equimodal.study.analysis.published import read_published
 from equimodal.study.params import load_params
 from tests.built import through_files, whole_study
 from tests.made_up import study
-from tests.study.analysis.conftest import SETTINGS
+from tests.study.analysis.conftest import SETTINGS, build
 
 NAN = float("nan")
 DATA = load_params(Path(__file__).parents[3] / "params.yaml", "paper").datasets
@@ -39,10 +38,6 @@ def table_of(*runs):
 
 def failed(**settings):
     return settings | {"status": "failed", "reason": "the loss became nan"}
-
-
-def build(name, **inputs):
-    return import_module(f"equimodal.study.analysis.{name}").build(**inputs, settings=SETTINGS)
 
 
 @pytest.fixture(scope="module")
