@@ -2,7 +2,6 @@ import re
 import runpy
 import shutil
 import subprocess
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -14,8 +13,8 @@ from equimodal.fusion.base import REGULAR
 from equimodal.fusion.mmtm import MMTM
 from equimodal.study.cli import app
 from equimodal.study.data import colored_mnist as mnist
+from tests.conftest import ROOT
 
-ROOT = Path(__file__).parents[1]
 DEMO = "config/scales/demo.yaml"
 
 
