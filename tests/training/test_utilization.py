@@ -143,25 +143,13 @@ def of_a(change):
         (dict, LABELS + 1, "labels from 1 to 2 where 'a' has 2 logits"),
         (dict, LABELS - 1, "labels from -1 to 0 where 'a' has 2 logits"),
         (dict, ["cat"] * 8, "labels are no tensor and make none"),
-        (
-            lambda z: tuple(z.values()),
-            LABELS,
-            "the model returned tuple: it has to return the logits",
-        ),
-        (
-            of_a(lambda z: (z, z)),
-            LABELS,
-            "the model returned a dict of tuple: it has to return the logits",
-        ),
-        (
-            lambda z: z | {"loss": z["a"].mean()},
-            LABELS,
-            "answered for ['a', 'b', 'loss'], but its fusion modules join ['a', 'b']",
-        ),
+        (lambda z: tuple(z.values()), LABELS, "the model returned tuple: it has to return the logits"),
+        (of_a(lambda z: (z, z)), LABELS, "the model returned a dict of tuple: it has to return the logits"),
+        (lambda z: z | {"loss": z["a"].mean()}, LABELS, "answered for ['a', 'b', 'loss'], but its fusion modules join ['a', 'b']"),
         (of_a(lambda z: z * NAN), LABELS, "'a' are not finite: the network has diverged"),
         (of_a(lambda z: z / 0), LABELS, "'a' are not finite: the network has diverged"),
     ],
-)
+)  # fmt: skip
 def test_answers_and_labels_that_can_not_be_compared_are_refused(of_answers, labels, said):
     """They would be compared all the same, and every branch come out as not greedy."""
     pattern = ".*".join(map(re.escape, said.split(".*")))
