@@ -75,3 +75,12 @@ def write_prepared(folder, spec):
 def prepared(tmp_path):
     """The splits of a spec as a prepared folder."""
     return lambda spec: write_prepared(tmp_path, spec)
+
+
+@pytest.fixture(scope="module")
+def group(tmp_path_factory):
+    """A group of one process, in which distributed wrappers work as in any."""
+    init = f"file://{tmp_path_factory.mktemp('group')}/group"
+    torch.distributed.init_process_group("gloo", init_method=init, rank=0, world_size=1)
+    yield
+    torch.distributed.destroy_process_group()

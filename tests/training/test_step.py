@@ -178,15 +178,6 @@ def test_mixed_precision_skips_a_step_and_holds_what_the_mode_holds():
     assert moves == pytest.approx([0, 0, 0.25, 0.25, 0, 0.25 * 1.9])
 
 
-@pytest.fixture
-def group(tmp_path):
-    """A group of one process, in which distributed wrappers work as in any."""
-    init = f"file://{tmp_path}/group"
-    torch.distributed.init_process_group("gloo", init_method=init, rank=0, world_size=1)
-    yield
-    torch.distributed.destroy_process_group()
-
-
 @pytest.mark.usefixtures("group")
 @pytest.mark.filterwarnings("ignore")  # torch.compile looks at what it then warns of
 @pytest.mark.parametrize(
@@ -241,19 +232,6 @@ def test_what_can_not_be_trained_is_refused_in_a_sentence(
     batch = of_batch(first(training))
     with pytest.raises((ValueError, TypeError), match=said):
         train_step(given, batch, training.optimizer, policy or Vanilla(), training.speeds, epoch=1)
-
-
-def test_a_step_never_waits_for_the_device(training, monkeypatch):
-    """No tensor is turned into a Python value: on a GPU that would stop and wait."""
-    take_step(training)  # lazy initialization over
-
-    def refuse(tensor, *args):
-        raise AssertionError("a tensor's value was asked for")
-
-    for name in ("item", "tolist", "__bool__", "__float__", "__int__", "__index__", "cpu", "numpy"):
-        monkeypatch.setattr(torch.Tensor, name, refuse)
-    for _ in range(4):
-        take_step(training, epoch=2)
 
 
 def test_a_record_keeps_the_mode_of_its_step_and_the_next_is_chosen_only_where_it_may_be(training):
