@@ -141,21 +141,6 @@ def test_a_score_goes_by_the_labels_of_the_mirror_images(splits):
     assert score(network, split, views=views).accuracy["fused"] == pytest.approx(accuracy)
 
 
-def test_shared_flips_are_the_same_in_all_modalities(splits):
-    split = splits(small_spec(VANILLA))["train"]
-    shared = draw_views(split, Augmentation(flip=0.5, shared=True), [0])
-    single = draw_views(split, Augmentation(flip=0.5, shared=False), [0])
-    assert torch.equal(shared.mirrored["color"], shared.mirrored["gray"])
-    assert not torch.equal(single.mirrored["color"], single.mirrored["gray"])
-    index = torch.arange(5)
-    plain, mirrored = split.batch(index), split.batch(index, shared)
-    for i in range(5):
-        expected = plain.inputs["color"][i].flip(-1) if shared.mirrored["color"][i] else None
-        torch.testing.assert_close(
-            mirrored.inputs["color"][i], plain.inputs["color"][i] if expected is None else expected
-        )
-
-
 def test_the_stop_rule_counts_perfect_epochs_and_changes_nothing_before():
     """On the second rests the table `selection`, which cuts trainings off at their first perfect epoch."""
 
