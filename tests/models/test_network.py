@@ -59,14 +59,6 @@ def test_branch_and_fusion_parameters_are_all_parameters(network):
     assert shared == {n for n in named.values() if ".squeeze." in n}
 
 
-def test_building_leaves_the_random_state_outside_alone():
-    torch.manual_seed(3)
-    expected = torch.rand(1)
-    torch.manual_seed(3)
-    build_network(DISTINCT)
-    assert torch.equal(torch.rand(1), expected)
-
-
 def test_a_uni_modal_network_gates_itself_with_a_code_as_wide_as_a_pair_s():
     network = build_network(OF_GRAY)
     assert set(network({"gray": images()["gray"]})) == {"gray"}

@@ -28,20 +28,6 @@ def made(splits):
     return with_own_running_means(spec), data["train"], data["test"]
 
 
-def test_zeroed_is_isolated_with_mean_squeezes_of_zero(splits):
-    network, train, test = made(splits)
-    zeroed = predict(network, test, Flow(isolated=True, zeroed=True))
-    record_mean_squeezes(network, train)
-    isolated = predict(network, test, Flow(isolated=True))
-    for fusion in network.fusions.values():
-        for m in network.modalities:
-            fusion.get_buffer(f"mean_squeeze_{m}").zero_()
-    by_hand = predict(network, test, Flow(isolated=True))
-    for m in network.modalities:
-        torch.testing.assert_close(zeroed[m], by_hand[m])
-        assert not torch.allclose(zeroed[m], isolated[m])
-
-
 def test_a_permuted_branch_sees_its_own_input_and_another_example_of_the_others(splits):
     network, _, test = made(splits)
     permuted = predict_permuted(network, test, seed=0)
