@@ -25,8 +25,6 @@ IN_PARAMS = {  # mistake -> text, what stands in its place, what is said
         ": presets.paper_but_x.base is 'official', but by its name it is compared with 'paper': call it official_but_x"),
     "a usual preset that is not there": ("\nfidelity: paper ", "\nfidelity: papr ",
         ": fidelity is 'papr'; the presets are ["),
-    "a base that is none": ("\npresets:\n", "\npresets:\n  mine2: {base: mine}\n",
-        ": presets.mine2.base is 'mine'; it takes one of ['official', 'paper']"),
     "a key that stands twice": ("    window: 5 ", "    tolerance: 0.2\n    window: 5 ",
         "found duplicate key \"tolerance\" with value \"0.2\" (original value: \"0.1\"); keep one of them"),
     "an unknown key": ("    window: 5 ", "    windw: 3\n    window: 5 ",
@@ -304,12 +302,8 @@ TWICE = {  # a name with two meanings -> edit that makes it
     "table1_colored_mnist": (TINY, "\n  sensitivity:", "\n  table1_colored_mnist:"),
     "colored_mnist": (TINY, "\n  sensitivity:", "\n  colored_mnist:"),
     "noisy_mnist": (TINY, "\n  sensitivity:", "\n  noisy_mnist:"),
-    "kinetics": (
-        "params.yaml",
-        "\n  nvgesture:\n    kind: nvgesture\n",
-        "\n  kinetics:\n    kind: nvgesture\n",
-    ),
-}
+    "kinetics": ("params.yaml", "\n  nvgesture:\n    kind: nvgesture\n", "\n  kinetics:\n    kind: nvgesture\n"),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", TWICE)
@@ -406,10 +400,7 @@ def test_a_setting_of_the_balance_touches_balanced_runs_only(project):
 
 @pytest.mark.parametrize(
     ("old", "new"),
-    [
-        ("{count: 2}", "{count: 4}"),
-        ("rates: sweep, seeds: 2", "rates: sweep, seeds: 4"),
-    ],
+    [("{count: 2}", "{count: 4}"), ("rates: sweep, seeds: 2", "rates: sweep, seeds: 4")],
     ids=["rates", "initializations"],
 )
 def test_a_larger_sweep_keeps_the_models_of_the_smaller_one(project, old, new):
