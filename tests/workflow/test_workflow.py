@@ -41,13 +41,7 @@ REPORTED = {"Write the report.", "Every table, every figure and the report."}
 DRAWN, DRAWN_LINEAR = "Draw all figures.", "Draw all figures of the second paper."
 AFTER_TABLES = {"Check the paper's claims.", *REPORTED}
 SUMMARY = "Summarize for DVC."
-AFTER_RUNS = {
-    SUMMARY,
-    "Collect all runs into tables.",
-    "Build all tables.",
-    DRAWN,
-    *AFTER_TABLES,
-}
+AFTER_RUNS = {SUMMARY, "Collect all runs into tables.", "Build all tables.", DRAWN, *AFTER_TABLES}
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +118,6 @@ def test_files_that_only_look_new_make_nothing_again(made):
 
 WORDS = [
     ("src/equimodal/study/runs/loop.py", "import torch\n", "import torch  # for deep learning\n"),
-    ("src/equimodal/study/runs/run.py", '"""The train verb', '"""This is the train verb'),
     ("src/equimodal/study/figures/style.py", '"""What all figures', '"""All that all figures'),
     ("params.yaml", "# [P] alpha, log10 units", "# alpha of the paper"),
     ("params.yaml", "\nmirror: null ", "\nmirror: /elsewhere "),
