@@ -56,34 +56,8 @@ READ = {
     "params.yaml": ["runs"],
     "config/scales/tiny.yaml": ["runs"],
 }
-NAMES = [
-    "../x",
-    "$(touch x)",
-    "a b",
-    "",
-    "é",
-    "-x",
-    "con/../..",
-    "x" * 300,
-    "null",
-    "%s",
-    "{x}",
-    "\n",
-]
-SETTINGS = [
-    "null",
-    "-1",
-    "[]",
-    "{}",
-    "text",
-    "1e400",
-    ".nan",
-    "1000000000",
-    "*x",
-    "!!python/none",
-    "[",
-    "'",
-]
+NAMES = ["../x", "$(touch x)", "a b", "", "é", "-x", "con/../..", "x" * 300, "null", "%s", "{x}", "\n"]  # fmt: skip
+SETTINGS = ["null", "-1", "[]", "{}", "text", "1e400", ".nan", "1000000000", "*x", "!!python/none", "[", "'"]  # fmt: skip
 
 SETTINGS_OF = {  # a verb that reads them
     "params.yaml": "runs",

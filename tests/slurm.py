@@ -34,9 +34,8 @@ NEEDED = ["slurmctld", "slurmd", "munged"]
 FOR_ACCOUNTING = ["slurmdbd", "mariadbd"]
 HOST = socket.gethostname().partition(".")[0]
 CPUS = os.cpu_count() or 1
-SLOTS = (
-    2 * CPUS
-)  # that the node says it has: jobs wait more than they compute, and one stands still
+# That the node says it has: jobs wait more than they compute, and one stands still.
+SLOTS = 2 * CPUS
 PATIENCE = 3600  # seconds, for all of the workflow: machines may be busy
 RESULTS = Path("results/tiny")
 

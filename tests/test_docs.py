@@ -27,13 +27,8 @@ PAGES = {
     for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/*.md")))
 }
 every_page = pytest.mark.parametrize("page", PAGES)
-COLLECTED = (
-    "own_colors",
-    "decisive",
-    "calibration",
-    "brief",
-    "views",
-)  # scales whose tables are in git
+# Scales whose tables are in git.
+COLLECTED = ("own_colors", "decisive", "calibration", "brief", "views")
 SCALES = {path.stem for path in ROOT.glob("config/scales/*.yaml")}
 FENCED = re.compile(r"^ *```.*?^ *```", re.MULTILINE | re.DOTALL)
 VERBS = typer.main.get_command(app).commands

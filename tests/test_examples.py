@@ -55,7 +55,7 @@ def test_on_the_example_s_digits_guided_training_keeps_the_gray_branch(tutorial)
 def test_a_method_of_one_s_own_is_compared_with_the_others(tutorial):
     said = tutorial("add_method", ("examples/add_method.py", "epochs=15", "epochs=1"))
     assert re.findall(r"(?m)^(.+?) +accuracy: [\d.]+ %, [\d.]+ %$", said) == [
-        *("vanilla", "random", "guided", "in turn"),
+        *("vanilla", "random", "guided", "in turn")
     ]
 
 

@@ -104,12 +104,7 @@ def _runs_and_examples(project):
 
 @pytest.mark.usefixtures("_runs_and_examples")
 def test_collecting_tabulating_and_drawing_need_no_torch(project):
-    verbs = [
-        ["collect"],
-        ["table"],
-        ["linear-mnist"],
-        *(["draw", figure] for figure in DRAWN),
-    ]
+    verbs = [["collect"], ["table"], ["linear-mnist"], *(["draw", figure] for figure in DRAWN)]
     verbs += [["claims"], ["report"], ["show"]]
     complaints = run_verbs(verbs).splitlines()  # of the report: figures that are not drawn here
     assert [line for line in complaints if "svg is missing" not in line] == []

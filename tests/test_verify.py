@@ -80,20 +80,11 @@ WRONG = {  # what is done, and the files that are then named
     "a file removed": (lambda: (TABLES / "unimodal.tex").unlink(), {"unimodal.tex"}),
     "no receipt": (lambda: (TABLES / "unimodal.json").unlink(), {"unimodal.json"}),
     "no receipt of a figure": (lambda: (FIGURES / "figure7.json").unlink(), {"figure7.json"}),
-    "the receipt of another table": (
-        lambda: exchange(TABLES / "unimodal.json", TABLES / "sensitivity.json"),
-        {"unimodal.json"},
-    ),
-    "the receipt of another figure": (
-        lambda: exchange(FIGURES / "figure7.json", FIGURES / "figure9.json"),
-        {"figure7.json"},
-    ),
+    "the receipt of another table": (lambda: exchange(TABLES / "unimodal.json", TABLES / "sensitivity.json"), {"unimodal.json"}),
+    "the receipt of another figure": (lambda: exchange(FIGURES / "figure7.json", FIGURES / "figure9.json"), {"figure7.json"}),
     "another scale's": (of_another_scale, {"sensitivity.json"}),
-    "stale": (
-        collected_anew,
-        {"unimodal.json", "sensitivity.json", "greediness.json", "figure7.json"},
-    ),
-}
+    "stale": (collected_anew, {"unimodal.json", "sensitivity.json", "greediness.json", "figure7.json"}),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", WRONG)

@@ -250,13 +250,10 @@ def test_a_mistake_in_the_settings_is_said_with_file_and_key(project):
         (lambda folder: (folder / "mine.yml").write_text("seed: 1\n"), r"has \['mine.yml'\]"),
         (lambda folder: (folder / "tiny.yaml").unlink(), "has nothing for the scale tiny"),
         (lambda folder: (folder / "base.yaml").unlink(), "base.yaml is missing"),
-        (
-            lambda folder: ((folder / "tiny.yaml").unlink(), (folder / "tiny.yaml").mkdir()),
-            "tiny.yaml",
-        ),
+        (lambda folder: ((folder / "tiny.yaml").unlink(), (folder / "tiny.yaml").mkdir()), "tiny.yaml"),
     ],
     ids=["no folder", "of no scale", "no file of the scale", "no base", "a folder"],
-)
+)  # fmt: skip
 def test_files_of_settings_that_are_missing_or_no_files_are_named(project, spoil, said):
     spoil(project.folder / "config/linear")
     with pytest.raises(UserError, match=said):

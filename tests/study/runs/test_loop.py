@@ -18,15 +18,7 @@ from equimodal.study.runs.loop import Training
 from equimodal.study.runs.run import train_run, walk_run
 from equimodal.study.spec import Schedule
 from equimodal.study.turns import in_turn
-from tests.training.conftest import (
-    GRAY,
-    GUIDED,
-    RANDOM,
-    RUBI,
-    VANILLA,
-    small_spec,
-    write_prepared,
-)
+from tests.training.conftest import GRAY, GUIDED, RANDOM, RUBI, VANILLA, small_spec, write_prepared
 
 
 def run(spec, splits):
@@ -377,15 +369,12 @@ def of_outcome(text):
         (with_value(math.nan), r"branches\.gray\.head\.1\.weight has values that are NaN or inf"),
         (with_value(math.inf), r"branches\.gray\.head\.1\.weight has values that are NaN or inf"),
         (with_value(3e38), "answers of the trained network are NaN or infinite: it has diverged"),
-        (
-            lambda folder: (folder / "run/spec.json").write_text('{"dataset": "x"}'),
-            r"spec\.json is damaged \(inputs: ",
-        ),
+        (lambda folder: (folder / "run/spec.json").write_text('{"dataset": "x"}'), r"spec\.json is damaged \(inputs: "),
         (of_outcome("null"), r"outcome\.json is damaged \(it does not say"),
         (of_outcome('{"status": 1}'), "it does not say so"),
         (of_outcome("{"), r"outcome\.json is damaged \(Expecting"),
     ],
-)
+)  # fmt: skip
 def test_files_of_a_run_that_are_damaged_are_refused_by_name(gray_run, tmp_path, damage, said):
     evaluation = gray_run(tmp_path)
     damage(tmp_path)
