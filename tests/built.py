@@ -1,7 +1,6 @@
 """Tables of the analysis, built of the made-up study when they are asked for."""
 
 from functools import cache
-from importlib import import_module
 from io import StringIO
 
 import pandas as pd
@@ -9,7 +8,7 @@ import pandas as pd
 from equimodal.study.analysis import GIVEN, TABLES
 from equimodal.study.analysis.published import read_published
 from tests.made_up import study
-from tests.study.analysis.conftest import SETTINGS
+from tests.study.analysis.conftest import build
 
 
 class Built(dict):
@@ -20,9 +19,7 @@ class Built(dict):
             self[name] = read_published(name)
         else:
             given = {i: self[i] for i in TABLES[name].inputs}
-            self[name] = import_module(f"equimodal.study.analysis.{name}").build(
-                **given, settings=SETTINGS
-            )
+            self[name] = build(name, **given)
         return self[name]
 
     def copy(self):

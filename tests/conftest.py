@@ -13,9 +13,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import HealthCheck, settings
+from typer.testing import CliRunner
 
 from equimodal.linear.settings import LinearSettings, load_linear
 from equimodal.study import layout, receipts
+from equimodal.study.cli import app
 from equimodal.study.params import MIRROR_VARIABLE, Params, load_params
 
 ROOT = Path(__file__).parents[1]
@@ -58,6 +60,15 @@ class Project:
     def load(self) -> Params:
         return load_params(self.folder / "params.yaml")
 
+    def load_scale(self, text: str) -> Params:
+        """Settings of a scale `mine`, with this text for its file."""
+        (self.folder / "config/scales/mine.yaml").write_text(text)
+        return load_params(scale="mine")
+
+    def add_preset(self, settings: str) -> None:
+        """Add a preset `mine`."""
+        self.edit("params.yaml", "\npresets:\n", f"\npresets:\n  mine: {settings}\n")
+
     def load_linear(self) -> LinearSettings:
         """Settings of the second paper."""
         return load_linear(self.load(), self.folder / "params.yaml")
@@ -77,6 +88,13 @@ def project(tmp_path, monkeypatch):
     """A project of the tiny scale, and the tests in it."""
     monkeypatch.chdir(tmp_path)
     return make_project(tmp_path)
+
+
+def run_verb(*words: str):
+    """Run a verb, which has to succeed; what it printed is `stdout`, `stderr` and `output`."""
+    ended = CliRunner().invoke(app, words)
+    assert ended.exit_code == 0, ended.output
+    return ended
 
 
 LABELS = np.arange(10)
@@ -137,6 +155,12 @@ def write_run(folder, spec, right, *, bank=None, model=None, speeds=(), reason=N
     model.parent.mkdir(parents=True, exist_ok=True)
     model.write_bytes(spec.name.encode())
     sign_run(folder, spec, bank=bank, model=model)
+
+
+def write_result(spec, right, **how):
+    """Make a run of the tiny scale by hand, where the verbs leave it."""
+    bank, model = layout.bank("tiny", spec.name), layout.model("tiny", spec.name)
+    write_run(layout.run("tiny", spec.name), spec, right, bank=bank, model=model, **how)
 
 
 def sign_run(folder, spec, *, bank, model):

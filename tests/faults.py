@@ -56,34 +56,8 @@ READ = {
     "params.yaml": ["runs"],
     "config/scales/tiny.yaml": ["runs"],
 }
-NAMES = [
-    "../x",
-    "$(touch x)",
-    "a b",
-    "",
-    "é",
-    "-x",
-    "con/../..",
-    "x" * 300,
-    "null",
-    "%s",
-    "{x}",
-    "\n",
-]
-SETTINGS = [
-    "null",
-    "-1",
-    "[]",
-    "{}",
-    "text",
-    "1e400",
-    ".nan",
-    "1000000000",
-    "*x",
-    "!!python/none",
-    "[",
-    "'",
-]
+NAMES = ["../x", "$(touch x)", "a b", "", "é", "-x", "con/../..", "x" * 300, "null", "%s", "{x}", "\n"]  # fmt: skip
+SETTINGS = ["null", "-1", "[]", "{}", "text", "1e400", ".nan", "1000000000", "*x", "!!python/none", "[", "'"]  # fmt: skip
 
 SETTINGS_OF = {  # a verb that reads them
     "params.yaml": "runs",
@@ -112,8 +86,8 @@ def started(folder: Path, call: str, scale: str = "tiny") -> tuple[int, Path]:
         return process, said
     with said.open("w") as out:
         os.chdir(folder)
-        for stream in (1, 2):
-            os.dup2(out.fileno(), stream)
+        for number in (1, 2):
+            os.dup2(out.fileno(), number)
         sys.argv = ["equimodal", *call.split(" "), "--scale", scale]
         status = 70
         try:
@@ -306,13 +280,18 @@ def altered(study: Study, chance: random.Random) -> str | None:
     return None if found and not outcome.is_traceback else f"{path}: {outcome.said[-300:]}"
 
 
-def made_study(folder: Path) -> Path:
-    """Make the tiny study in a folder, if it is not there."""
+def copy_settings(folder: Path) -> None:
+    """Copy the settings to a folder, if they are not there."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("config", "params.yaml"):
         if not (folder / name).exists():
             copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
             copy(ROOT / name, folder / name)
+
+
+def made_study(folder: Path) -> Path:
+    """Make the tiny study in a folder, if it is not there."""
+    copy_settings(folder)
     subprocess.run(
         ["snakemake", "--cores", "2", "--quiet", "all", "--snakefile", ROOT / "Snakefile",
          "--directory", folder, "--config", "scale=tiny"], check=True,

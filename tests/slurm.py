@@ -23,22 +23,23 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 
-from tests.faults import ROOT, contents, made_study
+from tests.faults import ROOT, contents, copy_settings, made_study
 
 CONF, DBD = Path("/etc/slurm/slurm.conf"), Path("/etc/slurm/slurmdbd.conf")
 NEEDED = ["slurmctld", "slurmd", "munged"]
 FOR_ACCOUNTING = ["slurmdbd", "mariadbd"]
 HOST = socket.gethostname().partition(".")[0]
 CPUS = os.cpu_count() or 1
-SLOTS = (
-    2 * CPUS
-)  # that the node says it has: jobs wait more than they compute, and one stands still
+# That the node says it has: jobs wait more than they compute, and one stands still.
+SLOTS = 2 * CPUS
 PATIENCE = 3600  # seconds, for all of the workflow: machines may be busy
 RESULTS = Path("results/tiny")
+
+T = TypeVar("T")
 
 
 def call(*words: str | Path, check: bool = True) -> str:
@@ -48,10 +49,17 @@ def call(*words: str | Path, check: bool = True) -> str:
     return done.stdout
 
 
-def until(what: str, holds: Callable[[], object], seconds: float = 120) -> object:
-    """Wait until something holds, and return it."""
+def until(
+    what: str,
+    holds: Callable[[], T],
+    seconds: float = 120,
+    last_words: Callable[[], str | None] = lambda: None,
+) -> T:
+    """Wait until something holds, and return it; no longer than there are no last words."""
     late = time.monotonic() + seconds
     while not (found := holds()):
+        if (said := last_words()) is not None:
+            raise RuntimeError(f"it ended before {what}:\n{said}")
         if time.monotonic() > late:
             raise TimeoutError(f"waited {seconds:.0f} s in vain until {what}")
         time.sleep(0.2)
@@ -256,7 +264,7 @@ class Coordinator:
     def __init__(self, folder: Path, *options: str, accounting: bool):
         self.folder = folder
         self.log = folder / "coordinator.log"
-        self.words = [
+        self.words: list[str | Path] = [
             *("snakemake", "--snakefile", ROOT / "Snakefile", "--directory", folder),
             *("--profile", ROOT / "profiles/slurm", "--config", "scale=tiny", "cell_minutes=1"),
             *("--latency-wait", "15", "--slurm-init-seconds-before-status-checks", "4"),
@@ -284,12 +292,12 @@ class Coordinator:
         call(*self.words, "--unlock")
         self.start()
 
-    def until(self, what: str, holds: Callable[[], object]) -> object:
+    def until(self, what: str, holds: Callable[[], T]) -> T:
         """Wait as `until` does, no longer than the coordinator runs."""
-        found = until(what, lambda: holds() or self.process.poll() is not None, PATIENCE)
-        if found is True and self.process.poll() is not None:
-            raise RuntimeError(f"it ended before {what}:\n{self.said()[-2000:]}")
-        return found
+        return until(what, holds, PATIENCE, self.last_words)
+
+    def last_words(self) -> str | None:
+        return None if self.process.poll() is None else self.said()[-2000:]
 
     def said(self) -> str:
         return self.log.read_text(errors="replace")
@@ -301,7 +309,7 @@ class Coordinator:
 
 def goes_through(folder: Path, local: dict[str, bytes], *, accounting: bool) -> Iterator[str]:
     """Run the study through Slurm with all that can happen; yield what was not as it should be."""
-    made_study_settings(folder)
+    copy_settings(folder)
     # The profile has Slurm warn a job of its time limit; once, none is warned, which takes a minute longer.
     unwarned = ("--set-resources", "cells:slurm_extra=''") if accounting else ()
     coordinator = Coordinator(folder, *unwarned, accounting=accounting)
@@ -447,7 +455,7 @@ def faults(
             end_jobs()
             end_processes(folder)
             call("find", folder, "-mindepth", "1", "-delete")
-            made_study_settings(folder)
+            copy_settings(folder)
             made: dict[Path, bytes] = {}
             studies += 1
             coordinator = Coordinator(folder, accounting=accounting)
@@ -481,12 +489,6 @@ def faults(
     print(
         f"  {dict(tried)} in {studies} studies; the coordinator was called {failures} times again"
     )
-
-
-def made_study_settings(folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    shutil.copytree(ROOT / "config", folder / "config")
-    shutil.copy(ROOT / "params.yaml", folder)
 
 
 def main(

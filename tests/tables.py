@@ -87,19 +87,14 @@ def _estimate(name, x, half):
 def _greediness():
     rows = []
     for row in read_published("published_greediness").to_dict("records"):
-        x = (
-            row["published_abs_d_util"]
-            if pd.isna(row["published_d_util"])
-            else row["published_d_util"]
-        )
+        signed, size = row["published_d_util"], row["published_abs_d_util"]
+        x = size if pd.isna(signed) else signed
         measures = {**_estimate("d_util", x, 0.02), **_estimate("d_util_by_label", x, 0.02)}
         measures |= {"abs_d_util": abs(x), **_estimate("d_speed", 2 * x, 0.02)}
         if row["policy"] != "vanilla":
             measures |= _estimate("size_difference", -0.1, 0.02)
-        rows.append(
-            row | {"start": "scratch", "fidelity": "paper", "n": 6, "unfinished": 0} | measures
-        )
-    return pd.DataFrame(rows)
+        rows.append(row | measures)
+    return pd.DataFrame(rows).assign(start="scratch", fidelity="paper", n=6, unfinished=0)
 
 
 def _distributions():
@@ -117,35 +112,23 @@ def _distributions():
 
 
 def _prediction():
-    signs = {
-        **_estimate("sign_agreement", 0.9, 0.1),
-        **_estimate("sign_agreement_by_label", 0.9, 0.1),
-    }
     ranks = {"n": 40, "spearman": 0.7, "low": 0.5, "high": 0.8, "p": 0.001}
     ranks |= _estimate("spearman_by_label", 0.7, 0.2)
-    return pd.DataFrame(
-        [
-            {"dataset": dataset, "fidelity": "paper", "inputs": inputs} | ranks | signs
-            for dataset, inputs in product([*DATASETS, "all"], ("distinct", "both"))
-        ]
-    )
+    for end in ("", "_by_label"):
+        ranks |= _estimate(f"sign_agreement{end}", 0.9, 0.1)
+    pairs = product([*DATASETS, "all"], ("distinct", "both"))
+    return pd.DataFrame(pairs, columns=["dataset", "inputs"]).assign(fidelity="paper", **ranks)
 
 
 def _sensitivity():
     settings = [("tolerance", v) for v in (0.001, 0.003, 0.01, 0.03)]
     settings += [("window", v) for v in (1, 3, 5, 10, 20, 50)]
-    return pd.DataFrame(
-        [
-            {
-                "setting": s,
-                "held": 1,
-                "value": v,
-                "n": 3,
-                "unfinished": 0,
-                "accuracy": 91.0,
-                "sd": 0.2,
-            }
-            | {"low": 90.5, "high": 91.5, "d_util": 0.0, "d_util_low": -0.1, "d_util_high": 0.1}
-            for s, v in settings
-        ]
-    ).assign(fidelity="paper")
+    measured = {
+        "accuracy": 91.0,
+        "sd": 0.2,
+        "low": 90.5,
+        "high": 91.5,
+        **_estimate("d_util", 0, 0.1),
+    }
+    table = pd.DataFrame(settings, columns=["setting", "value"])
+    return table.assign(fidelity="paper", held=1, n=3, unfinished=0, **measured)

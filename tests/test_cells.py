@@ -7,14 +7,7 @@ import pytest
 
 from equimodal.study import layout, resources
 from equimodal.study.cells import UNKNOWN_STEP, cells
-from equimodal.study.paces import (
-    Pace,
-    keep,
-    kind_of,
-    paces_known,
-    paces_with_the_code,
-    run_seconds,
-)
+from equimodal.study.paces import Pace, keep, kind_of, paces_known, paces_with_the_code, run_seconds
 from equimodal.study.params import expand_runs, load_params
 from tests.conftest import ROOT
 

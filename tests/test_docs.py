@@ -27,13 +27,8 @@ PAGES = {
     for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/*.md")))
 }
 every_page = pytest.mark.parametrize("page", PAGES)
-COLLECTED = (
-    "own_colors",
-    "decisive",
-    "calibration",
-    "brief",
-    "views",
-)  # scales whose tables are in git
+# Scales whose tables are in git.
+COLLECTED = ("own_colors", "decisive", "calibration", "brief", "views")
 SCALES = {path.stem for path in ROOT.glob("config/scales/*.yaml")}
 FENCED = re.compile(r"^ *```.*?^ *```", re.MULTILINE | re.DOTALL)
 VERBS = typer.main.get_command(app).commands
@@ -151,16 +146,14 @@ def test_the_fidelity_page_explains_every_switch(switch):
 def test_the_scale_of_the_fidelity_page_asks_for_what_the_page_says(project):
     page = PAGES["docs/fidelity.md"]
     (scale,) = re.findall(r"```yaml\n(like: .*?)```", page, re.DOTALL)
-    (project.folder / "config/scales/mine.yaml").write_text(scale)
-    runs = expand_runs(load_params(scale="mine"))
+    runs = expand_runs(project.load_scale(scale))
     assert f"the names of its {len(runs)} networks" in page
     assert {run.fidelity for run in runs.values()} == {"paper", "paper_but_mine"}
 
 
 def test_the_scale_of_one_s_own_views_on_the_data_page_gives_the_rows_of_table_1(project):
     (scale,) = re.findall(r"```yaml\n(like: .*?)```", PAGES["docs/data.md"], re.DOTALL)
-    (project.folder / "config/scales/mine.yaml").write_text(scale)
-    settings = load_params(scale="mine")
+    settings = project.load_scale(scale)
     runs = expand_runs(settings).values()
     assert {run.method for run in runs} == {"unimodal", "vanilla", "random", "guided"}
     assert {(run.dataset, run.network.kind) for run in runs} == {("shop", "resnet18")}
@@ -173,8 +166,7 @@ def test_the_script_and_the_scale_of_the_page_on_own_data_fit_each_other(project
     (scale,) = re.findall(r"```yaml\n(like: .*?)```", page, re.DOTALL)
     exec(compile(script, "docs/own-data.md", "exec"), {})  # noqa: S102
     for more in ("", *re.findall(r"```yaml\n(training: .*?)```", page, re.DOTALL)):
-        (project.folder / "config/scales/mine.yaml").write_text(scale + more)
-        digits = load_params(scale="mine").datasets["digits"]
+        digits = project.load_scale(scale + more).datasets["digits"]
     digits.prepare(layout.raw("digits"), project.folder / "out")
     assert digits.sizes == {"train": 960, "validation": 240, "test": 597}
     assert len(np.load("out/train.top.npy")) == digits.sizes["train"]

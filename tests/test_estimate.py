@@ -44,11 +44,7 @@ def test_the_splits_of_the_paper_scale_are_the_papers(paper):
 
 
 def test_the_splits_of_stand_ins_are_counted_by_class(tiny):
-    assert tiny.datasets["colored_mnist"].sizes == {
-        "train": 200,
-        "validation": 0,
-        "test": 4_800,
-    }
+    assert tiny.datasets["colored_mnist"].sizes == {"train": 200, "validation": 0, "test": 4_800}
     sizes = tiny.datasets["nvgesture"].sizes
     assert (sizes["train"] + sizes["validation"], sizes["validation"]) == (8, 2)
     assert sizes["test"] == 4

@@ -2,7 +2,6 @@ import re
 import runpy
 import shutil
 import subprocess
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -14,8 +13,8 @@ from equimodal.fusion.base import REGULAR
 from equimodal.fusion.mmtm import MMTM
 from equimodal.study.cli import app
 from equimodal.study.data import colored_mnist as mnist
+from tests.conftest import ROOT
 
-ROOT = Path(__file__).parents[1]
 DEMO = "config/scales/demo.yaml"
 
 
@@ -56,7 +55,7 @@ def test_on_the_example_s_digits_guided_training_keeps_the_gray_branch(tutorial)
 def test_a_method_of_one_s_own_is_compared_with_the_others(tutorial):
     said = tutorial("add_method", ("examples/add_method.py", "epochs=15", "epochs=1"))
     assert re.findall(r"(?m)^(.+?) +accuracy: [\d.]+ %, [\d.]+ %$", said) == [
-        *("vanilla", "random", "guided", "in turn"),
+        *("vanilla", "random", "guided", "in turn")
     ]
 
 

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 import equimodal
+from tests.conftest import ROOT
 
 # In a Python of its own: what was imported for a name is printed.
 WHAT_IT_LOADS = """
@@ -45,7 +46,7 @@ def test_help_tells_what_a_public_name_does(name):
 
 
 def test_every_public_name_is_on_the_page_of_the_interface():
-    page = (__import__("pathlib").Path(__file__).parents[1] / "docs/api.md").read_text()
+    page = (ROOT / "docs/api.md").read_text()
     assert [name for name in equimodal.__all__ if f"::: equimodal.{name}\n" not in page] == []
 
 

@@ -58,9 +58,8 @@ def test_a_job_is_of_the_schema_and_asks_for_what_the_profile_says(tmp_path):
         "--set-resources", "prepare_nvgesture:gpu=1", "prepare_nvgesture:gpu_manufacturer=nvidia",
         "--until", "prepare_nvgesture", "--config", f"params={tmp_path / 'params.yaml'}",
     )  # fmt: skip
-    validate(
-        {"apiVersion": "batch/v1", "kind": "Job"} | form, VERSION, strict=True
-    )  # as the address says
+    of_its_address = {"apiVersion": "batch/v1", "kind": "Job"}
+    validate(of_its_address | form, VERSION, strict=True)
     (container,) = form["spec"]["template"]["spec"]["containers"]
     asked = container["resources"]["requests"]
     assert (asked["cpu"], asked["memory"], asked["nvidia.com/gpu"]) == ("2849m", "3100M", "1")

@@ -18,8 +18,9 @@ from equimodal.study import layout
 from equimodal.study.analysis import TABLES
 from equimodal.study.params import expand_runs
 from equimodal.study.steps import made_at
-from tests.conftest import write_run
+from tests.conftest import write_result
 from tests.linear.conftest import made_up_courses
+from tests.study.figures.test_figures import make_examples
 
 REFUSE_TORCH = """
 import sys
@@ -85,42 +86,25 @@ def run_verbs(verbs):
 def _runs_and_examples(project):
     """Run folders and prepared examples as the verbs before `collect` leave them."""
     settings = project.load()
-    for name, spec in expand_runs(settings).items():
+    for spec in expand_runs(settings).values():
         count = len(spec.modalities)
         right = {"regular": (5, 4, 3)[:count]} | (
             {"isolated": (4, 4, 3)[:count]} if count > 1 else {}
         )
         speeds = (0.1, 0.2, 0.3)[:count] if count > 1 else ()
-        bank = layout.bank("tiny", name)
-        model = layout.model("tiny", name)
-        write_run(layout.run("tiny", name), spec, right, bank=bank, model=model, speeds=speeds)
+        write_result(spec, right, speeds=speeds)
     for fusion, course in made_up_courses(project.load_linear().noisy_mnist).groupby("L_f"):
         products.record("tiny", 1).parent.mkdir(exist_ok=True)
         course.to_csv(products.record("tiny", fusion), index=False)
-    shapes = {
-        "colored_mnist": {"color": (10, 4, 4, 3), "gray": (10, 4, 4, 1)},
-        "modelnet40": {"view0": (2, 4, 4, 1), "view6": (2, 4, 4, 1)},
-        "nvgesture": {"color": (2, 3, 4, 4, 3), "depth": (2, 3, 4, 4, 1)},
-    }
-    for dataset, sources in shapes.items():
+    for dataset, examples in make_examples()["examples"].items():
         folder = layout.prepared("tiny", dataset)
         folder.mkdir(parents=True)
-        examples = {}
-        for split in ("train", "test"):
-            for source, shape in sources.items():
-                examples[f"{split}.{source}"] = np.zeros(shape, np.uint8)
-                examples[f"{split}.labels"] = np.arange(shape[0])
         np.savez(folder / "examples.npz", **examples)
 
 
 @pytest.mark.usefixtures("_runs_and_examples")
 def test_collecting_tabulating_and_drawing_need_no_torch(project):
-    verbs = [
-        ["collect"],
-        ["table"],
-        ["linear-mnist"],
-        *(["draw", figure] for figure in DRAWN),
-    ]
+    verbs = [["collect"], ["table"], ["linear-mnist"], *(["draw", figure] for figure in DRAWN)]
     verbs += [["claims"], ["report"], ["show"]]
     complaints = run_verbs(verbs).splitlines()  # of the report: figures that are not drawn here
     assert [line for line in complaints if "svg is missing" not in line] == []

@@ -25,8 +25,6 @@ IN_PARAMS = {  # mistake -> text, what stands in its place, what is said
         ": presets.paper_but_x.base is 'official', but by its name it is compared with 'paper': call it official_but_x"),
     "a usual preset that is not there": ("\nfidelity: paper ", "\nfidelity: papr ",
         ": fidelity is 'papr'; the presets are ["),
-    "a base that is none": ("\npresets:\n", "\npresets:\n  mine2: {base: mine}\n",
-        ": presets.mine2.base is 'mine'; it takes one of ['official', 'paper']"),
     "a key that stands twice": ("    window: 5 ", "    tolerance: 0.2\n    window: 5 ",
         "found duplicate key \"tolerance\" with value \"0.2\" (original value: \"0.1\"); keep one of them"),
     "an unknown key": ("    window: 5 ", "    windw: 3\n    window: 5 ",
@@ -173,8 +171,7 @@ leave_out: ["*/identical/*"]
 
 
 def test_a_scale_like_another_overrides_params_yaml_and_all_that_it_is_like(project):
-    (project.folder / MINE).write_text(OWN)
-    mine, brief = (load_params(scale=scale) for scale in ("mine", "brief"))
+    mine, brief = project.load_scale(OWN), load_params(scale="brief")
     assert mine.datasets["colored_mnist"].coloring.variance == 0.05
     assert mine.datasets["colored_mnist"].table1_rate == 0.02
     assert mine.sweeps["colored_mnist"].low == 0.005
@@ -187,8 +184,7 @@ def test_a_scale_like_another_overrides_params_yaml_and_all_that_it_is_like(proj
 
 
 def test_a_scale_like_the_demo_starts_from_weights_of_its_own(project):
-    (project.folder / MINE).write_text("like: demo\n")
-    weights = {spec.pretrained for spec in expand_runs(load_params(scale="mine")).values()}
+    weights = {spec.pretrained for spec in expand_runs(project.load_scale("like: demo\n")).values()}
     own = "results/mine/models/nvgesture/color/vanilla/paper/lr0.01/seed0.pt"
     assert weights == {None, own}
 
@@ -200,23 +196,20 @@ def test_settings_can_be_sent_to_another_process():
 
 
 def test_a_value_that_overrides_another_is_reported_for_its_own_file(project):
-    (project.folder / MINE).write_text(OWN.replace("0.005", "slow"))
     with pytest.raises(UserError, match=rf"^{MINE}: sweeps\.colored_mnist\.low: "):
-        load_params(scale="mine")
+        project.load_scale(OWN.replace("0.005", "slow"))
 
 
 def test_a_scale_is_like_another_by_its_name_and_not_by_its_path(project):
-    (project.folder / MINE).write_text("like: ../scales/demo\n")
     with pytest.raises(UserError, match=r"like: '\.\./scales/demo'; it takes one of \['brief'"):
-        load_params(scale="mine")
+        project.load_scale("like: ../scales/demo\n")
 
 
 def test_scales_that_are_like_one_another_in_a_circle_are_refused(project):
-    (project.folder / MINE).write_text("like: yours\n")
     (project.folder / "config/scales/yours.yaml").write_text("like: mine\n")
     said = r"yours\.yaml: like: 'mine', which is like this one again; it takes one of \['brief'"
     with pytest.raises(UserError, match=said):
-        load_params(scale="mine")
+        project.load_scale("like: yours\n")
 
 
 def test_a_mistake_is_reported_for_the_file_that_it_stands_in(project):
@@ -234,16 +227,14 @@ def test_what_is_not_yaml_is_refused_by_file_and_line(project):
         load_params()
 
 
-def faults(**scale):
+def faults(load, *given, **scale):
     """The lines that are said of the settings."""
     with pytest.raises(UserError) as raised:
-        load_params(**scale)
+        load(*given, **scale)
     return str(raised.value).splitlines()
 
 
-def test_mistakes_of_every_kind_in_several_places_are_said_at_once(project):
-    (project.folder / MINE).write_text(
-        """like: paper
+MISTAKEN = """like: paper
 training: {colored_mnist: {max_epochs: 0, epochs: 3}}
 sweeps: {modelnet40: {low: 2.0, high: 1.0}}
 presets: {mine: {base: papper}, my-own: {base: paper}}
@@ -255,8 +246,10 @@ experiments:
     - {dataset: colored_mnist, inputs: [grey], policy: [vanilla], fidelity: [mine, his], rates: table1, seeds: 1}
     - {dataset: sounds, inputs: [all], policy: [vanilla], rates: table1, seeds: 1}
 """
-    )
-    said = faults(scale="mine")
+
+
+def test_mistakes_of_every_kind_in_several_places_are_said_at_once(project):
+    said = faults(project.load_scale, MISTAKEN)
     assert all(line.startswith((f"{MINE}: ", "params.yaml")) for line in said)
     named = [
         *("training.colored_mnist.max_epochs", "unknown key training.colored_mnist.epochs"),
@@ -283,28 +276,24 @@ datasets:
 experiments:
   mine: [{dataset: sounds, inputs: [front], policy: [vanilla], rates: table1, seeds: 1}]
 """
-NETWORK = "networks: {sounds: {kind: resnet18, width: 0.0625, fused_after: []}}\n"
-
-
-def test_what_a_data_set_of_one_s_own_lacks_is_said_at_once_and_only_what_its_networks_need(
-    project,
-):
-    (project.folder / MINE).write_text(SOUNDS)
-    assert faults(scale="mine") == [
-        f"{MINE}: datasets.sounds.classes is missing",
-        f"{MINE}: datasets.sounds has nothing in {[*NEEDED][:3]}, which its experiments need",
-    ]
-    (project.folder / MINE).write_text(
-        SOUNDS.replace("    size: 8", "    size: 8\n    classes: 2")
-        + NETWORK
-        + """training:
+NEEDED_OF_SOUNDS = """networks: {sounds: {kind: resnet18, width: 0.0625, fused_after: []}}
+training:
   sounds:
     {batch_size: 4, max_epochs: 1, momentum: 0.9, weight_decay: 0.0, sparsity_thresholds: [0.001],
      schedule: {factor: 0.5, patience: 1, threshold: 0.1, min_rate: 0.0}}
 augmentation: {sounds: {flip: 0.0, shared: true}}
 """
-    )
-    assert list(expand_runs(load_params(scale="mine"), "mine")) == [
+
+
+def test_what_a_data_set_of_one_s_own_lacks_is_said_at_once_and_only_what_its_networks_need(
+    project,
+):
+    assert faults(project.load_scale, SOUNDS) == [
+        f"{MINE}: datasets.sounds.classes is missing",
+        f"{MINE}: datasets.sounds has nothing in {[*NEEDED][:3]}, which its experiments need",
+    ]
+    whole = SOUNDS.replace("    size: 8", "    size: 8\n    classes: 2") + NEEDED_OF_SOUNDS
+    assert list(expand_runs(project.load_scale(whole), "mine")) == [
         "sounds/front/vanilla/paper/lr0.1/seed0"
     ]
 
@@ -313,18 +302,14 @@ TWICE = {  # a name with two meanings -> edit that makes it
     "table1_colored_mnist": (TINY, "\n  sensitivity:", "\n  table1_colored_mnist:"),
     "colored_mnist": (TINY, "\n  sensitivity:", "\n  colored_mnist:"),
     "noisy_mnist": (TINY, "\n  sensitivity:", "\n  noisy_mnist:"),
-    "kinetics": (
-        "params.yaml",
-        "\n  nvgesture:\n    kind: nvgesture\n",
-        "\n  kinetics:\n    kind: nvgesture\n",
-    ),
-}
+    "kinetics": ("params.yaml", "\n  nvgesture:\n    kind: nvgesture\n", "\n  kinetics:\n    kind: nvgesture\n"),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", TWICE)
 def test_a_name_that_would_mean_two_things_is_refused(project, name):
     project.edit(*TWICE[name])
-    said = [line for line in faults() if "two meanings" in line]
+    said = [line for line in faults(load_params) if "two meanings" in line]
     assert any(f"the name {name!r} two meanings" in line for line in said)
 
 
@@ -338,7 +323,7 @@ def test_no_scale_has_a_name_that_is_a_path_or_a_word_of_a_shell(project, name):
         file.write_text("like: demo\n")
     (project.folder / "X.yaml").write_text("like: demo\n")
     if name:  # the scale of params.yaml is meant otherwise
-        (said,) = faults(scale=name)
+        (said,) = faults(load_params, scale=name)
         assert said.startswith("params.yaml: unknown scale ")
         assert repr(name) not in said.partition("has ")[2]
 
@@ -348,8 +333,7 @@ SAID = {"presets": {"base": "paper"}, "experiments": [], "datasets": {"kind": "m
 
 def test_nothing_has_such_a_name(project):
     named = {section: dict.fromkeys(NO_NAMES, said) for section, said in SAID.items()}
-    (project.folder / MINE).write_text(json.dumps({"like": "demo"} | named))
-    said = faults(scale="mine")
+    said = faults(project.load_scale, json.dumps({"like": "demo"} | named))
     asked = [f"{section}.{' '.join(name.split())}" for section in SAID for name in NO_NAMES]
     assert [name for name in asked if not any(name in line for line in said)] == []
 
@@ -372,15 +356,14 @@ NO_SETTINGS = {
 
 @pytest.mark.parametrize("kind", NO_SETTINGS)
 def test_settings_that_never_end_are_refused_at_once(project, kind):
-    (project.folder / MINE).write_text(f"like: paper\n{NO_SETTINGS[kind]}")
-    assert all(MINE in line for line in faults(scale="mine"))
+    said = faults(project.load_scale, f"like: paper\n{NO_SETTINGS[kind]}")
+    assert all(MINE in line for line in said)
 
 
 def test_a_note_is_one_line_that_can_be_printed(project):
-    (project.folder / MINE).write_text("like: demo\nnote: |\n  One.\n\n  Two.\n")
-    assert load_params(scale="mine").note == "One. Two."
-    (project.folder / MINE).write_text('like: demo\nnote: "a\\u0007b"\n')
-    assert faults(scale="mine")[0].startswith(f"{MINE}: note: expected text that can be printed")
+    assert project.load_scale("like: demo\nnote: |\n  One.\n\n  Two.\n").note == "One. Two."
+    said = faults(project.load_scale, 'like: demo\nnote: "a\\u0007b"\n')
+    assert said[0].startswith(f"{MINE}: note: expected text that can be printed")
 
 
 def test_the_mirror_of_the_environment_overrides_that_of_the_settings(project, monkeypatch):
@@ -388,18 +371,6 @@ def test_the_mirror_of_the_environment_overrides_that_of_the_settings(project, m
     assert project.load().mirror == "/one"
     monkeypatch.setenv("EQUIMODAL_MIRROR", "/other")
     assert project.load().mirror == "/other"
-
-
-def test_a_run_is_named_by_its_settings(project):
-    runs = expand_runs(project.load(), "table1")
-    run = runs["colored_mnist/distinct/guided/paper/lr0.01/seed0"]
-    assert (run.inputs, run.policy, run.fidelity) == ("distinct", "guided", "paper")
-    assert (run.learning_rate, run.seed) == (0.01, 0)
-
-
-def test_equal_names_mean_equal_runs():
-    runs = expand_runs(load_params(ROOT / "params.yaml", "paper"))
-    assert len({spec.model_dump_json() for spec in runs.values()}) == len(runs)
 
 
 def test_a_run_that_two_experiments_ask_for_is_listed_once(project):
@@ -427,24 +398,9 @@ def test_a_setting_of_the_balance_touches_balanced_runs_only(project):
     assert changed == {spec.name for spec in digits if spec.policy == "guided"} != set()
 
 
-def test_one_more_seed_adds_a_run_and_changes_none(project):
-    before = expand_runs(project.load())
-    old = "policy: [vanilla, guided], rates: table1, seeds: 1"
-    project.edit(TINY, old, old.replace("seeds: 1", "seeds: 2"))
-    after = expand_runs(project.load())
-    assert before.items() <= after.items()
-    assert after.keys() - before.keys() == {
-        "colored_mnist/distinct/vanilla/paper/lr0.01/seed1",
-        "colored_mnist/distinct/guided/paper/lr0.01/seed1",
-    }
-
-
 @pytest.mark.parametrize(
     ("old", "new"),
-    [
-        ("{count: 2}", "{count: 4}"),
-        ("rates: sweep, seeds: 2", "rates: sweep, seeds: 4"),
-    ],
+    [("{count: 2}", "{count: 4}"), ("rates: sweep, seeds: 2", "rates: sweep, seeds: 4")],
     ids=["rates", "initializations"],
 )
 def test_a_larger_sweep_keeps_the_models_of_the_smaller_one(project, old, new):
@@ -563,15 +519,15 @@ def test_runs_are_left_out_by_patterns_of_their_names(project):
 
 
 def test_a_preset_on_a_base_changes_one_switch(project):
-    project.edit(
-        "params.yaml", "\npresets:\n", "\npresets:\n  mine: {base: paper, gate_scale: 1}\n"
-    )
+    project.add_preset("{base: paper, gate_scale: 1}")
     presets = project.load().presets
     assert presets["mine"] == presets["paper"].model_copy(update={"gate_scale": 1.0})
 
 
-def asked_for(project, preset, dataset="colored_mnist"):
-    """Have the experiment `fidelity` ask for one network of that preset."""
+def ask_for(project, preset, settings=None, dataset="colored_mnist"):
+    """Have the experiment `fidelity` ask for one network of a preset, added with these settings if any."""
+    if settings:
+        project.add_preset(settings)
     line = (
         f"  fidelity:\n    - {{dataset: {dataset}, inputs: [distinct], policy: [vanilla],"
         f" fidelity: [{preset}], rates: table1, seeds: 1}}\n"
@@ -580,7 +536,7 @@ def asked_for(project, preset, dataset="colored_mnist"):
 
 
 def test_a_preset_may_have_a_network_of_its_own(project):
-    asked_for(project, "paper_but_kims_network")
+    ask_for(project, "paper_but_kims_network")
     params = project.load()
     (spec,) = expand_runs(params, "fidelity").values()
     usual = params.networks["colored_mnist"]
@@ -592,23 +548,17 @@ def test_a_preset_may_have_a_network_of_its_own(project):
 
 
 def test_a_preset_may_train_otherwise(project):
-    mine = "\npresets:\n  mine: {base: paper, training: {weight_decay: 0.5}}\n"
-    project.edit("params.yaml", "\npresets:\n", mine)
-    asked_for(project, "mine")
+    ask_for(project, "mine", "{base: paper, training: {weight_decay: 0.5}}")
     params = project.load()
     (spec,) = expand_runs(params, "fidelity").values()
     usual = params.training["colored_mnist"]
     assert spec.training == usual.model_copy(update={"weight_decay": 0.5})
 
 
-OTHER_COLORING = "\n    other_colorings: {paler: {variance: 0.05}}\n    coloring:\n"
-
-
 def test_a_preset_may_have_another_coloring(project):
-    project.edit("params.yaml", "\n    coloring:\n", OTHER_COLORING)
-    mine = "\npresets:\n  mine: {base: paper, sources: {color: paler}}\n"
-    project.edit("params.yaml", "\npresets:\n", mine)
-    asked_for(project, "mine")
+    other = "\n    other_colorings: {paler: {variance: 0.05}}\n    coloring:\n"
+    project.edit("params.yaml", "\n    coloring:\n", other)
+    ask_for(project, "mine", "{base: paper, sources: {color: paler}}")
     params = project.load()
     dataset = params.datasets["colored_mnist"]
     assert "paler" in dataset.arrays("train")
@@ -643,16 +593,13 @@ def test_a_preset_may_have_another_coloring(project):
     ],
 )  # fmt: skip
 def test_what_a_data_set_can_not_have_of_a_preset_is_refused(project, dataset, own, said):
-    mine = f"\npresets:\n  mine: {{base: paper, {own}}}\n"
-    project.edit("params.yaml", "\npresets:\n", mine)
-    asked_for(project, "mine", dataset)
+    ask_for(project, "mine", f"{{base: paper, {own}}}", dataset)
     with pytest.raises(UserError, match=rf"(?s)presets\.mine\.{said}"):
         project.load()
 
 
 def test_the_network_of_the_usual_preset_is_checked_as_well(project):
-    mine = "\npresets:\n  mine: {base: paper, network: {batch_norm: perhaps}}\n"
-    project.edit("params.yaml", "\npresets:\n", mine)
+    project.add_preset("{base: paper, network: {batch_norm: perhaps}}")
     project.edit("params.yaml", "\nfidelity: paper", "\nfidelity: mine")
     with pytest.raises(UserError, match=r"presets\.mine\.network\.batch_norm"):
         project.load()

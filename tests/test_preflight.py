@@ -40,11 +40,7 @@ def cluster(monkeypatch):
         monkeypatch.setattr(preflight, "SLURM", "p.yaml")
         return list(
             preflight.slurm(
-                jobs,
-                partition,
-                account,
-                no_account=None,
-                status_command=status_command,
+                jobs, partition, account, no_account=None, status_command=status_command
             )
         )
 
@@ -137,24 +133,27 @@ def test_a_profile_whose_plugin_or_cluster_is_not_here_is_one_sentence(monkeypat
     assert lacking.startswith("kubernetes: its plugin")
 
 
-def test_a_profile_named_by_the_environment_is_looked_at_too():
-    hidden = "import importlib.util as u; u.find_spec = lambda name: None"  # no plugin is here
-    program = [sys.executable, "-c", f"{hidden}; import snakemake_logger_plugin_equimodal"]
-    where = os.environ | {"SNAKEMAKE_PROFILE": "profiles/slurm"}
+def refusal(*program, **where):
+    """What a program says that has to end with 1."""
+    where = os.environ | where
     ended = subprocess.run(
         program, check=False, cwd=ROOT, env=where, capture_output=True, text=True
     )
     assert ended.returncode == 1
-    assert ended.stderr.startswith("slurm: its plugin for Snakemake is not installed")
+    assert "Traceback" not in ended.stderr
+    return ended.stderr
+
+
+def test_a_profile_named_by_the_environment_is_looked_at_too():
+    hidden = "import importlib.util as u; u.find_spec = lambda name: None"  # no plugin is here
+    code = f"{hidden}; import snakemake_logger_plugin_equimodal"
+    said = refusal(sys.executable, "-c", code, SNAKEMAKE_PROFILE="profiles/slurm")
+    assert said.startswith("slurm: its plugin for Snakemake is not installed")
 
 
 def test_kubernetes_without_a_cluster_is_one_sentence(monkeypatch, tmp_path):
     pytest.importorskip("snakemake_executor_plugin_kubernetes")
-    program = [Path(sys.executable).with_name("snakemake"), "--profile", "profiles/kubernetes"]
-    where = os.environ | {"KUBECONFIG": str(tmp_path / "none"), "HOME": str(tmp_path)}
-    ended = subprocess.run(
-        program, check=False, cwd=ROOT, env=where, capture_output=True, text=True
-    )
-    assert ended.returncode == 1
-    assert "kubernetes: no cluster is known here" in ended.stderr.splitlines()[-1]
-    assert "Traceback" not in ended.stderr
+    snakemake = Path(sys.executable).with_name("snakemake")
+    where = {"KUBECONFIG": str(tmp_path / "none"), "HOME": str(tmp_path)}
+    said = refusal(snakemake, "--profile", "profiles/kubernetes", **where)
+    assert "kubernetes: no cluster is known here" in said.splitlines()[-1]

@@ -1,10 +1,7 @@
-from typer.testing import CliRunner
-
 from equimodal.study import layout
-from equimodal.study.cli import app
 from equimodal.study.locks import sole
 from equimodal.study.params import expand_runs
-from tests.conftest import write_run
+from tests.conftest import run_verb, write_result
 
 GRAY = "colored_mnist/gray/vanilla/paper/lr0.01/seed0"
 TINY = "config/scales/tiny.yaml"
@@ -22,9 +19,7 @@ def lay_out(*names):
 
 
 def prune(*arguments):
-    ended = CliRunner().invoke(app, ["prune", *arguments])
-    assert ended.exit_code == 0
-    return ended.stdout.splitlines()
+    return run_verb("prune", *arguments).stdout.splitlines()
 
 
 def everything():
@@ -45,13 +40,7 @@ def test_a_run_that_nothing_asks_for_is_removed_whole_and_no_other(project):
 def test_a_run_of_other_settings_is_removed(project):
     specs = expand_runs(project.load())
     for name in (GRAY, MODELNET):
-        places = {"bank": layout.bank("tiny", name), "model": layout.model("tiny", name)}
-        write_run(
-            layout.run("tiny", name),
-            specs[name],
-            {"regular": [5] * len(specs[name].modalities)},
-            **places,
-        )
+        write_result(specs[name], {"regular": [5] * len(specs[name].modalities)})
     project.edit(TINY, "    max_epochs: 1", "    max_epochs: 2")
     assert prune("--dry-run") == [f"Would remove {GRAY}"]
 
@@ -88,7 +77,7 @@ def test_runs_that_are_left_out_keep_their_results(project):
 def test_a_damaged_spec_is_no_reason_to_remove_a_run(project):
     spec = expand_runs(project.load())[GRAY]
     folder, model = layout.run("tiny", GRAY), layout.model("tiny", GRAY)
-    write_run(folder, spec, {"regular": [5]}, bank=layout.bank("tiny", GRAY), model=model)
+    write_result(spec, {"regular": [5]})
     own = layout.run("tiny", "kept_of_mine") / "spec.json"
     own.parent.mkdir()
     own.write_text("{}")

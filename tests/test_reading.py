@@ -79,7 +79,7 @@ DAMAGES = {
 
 
 FINE = [  # no run, a comment that is cut, a measure less
-    *(("specs.jsonl", "empty"), ("params.yaml", "cut off"), ("benchmark.tsv", "cut off")),
+    *(("specs.jsonl", "empty"), ("params.yaml", "cut off"), ("benchmark.tsv", "cut off"))
 ]
 
 
@@ -191,15 +191,12 @@ def test_text_is_read_and_written_as_utf_8_whatever_the_locale():
     ("error", "said"),
     [
         (UserError("a.csv is missing"), "equimodal: a.csv is missing\n"),
-        (
-            PermissionError(13, "Permission denied", "a.csv"),
-            "equimodal: a.csv can not be used: perm",
-        ),
+        (PermissionError(13, "Permission denied", "a.csv"), "equimodal: a.csv can not be used: perm"),
         (MemoryError(), "can not be used: it asks for more memory than there is; "),
         (RecursionError("maximum"), "can not be used: it is nested too deeply; "),
         (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "bad"), "can not be used: it is not UTF-8; "),
     ],
-)
+)  # fmt: skip
 def test_what_no_verb_expects_is_one_sentence_all_the_same(monkeypatch, capsys, error, said):
     def verb(**_):
         raise error

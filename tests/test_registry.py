@@ -34,8 +34,7 @@ def test_a_table_is_built_of_what_it_names(name):
 
 
 @pytest.mark.parametrize(
-    ("package", "name"),
-    [(p, name) for p, of_paper in PAPERS.items() for name in of_paper],
+    ("package", "name"), [(p, name) for p, of_paper in PAPERS.items() for name in of_paper]
 )
 def test_a_figure_is_drawn_of_what_it_names(package, name):
     draw = import_module(f"equimodal.{package}.figures.{name}").draw

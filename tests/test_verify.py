@@ -10,7 +10,7 @@ from equimodal.study.cli import app
 from equimodal.study.files import write_text
 from equimodal.study.params import load_params
 from equimodal.study.table_files import write_table
-from tests.conftest import make_project
+from tests.conftest import make_project, run_verb
 from tests.made_up import study
 
 TABLES, FIGURES = layout.tables("tiny"), layout.figures("tiny")
@@ -32,7 +32,7 @@ def made_once(tmp_path_factory):
             ["table", "unimodal", "sensitivity", "greediness"],
             ["draw", "figure9", "figure7"],
         ):
-            assert CliRunner().invoke(app, verb).exit_code == 0
+            run_verb(*verb)
     return folder / "results"
 
 
@@ -80,20 +80,11 @@ WRONG = {  # what is done, and the files that are then named
     "a file removed": (lambda: (TABLES / "unimodal.tex").unlink(), {"unimodal.tex"}),
     "no receipt": (lambda: (TABLES / "unimodal.json").unlink(), {"unimodal.json"}),
     "no receipt of a figure": (lambda: (FIGURES / "figure7.json").unlink(), {"figure7.json"}),
-    "the receipt of another table": (
-        lambda: exchange(TABLES / "unimodal.json", TABLES / "sensitivity.json"),
-        {"unimodal.json"},
-    ),
-    "the receipt of another figure": (
-        lambda: exchange(FIGURES / "figure7.json", FIGURES / "figure9.json"),
-        {"figure7.json"},
-    ),
+    "the receipt of another table": (lambda: exchange(TABLES / "unimodal.json", TABLES / "sensitivity.json"), {"unimodal.json"}),
+    "the receipt of another figure": (lambda: exchange(FIGURES / "figure7.json", FIGURES / "figure9.json"), {"figure7.json"}),
     "another scale's": (of_another_scale, {"sensitivity.json"}),
-    "stale": (
-        collected_anew,
-        {"unimodal.json", "sensitivity.json", "greediness.json", "figure7.json"},
-    ),
-}
+    "stale": (collected_anew, {"unimodal.json", "sensitivity.json", "greediness.json", "figure7.json"}),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", WRONG)

@@ -4,13 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from equimodal.fusion.base import (
-    Flow,
-    fusion_parameters,
-    held_parameters,
-    reset_recording,
-    squeeze,
-)
+from equimodal.fusion.base import Flow, fusion_parameters, held_parameters, reset_recording, squeeze
 from equimodal.fusion.film import FiLM
 from equimodal.fusion.mmtm import MMTM
 from equimodal.fusion.squeezed import RunningMean
@@ -95,16 +89,13 @@ def test_a_padded_example_is_fused_as_if_it_were_alone(fuse):
 @pytest.mark.parametrize(
     ("masks", "said"),
     [
-        (
-            {"film": torch.ones(1, 3)},
-            r"mask of shape \(1, 3\) does not fit features of shape \(1, 3, 2",
-        ),
+        ({"film": torch.ones(1, 3)}, r"mask of shape \(1, 3\) does not fit features of shape \(1, 3, 2"),
         ({"film": torch.ones(2).bool()}, r"mask of shape \(2,\) does not fit"),
         ({"sound": torch.tensor([[0, 0, 0, 0, -torch.inf]])}, "other numbers than 0 and 1"),
         ({"sound": torch.tensor([5])}, r"of lengths make a mask, torch.arange\(time\) < lengths"),
         ({"smell": torch.ones(1, 3)}, r"joins \['sound', 'film'\], given .* masks of \['smell'\]"),
     ],
-)
+)  # fmt: skip
 def test_a_mask_that_does_not_fit_is_refused(masks, said):
     features = {"sound": torch.rand(1, 4, 5), "film": torch.rand(1, 3, 2, 6, 6)}
     with pytest.raises(ValueError, match=said):

@@ -10,15 +10,7 @@ from equimodal.linear.networks import Architecture, stability_limit, start
 from equimodal.linear.theory import norm
 from equimodal.linear.times import first_crossing, half_plateaus, learning_times
 from equimodal.linear.xor import share_on_xor_axes, train_xor
-from tests.linear.conftest import (
-    EARLY,
-    LATE,
-    RHO,
-    grid,
-    needs_reference,
-    reference,
-    train,
-)
+from tests.linear.conftest import EARLY, LATE, RHO, grid, needs_reference, reference, train
 
 RATIOS = (3.0, 2.0, 1.5)
 TWO_LAYERS = {"late": LATE, "early": EARLY}
@@ -159,12 +151,8 @@ def test_random_data_of_many_inputs_follow_the_formula(scale, steps, median, cor
     moments = theory.faster_as_a(random_moments(150, 5, 0))
     predicted = theory.time_ratio(moments, 2, 2)
     kept = (predicted < 20) & (stability_limit(architecture, moments) > 0.02)
-    how = {
-        "step_size": 0.02,
-        "steps": steps,
-        "every": 5,
-        "tolerance": 0.01,
-    }  # B is learned long before
+    # B is learned long before.
+    how = {"step_size": 0.02, "steps": steps, "every": 5, "tolerance": 0.01}
     times, _ = train(moments[kept], architecture, "iid", scale, **how)
     known = (times["censored"] == "neither").to_numpy()
     assert known.mean() > 0.95

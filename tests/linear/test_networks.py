@@ -4,13 +4,7 @@ import torch
 
 from equimodal.linear.descent import descend
 from equimodal.linear.moments import Moments, random_moments, toy_moments
-from equimodal.linear.networks import (
-    Architecture,
-    gradient_factors,
-    pad,
-    stability_limit,
-    start,
-)
+from equimodal.linear.networks import Architecture, gradient_factors, pad, stability_limit, start
 from equimodal.linear.theory import joint_solution
 from equimodal.study.errors import UserError
 from tests.linear.conftest import aligned, train
@@ -115,10 +109,7 @@ def test_training_is_stable_below_the_limit_and_not_above(depth, fusion, monkeyp
     architecture, moments = Architecture(depth, fusion, 1), toy_moments(0.0, 2.0)
     limit = stability_limit(architecture, moments)[0]
     settled, _ = train(
-        *(moments, architecture, "aligned", 0.3),
-        step_size=0.5 * limit,
-        steps=3000,
-        tolerance=1e-8,
+        *(moments, architecture, "aligned", 0.3), step_size=0.5 * limit, steps=3000, tolerance=1e-8
     )
     assert settled["converged"].all()
     with pytest.raises(UserError, match=f"less than {limit:.4g}, the stability limit of run 0"):

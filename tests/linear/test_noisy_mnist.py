@@ -16,7 +16,7 @@ from equimodal.study.cli import app
 from equimodal.study.errors import UserError
 from equimodal.study.params import load_params
 from equimodal.study.spec import Modality
-from tests.conftest import ROOT, make_project
+from tests.conftest import ROOT, make_project, run_verb
 from tests.linear.conftest import made_up_courses
 
 
@@ -184,7 +184,7 @@ def write_column(file, **values):
 
 
 def test_the_verb_writes_one_table_of_all_layers(courses):
-    assert CliRunner().invoke(app, ["linear-mnist"]).exit_code == 0
+    run_verb("linear-mnist")
     written = layout.tables("tiny") / "linear_mnist.csv"
     pd.testing.assert_frame_equal(pd.read_csv(written), courses, rtol=1e-5)
     text = written.with_suffix(".md").read_text()
@@ -250,13 +250,10 @@ def test_a_mistake_in_the_settings_is_said_with_file_and_key(project):
         (lambda folder: (folder / "mine.yml").write_text("seed: 1\n"), r"has \['mine.yml'\]"),
         (lambda folder: (folder / "tiny.yaml").unlink(), "has nothing for the scale tiny"),
         (lambda folder: (folder / "base.yaml").unlink(), "base.yaml is missing"),
-        (
-            lambda folder: ((folder / "tiny.yaml").unlink(), (folder / "tiny.yaml").mkdir()),
-            "tiny.yaml",
-        ),
+        (lambda folder: ((folder / "tiny.yaml").unlink(), (folder / "tiny.yaml").mkdir()), "tiny.yaml"),
     ],
     ids=["no folder", "of no scale", "no file of the scale", "no base", "a folder"],
-)
+)  # fmt: skip
 def test_files_of_settings_that_are_missing_or_no_files_are_named(project, spoil, said):
     spoil(project.folder / "config/linear")
     with pytest.raises(UserError, match=said):

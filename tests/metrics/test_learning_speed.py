@@ -174,20 +174,6 @@ def test_gradients_that_are_gone_are_not_taken_for_zero(gone):
         LearningSpeed(branch={"a": [branch]}, fusion={"a": [fusion]}).update()
 
 
-def test_a_sparse_gradient_counts_as_a_dense_one():
-    rows = torch.tensor([0, 2, 2])
-    found = []
-    for sparse in (True, False):
-        torch.manual_seed(0)
-        table = nn.Embedding(4, 3, sparse=sparse, dtype=torch.float64)
-        table(rows).square().sum().backward()
-        fusion = [parameter([1.0], [1.0])]
-        speed = LearningSpeed(branch={"a": table.parameters()}, fusion={"a": fusion})
-        speed.update()
-        found.append(speed.values.item())
-    assert found[0] == pytest.approx(found[1])
-
-
 def test_a_step_that_was_not_finished_is_refused():
     one = {"a": [parameter([1.0], [1.0])]}
     speed = LearningSpeed(branch=one, fusion=one, norm="after_step")

@@ -12,10 +12,8 @@ def test_the_largest_of_three_by_three_is_kept_at_every_other_place():
     nn.init.ones_(branch.stages[0][0].weight)
     nn.init.zeros_(branch.stages[0][0].bias)
     image = torch.zeros(1, 1, 5, 5)
-    image[..., 1, 1], image[..., 2, 4] = (
-        7.0,
-        3.0,
-    )  # the first lies in four windows, the second in one
+    image[..., 1, 1] = 7.0  # in four windows
+    image[..., 2, 4] = 3.0  # in one
     assert branch.stages[0](image)[0, 0].tolist() == [[7, 7, 0], [7, 7, 3], [0, 0, 0]]
 
 

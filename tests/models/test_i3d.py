@@ -2,9 +2,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from equimodal.fusion.mmtm import MMTM
 from equimodal.models.i3d import ConvUnit, I3DBranch, SameMaxPool, same_padding
-from equimodal.models.network import Network
 
 
 def small(channels=3, **settings):
@@ -78,9 +76,8 @@ def test_a_strided_convolution_sees_the_windows_of_same_padding():
     unit = ConvUnit(1, 1, kernel=3, stride=2).eval()
     with torch.no_grad():
         unit.conv.weight.zero_()
-        unit.conv.weight[0, 0, 1, 1] = torch.tensor(
-            [100.0, 10.0, 1.0]
-        )  # of height and width: middle
+        # Of height and width: the middle.
+        unit.conv.weight[0, 0, 1, 1] = torch.tensor([100.0, 10.0, 1.0])
     for row, expected in (
         ([1.0, 2, 3, 4], [123, 340]),  # (1 2 3) (3 4 0)
         ([1.0, 2, 3, 4, 5], [12, 234, 450]),  # (0 1 2) (2 3 4) (4 5 0)
@@ -128,16 +125,3 @@ def test_dropout_acts_while_training_only():
     assert torch.equal(head(x), head(x))
     head.train()
     assert not torch.equal(head(x), head(x))
-
-
-def test_two_branches_train_with_an_mmtm_after_each_of_the_six_modules():
-    branches = {"rgb": small(3), "depth": small(1)}
-    channels = {stage: branches["rgb"].widths[stage - 1] for stage in range(2, 8)}
-    fusions = {
-        stage: MMTM({"rgb": c, "depth": c}, squeeze_ratio=4, gate_scale=2)
-        for stage, c in channels.items()
-    }
-    network = Network(branches, fusions).train()
-    logits = network({"rgb": torch.rand(2, 3, 8, 40, 40), "depth": torch.rand(2, 1, 8, 40, 40)})
-    sum(z.square().sum() for z in logits.values()).backward()
-    assert all(p.grad is not None for p in network.parameters())

@@ -1,5 +1,4 @@
 import copy
-from pathlib import Path
 
 import pytest
 import torch
@@ -11,12 +10,13 @@ from equimodal.models.network import Network, fused
 from equimodal.study.errors import UserError
 from equimodal.study.params import expand_runs, load_params
 from equimodal.study.runs.build import build_network, start_from
+from tests.conftest import ROOT
+from tests.training.conftest import GRAY, VANILLA
 
-ROOT = Path(__file__).parents[2]
 RUNS = expand_runs(load_params(ROOT / "params.yaml", "demo"))
-DISTINCT = RUNS["colored_mnist/distinct/vanilla/paper/lr0.01/seed0"]
+DISTINCT = RUNS[VANILLA]
 IDENTICAL = next(r for n, r in RUNS.items() if n.startswith("colored_mnist/identical/"))
-GRAY = RUNS["colored_mnist/gray/vanilla/paper/lr0.01/seed0"]
+OF_GRAY = RUNS[GRAY]
 CLIPS = RUNS["nvgesture/color/vanilla/paper/lr0.01/seed0"]
 
 
@@ -59,19 +59,11 @@ def test_branch_and_fusion_parameters_are_all_parameters(network):
     assert shared == {n for n in named.values() if ".squeeze." in n}
 
 
-def test_building_leaves_the_random_state_outside_alone():
-    torch.manual_seed(3)
-    expected = torch.rand(1)
-    torch.manual_seed(3)
-    build_network(DISTINCT)
-    assert torch.equal(torch.rand(1), expected)
-
-
 def test_a_uni_modal_network_gates_itself_with_a_code_as_wide_as_a_pair_s():
-    network = build_network(GRAY)
+    network = build_network(OF_GRAY)
     assert set(network({"gray": images()["gray"]})) == {"gray"}
     codes = [f.excite[0].out_features for f in network.fusions.values()]
-    assert codes == list(GRAY.network.widths[1:])
+    assert codes == list(OF_GRAY.network.widths[1:])
 
 
 @pytest.mark.parametrize("inputs", [["color"], ["color", "gray", "sound"], ["color", "grey"]])
@@ -141,7 +133,7 @@ def test_convolutions_lie_in_channels_last_memory(network):
 
 
 def test_every_branch_starts_from_the_stages_of_a_run_and_keeps_its_classifier(tmp_path):
-    donor, taker = build_network(GRAY), build_network(IDENTICAL)
+    donor, taker = build_network(OF_GRAY), build_network(IDENTICAL)
     with torch.no_grad():
         for p in donor.parameters():
             p.add_(1)
@@ -162,13 +154,13 @@ def test_what_is_in_a_file_tells_whether_it_is_that_of_a_run(tmp_path):
     foreign = {"Conv3d_1a_7x7.conv3d.weight": torch.zeros(1)}
     torch.save(foreign, tmp_path / "seed0.pt")
     with pytest.raises(UserError, match=r"can not be loaded into branches of kind four_conv"):
-        start_from(build_network(GRAY), "four_conv", tmp_path / "seed0.pt")
+        start_from(build_network(OF_GRAY), "four_conv", tmp_path / "seed0.pt")
     with pytest.raises(UserError, match=r"seed0\.pt: Conv3d_1a_7x7.conv3d.weight has shape"):
         start_from(build_network(CLIPS), "i3d", tmp_path / "seed0.pt")
 
 
 def test_weights_that_do_not_fit_are_refused_by_file(tmp_path):
-    donor, taker = build_network(GRAY), build_network(DISTINCT)
+    donor, taker = build_network(OF_GRAY), build_network(DISTINCT)
     torch.save(donor.state_dict(), tmp_path / "model.pt")
     with pytest.raises(UserError, match=r"model\.pt does not fit the network: .*size mismatch"):
         start_from(taker, "four_conv", tmp_path / "model.pt")
@@ -186,7 +178,7 @@ def test_weights_that_do_not_fit_are_refused_by_file(tmp_path):
 
 def test_branches_that_nothing_joins_are_uni_modal_networks_whose_logits_are_averaged():
     without = DISTINCT.network.model_copy(update={"fused_after": ()})
-    plain = build_network(GRAY.model_copy(update={"network": without})).eval()
+    plain = build_network(OF_GRAY.model_copy(update={"network": without})).eval()
     x = images()
     for classifier in ("own", "shared"):
         settings = without.model_copy(update={"classifier": classifier})

@@ -1,5 +1,4 @@
 import re
-from pathlib import Path
 
 import torch
 
@@ -7,16 +6,16 @@ from equimodal.models.resnet18 import ResNet18Branch
 from equimodal.study.params import expand_runs, load_params
 from equimodal.study.runs.build import build_network
 from equimodal.study.spec import Modality, Normalization, ResNet18
+from tests.conftest import ROOT
+from tests.training.conftest import VANILLA
 
-ROOT = Path(__file__).parents[2]
-RUN = "colored_mnist/distinct/vanilla/paper/lr0.01/seed0"
 VIEW = Modality(
     source="view", channels=3, normalization=Normalization(mean=(0, 0, 0), std=(1, 1, 1))
 )
 
 
 def network(views):
-    spec = expand_runs(load_params(ROOT / "params.yaml", "demo"))[RUN]
+    spec = expand_runs(load_params(ROOT / "params.yaml", "demo"))[VANILLA]
     settings = ResNet18(kind="resnet18", width=1.0, fused_after=(2, 3, 4))
     modalities = dict.fromkeys(views, VIEW)
     changes = {"network": settings, "modalities": modalities, "classes": 40}

@@ -358,13 +358,6 @@ def both(case):
     )
 
 
-def assert_agree(case):
-    ours, reference = both(case)
-    assert [s.mode for s in ours] == [s.mode for s in reference]
-    for i, (a, b) in enumerate(zip(ours, reference, strict=True), start=1):
-        close(vars(a), vars(b), f"step {i}:")
-
-
 ALGORITHMS = ["vanilla", "guided", "random", "rubi"]
 TRAININGS = [
     *cases(ALGORITHMS, seeds=(0,)),
@@ -374,6 +367,11 @@ PENALTIES = [
     *cases(["vanilla"], modalities=(2,), penalty=0.02, penalty_in_speed=(True, False), seeds=(0,)),
     *cases(["vanilla"], modalities=(3,), penalty=0.02, momentum=0.9, seeds=(1,)),
 ]
+# With a penalty every parameter has a gradient, in re-balancing steps too.
+OF_ALL_GRADIENTS = cases(
+    ["guided", "random"], modalities=(2,), penalty=0.02, momentum=0.9, seeds=(0,)
+)
+OFFICIAL = [all_official(modalities, seed=0) for modalities in (2, 3)]
 SWITCHES = [
     case
     for algorithm, change in [
@@ -391,24 +389,12 @@ SWITCHES = [
 ]
 
 
-@by_case(TRAININGS)
-def test_every_step_of_a_training_is_the_reference_s(case):
-    assert_agree(case)
-
-
-@by_case(PENALTIES)
-def test_the_l1_penalty_is_the_reference_s(case):
-    assert_agree(case)
-
-
-@by_case(cases(["guided", "random"], modalities=(2,), penalty=0.02, momentum=0.9, seeds=(0,)))
-def test_with_a_penalty_every_parameter_has_a_gradient_in_rebalancing_steps_too(case):
-    assert_agree(case)
-
-
-@by_case([*SWITCHES, all_official(2, seed=0), all_official(3, seed=0)])
-def test_every_switch_does_what_the_reference_does(case):
-    assert_agree(case)
+@by_case([*TRAININGS, *PENALTIES, *OF_ALL_GRADIENTS, *SWITCHES, *OFFICIAL])
+def test_every_step_of_a_training_is_the_reference_s_whatever_the_switches(case):
+    ours, reference = both(case)
+    assert [s.mode for s in ours] == [s.mode for s in reference]
+    for i, (a, b) in enumerate(zip(ours, reference, strict=True), start=1):
+        close(vars(a), vars(b), f"step {i}:")
 
 
 @pytest.mark.parametrize("modalities", [2, 3])
@@ -430,9 +416,6 @@ def test_every_switch_makes_a_difference_in_what_is_compared(case):
     assert difference([vars(s) for s in switched], [vars(s) for s in usual], "steps")
 
 
-# --- Algorithm 1 and its random variant -----------------------------------------------------------
-
-
 @pytest.mark.parametrize("modalities", [2, 3])
 def test_guided_training_that_tolerates_everything_is_vanilla_bit_for_bit(modalities):
     finals = []
@@ -444,9 +427,6 @@ def test_guided_training_that_tolerates_everything_is_vanilla_bit_for_bit(modali
         assert all(torch.equal(x, b.weights[key]) for key, x in a.weights.items())
         assert all(map(torch.equal, a.logits, b.logits))
         close(a.mean_gates, b.mean_gates, "mean gates")
-
-
-# --- Re-balancing steps ---------------------------------------------------------------------------
 
 
 # --- The conditional utilization rate -------------------------------------------------------------
@@ -507,28 +487,3 @@ def test_mean_squeezes_and_utilization_rates_are_the_reference_s(modalities, see
         close(utilization_rate(*ours), plain.utilization(*reference), f"rate of {m}")
         rates.append(plain.utilization(*reference))
     assert any(rates)  # a rate of 0 would not tell the two accuracies apart
-
-
-@by_modalities
-def test_recording_the_mean_squeezes_changes_nothing_else(modalities):
-    network, split, _, _ = trained(modalities, 0)
-    before = {k: x.clone() for k, x in network.state_dict().items() if "squeeze" not in k}
-    record_mean_squeezes(network, split)
-    after = network.state_dict()
-    assert all(torch.equal(after[k], x) for k, x in before.items())
-
-
-@by_modalities
-def test_without_cross_modal_flow_no_other_modality_changes_a_branch(modalities):
-    network, split, _, _ = trained(modalities, 0)
-    record_mean_squeezes(network, split)
-    inputs = every(split).inputs
-    for m in network.modalities:
-        others = {n: x if n == m else 3 * x.flip(0) for n, x in inputs.items()}
-        own = {n: 3 * x.flip(0) if n == m else x for n, x in inputs.items()}
-        alone, by_others, by_own = (
-            network(x, Flow(isolated=True))[m] for x in (inputs, others, own)
-        )
-        assert torch.equal(alone, by_others)
-        assert not torch.equal(alone, by_own)
-        assert not torch.equal(network(inputs)[m], network(others)[m])

@@ -1,15 +1,18 @@
 """Small runs on random images: real specs of params.yaml, made narrow."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 
 from equimodal.study.data.split import Split
 from equimodal.study.params import expand_runs, load_params
+from tests.conftest import ROOT
 
-ROOT = Path(__file__).parents[2]
+VANILLA, GUIDED, RANDOM, RUBI = (
+    f"colored_mnist/distinct/{policy}/paper/lr0.01/seed0"
+    for policy in ("vanilla", "guided", "random", "rubi")
+)
+GRAY = "colored_mnist/gray/vanilla/paper/lr0.01/seed0"
 
 
 def small_spec(name, **changes):
@@ -72,3 +75,12 @@ def write_prepared(folder, spec):
 def prepared(tmp_path):
     """The splits of a spec as a prepared folder."""
     return lambda spec: write_prepared(tmp_path, spec)
+
+
+@pytest.fixture(scope="module")
+def group(tmp_path_factory):
+    """A group of one process, in which distributed wrappers work as in any."""
+    init = f"file://{tmp_path_factory.mktemp('group')}/group"
+    torch.distributed.init_process_group("gloo", init_method=init, rank=0, world_size=1)
+    yield
+    torch.distributed.destroy_process_group()

@@ -7,6 +7,7 @@ import torch
 
 from equimodal.study.runs.graphed import CudaGraph
 from equimodal.study.runs.loop import Training
+from tests.study.runs.test_loop import stop_after
 
 from .conftest import small_spec
 
@@ -53,14 +54,8 @@ def test_no_step_waits_for_the_gpu(policy, splits):
 def test_a_training_resumes_on_the_gpu(policy, splits, tmp_path):
     spec = small_spec(RUN.format(policy))
     first = Training(spec, on_gpu(spec, splits), "cuda")
-
-    def stop(training):
-        if training.progress.steps == 7:
-            torch.save(training.state(), tmp_path / "c.pt")
-            raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
-        first.run(stop)
+        first.run(stop_after(7, tmp_path / "c.pt"))
     second = Training(spec, on_gpu(spec, splits), "cuda")
     second.restore(torch.load(tmp_path / "c.pt", weights_only=True, map_location="cuda"))
     second.run()

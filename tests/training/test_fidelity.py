@@ -1,13 +1,11 @@
 """Each switch of a fidelity preset changes what it says, and nothing else."""
 
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from equimodal.fusion.base import Flow
 from equimodal.fusion.mmtm import MMTM
 from equimodal.fusion.squeezed import RunningMean
 from equimodal.study.data.split import draw_views
@@ -18,29 +16,11 @@ from equimodal.study.runs.loop import Training
 from equimodal.study.runs.run import train_run
 from equimodal.study.runs.score import predict, score, with_fused
 from equimodal.study.spec import Augmentation, Switches
+from tests.conftest import ROOT
 
-from .conftest import random_split, small_spec
+from .conftest import GUIDED, RANDOM, VANILLA, random_split, small_spec
 
-ROOT = Path(__file__).parents[2]
-GUIDED = "colored_mnist/distinct/guided/paper/lr0.01/seed0"
-RANDOM = "colored_mnist/distinct/random/paper/lr0.01/seed0"
-VANILLA = "colored_mnist/distinct/vanilla/paper/lr0.01/seed0"
 PRESETS = load_params(ROOT / "params.yaml", "demo").presets
-BOTH = {"color": torch.rand(6, 4, 5, 5), "gray": torch.rand(6, 4, 5, 5)}
-
-
-def mmtm(gate_scale=1.0, squeeze_ratio=4.0, **running_mean):
-    torch.manual_seed(0)
-    return MMTM(
-        {"color": 4, "gray": 4},
-        squeeze_ratio=squeeze_ratio,
-        gate_scale=gate_scale,
-        running_mean=RunningMean(**running_mean),
-    )
-
-
-def rebalance(branch):
-    return Flow(rebalance=torch.tensor(branch))
 
 
 def run(name, splits, after_step=lambda training: None, **changes):
@@ -110,12 +90,6 @@ def test_the_mean_gate_bug_needs_equal_channels():
         MMTM({"a": 3, "b": 4}, running_mean=RunningMean(source="first"))
 
 
-def test_a_frozen_pass_moves_no_running_mean():
-    module = mmtm(updates="every_pass").eval()
-    module(BOTH, Flow(frozen=True))
-    assert float(module.gates_seen) == 0
-
-
 def test_the_mode_left_behind_changes_what_is_measured_and_not_what_is_learned(splits):
     regular, left = (
         run(GUIDED, splits, switches={"evaluation_mode": e}) for e in ("regular", "left_behind")
@@ -165,21 +139,6 @@ def test_a_score_goes_by_the_labels_of_the_mirror_images(splits):
     accuracy = (answers == seen).float().mean().item()
     assert accuracy != (answers == split.labels).float().mean().item()
     assert score(network, split, views=views).accuracy["fused"] == pytest.approx(accuracy)
-
-
-def test_shared_flips_are_the_same_in_all_modalities(splits):
-    split = splits(small_spec(VANILLA))["train"]
-    shared = draw_views(split, Augmentation(flip=0.5, shared=True), [0])
-    single = draw_views(split, Augmentation(flip=0.5, shared=False), [0])
-    assert torch.equal(shared.mirrored["color"], shared.mirrored["gray"])
-    assert not torch.equal(single.mirrored["color"], single.mirrored["gray"])
-    index = torch.arange(5)
-    plain, mirrored = split.batch(index), split.batch(index, shared)
-    for i in range(5):
-        expected = plain.inputs["color"][i].flip(-1) if shared.mirrored["color"][i] else None
-        torch.testing.assert_close(
-            mirrored.inputs["color"][i], plain.inputs["color"][i] if expected is None else expected
-        )
 
 
 def test_the_stop_rule_counts_perfect_epochs_and_changes_nothing_before():

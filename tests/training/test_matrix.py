@@ -93,15 +93,7 @@ REFUSED = {
 BOUNDS = {"float32": 1e-5, "bfloat16": 0.05, "float16": 0.005}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def group(tmp_path_factory):
-    """A group of one process, in which distributed wrappers work as in any."""
-    init = f"file://{tmp_path_factory.mktemp('group')}/group"
-    torch.distributed.init_process_group("gloo", init_method=init, rank=0, world_size=1)
-    yield
-    torch.distributed.destroy_process_group()
-
-
+@pytest.mark.usefixtures("group")
 @pytest.mark.filterwarnings("ignore")  # of torch.compile, and of other trainers
 @pytest.mark.parametrize(("architecture", "trainer", "precision", "wrapper"), ROWS)
 def test_a_row_is_right_or_refused(

@@ -11,7 +11,6 @@ from equimodal import (
     MMTM,
     Balance,
     Batch,
-    Fusion,
     Guided,
     LateFusion,
     LearningSpeed,
@@ -36,25 +35,6 @@ class Branch(nn.Module):
         self.head = head or nn.Linear(4, 2)
 
 
-class WithoutFlow(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.fuse = MMTM({"a": 3, "b": 3})
-
-    def forward(self, inputs):
-        return self.fuse(inputs)
-
-
-class WithLoss(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.fuse = MMTM({"a": 3, "b": 3})
-
-    def forward(self, inputs, flow):
-        z = self.fuse(inputs, flow)
-        return {**z, "loss": z["a"].mean()}
-
-
 class Own(Policy):
     kept = ("mode",)
 
@@ -63,33 +43,6 @@ class Own(Policy):
 
     def losses(self, logits, features, labels):
         return self.terms
-
-
-class Joined(Fusion):
-    modalities = ("a", "b")
-
-    def forward(self, features, flow=None, masks=None):
-        return features
-
-    def shared_parameters(self):
-        return []
-
-    def own_parameters(self, modality):
-        return []
-
-    def reset_recording(self):
-        pass
-
-
-class Deaf(nn.Module):
-    """A network whose fusion does the same whatever the flow."""
-
-    def __init__(self):
-        super().__init__()
-        self.fuse = Joined()
-
-    def forward(self, inputs, flow):
-        return self.fuse(inputs, flow)
 
 
 def network():
@@ -115,141 +68,59 @@ def step(net=None, policy=None, *, examples=None, speeds="its own", epoch=1):
     return train_step(net, examples or batch(), optimizer, policy, speeds, epoch=epoch)
 
 
-def rubi(modality):
-    return RUBi(modality, features=4, classes=2, hidden_layers=0, weight=1.0, seed=0)
+def rubi(modality, weight=1.0):
+    return RUBi(modality, features=4, classes=2, hidden_layers=0, weight=weight, seed=0)
+
+
+def at_random(modalities):
+    return Random(modalities, warmup_epochs=1, seed=0)
+
+
+def measured(train=None, test=None, **metric):
+    return conditional_utilization(network(), train or [batch()], test or [batch()], **metric)
+
+
+def fuse(a, b, *flow):
+    return MMTM({"a": 3, "b": 3})({"a": a, "b": b}, *flow)
 
 
 NETWORK = network()
+ONES = torch.ones(2, 3)
 MISTAKES = {
-    "guided without speeds": (
-        lambda: step(policy=Guided(BALANCE), speeds=None),
-        "give train_step the LearningSpeed",
-    ),
+    "guided without speeds": (lambda: step(policy=Guided(BALANCE), speeds=None), "give train_step the LearningSpeed"),
     "the class of a policy": (lambda: step(policy=Guided), "expected a policy, such as"),
     "guided with a number": (lambda: Guided(0.1), r"Guided takes a Balance\(tolerance"),
-    "the meter in place of its values": (
-        lambda: Guided(BALANCE).advance(meter(network()), epoch=1),
-        "advance takes speeds.values",
-    ),
+    "the meter in place of its values": (lambda: Guided(BALANCE).advance(meter(network()), epoch=1), "advance takes speeds.values"),
     "epochs from 0": (lambda: step(policy=Guided(BALANCE), epoch=0), "epochs count from 1"),
-    "epochs from 0, at random": (
-        lambda: Random(("a", "b"), warmup_epochs=1, seed=0).advance(None, epoch=0),
-        "epochs count from 1",
-    ),
-    "one text for modalities": (
-        lambda: Random("ab", warmup_epochs=1, seed=0),
-        "modalities are names",
-    ),
-    "a biased modality that is none": (
-        lambda: step(policy=rubi("c")),
-        r"the network has \['a', 'b'\]",
-    ),
-    "a policy for another network": (
-        lambda: step(policy=Random(("x", "y", "z"), warmup_epochs=1, seed=0)),
-        r"the policy chooses among \['x', 'y', 'z'\]",
-    ),
-    "nothing to balance": (lambda: Random(["a"], warmup_epochs=1, seed=0), "nothing to balance"),
-    "the speeds of a copy": (
-        lambda: step(copy.deepcopy(NETWORK), speeds=meter(NETWORK)),
-        "build LearningSpeed anew for this network",
-    ),
-    "a negative weight": (
-        lambda: RUBi("a", features=4, classes=2, hidden_layers=0, weight=-1.0, seed=0),
-        "weight -1.0; expected numbers from 0 on",
-    ),
-    "true for a number": (
-        lambda: Balance(tolerance=True, window=2, warmup_epochs=1),
-        "tolerance is True, expected a number",
-    ),
-    "text for a number": (
-        lambda: Balance(tolerance="0.1", window=2, warmup_epochs=1),
-        "tolerance is '0.1', expected a number",
-    ),
-    "a name that torch keeps": (
-        lambda: Network({"type": Branch(), "b": Branch()}, {}),
-        "'type' can not name a modality",
-    ),
-    "a fusion that ignores the flow": (
-        lambda: conditional_utilization(Deaf(), [batch()], [batch()]),
-        "Joined ignores the flow",
-    ),
-    "labels that are no integers": (
-        lambda: step(examples=batch((0.0, 1.0, 1.0))),
-        r"labels.long\(\), if they are class indices",
-    ),
-    "labels one-hot": (
-        lambda: step(examples=batch(((0, 1), (1, 0), (1, 0)))),
-        r"take labels.argmax\(1\)",
-    ),
-    "the whole network as a branch": (
-        lambda: LearningSpeed({m: NETWORK.parameters() for m in "ab"}, NETWORK),
-        r"hold parameters of the fusion",
-    ),
-    "a list of channels": (lambda: MMTM(["a", "b"]), "a dict of modality -> channels"),
+    "epochs from 0, at random": (lambda: at_random(("a", "b")).advance(None, epoch=0), "epochs count from 1"),
+    "no number of an epoch": (lambda: Guided(BALANCE).advance(torch.ones(2), epoch=None), "epoch is None; epochs count from 1"),
+    "one text for modalities": (lambda: at_random("ab"), "modalities are names"),
+    "nothing to balance": (lambda: at_random(["a"]), "nothing to balance"),
+    "a policy for another network": (lambda: step(policy=at_random(("x", "y", "z"))), r"the policy chooses among \['x', 'y', 'z'\]"),
+    "a biased modality that is none": (lambda: step(policy=rubi("c")), r"the network has \['a', 'b'\]"),
+    "a negative weight": (lambda: rubi("a", weight=-1.0), "weight -1.0; expected numbers from 0 on"),
+    "the speeds of a copy": (lambda: step(copy.deepcopy(NETWORK), speeds=meter(NETWORK)), "build LearningSpeed anew for this network"),
+    "the whole network as a branch": (lambda: LearningSpeed({m: NETWORK.parameters() for m in "ab"}, NETWORK), r"hold parameters of the fusion"),
+    "a name that torch keeps": (lambda: Network({"type": Branch(), "b": Branch()}, {}), "'type' can not name a modality"),
     "a list of branches": (lambda: Network([Branch()], {}), "branches is a list: expected a dict"),
-    "a head after late fusion": (
-        lambda: Network({m: Branch() for m in "ab"}, {1: LateFusion({"a": 4, "b": 4}, 2)}),
-        r"has to be nn.Identity\(\)",
-    ),
-    "forward without a flow": (
-        lambda: conditional_utilization(WithoutFlow(), [batch()], [batch()]),
-        r"has to take \(inputs, flow\)",
-    ),
-    "a batch in place of a set": (
-        lambda: conditional_utilization(network(), Batch(*batch()), [batch()]),
-        "the training set is a Batch: expected batches",
-    ),
-    "an answer of no modality": (
-        lambda: conditional_utilization(WithLoss(), [batch()], [batch()]),
-        r"answered for \['a', 'b', 'loss'\], but its fusion modules join \['a', 'b'\]",
-    ),
-    "a metric by its name": (
-        lambda: conditional_utilization(network(), [batch()], [batch()], metric="accuracy"),
-        "metric takes a function",
-    ),
-    "a metric of each example": (
-        lambda: conditional_utilization(
-            network(), [batch()], [batch()], metric=lambda z, y: z.argmax(-1) == y
-        ),
-        "it has to return one number",
-    ),
-    "losses in a list": (
-        lambda: step(policy=Own(losses=list(torch.ones(2)))),
-        "losses returned a list: expected one tensor",
-    ),
+    "text for a stage": (lambda: Network({m: Branch() for m in "ab"}, {"1": MMTM({"a": 4, "b": 4})}), "there is no stage '1'"),
+    "a head after late fusion": (lambda: Network({m: Branch() for m in "ab"}, {1: LateFusion({"a": 4, "b": 4}, 2)}), r"has to be nn.Identity\(\)"),
+    "labels that are no integers": (lambda: step(examples=batch((0.0, 1.0, 1.0))), r"labels.long\(\), if they are class indices"),
+    "a batch in place of a set": (lambda: measured(Batch(*batch())), "the training set is a Batch: expected batches"),
+    "examples in place of batches": (lambda: measured(test=[(batch()[0], torch.tensor(1))]), "a set holds batches, not examples"),
+    "a metric by its name": (lambda: measured(metric="accuracy"), "metric takes a function"),
+    "a metric of each example": (lambda: measured(metric=lambda z, y: z.argmax(-1) == y), "it has to return one number"),
+    "losses in a list": (lambda: step(policy=Own(losses=list(torch.ones(2)))), "losses returned a list: expected one tensor"),
     "a number for a mode": (lambda: step(policy=Own(mode=1)), "the mode of Own is 1: expected a"),
     "a number to keep": (lambda: Own(mode=1).state_dict(), "Own.mode is a int: what is kept"),
-    "no number of an epoch": (
-        lambda: Guided(BALANCE).advance(torch.ones(2), epoch=None),
-        "epoch is None; epochs count from 1",
-    ),
+    "a list of channels": (lambda: MMTM(["a", "b"]), "a dict of modality -> channels"),
     "channels that are no count": (lambda: MMTM({"a": 4.0, "b": 4}), "whole numbers from 1 on"),
     "a ratio of zero": (lambda: MMTM({"a": 4, "b": 4}, squeeze_ratio=0), "leaves no code"),
-    "features of a missing modality": (
-        lambda: MMTM({"a": 3, "b": 3})({"a": torch.ones(2, 3), "b": None}),
-        "'b': 'NoneType'}; where examples lack a modality, pass zeros and a mask",
-    ),
-    "features of unlike batches": (
-        lambda: MMTM({"a": 3, "b": 3})({"a": torch.ones(2, 3), "b": torch.ones(1, 3)}),
-        "different numbers of examples",
-    ),
-    "features of whole numbers": (
-        lambda: MMTM({"a": 3, "b": 3})(dict.fromkeys("ab", torch.ones(2, 3).long())),
-        "torch.int64: expected floats",
-    ),
-    "a switch for a flow": (
-        lambda: MMTM({"a": 3, "b": 3})(dict.fromkeys("ab", torch.ones(2, 3)), True),
-        "expected a Flow, such as balancer.flow",
-    ),
-    "text for a stage": (
-        lambda: Network({m: Branch() for m in "ab"}, {"1": MMTM({"a": 4, "b": 4})}),
-        "there is no stage '1'",
-    ),
-    "examples in place of batches": (
-        lambda: conditional_utilization(network(), [batch()], [(batch()[0], torch.tensor(1))]),
-        "a set holds batches, not examples",
-    ),
-}
+    "features of a missing modality": (lambda: fuse(ONES, None), "'b': 'NoneType'}; where examples lack a modality, pass zeros and a mask"),
+    "features of unlike batches": (lambda: fuse(ONES, ONES[:1]), "different numbers of examples"),
+    "features of whole numbers": (lambda: fuse(ONES.long(), ONES.long()), "torch.int64: expected floats"),
+    "a switch for a flow": (lambda: fuse(ONES, ONES, True), "expected a Flow, such as balancer.flow"),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)

@@ -17,11 +17,9 @@ from equimodal.training.evaluate import conditional_utilization
 from equimodal.training.policies import Policy, Random, RUBi, Vanilla
 from equimodal.training.step import StepRules, step_without_held, train_step
 
-from .conftest import small_spec
+from .conftest import GUIDED, VANILLA, small_spec
 
-GUIDED = "colored_mnist/distinct/guided/paper/lr0.01/seed0"
-VANILLA = "colored_mnist/distinct/vanilla/paper/lr0.01/seed0"
-RUBI = RUBi("color", features=8, classes=10, hidden_layers=1, weight=1.0, seed=0)
+OF_RUBI = RUBi("color", features=8, classes=10, hidden_layers=1, weight=1.0, seed=0)
 
 
 @pytest.fixture
@@ -30,15 +28,16 @@ def training(splits):
     return Training(spec, splits(spec))
 
 
-def take_step(training, mode=None, epoch=1):
-    """One step on the first eight examples; `mode` forces what the policy would choose."""
-    if mode is not None:
-        training.policy.mode = torch.tensor(mode)
-    batch = training.splits["train"].batch(torch.arange(8))
-    training.network.train()
-    return train_step(
-        training.network, batch, training.optimizer, training.policy, training.speeds, epoch=epoch
-    )
+def first(training):
+    """The first eight examples."""
+    return training.splits["train"].batch(torch.arange(8))
+
+
+def take_step(training, epoch=1, **how):
+    """One step on the first examples."""
+    network, optimizer = training.network.train(), training.optimizer
+    how = {"rules": training.rules, "epoch": epoch} | how
+    return train_step(network, first(training), optimizer, training.policy, training.speeds, **how)
 
 
 def moved(before, after):
@@ -79,15 +78,7 @@ def test_a_step_of_16_bits_is_near_that_of_32_and_weights_keep_theirs(splits):
         spec = small_spec(GUIDED, switches={"arithmetic": arithmetic})
         training = Training(spec, splits(spec))
         before = [p.detach().clone() for p in training.network.parameters()]
-        record = train_step(
-            training.network,
-            training.splits["train"].batch(torch.arange(8)),
-            training.optimizer,
-            training.policy,
-            training.speeds,
-            epoch=1,
-            rules=training.rules,
-        )
+        record = take_step(training)
         after = list(training.network.parameters())
         assert {x.dtype for x in (*after, record.loss, *record.logits.values())} == {torch.float32}
         losses.append(float(record.loss))
@@ -126,7 +117,7 @@ def test_rubi_learns_with_16_bits_too():
     """Its own layers stand outside of what is computed with 16 bits."""
     logits = {m: torch.zeros(2, 10) for m in ("color", "gray")}
     features = {m: torch.rand(2, 8, 3, 3).bfloat16() for m in logits}
-    assert RUBI.losses(logits, features, torch.tensor([0, 1])).isfinite().all()
+    assert OF_RUBI.losses(logits, features, torch.tensor([0, 1])).isfinite().all()
 
 
 def test_a_record_holds_no_graph(training):
@@ -150,20 +141,13 @@ def test_adam_counts_a_held_step_and_moves_nothing_else_of_what_is_held():
 
 def test_branches_without_fusion_modules_are_trained_in_regular_steps(training):
     """A baseline, without which nobody knows what the fusion is worth."""
-    batch = training.splits["train"].batch(torch.arange(8))
     network = Network(dict(training.network.branches.items()), {}).train()
     before = copy.deepcopy(network.state_dict())
     optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
-    assert train_step(network, batch, optimizer, Vanilla(), None, epoch=1).mode is None
+    record = train_step(network, first(training), optimizer, Vanilla(), None, epoch=1)
+    assert record.mode is None
     moved = {n for n, p in network.named_parameters() if not torch.equal(p, before[n])}
     assert moved == {n for n, _ in network.named_parameters()}
-
-
-def test_a_network_in_evaluation_mode_is_refused(training):
-    batch = training.splits["train"].batch(torch.arange(8))
-    training.network.eval()
-    with pytest.raises(ValueError, match=r"call network\.train\(\) before the step"):
-        train_step(training.network, batch, training.optimizer, Vanilla(), training.speeds, epoch=1)
 
 
 def test_speeds_of_the_modalities_in_another_order_are_refused(training):
@@ -194,15 +178,6 @@ def test_mixed_precision_skips_a_step_and_holds_what_the_mode_holds():
     assert moves == pytest.approx([0, 0, 0.25, 0.25, 0, 0.25 * 1.9])
 
 
-@pytest.fixture
-def group(tmp_path):
-    """A group of one process, in which distributed wrappers work as in any."""
-    init = f"file://{tmp_path}/group"
-    torch.distributed.init_process_group("gloo", init_method=init, rank=0, world_size=1)
-    yield
-    torch.distributed.destroy_process_group()
-
-
 @pytest.mark.usefixtures("group")
 @pytest.mark.filterwarnings("ignore")  # torch.compile looks at what it then warns of
 @pytest.mark.parametrize(
@@ -211,8 +186,7 @@ def group(tmp_path):
     ids=["bare", "distributed", "compiled"],
 )
 def test_wrappers_and_other_forms_of_a_batch_train_the_same_network(training, wrap):
-    whole = copy.deepcopy(training)
-    batch = training.splits["train"].batch(torch.arange(8))
+    whole, batch = copy.deepcopy(training), first(training)
     network, called = wrap(training.network).train(), []
     network.register_forward_pre_hook(lambda *_: called.append(True))
     given = batch.inputs | {"labels": batch.labels.int().numpy()}
@@ -232,9 +206,8 @@ def test_wrappers_and_other_forms_of_a_batch_train_the_same_network(training, wr
 def test_a_distributed_network_is_trained_whatever_is_around_it(training, monkeypatch):
     wrapped = torch.compile(DistributedDataParallel(training.network), backend="eager").train()
     monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)
-    batch = training.splits["train"].batch(torch.arange(8))
-    take = partial(train_step, batch=batch, optimizer=training.optimizer, policy=Vanilla())
-    assert take(wrapped, speeds=training.speeds, epoch=1).loss.isfinite()
+    parts = first(training), training.optimizer, Vanilla(), training.speeds
+    assert train_step(wrapped, *parts, epoch=1).loss.isfinite()
 
 
 @pytest.mark.usefixtures("group")
@@ -242,8 +215,9 @@ def test_a_distributed_network_is_trained_whatever_is_around_it(training, monkey
     ("of_network", "of_batch", "policy", "said"),
     [
         (lambda n: n, lambda b: b, None, "pass the DistributedDataParallel itself, not its `module`"),
-        (DistributedDataParallel, lambda b: b, RUBI, "RUBi has .'parameters'. of its own, which nobody averages"),
-        (lambda n: n, lambda b: b, RUBI, r"does not move \['policy.0', 'policy.1', 'policy.2'\] and 3 more: give it"),
+        (DistributedDataParallel, lambda b: b, OF_RUBI, "RUBi has .'parameters'. of its own, which nobody averages"),
+        (lambda n: n, lambda b: b, OF_RUBI, r"does not move \['policy.0', 'policy.1', 'policy.2'\] and 3 more: give it"),
+        (lambda n: n.eval(), lambda b: b, None, r"call network\.train\(\) before the step"),
         (nn.DataParallel, lambda b: b, None, "wrap the network in DistributedDataParallel"),
         (lambda n: n.branches, lambda b: b, None, "takes an .*Network, given a ModuleDict: for any other"),
         (lambda n: n, lambda b: b.inputs, None, r"a batch is a dict: expected .*`labels` in it"),
@@ -252,44 +226,19 @@ def test_a_distributed_network_is_trained_whatever_is_around_it(training, monkey
 def test_what_can_not_be_trained_is_refused_in_a_sentence(
     training, monkeypatch, of_network, of_batch, policy, said
 ):
-    given = of_network(training.network).train()
+    given = of_network(training.network.train())
     if said.startswith(("pass the", "RUBi")):  # as one of two
         monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)
-    batch = of_batch(training.splits["train"].batch(torch.arange(8)))
+    batch = of_batch(first(training))
     with pytest.raises((ValueError, TypeError), match=said):
         train_step(given, batch, training.optimizer, policy or Vanilla(), training.speeds, epoch=1)
-
-
-def test_a_step_never_waits_for_the_device(training, monkeypatch):
-    """No tensor is turned into a Python value: on a GPU that would stop and wait."""
-    take_step(training, mode=-1)  # lazy initialization over
-
-    def refuse(tensor, *args):
-        raise AssertionError("a tensor's value was asked for")
-
-    for name in ("item", "tolist", "__bool__", "__float__", "__int__", "__index__", "cpu", "numpy"):
-        monkeypatch.setattr(torch.Tensor, name, refuse)
-    for _ in range(4):
-        take_step(training, epoch=2)
 
 
 def test_a_record_keeps_the_mode_of_its_step_and_the_next_is_chosen_only_where_it_may_be(training):
     kinds = []
     for may in (True, False):
-        policy = Random(("color", "gray"), warmup_epochs=1, seed=0)
-        batch = training.splits["train"].batch(torch.arange(8))
-        records = [
-            train_step(
-                training.network.train(),
-                batch,
-                training.optimizer,
-                policy,
-                training.speeds,
-                epoch=2,
-                advance=may,
-            )
-            for _ in range(6)
-        ]
+        training.policy = Random(("color", "gray"), warmup_epochs=1, seed=0)
+        records = [take_step(training, epoch=2, advance=may) for _ in range(6)]
         kinds.append({int(record.mode) for record in records})
     assert kinds == [{-1, 0, 1}, {-1}]
 

@@ -8,7 +8,7 @@ import torch
 from sklearn.metrics import balanced_accuracy_score
 from torch import nn
 
-from equimodal.fusion.base import REGULAR, Flow
+from equimodal.fusion.base import REGULAR, Flow, Fusion
 from equimodal.fusion.mmtm import MMTM
 from equimodal.fusion.squeeze_excite import SqueezeExcite
 from equimodal.fusion.squeezed import RunningMean
@@ -21,12 +21,12 @@ NAN = float("nan")
 
 
 class Pair(nn.Module):
-    """Two linear branches with one fusion; `of_answers` changes what it returns."""
+    """Two linear branches with one fusion, usually an MMTM; `of_answers` changes what it returns."""
 
-    def __init__(self, of_answers=lambda answers: answers):
+    def __init__(self, of_answers=lambda answers: answers, fuse=None):
         super().__init__()
         torch.manual_seed(0)
-        self.fuse = MMTM({"a": 4, "b": 4})
+        self.fuse = fuse or MMTM({"a": 4, "b": 4})
         self.heads = nn.ModuleDict({m: nn.Linear(4, 2) for m in INPUTS})
         self.of_answers = of_answers
 
@@ -40,6 +40,29 @@ class Deaf(Pair):
 
     def forward(self, inputs, flow=REGULAR):
         return super().forward(inputs)
+
+
+class WithoutFlow(Pair):
+    def forward(self, inputs):
+        return super().forward(inputs)
+
+
+class Joined(Fusion):
+    """Does the same whatever the flow."""
+
+    modalities = ("a", "b")
+
+    def forward(self, features, flow=REGULAR, masks=None):
+        return features
+
+    def shared_parameters(self):
+        return []
+
+    def own_parameters(self, modality):
+        return []
+
+    def reset_recording(self):
+        pass
 
 
 @pytest.mark.parametrize(
@@ -120,20 +143,13 @@ def of_a(change):
         (dict, LABELS + 1, "labels from 1 to 2 where 'a' has 2 logits"),
         (dict, LABELS - 1, "labels from -1 to 0 where 'a' has 2 logits"),
         (dict, ["cat"] * 8, "labels are no tensor and make none"),
-        (
-            lambda z: tuple(z.values()),
-            LABELS,
-            "the model returned tuple: it has to return the logits",
-        ),
-        (
-            of_a(lambda z: (z, z)),
-            LABELS,
-            "the model returned a dict of tuple: it has to return the logits",
-        ),
+        (lambda z: tuple(z.values()), LABELS, "the model returned tuple: it has to return the logits"),
+        (of_a(lambda z: (z, z)), LABELS, "the model returned a dict of tuple: it has to return the logits"),
+        (lambda z: z | {"loss": z["a"].mean()}, LABELS, "answered for ['a', 'b', 'loss'], but its fusion modules join ['a', 'b']"),
         (of_a(lambda z: z * NAN), LABELS, "'a' are not finite: the network has diverged"),
         (of_a(lambda z: z / 0), LABELS, "'a' are not finite: the network has diverged"),
     ],
-)
+)  # fmt: skip
 def test_answers_and_labels_that_can_not_be_compared_are_refused(of_answers, labels, said):
     """They would be compared all the same, and every branch come out as not greedy."""
     pattern = ".*".join(map(re.escape, said.split(".*")))
@@ -149,8 +165,8 @@ def test_logits_in_half_precision_are_measured_too():
 
 
 def test_measuring_moves_no_running_mean_and_forgets_what_was_recorded_before():
-    model = Pair()
-    model.fuse = MMTM({"a": 4, "b": 4}, running_mean=RunningMean(updates="every_pass"))
+    every_pass = MMTM({"a": 4, "b": 4}, running_mean=RunningMean(updates="every_pass"))
+    model = Pair(fuse=every_pass)
     for shift in (100.0, 0.0):
         shifted = {m: x + shift for m, x in INPUTS.items()}
         conditional_utilization(model, [shifted], [(INPUTS, LABELS)])
@@ -191,13 +207,15 @@ def test_a_batch_in_place_of_a_list_of_batches_is_refused(train, test):
     ("model", "train", "test", "said"),
     [
         (Deaf(), [INPUTS], [(INPUTS, LABELS)], r"did not reach a MMTM of \['a', 'b'\]: pass it on"),
+        (WithoutFlow(), [INPUTS], [(INPUTS, LABELS)], r"has to take \(inputs, flow\)"),
+        (Pair(fuse=Joined()), [INPUTS], [(INPUTS, LABELS)], "Joined ignores the flow"),
         (nn.Linear(4, 2), [INPUTS], [(INPUTS, LABELS)], r"no equimodal\.fusion\.base\.Fusion"),
         (Pair(), [], [(INPUTS, LABELS)], "the training set is empty"),
         (Pair(), [INPUTS], iter(()), "the test set is empty"),
     ],
 )
 def test_what_would_measure_nothing_is_refused(model, train, test, said):
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises((TypeError, ValueError), match=said):
         conditional_utilization(model, train, test)
 
 

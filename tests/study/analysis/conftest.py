@@ -1,3 +1,5 @@
+from importlib import import_module
+
 from equimodal.study.params import Analysis
 
 SETTINGS = Analysis(
@@ -9,3 +11,8 @@ SETTINGS = Analysis(
     fewest_resampled=10,
     greedy_above=0.1,
 )
+
+
+def build(name, **inputs):
+    """A table of the analysis, made of others."""
+    return import_module(f"equimodal.study.analysis.{name}").build(**inputs, settings=SETTINGS)

@@ -1,12 +1,10 @@
 """Table 1 by cap, the readings of it, and what was registered before: facts about a few made-up runs."""
 
-from importlib import import_module
-
 import pandas as pd
 import pytest
 
 from equimodal.study.analysis.by_cap import best_up_to_caps
-from tests.study.analysis.conftest import SETTINGS
+from tests.study.analysis.conftest import build
 
 SETTINGS_OF_RUN = {
     "experiments": "table1", "dataset": "colored_mnist", "start": "scratch", "inputs": "distinct",
@@ -40,10 +38,6 @@ def runs_of(n, **settings):
     return pd.DataFrame(
         [SETTINGS_OF_RUN | {"run": f"run{i}", "seed": i} | settings for i in range(n)]
     )
-
-
-def build(name, **inputs):
-    return import_module(f"equimodal.study.analysis.{name}").build(**inputs, settings=SETTINGS)
 
 
 def test_the_best_epoch_up_to_a_cap_is_that_of_the_mode_that_was_left_behind():

@@ -239,9 +239,9 @@ def test_a_damaged_ledger_is_told_in_one_sentence(tmp_path, monkeypatch, text):
         read_claims()
 
 
-def limits_of(scale):
+def limits_of(settings):
     """Why the data sets of a scale can not speak for the paper's."""
-    found = limits(load_params(scale=scale), load_params(scale="paper"), LEDGER)
+    found = limits(settings, load_params(scale="paper"), LEDGER)
     return {data: limit.why for data, limit in found.items()}
 
 
@@ -263,16 +263,14 @@ SAID = {  # what a scale like the paper's says -> data sets that it takes the vo
 
 @pytest.mark.parametrize("said", SAID)
 def test_only_networks_of_the_paper_s_protocol_get_verdicts_whatever_a_note_says(project, said):
-    mine = project.folder / "config/scales/mine.yaml"
-    mine.write_text(f"like: paper\n{said}\n")
-    reasons = limits_of("mine")
+    reasons = limits_of(project.load_scale(f"like: paper\n{said}\n"))
     assert reasons.keys() == SAID[said] | ({"all"} if SAID[said] else set())
     for name in SAID[said]:
         assert "networks of the scale mine have other settings" in reasons[name]
 
 
 def test_stand_ins_cannot_speak(project):
-    reasons = limits_of("tiny")
+    reasons = limits_of(project.load())
     assert reasons["colored_mnist"].startswith("networks of the scale tiny have other settings")
     assert reasons["nvgesture"].startswith("its data are stand-ins; ")
     assert "ModelNet40" in reasons["all"]
@@ -287,10 +285,8 @@ def test_smaller_networks_of_real_data_are_known_and_changed_ones_are_not(projec
     assert known[data].real
     assert "not the paper's protocol" in known[data].why
     assert not known["all"].real
-    (project.folder / "config/scales/mine.yaml").write_text(
-        f"like: {scale}\nnetworks: {{{data}: {{width: 0.25}}}}\n"
-    )
-    assert not limits(load_params(scale="mine"), paper, LEDGER)[data].real
+    changed = project.load_scale(f"like: {scale}\nnetworks: {{{data}: {{width: 0.25}}}}\n")
+    assert not limits(changed, paper, LEDGER)[data].real
 
 
 def test_the_fingerprints_are_those_of_the_paper_scale_in_git():
@@ -302,12 +298,17 @@ def test_the_fingerprints_are_those_of_the_paper_scale_in_git():
 
 def test_a_protocol_that_was_changed_for_all_scales_is_not_the_paper_s(project):
     project.edit("params.yaml", "    tolerance: 0.1 ", "    tolerance: 0.2 ")
-    assert limits_of("paper") == {
+    assert limits_of(load_params(scale="paper")) == {
         "colored_mnist": "the settings of the paper scale are no longer the paper's",
         "all": "data of Colored-and-gray-MNIST cannot speak for the paper's",
     }
     project.edit("params.yaml", "  confidence: 0.95 ", "  confidence: 0.05 ")
-    assert limits_of("paper").keys() == {"colored_mnist", "modelnet40", "nvgesture", "all"}
+    assert limits_of(load_params(scale="paper")).keys() == {
+        "colored_mnist",
+        "modelnet40",
+        "nvgesture",
+        "all",
+    }
 
 
 def test_what_the_paper_does_not_tell_is_said_of_all_claims(project):

@@ -267,33 +267,21 @@ READABLE_DAMAGES = {  # what is named -> how the run folder is altered
     "outcome.json is damaged (best_epoch": edit_outcome(best_epoch=0),
     "outcome.json is damaged (all of it": lambda run: (run / "outcome.json").write_text("null"),
     "history.csv is damaged (it has no 7)": edit_outcome(best_epoch=7),
-    "lacks the columns ['validation_accuracy']": edit_history(
-        lambda table: table.drop(columns="validation_accuracy")
-    ),
-    "history.csv is damaged (test_accuracy holds 'x', no number)": edit_history(
-        lambda table: table.assign(test_accuracy="x")
-    ),
-    "steps.npz is damaged ((4,) modes and (2, 2) speeds": edit_arrays(
-        "steps.npz", lambda arrays: arrays.update(speeds=arrays["speeds"][:2])
-    ),
-    "steps.npz is damaged (index": edit_arrays(
-        "steps.npz", lambda arrays: arrays.update(modes=arrays["modes"] + 7)
-    ),
+    "lacks the columns ['validation_accuracy']": edit_history(lambda table: table.drop(columns="validation_accuracy")),
+    "history.csv is damaged (test_accuracy holds 'x', no number)": edit_history(lambda table: table.assign(test_accuracy="x")),
+    "steps.npz is damaged ((4,) modes and (2, 2) speeds": edit_arrays("steps.npz", lambda arrays: arrays.update(speeds=arrays["speeds"][:2])),
+    "steps.npz is damaged (index": edit_arrays("steps.npz", lambda arrays: arrays.update(modes=arrays["modes"] + 7)),
     "logits.npz is damaged (it has no 'labels')": bank_with("labels", None),
     "logits.npz is damaged (it has no 'regular/gray')": bank_with(REGULAR, None),
-    "logits.npz is damaged (regular/m0 has shape (10, 10) for 9": bank_with(
-        "labels", lambda labels: labels[:-1]
-    ),
+    "logits.npz is damaged (regular/m0 has shape (10, 10) for 9": bank_with("labels", lambda labels: labels[:-1]),
     "labels are float64 of shape (10,)": bank_with("labels", lambda labels: labels * 0.5),
     "labels are int64 of shape (10, 1)": bank_with("labels", lambda labels: labels[:, None]),
     "labels from 1 to 10 for 10 classes": bank_with("labels", lambda labels: labels + 1),
     "labels from -1 to 8 for 10 classes": bank_with("labels", lambda labels: labels - 1),
     "regular/m1 has logits that are not finite": bank_with(REGULAR, with_value(NAN)),
     "has logits that are not finite": bank_with(REGULAR, with_value(np.inf)),
-    "logits.npz is of a run that failed": edit_arrays(
-        "logits.npz", lambda arrays: [arrays.pop(k) for k in list(arrays) if "/" in k]
-    ),
-}
+    "logits.npz is of a run that failed": edit_arrays("logits.npz", lambda arrays: [arrays.pop(k) for k in list(arrays) if "/" in k]),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("named", READABLE_DAMAGES)

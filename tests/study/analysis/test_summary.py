@@ -45,11 +45,7 @@ def test_rank_correlations_of_other_presets_than_the_paper_s_are_named(tables):
 def test_curves_are_means_over_seeds_in_percent_by_method():
     asked = runs(run=["a", "b", "c"], method=["vanilla", "vanilla", "unimodal"])
     histories = pd.DataFrame(
-        {
-            "run": ["a", "a", "b", "c"],
-            "epoch": [1, 2, 1, 1],
-            "test_accuracy": [0.2, 0.4, 0.4, 0.5],
-        }
+        {"run": ["a", "a", "b", "c"], "epoch": [1, 2, 1, 1], "test_accuracy": [0.2, 0.4, 0.4, 0.5]}
     )
     curve = learning_curves(asked, histories)["d"].set_index("epoch")
     assert curve["vanilla"].tolist() == [30.0, 40.0]

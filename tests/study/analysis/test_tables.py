@@ -1,4 +1,3 @@
-from importlib import import_module
 from io import StringIO
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from equimodal.study.analysis.published import read_published
 from equimodal.study.params import load_params
 from tests.built import through_files, whole_study
 from tests.made_up import study
-from tests.study.analysis.conftest import SETTINGS
+from tests.study.analysis.conftest import SETTINGS, build
 
 NAN = float("nan")
 DATA = load_params(Path(__file__).parents[3] / "params.yaml", "paper").datasets
@@ -39,10 +38,6 @@ def table_of(*runs):
 
 def failed(**settings):
     return settings | {"status": "failed", "reason": "the loss became nan"}
-
-
-def build(name, **inputs):
-    return import_module(f"equimodal.study.analysis.{name}").build(**inputs, settings=SETTINGS)
 
 
 @pytest.fixture(scope="module")
@@ -266,12 +261,7 @@ def test_the_side_that_was_rebalanced_more_up_to_the_chosen_epoch_is_set_beside_
     how |= {"u_m1_given_m0": 0.4, "u_m0_given_m1": 0.1}
     other = sweep(*[(0.2, 0)] * 4, u_m1_given_m0=0.5, u_m0_given_m1=0.3)
     runs = table_of(*sweep(*measures, **how), failed(experiments="sweep_balanced"), *other)
-    modes = [
-        (0, 8),
-        (4, 4),
-        (5, 3),
-        (6, 2),
-    ]  # of eight steps that re-balance, beside two regular ones
+    modes = [(0, 8), (4, 4), (5, 3), (6, 2)]  # of eight that re-balance, beside two regular ones
     histories = pd.DataFrame(
         {"run": f"run{i}", "epoch": epoch, "regular_steps": 2 if epoch < 3 else 99}
         | {"rebalance_m0_steps": m0, "rebalance_m1_steps": m1}

@@ -22,6 +22,10 @@ CLIPS |= {"recorded": 14, "window": 8, "short": 3, "seed": 1}
 VIEW = {"channels": 3, "normalization": {"mean": [0.0] * 3, "std": [1.0] * 3}}
 
 
+class KilledError(BaseException):
+    """What no code catches, as a kill."""
+
+
 @cache
 def _usual(kind):
     usual = load_params(ROOT / "params.yaml", "paper").datasets[kind].model_dump(mode="json")

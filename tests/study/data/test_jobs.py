@@ -13,10 +13,7 @@ import pytest
 
 from equimodal.study.errors import UserError
 from tests.study.data.counted import COUNT, READ, SHAPES, run
-
-
-class KilledError(BaseException):
-    """What no code catches, as a kill."""
+from tests.study.data.helpers import KilledError
 
 
 @pytest.fixture

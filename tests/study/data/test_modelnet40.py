@@ -14,7 +14,7 @@ from equimodal.study.data import modelnet40
 from equimodal.study.data.images import decode
 from equimodal.study.data.render import draw
 from equimodal.study.errors import UserError
-from tests.study.data.helpers import VIEW, changed, dataset, read_off
+from tests.study.data.helpers import VIEW, KilledError, changed, dataset, read_off
 
 MIRROR = os.environ.get("EQUIMODAL_MIRROR")  # read here: a fixture hides it from the tests
 CLASSES = ("bed", "chair")
@@ -226,10 +226,6 @@ def test_meshes_are_rendered_as_in_new_12x(meshes, raw, out):
 
 
 # Going on after an end half way
-
-
-class KilledError(BaseException):
-    """What no code catches, as a kill."""
 
 
 def count_decodes(monkeypatch, *, kill_after=None):

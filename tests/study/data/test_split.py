@@ -9,15 +9,9 @@ from equimodal.study.errors import UserError
 from equimodal.study.spec import Modality, Normalization
 
 MODALITIES = {
-    "color": Modality(
-        source="color",
-        channels=3,
-        normalization=Normalization(mean=(0.0, 0.5, 1.0), std=(1.0, 0.5, 0.25)),
-    ),
-    "gray": Modality(
-        source="gray", channels=1, normalization=Normalization(mean=(0.5,), std=(0.5,))
-    ),
-}
+    "color": Modality(source="color", channels=3, normalization=Normalization(mean=(0.0, 0.5, 1.0), std=(1.0, 0.5, 0.25))),
+    "gray": Modality(source="gray", channels=1, normalization=Normalization(mean=(0.5,), std=(0.5,))),
+}  # fmt: skip
 ARRAYS = {
     "color": np.arange(3 * 2 * 4 * 3, dtype=np.uint8).reshape(3, 2, 4, 3),
     "gray": np.array([0, 255, 51], np.uint8).repeat(8).reshape(3, 2, 4, 1),

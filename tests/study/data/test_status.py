@@ -11,16 +11,11 @@ ORIGIN = Origin("somewhere", "CC0", by_hand="ask for it")
         ("", False, False, "missing  0 of 2 files, 0.0 MB"),
         ("a", False, False, "partial  1 of 2 files, 1.0 MB"),
         ("a", False, False, "next      equimodal fetch digits --scale paper"),
-        (
-            "a",
-            False,
-            True,
-            "next      ask for it\n            then run\n              equimodal fetch",
-        ),
+        ("a", False, True, "next      ask for it\n            then run\n              equimodal fetch"),
         ("ab", False, True, "next      equimodal prepare digits --scale paper"),
         ("ab", True, True, "next      nothing: it is ready"),
     ],
-)
+)  # fmt: skip
 def test_what_is_there_and_what_is_next_is_said(tmp_path, there, prepared, by_hand, said):
     for name in there:
         (tmp_path / name).write_bytes(bytes(10**6))

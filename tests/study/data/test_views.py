@@ -116,6 +116,12 @@ def test_clips_are_mirrored_with_the_chance_given(load, flip, low, high):
     assert low <= draw(load([6] * 1000), flip=flip).mirrored["depth"].sum() <= high
 
 
+def test_each_modality_is_mirrored_on_its_own_unless_mirrors_are_shared(load):
+    for shared in (True, False):
+        color, depth = draw(load([6] * 50), shared=shared).mirrored.values()
+        assert torch.equal(color, depth) == shared
+
+
 def test_nothing_is_drawn_where_nothing_is_random(load):
     assert draw(load([6]), flip=0.0, clip=None) is None
 

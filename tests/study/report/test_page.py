@@ -12,14 +12,7 @@ from equimodal.study.analysis import TABLES
 from equimodal.study.analysis.claims import Limit, judge_claims, read_claims
 from equimodal.study.report import Item
 from equimodal.study.report.costs import COLUMNS
-from equimodal.study.report.page import (
-    MOST_ROWS,
-    Report,
-    Shown,
-    as_grid,
-    as_html,
-    duration,
-)
+from equimodal.study.report.page import MOST_ROWS, Report, Shown, as_grid, as_html, duration
 from tests.browser import looked_at
 from tests.tables import made_up_tables
 
@@ -35,10 +28,7 @@ def item(name, sections=()):
 def report():
     tables = made_up_tables()
     judged = judge_claims(
-        read_claims(),
-        tables,
-        limits={"nvgesture": Limit("its data are stand-ins")},
-        scale="tiny",
+        read_claims(), tables, limits={"nvgesture": Limit("its data are stand-ins")}, scale="tiny"
     )
     costs = pd.DataFrame(
         [("table1", 5, 5, 7200.0, 90.0, 512.0), ("data", pd.NA, 0, *[float("nan")] * 3)],

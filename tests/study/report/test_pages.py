@@ -75,10 +75,7 @@ def test_a_table_is_shown_as_readers_get_it():
         ('table("mine", "calibration", sampling="no")', "has ['no'] as sampling; it is ['clip', "),
         ('number("mine", "calibration", "no", "{}", sampling="clip")', "has no column ['no']"),
         ('number("mine", "calibration", "seed", "{}", seed=0)', "2 rows of "),
-        (
-            'number("mine", "calibration", "seed", "{}", sampling="clip", seed="")',
-            "has [''] as seed",
-        ),
+        ('number("mine", "calibration", "seed", "{}", sampling="clip", seed="")', "has [''] as seed"),
         ('number("mine", "calibration", "seed", "{}", seed="")', "has no seed where"),
         ('number("mine", "calibration", "sampling", "{:d}", sampling="clip")', "format code 'd'"),
         ('requires("mine", "no", "digits", "holds")', "has ['no'] as id; it is ['greedy']"),
@@ -89,7 +86,7 @@ def test_a_table_is_shown_as_readers_get_it():
         ('number("mine", "calibration", "seed", "{x}", sampling="clip")', "it has no 'x'"),
         ("count(", "unexpected"),
     ],
-)
+)  # fmt: skip
 def test_what_a_template_asks_for_and_is_not_there_is_refused_with_its_line(call, said):
     with pytest.raises(UserError, match=r"^docs/templates/page\.md\.j2, line 2: ") as refused:
         page(f"One line.\n{{{{ {call} }}}}\n")

@@ -12,6 +12,7 @@ from equimodal.study.params import expand_runs
 from equimodal.study.report import Item
 from equimodal.study.report.sources import gather
 from equimodal.study.steps import made_at
+from tests.conftest import run_verb
 from tests.tables import made_up_tables, whole
 
 ITEM = Item("table1", "Table 1", "", "make-it")
@@ -46,16 +47,17 @@ def results(project):
     layout.figures("tiny").mkdir(parents=True)
     for name in FIGURES | LINEAR_FIGURES:
         (layout.figures("tiny") / f"{name}.svg").write_text("<svg/>")
-    assert CliRunner().invoke(app, ["claims"]).exit_code == 0
+    run_verb("claims")
     return project
 
 
 def test_the_report_of_a_whole_study_is_written_and_misses_nothing(results):
-    done = CliRunner().invoke(app, ["report"])
-    assert (done.exit_code, done.stderr) == (0, "")
+    done = run_verb("report")
+    assert done.stderr == ""
     page = layout.report("tiny").read_text()
-    for name in made_at(TABLES | FIGURES, results.load()):
-        assert name in page
+    for verb, every in (("table", TABLES), ("draw", FIGURES)):
+        for name in made_at(every, results.load()):
+            assert f"equimodal {verb} {name}" in page
     assert "What is missing" not in page
     assert "What the balancing methods were tuned on" not in page  # the scale asks for no such run
     assert "Zhang et al. (2024), F3. Phase portraits" in page
@@ -119,7 +121,7 @@ def test_claims_and_runs_of_another_version_are_missing_and_the_report_is_writte
 
 
 def test_the_last_verb_says_with_its_status_what_the_report_misses(results):
-    assert CliRunner().invoke(app, ["show"]).exit_code == 0
+    run_verb("show")
     write_runs(results, failed=expand_runs(results.load()))
     done = CliRunner().invoke(app, ["show"])
     assert done.exit_code == 1

@@ -8,10 +8,10 @@ from equimodal.study.runs.graphed import WARM_UP, Recorder, recordable
 from equimodal.study.runs.loop import Training
 from equimodal.study.spec import Augmentation
 from equimodal.training.policies import Vanilla
-from tests.training.conftest import small_spec
+from tests.training.conftest import GRAY, GUIDED, RANDOM, RUBI, VANILLA, small_spec
 
 from .tape import Tape, Unasked
-from .test_loop import AT_ONCE, GRAY, GUIDED, RANDOM, RUBI, VANILLA, stop_after, with_dropout
+from .test_loop import AT_ONCE, stop_after, with_dropout
 
 FLIPS = {"augmentation": Augmentation(flip=0.5, shared=False)}
 CASES = [

@@ -18,13 +18,7 @@ from equimodal.study.runs.loop import Training
 from equimodal.study.runs.run import train_run, walk_run
 from equimodal.study.spec import Schedule
 from equimodal.study.turns import in_turn
-from tests.training.conftest import small_spec, write_prepared
-
-GUIDED = "colored_mnist/distinct/guided/paper/lr0.01/seed0"
-VANILLA = "colored_mnist/distinct/vanilla/paper/lr0.01/seed0"
-RANDOM = "colored_mnist/distinct/random/paper/lr0.01/seed0"
-RUBI = "colored_mnist/distinct/rubi/paper/lr0.01/seed0"
-GRAY = "colored_mnist/gray/vanilla/paper/lr0.01/seed0"
+from tests.training.conftest import GRAY, GUIDED, RANDOM, RUBI, VANILLA, small_spec, write_prepared
 
 
 def run(spec, splits):
@@ -375,15 +369,12 @@ def of_outcome(text):
         (with_value(math.nan), r"branches\.gray\.head\.1\.weight has values that are NaN or inf"),
         (with_value(math.inf), r"branches\.gray\.head\.1\.weight has values that are NaN or inf"),
         (with_value(3e38), "answers of the trained network are NaN or infinite: it has diverged"),
-        (
-            lambda folder: (folder / "run/spec.json").write_text('{"dataset": "x"}'),
-            r"spec\.json is damaged \(inputs: ",
-        ),
+        (lambda folder: (folder / "run/spec.json").write_text('{"dataset": "x"}'), r"spec\.json is damaged \(inputs: "),
         (of_outcome("null"), r"outcome\.json is damaged \(it does not say"),
         (of_outcome('{"status": 1}'), "it does not say so"),
         (of_outcome("{"), r"outcome\.json is damaged \(Expecting"),
     ],
-)
+)  # fmt: skip
 def test_files_of_a_run_that_are_damaged_are_refused_by_name(gray_run, tmp_path, damage, said):
     evaluation = gray_run(tmp_path)
     damage(tmp_path)
@@ -446,16 +437,3 @@ def test_trainings_in_turn_end_in_the_bytes_that_each_has_alone(places, tmp_path
         assert one["model"].read_bytes() == other["model"].read_bytes()
         assert not list(one["scratch"].rglob("*.pt"))
     assert [ended[i]["status"] for i in range(4)] == ["finished", "failed", "finished", "finished"]
-
-
-def test_networks_with_dropout_see_the_same_masks_in_turn_as_alone(splits):
-    trainings = [
-        with_dropout(Training(small_spec(GUIDED, seed=s), splits(small_spec(GUIDED))))
-        for s in (0, 1, 0, 1)
-    ]
-    for training in trainings[:2]:
-        training.run()
-    for _ in zip(*(training.walk() for training in trainings[2:]), strict=True):
-        pass
-    for single, in_turn_ in zip(trainings[:2], trainings[2:], strict=True):
-        assert history(single).equals(history(in_turn_))

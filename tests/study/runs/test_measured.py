@@ -9,9 +9,7 @@ from equimodal.study.files import save_arrays
 from equimodal.study.runs.loop import Training
 from equimodal.study.runs.probe import linear_probes
 from equimodal.training.policies import modality_losses
-from tests.training.conftest import small_spec
-
-from .test_loop import VANILLA
+from tests.training.conftest import VANILLA, small_spec
 
 
 def test_cosines_of_gradients_are_logged_where_asked_and_change_no_weight(splits):
