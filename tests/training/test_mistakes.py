@@ -58,8 +58,8 @@ class WithLoss(nn.Module):
 class Own(Policy):
     kept = ("mode",)
 
-    def __init__(self, *, mode=None, losses=None):
-        self.mode, self.terms = mode, losses
+    def __init__(self, *, mode=None, losses=None, layers=None, kept=("mode",)):
+        self.mode, self.terms, self.layers, self.kept = mode, losses, layers, kept
 
     def losses(self, logits, features, labels):
         return self.terms
@@ -67,6 +67,10 @@ class Own(Policy):
 
 class Joined(Fusion):
     modalities = ("a", "b")
+
+    def __init__(self, layer=None):
+        super().__init__()
+        self.layer = layer
 
     def forward(self, features, flow=None, masks=None):
         return features
@@ -219,6 +223,16 @@ MISTAKES = {
     ),
     "a number for a mode": (lambda: step(policy=Own(mode=1)), "the mode of Own is 1: expected a"),
     "a number to keep": (lambda: Own(mode=1).state_dict(), "Own.mode is a int: what is kept"),
+    "one text to keep": (lambda: Own(kept="mode").state_dict(), r"one text: write \('mode',\)"),
+    "nothing to keep": (lambda: Own(kept=("x",)).state_dict(), "Own.x is a NoneType: what is kept"),
+    "a layer that a policy forgets": (
+        lambda: step(policy=Own(layers={"a": [nn.Linear(2, 2)]})),
+        r"Own holds parameters in \['layers'\] that its parameters\(\) does not return",
+    ),
+    "a layer that a fusion forgets": (
+        lambda: LearningSpeed({"a": [], "b": []}, Joined(nn.Linear(2, 2))),
+        r"Joined has the parameters \['layer.weight', 'layer.bias'\], which neither",
+    ),
     "no number of an epoch": (
         lambda: Guided(BALANCE).advance(torch.ones(2), epoch=None),
         "epoch is None; epochs count from 1",
@@ -264,6 +278,13 @@ def test_the_network_of_these_mistakes_trains_and_is_measured_without_them():
     assert step(net).loss.isfinite()
     rates = conditional_utilization(net, [batch()], [batch()])
     assert rates.keys() == {"a", "b"}
+
+
+def test_a_policy_may_hold_the_network_and_what_is_frozen():
+    net, teacher = network(), network().requires_grad_(False)
+    policy = Own(layers=[net, teacher])
+    policy.losses = Vanilla().losses
+    assert step(net, policy).loss.isfinite()
 
 
 def test_numbers_of_numpy_are_numbers():

@@ -1,7 +1,11 @@
 """The balancing methods of others as runs of the study."""
 
+from importlib import import_module
+from inspect import Parameter, signature
+
 import pytest
 import torch
+from torch import nn
 
 from equimodal.study import layout
 from equimodal.study.errors import UserError
@@ -10,6 +14,7 @@ from equimodal.study.params import Grid, expand_runs, load_params
 from equimodal.study.runs.build import read_losses, take_branches
 from equimodal.study.runs.graphed import recordable
 from equimodal.study.runs.loop import Training
+from equimodal.training.methods import joint
 from tests.conftest import ROOT
 from tests.training.conftest import small_spec
 
@@ -29,7 +34,7 @@ def asked(*grids, **changes):
     grids = tuple(Grid(**usual | {"fidelity": ("without_fusion",)} | grid) for grid in grids)
     changes |= {
         "presets": PARAMS.presets | {"without_fusion": without},
-        "experiments": {"methods": grids},
+        "experiments": {"tuning": grids},
     }
     return expand_runs(type(PARAMS).model_validate(dict(PARAMS) | changes))
 
@@ -55,11 +60,12 @@ def test_no_method_waits_for_the_device_in_a_step(splits, policy):
     training._on_device(first)
     training.policy.end_epoch(training.network, training._for_policy())
     training.progress.epoch = 2
+    before = torch.get_rng_state()
     with Unasked():
         for index in others:
             training._on_device(index)
     drawn = training.policy.draws_on_device
-    assert drawn == (policy == "ogm_ge")
+    assert drawn == (not torch.equal(before, torch.get_rng_state()))
     assert recordable(training.network, training.policy, splits(spec)["train"]) != drawn
 
 
@@ -80,6 +86,49 @@ def test_a_training_that_was_stopped_goes_on_to_the_same_weights(splits, policy)
     for p, q in zip(whole.network.parameters(), second.network.parameters(), strict=True):
         assert torch.equal(p, q)
     assert whole.progress.rows == second.progress.rows
+    for training in (whole, second):  # the last epoch has no `end_epoch`
+        assert training.policy.epoch == training.progress.epoch - 1
+
+
+def test_what_a_method_learns_starts_from_the_seed_of_the_run_and_is_in_its_state(
+    splits, monkeypatch
+):
+    class Learned(joint.METHOD):
+        def __init__(self, network, **common):
+            super().__init__(network, **common)
+            self.layer = nn.Linear(2, 2)
+
+        def parameters(self):
+            return self.layer.parameters()
+
+    monkeypatch.setattr(joint, "METHOD", Learned)
+    spec = small("joint")
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    first, second = (Training(spec, splits(spec)).policy for _ in range(2))
+    assert torch.equal(before, torch.get_rng_state())
+    assert torch.equal(first.layer.weight, second.layer.weight)
+    with torch.no_grad():
+        first.layer.weight.fill_(3.0)
+    second.load_state_dict(first.state_dict())
+    assert (second.layer.weight == 3).all()
+
+
+def test_weights_that_the_last_step_spoils_fail_the_run(splits, monkeypatch):
+    class Spoiled(joint.METHOD):
+        def modulate(self, network, logits, labels):
+            self.steps = getattr(self, "steps", 0) + 1
+            for p in network.parameters():
+                p.grad.mul_(torch.nan if self.steps == 15 else 1.0)  # the last of three epochs
+
+    monkeypatch.setattr(joint, "METHOD", Spoiled)
+    spec = small("joint")
+    training = Training(spec, splits(spec))
+    training.run()
+    said = "the loss in evaluation became infinite or NaN (epoch 3) at learning rate 0.01"
+    assert training.progress.failure == said
+    assert [row["epoch"] for row in training.progress.rows] == [1, 2]
+    assert all(x.isfinite().all() for x in training.best_weights.values())
 
 
 def test_an_ensemble_averages_uni_modal_networks_and_is_not_trained(splits, tmp_path):
@@ -162,5 +211,10 @@ def test_what_a_method_can_not_have_is_refused(grid, said):
 def test_every_method_is_one_file_and_one_entry():
     files = {p.stem for p in (ROOT / "src/equimodal/training/methods").glob("[a-z]*.py")}
     assert files == set(METHODS)
+    given = {"classes", "seed", "histories"}
+    for name, about in METHODS.items():
+        takes = signature(import_module(f"equimodal.training.methods.{name}").METHOD).parameters
+        named = {k for k, p in takes.items() if p.kind is Parameter.KEYWORD_ONLY}
+        assert named - given == set(about.settings), name
     text = (ROOT / "docs/methods.md").read_text()
     assert [name for name in METHODS if f"`{name}`" not in text] == []
