@@ -127,7 +127,8 @@ def test_a_study_with_one_seed_is_shown_as_its_csv_says(one_seed, name):
     text = text_of(name, one_seed)
     assert text[".md"].startswith(f"# {TABLES[name].title}\n")
     read = pd.read_csv(StringIO(text[".csv"]))
-    cells = for_readers(read).drop(columns=[*TABLES[name].sections]).stack().tolist()
+    shown = for_readers(read, best_alone=TABLES[name].best_alone)
+    cells = shown.drop(columns=[*TABLES[name].sections]).stack().tolist()
     assert [cell for cell in cells if cell not in text[".md"]] == []
 
 
@@ -174,6 +175,30 @@ def test_a_data_set_that_lacks_is_named(made_up):
 def test_a_data_set_whose_epochs_are_chosen_on_the_test_set_is_named(made_up):
     assert "Colored-and-gray-MNIST: each network's epoch" in text_of("selection", made_up)[".md"]
     assert "each network's epoch was chosen" not in text_of("l1_study", made_up)[".md"]
+
+
+def test_only_the_best_modality_alone_is_called_the_best(made_up):
+    called = {name for name in TABLES if "Uni-modal (best)" in text_of(name, made_up)[".md"]}
+    assert called == {"table1", "table1_evaluations", "by_cap", "selection"}
+    alone = {"experiments": "tuning", "method": "unimodal", "validation_accuracy": 0.5}
+    alone |= {"run": "modelnet40/front/vanilla/paper/lr0.1/seed0"}
+    runs = table_of(*(alone | {"inputs": m} for m in ("front", "rear")))
+    assert for_readers(build("tuning", runs=runs))["method"].tolist() == ["Uni-modal"] * 2
+
+
+def test_of_data_of_one_s_own_it_is_said_which_modality_is_m0():
+    own = {"dataset": "mine", "experiments": "methods", "m0": "photo", "m1": "sound", "m2": "text"}
+    runs = table_of(own, own | {"inputs": "photo", "m1": NAN, "m2": NAN}, {"m0": "x", "m1": "y"})
+    notes = notes_on("methods", pd.DataFrame(), runs, DATA)
+    assert notes == ["mine, distinct: m0 is photo and m1 is sound and m2 is text."]
+
+
+def test_every_modality_has_its_share_in_the_table_of_methods():
+    shares = {f"shapley_m{i}": 0.1 * i for i in range(3)}
+    runs = table_of({"experiments": "methods"} | shares)
+    histories = pd.DataFrame({"run": ["run0"], "test_accuracy": [0.5]})
+    (row,) = build("methods", runs=runs, histories=histories).to_dict("records")
+    assert {name: row[name] for name in shares} == shares
 
 
 def test_a_method_is_compared_with_vanilla_at_its_seed():

@@ -151,6 +151,7 @@ FIGURES = {
         title="Balancing methods: accuracy and utilization",
         inputs=("methods",),
         experiments=("methods",),
+        datasets=(),
         shows="""Test accuracy against |d_util|, one point a method. Points are means over seeds with their
             intervals. A panel shows one preset, with MMTMs or without fusion.""",
         expect="""The paper compares other methods than these. A method that balances well lies to the upper

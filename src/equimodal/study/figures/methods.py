@@ -3,6 +3,7 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
+from equimodal.study.analysis.names import DATASETS
 from equimodal.study.analysis.statistics import Estimate, magnitude
 from equimodal.study.figures.parts import NothingToShow, labeled, legend_above, saying
 from equimodal.study.figures.style import Look, new_figure
@@ -21,7 +22,8 @@ def draw(methods: pd.DataFrame) -> Figure:
     figure = new_figure(4.5 * len(panels), 5)
     names = list(dict.fromkeys(known["method"]))
     every = figure.subplots(1, len(panels), squeeze=False)[0]
-    for axes, ((_, preset), rows) in zip(every, panels, strict=True):
+    of_several = known["dataset"].nunique() > 1
+    for axes, ((dataset, preset), rows) in zip(every, panels, strict=True):
         for row in rows.itertuples():
             place = names.index(row.method)
             look: Look = {"color": f"C{place % 10}", "marker": MARKERS[place % len(MARKERS)]}
@@ -29,7 +31,8 @@ def draw(methods: pd.DataFrame) -> Figure:
             errors = {"xerr": _ends(size), "yerr": _ends(Estimate(row.accuracy, row.low, row.high))}
             look |= errors | {"ls": "", "elinewidth": 1, "label": row.method}
             axes.errorbar([size.value], [row.accuracy], **look)
-        axes.set(xlabel=r"$|d_{\mathrm{util}}|$", ylabel="test accuracy (%)", title=preset)
+        title = f"{DATASETS.get(dataset, dataset)}, {preset}" if of_several else preset
+        axes.set(xlabel=r"$|d_{\mathrm{util}}|$", ylabel="test accuracy (%)", title=title)
     legend_above(figure, labeled(every), ncols=7)
     return figure
 
