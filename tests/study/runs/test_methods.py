@@ -18,7 +18,7 @@ from equimodal.training.methods import joint
 from tests.conftest import ROOT
 from tests.training.conftest import small_spec
 
-from .tape import Unasked
+from .tape import Tape, Unasked
 from .test_loop import GRAY, VANILLA
 
 PARAMS = load_params(ROOT / "params.yaml", "demo")
@@ -64,30 +64,37 @@ def test_no_method_waits_for_the_device_in_a_step(splits, policy):
     with Unasked():
         for index in others:
             training._on_device(index)
-    drawn = training.policy.draws_on_device
-    assert drawn == (not torch.equal(before, torch.get_rng_state()))
+    drawn = not torch.equal(before, torch.get_rng_state())
+    assert training.policy.draws_on_device == drawn, "draws_on_device does not say what a step does"
     assert recordable(training.network, training.policy, splits(spec)["train"]) != drawn
 
 
+def same(one, other):
+    weights = (training.network.parameters() for training in (one, other))
+    return one.progress.rows == other.progress.rows and all(map(torch.equal, *weights))
+
+
 @pytest.mark.parametrize("policy", [p for p in STEPPING if p != "joint"])
-def test_a_training_that_was_stopped_goes_on_to_the_same_weights(splits, policy):
+def test_a_training_that_was_stopped_or_recorded_comes_to_the_same_weights(splits, policy):
     validated = METHODS[policy].validates
     spec = small(policy, **({"validation": "validation"} if validated else {}))
     if policy == "relearning":
         spec = spec.model_copy(update={"parameters": {"strength": 3.0, "every": 1, "times": 2}})
     parts = splits(spec) | ({"validation": splits(spec)["test"]} if validated else {})
     whole, first, second = (Training(spec, parts) for _ in range(3))
+    recorded = Training(spec, parts, graph=Tape)
     whole.run()
+    recorded.run()
     walk = first.walk()
     for _ in range(7):  # into the second epoch
         next(walk)
     second.restore(first.state())
     second.run()
-    for p, q in zip(whole.network.parameters(), second.network.parameters(), strict=True):
-        assert torch.equal(p, q)
-    assert whole.progress.rows == second.progress.rows
+    assert same(whole, second), "state_dict lacks what it remembers"
+    assert same(whole, recorded), "numbers lacks a change, or one is not in place"
     for training in (whole, second):  # the last epoch has no `end_epoch`
-        assert training.policy.epoch == training.progress.epoch - 1
+        counted = training.policy.epoch
+        assert counted == training.progress.epoch - 1, "end_epoch does not call that of Method"
 
 
 def test_what_a_method_learns_starts_from_the_seed_of_the_run_and_is_in_its_state(
