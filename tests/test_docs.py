@@ -179,7 +179,9 @@ def test_the_script_and_the_scale_of_the_page_on_own_data_fit_each_other(project
     (script,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     (scale,) = re.findall(r"```yaml\n(like: .*?)```", page, re.DOTALL)
     exec(compile(script, "docs/own-data.md", "exec"), {})  # noqa: S102
-    for more in ("", *re.findall(r"```yaml\n((?:training|methods): .*?)```", page, re.DOTALL)):
+    others = re.findall(r"```yaml\n((?:training|methods):\n.*?)```", page, re.DOTALL)
+    assert len(others) == 2
+    for more in ("", *others):
         (project.folder / "config/scales/mine.yaml").write_text(scale + more)
         digits = load_params(scale="mine").datasets["digits"]
     digits.prepare(layout.raw("digits"), project.folder / "out")
