@@ -135,7 +135,7 @@ def test_a_mean_over_seeds_is_of_nothing_else(scale, experiment, more, said_of):
     pair = "    inputs: {pair: {photo: photo, sound: sound}}\n"
     grid = f"    - {{dataset: own, policy: [guided], seeds: 1, {more}}}\n"
     lines = said(scale, f"{MINE}{pair}experiments:\n  {experiment}:\n{grid}")
-    asks = f"experiments.{experiment} asks for guided on mine with {said_of}, but its tables are means"
+    asks = f"experiments.{experiment} asks for guided on mine with {said_of}, but its tables are"
     assert {asks in line for line in lines} == {True}
 
 

@@ -78,11 +78,11 @@ class LearningSpeed(Stateful):
                     " layers alone"
                 )
             for f in fusion_modules(fusion):
-                of = [f.shared_parameters(), *(f.own_parameters(m) for m in f.modalities)]
-                told = {id(p) for p in chain.from_iterable(of)}
-                if lost := [n for n, p in f.named_parameters() if id(p) not in told]:
+                lists = [f.shared_parameters(), *map(f.own_parameters, f.modalities)]
+                told = {id(p) for p in chain.from_iterable(lists)}
+                if untold := [name for name, p in f.named_parameters() if id(p) not in told]:
                     raise ValueError(
-                        f"{type(f).__name__} has the parameters {lost[:3]}, which neither shared_parameters nor"
+                        f"{type(f).__name__} has the parameters {untold[:3]}, which neither shared_parameters nor"
                         " own_parameters returns: the speeds would not count them"
                     )
             fusion = {m: fusion_parameters(fusion, m) for m in branch}

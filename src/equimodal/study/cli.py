@@ -888,8 +888,7 @@ def _report_items(settings: Params) -> tuple[list[Any], list[Any]]:
     for name, table in steps.made_at(TABLES, settings).items():
         caption = table.caption.format(**settings.analysis.model_dump())
         made_by = f"equimodal table {name} --scale {settings.scale}"
-        of_rows = {"sections": table.sections, "best_alone": table.best_alone}
-        tables.append(Item(name, table.title, caption, made_by, **of_rows))
+        tables.append(Item(name, table.title, caption, made_by, table.sections, table.best_alone))
     ours, theirs = steps.made_at(FIGURES, settings), linear.figures_of(settings)
     for name, figure in (*ours.items(), *theirs.items()):
         title, paper = figure.title, f"{linear.PAPER}, " if name in theirs else ""

@@ -519,9 +519,11 @@ def _grids_of_own(grid: Any, alone: Mapping[str, list[str]]) -> list[Any]:
     asked = grid.get("dataset") if isinstance(grid, Mapping) else None
     if asked != OWN and asked not in alone:
         return [grid]
-    names, inputs = [*alone] if asked == OWN else [asked], grid.get("inputs")
+    inputs = grid.get("inputs")
     return [
-        {**grid, "dataset": n, "inputs": alone[n] if inputs == "alone" else inputs} for n in names
+        {**grid, "dataset": name, "inputs": named if inputs == "alone" else inputs}
+        for name, named in alone.items()
+        if asked in (OWN, name)
     ]
 
 

@@ -35,9 +35,9 @@ class Shown:
     @property
     def grid(self) -> "TextTable | None":
         """A table as text."""
-        return None if self.content is None else as_grid(
-            self.content, self.item.sections, best_alone=self.item.best_alone
-        )
+        if self.content is None:
+            return None
+        return as_grid(self.content, self.item.sections, best_alone=self.item.best_alone)
 
 
 @dataclass(frozen=True)
