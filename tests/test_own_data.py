@@ -129,6 +129,7 @@ def test_what_a_scale_lacks_is_said_with_its_file(scale, text, expected):
         ),
         ("methods", "inputs: [distinct, pair], rates: [0.1, 0.2]", "rates ['0.1', '0.2']"),
         ("three_views", "inputs: [distinct], rates: [0.1, 0.2]", "rates ['0.1', '0.2']"),
+        ("sweep_balanced", "inputs: [distinct], rates: sweep, window: [1, 2]", "window ['1', '2']"),
     ],
 )
 def test_a_mean_over_seeds_is_of_nothing_else(scale, experiment, more, said_of):

@@ -61,8 +61,10 @@ from equimodal.training.balance import Balance
 
 MIRROR_VARIABLE = "EQUIMODAL_MIRROR"
 OWN = "own"  # kind of data sets of one's own, and under which the settings say what all such have
-# Experiments whose tables are means over seeds; of `methods`, each inputs have a row.
-MEANS_OVER_SEEDS = ("table1", "methods", "fidelity", "three_views")
+BY_INPUTS = ("methods", "sweep", "sweep_balanced")  # whose tables have a row of each inputs
+# Experiments whose tables are means, over these alone.
+MEANS_OVER = dict.fromkeys(("table1", "fidelity", "three_views", "methods"), "seeds")
+MEANS_OVER |= dict.fromkeys(("sweep", "sweep_balanced"), "rates and seeds")
 BUT = "_but_"  # between the names of a preset's base and of the switch that is flipped
 
 
@@ -239,8 +241,8 @@ def _faults_between(params: Params, broken: Broken) -> Iterator[str]:
             )
         elif grid.dataset not in names:
             yield f"experiments.{name} asks for dataset {grid.dataset!r}; there are {sorted(names)}"
-    for experiment in MEANS_OVER_SEEDS:
-        yield from _means_of_more_than_seeds(experiment, params)
+    for experiment, over in MEANS_OVER.items():
+        yield from _means_of_more_than(over, experiment, params)
 
 
 def part_name(experiment: str, dataset: str) -> str:
@@ -268,8 +270,8 @@ def _names_twice(params: Params, datasets: Iterable[str]) -> Iterator[str]:
             )
 
 
-def _means_of_more_than_seeds(experiment: str, params: Params) -> Iterator[str]:
-    """Say which runs of an experiment whose tables are means over seeds differ in more than their seed."""
+def _means_of_more_than(over: str, experiment: str, params: Params) -> Iterator[str]:
+    """Say which runs of an experiment whose tables are means over seeds, or rates and seeds, differ in more."""
     cells: dict[tuple[str, ...], dict[str, set[str]]] = {}
     for grid in params.experiments.get(experiment, ()):
         if (dataset := params.datasets.get(grid.dataset)) is None:
@@ -279,10 +281,11 @@ def _means_of_more_than_seeds(experiment: str, params: Params) -> Iterator[str]:
         rates = drawn[grid.rates] if isinstance(grid.rates, str) else grid.rates
         presets = grid.fidelity or (params.fidelity,)
         for start, preset, policy, inputs in product(grid.start, presets, grid.policy, grid.inputs):
-            by_inputs = experiment == "methods" or len(dataset.inputs.get(inputs, ())) == 1
+            by_inputs = experiment in BY_INPUTS or len(dataset.inputs.get(inputs, ())) == 1
             key = (grid.dataset, start, preset, policy, inputs if by_inputs else "")
             cell = cells.setdefault(key, {})
-            values = {"inputs": [inputs], "rates": rates, "l1": grid.l1}
+            values = {"inputs": [inputs], "l1": grid.l1}
+            values |= {"rates": rates} if over == "seeds" else {}
             values |= {
                 k: getattr(grid, k) or ["usual"] for k in ("tolerance", "window", "parameters")
             }
@@ -293,7 +296,7 @@ def _means_of_more_than_seeds(experiment: str, params: Params) -> Iterator[str]:
             if len(found) > 1:
                 yield (
                     f"experiments.{experiment} asks for {policy} on {name} with {axis} {sorted(found)}, but its tables are means"
-                    " over seeds alone; ask for one of these there, and for others in another experiment"
+                    f" over {over} alone; ask for one of these there, and for others in another experiment"
                 )
 
 

@@ -8,13 +8,15 @@ import pytest
 from equimodal.study.analysis import TABLES, distributions, methods, tuning
 from equimodal.study.analysis.documents import FORMATS, for_readers, notes_on, render
 from equimodal.study.analysis.published import read_published
+from equimodal.study.cli import _built
 from equimodal.study.params import load_params
 from tests.built import through_files, whole_study
 from tests.made_up import study
 from tests.study.analysis.conftest import SETTINGS
 
 NAN = float("nan")
-DATA = load_params(Path(__file__).parents[3] / "params.yaml", "paper").datasets
+SCALE = load_params(Path(__file__).parents[3] / "params.yaml", "paper")
+DATA = SCALE.datasets
 SETTINGS_OF_RUN = {
     "experiments": "table1", "dataset": "modelnet40", "start": "scratch", "inputs": "distinct",
     "policy": "vanilla", "fidelity": "paper", "learning_rate": 0.1, "l1": 0.0, "tolerance": NAN,
@@ -191,6 +193,13 @@ def test_of_data_of_one_s_own_it_is_said_which_modality_is_m0():
     runs = table_of(own, own | {"inputs": "photo", "m1": NAN, "m2": NAN}, {"m0": "x", "m1": "y"})
     notes = notes_on("methods", pd.DataFrame(), runs, DATA)
     assert notes == ["mine, distinct: m0 is photo and m1 is sound and m2 is text."]
+
+
+def test_a_table_of_one_data_set_is_made_of_the_runs_of_no_other():
+    views = {"experiments": "three_views", "accuracy": 0.5}
+    runs = table_of(views, views | {"dataset": "mine", "accuracy": 0.9})
+    (row,) = _built("three_views", {"runs": runs}.get, SCALE).to_dict("records")
+    assert (row["n"], row["accuracy"]) == (1, 50)
 
 
 def test_every_modality_has_its_share_in_the_table_of_methods():
