@@ -160,12 +160,21 @@ def test_the_scale_of_one_s_own_views_on_the_data_page_gives_the_rows_of_table_1
     assert {*settings.datasets["shop"].sources} == {"front", "side"}
 
 
+def test_the_scale_of_the_page_on_methods_asks_for_runs_of_them_alone(project):
+    (scale,) = re.findall(r"```yaml\n(like: .*?)```", PAGES["docs/methods.md"], re.DOTALL)
+    (project.folder / "config/scales/mine.yaml").write_text(scale)
+    settings = load_params(scale="mine")
+    assert expand_runs(settings) == expand_runs(settings, "methods")
+
+
 def test_the_script_and_the_scale_of_the_page_on_own_data_fit_each_other(project):
     page = PAGES["docs/own-data.md"]
     (script,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     (scale,) = re.findall(r"```yaml\n(like: .*?)```", page, re.DOTALL)
     exec(compile(script, "docs/own-data.md", "exec"), {})  # noqa: S102
-    for more in ("", *re.findall(r"```yaml\n(training: .*?)```", page, re.DOTALL)):
+    others = re.findall(r"```yaml\n((?:training|methods):\n.*?)```", page, re.DOTALL)
+    assert len(others) == 2
+    for more in ("", *others):
         digits = project.load_scale(scale + more).datasets["digits"]
     digits.prepare(layout.raw("digits"), project.folder / "out")
     assert digits.sizes == {"train": 960, "validation": 240, "test": 597}

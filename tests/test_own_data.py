@@ -8,10 +8,12 @@ import pytest
 
 from equimodal.linear.figures import figures_of
 from equimodal.study import layout
+from equimodal.study.analysis import TABLES
 from equimodal.study.cli import main
 from equimodal.study.errors import UserError
 from equimodal.study.paces import kind_of
 from equimodal.study.params import expand_runs, load_params
+from equimodal.study.steps import made_at
 
 MINE = """\
 like: own
@@ -116,19 +118,45 @@ def test_what_a_scale_lacks_is_said_with_its_file(scale, text, expected):
 
 
 @pytest.mark.parametrize(
-    ("more", "said_of"),
+    ("experiment", "more", "said_of"),
     [
-        ("inputs: [distinct, pair], rates: table1", "inputs ['distinct', 'pair']"),
-        ("inputs: [distinct], rates: [0.1, 0.2]", "rates ['0.1', '0.2']"),
-        ("inputs: [distinct], rates: table1, tolerance: [0.1, 0.2]", "tolerance ['0.1', '0.2']"),
+        ("table1", "inputs: [distinct, pair], rates: table1", "inputs ['distinct', 'pair']"),
+        ("table1", "inputs: [distinct], rates: [0.1, 0.2]", "rates ['0.1', '0.2']"),
+        (
+            "table1",
+            "inputs: [distinct], rates: table1, tolerance: [0.1, 0.2]",
+            "tolerance ['0.1', '0.2']",
+        ),
+        ("methods", "inputs: [distinct, pair], rates: [0.1, 0.2]", "rates ['0.1', '0.2']"),
+        ("three_views", "inputs: [distinct], rates: [0.1, 0.2]", "rates ['0.1', '0.2']"),
+        ("sweep_balanced", "inputs: [distinct], rates: sweep, window: [1, 2]", "window ['1', '2']"),
     ],
 )
-def test_a_mean_over_seeds_is_of_nothing_else(scale, more, said_of):
+def test_a_mean_over_seeds_is_of_nothing_else(scale, experiment, more, said_of):
     pair = "    inputs: {pair: {photo: photo, sound: sound}}\n"
     grid = f"    - {{dataset: own, policy: [guided], seeds: 1, {more}}}\n"
-    lines = said(scale, f"{MINE}{pair}experiments:\n  table1:\n{grid}")
-    asks = f"experiments.table1 asks for guided on mine with {said_of}, but its tables are means"
-    assert [asks in line for line in lines] == [True]
+    lines = said(scale, f"{MINE}{pair}experiments:\n  {experiment}:\n{grid}")
+    asks = f"experiments.{experiment} asks for guided on mine with {said_of}, but its tables are"
+    assert {asks in line for line in lines} == {True}
+
+
+def test_each_modality_alone_is_asked_for_by_one_word_of_a_data_set_too(scale):
+    grid = "{dataset: NAME, inputs: alone, policy: [vanilla], rates: table1, seeds: 1}"
+    asked = [
+        expand_runs(scale(f"{MINE}experiments:\n  sweep:\n    - {grid.replace('NAME', name)}\n"))
+        for name in ("own", "mine")
+    ]
+    assert asked[0] == asked[1]
+    assert "mine/table/vanilla/paper/lr0.01/seed0" in asked[0]
+
+
+def test_tables_of_one_data_set_of_the_paper_show_no_data_of_one_s_own(scale):
+    grid = "{dataset: own, inputs: [distinct], policy: [vanilla], rates: table1, seeds: 1}"
+    made = made_at(
+        TABLES, scale(f"{MINE}experiments:\n  l1:\n    - {grid}\n  three_views:\n    - {grid}\n")
+    )
+    assert not {"l1_study", "l1_trends", "three_views", "by_cap", "readings"} & {*made}
+    assert "table1" in made
 
 
 def verb(*arguments):

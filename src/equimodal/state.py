@@ -10,8 +10,10 @@ class Stateful:
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return tensors that the future depends on; raises `TypeError` if one of `kept` is none."""
+        if isinstance(self.kept, str):
+            raise TypeError(f"{type(self).__name__}.kept is one text: write ({self.kept!r},)")
         for name in self.kept:
-            if not isinstance(value := getattr(self, name), Tensor):
+            if not isinstance(value := getattr(self, name, None), Tensor):
                 raise TypeError(
                     f"{type(self).__name__}.{name} is a {type(value).__name__}: what is kept has to be a tensor"
                 )

@@ -38,8 +38,8 @@ class Branch(nn.Module):
 class Own(Policy):
     kept = ("mode",)
 
-    def __init__(self, *, mode=None, losses=None):
-        self.mode, self.terms = mode, losses
+    def __init__(self, *, mode=None, losses=None, layers=None, kept=("mode",)):
+        self.mode, self.terms, self.layers, self.kept = mode, losses, layers, kept
 
     def losses(self, logits, features, labels):
         return self.terms
@@ -84,6 +84,13 @@ def fuse(a, b, *flow):
     return MMTM({"a": 3, "b": 3})({"a": a, "b": b}, *flow)
 
 
+def forgetful():
+    """A fusion with a layer that none of its lists of parameters has."""
+    fusion = MMTM({"a": 4, "b": 4})
+    fusion.layer = nn.Linear(2, 2)
+    return fusion
+
+
 NETWORK = network()
 ONES = torch.ones(2, 3)
 MISTAKES = {
@@ -114,6 +121,10 @@ MISTAKES = {
     "a number for a mode": (lambda: step(policy=Own(mode=1)), "the mode of Own is 1: expected a"),
     "a number to keep": (lambda: Own(mode=1).state_dict(), "Own.mode is a int: what is kept"),
     "a list of channels": (lambda: MMTM(["a", "b"]), "a dict of modality -> channels"),
+    "one text to keep": (lambda: Own(kept="mode").state_dict(), r"one text: write \('mode',\)"),
+    "nothing to keep": (lambda: Own(kept=("x",)).state_dict(), "Own.x is a NoneType: what is kept"),
+    "a layer that a policy forgets": (lambda: step(policy=Own(layers={"a": [nn.Linear(2, 2)]})), r"Own holds parameters in \['layers'\] that its parameters\(\) does not return"),
+    "a layer that a fusion forgets": (lambda: LearningSpeed({"a": [], "b": []}, forgetful()), r"MMTM has the parameters \['layer.weight', 'layer.bias'\], which neither"),
     "channels that are no count": (lambda: MMTM({"a": 4.0, "b": 4}), "whole numbers from 1 on"),
     "a ratio of zero": (lambda: MMTM({"a": 4, "b": 4}, squeeze_ratio=0), "leaves no code"),
     "features of a missing modality": (lambda: fuse(ONES, None), "'b': 'NoneType'}; where examples lack a modality, pass zeros and a mask"),
@@ -135,6 +146,13 @@ def test_the_network_of_these_mistakes_trains_and_is_measured_without_them():
     assert step(net).loss.isfinite()
     rates = conditional_utilization(net, [batch()], [batch()])
     assert rates.keys() == {"a", "b"}
+
+
+def test_a_policy_may_hold_the_network_and_what_is_frozen():
+    net, teacher = network(), network().requires_grad_(False)
+    policy = Own(layers=[net, teacher])
+    policy.losses = Vanilla().losses
+    assert step(net, policy).loss.isfinite()
 
 
 def test_numbers_of_numpy_are_numbers():

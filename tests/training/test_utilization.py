@@ -12,6 +12,7 @@ from equimodal.fusion.base import REGULAR, Flow, Fusion
 from equimodal.fusion.mmtm import MMTM
 from equimodal.fusion.squeeze_excite import SqueezeExcite
 from equimodal.fusion.squeezed import RunningMean
+from equimodal.metrics.learning_speed import LearningSpeed
 from equimodal.training.batch import Batch
 from equimodal.training.evaluate import conditional_utilization, evaluations
 
@@ -253,6 +254,15 @@ def test_every_way_of_evaluating_is_the_flow_that_its_name_says_and_moves_no_mea
         "isolated": Flow(isolated=True, frozen=True),
         "zeroed": Flow(isolated=True, zeroed=True, frozen=True),
     }
+
+
+def test_rates_come_in_the_order_of_the_fusion_modules_as_speeds_do():
+    class Reversed(Pair):
+        def forward(self, inputs, flow=REGULAR):
+            return dict(reversed(super().forward(inputs, flow).items()))
+
+    rates = conditional_utilization(Reversed(), [INPUTS], [(INPUTS, LABELS)])
+    assert tuple(rates) == LearningSpeed.of(Reversed()).modalities
 
 
 def test_a_uni_modal_network_is_evaluated_in_one_way():

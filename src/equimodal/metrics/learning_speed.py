@@ -60,7 +60,7 @@ class LearningSpeed(Stateful):
 
         Raises:
             ValueError: If the two do not name the same modalities in the same order, a branch holds parameters
-                of the fusion, or nothing of a group is trained.
+                of the fusion, a fusion module does not tell one of its own, or nothing of a group is trained.
         """
         if isinstance(fusion, nn.Module):
             require_whole(fusion)
@@ -77,6 +77,14 @@ class LearningSpeed(Stateful):
                     f"the branches {mixed} hold parameters of the fusion: give each the parameters of its own"
                     " layers alone"
                 )
+            for f in fusion_modules(fusion):
+                lists = [f.shared_parameters(), *map(f.own_parameters, f.modalities)]
+                told = {id(p) for p in chain.from_iterable(lists)}
+                if untold := [name for name, p in f.named_parameters() if id(p) not in told]:
+                    raise ValueError(
+                        f"{type(f).__name__} has the parameters {untold[:3]}, which neither shared_parameters nor"
+                        " own_parameters returns: the speeds would not count them"
+                    )
             fusion = {m: fusion_parameters(fusion, m) for m in branch}
         if list(branch) != list(fusion):
             raise ValueError(f"branches {list(branch)} do not match fusions {list(fusion)}")

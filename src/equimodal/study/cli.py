@@ -824,7 +824,7 @@ def _has_runs(about: Any, runs: Any) -> bool:
     from equimodal.study.analysis.collect import of_experiment
     from equimodal.study.figures.parts import tried
 
-    of_figure = tried(runs[runs["dataset"].isin(about.datasets)])
+    of_figure = tried(runs[runs["dataset"].isin(about.datasets)] if about.datasets else runs)
     return any(len(of_experiment(of_figure, experiment)) for experiment in about.experiments)
 
 
@@ -862,8 +862,11 @@ def _reader(settings: Params) -> Callable[[str], Any]:
 
 
 def _built(name: str, read: Callable[[str], Any], settings: Params) -> Any:
-    build = import_module(f"equimodal.study.analysis.{name}").build
-    return build(**{i: read(i) for i in TABLES[name].inputs}, settings=settings.analysis)
+    build, about = import_module(f"equimodal.study.analysis.{name}").build, TABLES[name]
+    inputs = {i: read(i) for i in about.inputs}
+    if about.datasets and "runs" in inputs:
+        inputs["runs"] = inputs["runs"][inputs["runs"]["dataset"].isin(about.datasets)]
+    return build(**inputs, settings=settings.analysis)
 
 
 def _require_of_settings(settings: Params) -> None:
@@ -885,7 +888,7 @@ def _report_items(settings: Params) -> tuple[list[Any], list[Any]]:
     for name, table in steps.made_at(TABLES, settings).items():
         caption = table.caption.format(**settings.analysis.model_dump())
         made_by = f"equimodal table {name} --scale {settings.scale}"
-        tables.append(Item(name, table.title, caption, made_by, table.sections))
+        tables.append(Item(name, table.title, caption, made_by, table.sections, table.best_alone))
     ours, theirs = steps.made_at(FIGURES, settings), linear.figures_of(settings)
     for name, figure in (*ours.items(), *theirs.items()):
         title, paper = figure.title, f"{linear.PAPER}, " if name in theirs else ""

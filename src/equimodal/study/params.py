@@ -61,6 +61,10 @@ from equimodal.training.balance import Balance
 
 MIRROR_VARIABLE = "EQUIMODAL_MIRROR"
 OWN = "own"  # kind of data sets of one's own, and under which the settings say what all such have
+BY_INPUTS = ("methods", "sweep", "sweep_balanced")  # whose tables have a row of each inputs
+# Experiments whose tables are means, over these alone.
+MEANS_OVER = dict.fromkeys(("table1", "fidelity", "three_views", "methods"), "seeds")
+MEANS_OVER |= dict.fromkeys(("sweep", "sweep_balanced"), "rates and seeds")
 BUT = "_but_"  # between the names of a preset's base and of the switch that is flipped
 
 
@@ -237,7 +241,8 @@ def _faults_between(params: Params, broken: Broken) -> Iterator[str]:
             )
         elif grid.dataset not in names:
             yield f"experiments.{name} asks for dataset {grid.dataset!r}; there are {sorted(names)}"
-    yield from _means_of_more_than_seeds(params)
+    for experiment, over in MEANS_OVER.items():
+        yield from _means_of_more_than(over, experiment, params)
 
 
 def part_name(experiment: str, dataset: str) -> str:
@@ -265,10 +270,10 @@ def _names_twice(params: Params, datasets: Iterable[str]) -> Iterator[str]:
             )
 
 
-def _means_of_more_than_seeds(params: Params) -> Iterator[str]:
-    """Say which runs of Table 1, whose tables are means over seeds, differ in more than their seed."""
+def _means_of_more_than(over: str, experiment: str, params: Params) -> Iterator[str]:
+    """Say which runs of an experiment whose tables are means over seeds, or rates and seeds, differ in more."""
     cells: dict[tuple[str, ...], dict[str, set[str]]] = {}
-    for grid in params.experiments.get("table1", ()):
+    for grid in params.experiments.get(experiment, ()):
         if (dataset := params.datasets.get(grid.dataset)) is None:
             continue
         sweep = params.sweeps.get(grid.dataset)
@@ -276,9 +281,11 @@ def _means_of_more_than_seeds(params: Params) -> Iterator[str]:
         rates = drawn[grid.rates] if isinstance(grid.rates, str) else grid.rates
         presets = grid.fidelity or (params.fidelity,)
         for start, preset, policy, inputs in product(grid.start, presets, grid.policy, grid.inputs):
-            alone = inputs if len(dataset.inputs.get(inputs, ())) == 1 else ""
-            cell = cells.setdefault((grid.dataset, start, preset, policy, alone), {})
-            values = {"inputs": [inputs], "rates": rates, "l1": grid.l1}
+            by_inputs = experiment in BY_INPUTS or len(dataset.inputs.get(inputs, ())) == 1
+            key = (grid.dataset, start, preset, policy, inputs if by_inputs else "")
+            cell = cells.setdefault(key, {})
+            values = {"inputs": [inputs], "l1": grid.l1}
+            values |= {"rates": rates} if over == "seeds" else {}
             values |= {
                 k: getattr(grid, k) or ["usual"] for k in ("tolerance", "window", "parameters")
             }
@@ -288,8 +295,8 @@ def _means_of_more_than_seeds(params: Params) -> Iterator[str]:
         for axis, found in cell.items():
             if len(found) > 1:
                 yield (
-                    f"experiments.table1 asks for {policy} on {name} with {axis} {sorted(found)}, but its tables are means"
-                    " over seeds alone; ask for one of these there, and for others in experiments such as sweep"
+                    f"experiments.{experiment} asks for {policy} on {name} with {axis} {sorted(found)}, but its tables are means"
+                    f" over {over} alone; ask for one of these there, and for others in another experiment"
                 )
 
 
@@ -511,16 +518,15 @@ def _names_of_own(raw: Mapping[str, Any]) -> list[str]:
 
 
 def _grids_of_own(grid: Any, alone: Mapping[str, list[str]]) -> list[Any]:
-    """A grid of `own` for each data set of one's own; `inputs: alone` are those of one modality."""
-    if not (isinstance(grid, Mapping) and grid.get("dataset") == OWN):
+    """A grid of `own` for each data set of one's own; `inputs: alone` of one are those of one modality."""
+    asked = grid.get("dataset") if isinstance(grid, Mapping) else None
+    if asked != OWN and asked not in alone:
         return [grid]
+    inputs = grid.get("inputs")
     return [
-        {
-            **grid,
-            "dataset": name,
-            "inputs": inputs if grid.get("inputs") == "alone" else grid.get("inputs"),
-        }
-        for name, inputs in alone.items()
+        {**grid, "dataset": name, "inputs": named if inputs == "alone" else inputs}
+        for name, named in alone.items()
+        if asked in (OWN, name)
     ]
 
 

@@ -1,6 +1,6 @@
 """Every way of evaluating a network, and the conditional utilization rates that follow."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from typing import SupportsFloat
 
@@ -39,7 +39,8 @@ def conditional_utilization(
     """Return the conditional utilization rate of each branch of any network (Eqs. 6 to 10).
 
     For a branch b it is (A(f_b) - A(f_b')) / A(f_b), the share of its test accuracy that it owes to
-    the other modalities. With two branches, d_util is the first less the second.
+    the other modalities. With two branches, d_util is the first less the second, in the order of the fusion
+    modules, as of the speeds.
 
     Args:
         model: Takes inputs by modality and a `Flow`, passes the flow to its fusion modules, and
@@ -69,7 +70,7 @@ def conditional_utilization(
     require_flow(model)
     if not callable(metric):
         raise TypeError(f"metric takes a function of logits and labels, given {metric!r}")
-    modalities = {m for f in fusions for m in f.modalities}
+    modalities = dict.fromkeys(m for f in fusions for m in f.modalities)
     with _evaluating(model):
         _record(model, fusions, train, modalities)
         answers: dict[str, tuple[list[ndarray], list[ndarray]]] = {}
@@ -94,8 +95,8 @@ def conditional_utilization(
         )
     every = np.concatenate(truth)
     rates = {}
-    for m, ways in answers.items():
-        given = [metric(np.concatenate(z), every) for z in ways]
+    for m in [m for m in modalities if m in answers]:
+        given = [metric(np.concatenate(z), every) for z in answers[m]]
         if not all(isinstance(value, SupportsFloat) and np.ndim(value) == 0 for value in given):
             raise TypeError(f"the metric of {m!r} is {given[0]!r}: it has to return one number")
         found = [float(value) for value in given]
@@ -121,7 +122,7 @@ def _evaluating(model: nn.Module) -> Iterator[None]:
 
 
 def _record(
-    model: nn.Module, fusions: list[Fusion], train: Iterable[object], modalities: set[str]
+    model: nn.Module, fusions: list[Fusion], train: Iterable[object], modalities: Collection[str]
 ) -> None:
     reset_recording(model)
     batches = 0

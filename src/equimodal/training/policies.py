@@ -8,7 +8,7 @@ reads and writes it where it lies.
 """
 
 import random
-from collections.abc import Collection, Hashable, Iterable, Mapping
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping
 from numbers import Real
 
 import torch
@@ -91,8 +91,19 @@ class Policy(Stateful):
         return ()
 
     def parameters(self) -> Iterable[nn.Parameter]:
-        """Parameters that are trained with the network's and are not part of it."""
+        """Parameters that are trained with the network's and are not part of it; the state has them."""
         return ()
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return what is `kept`, and the parameters by their number."""
+        learned = {str(i): p.detach().clone() for i, p in enumerate(self.parameters())}
+        return super().state_dict() | learned
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Go on from what `state_dict` gave; raises as `require_state`."""
+        super().load_state_dict(state)
+        for i, p in enumerate(self.parameters()):
+            p.detach().copy_(state[str(i)])
 
 
 class Vanilla(Policy):
@@ -309,16 +320,6 @@ class RUBi(Policy):
         """Weights of c_1 and c_2."""
         return [*self._c1.parameters(), *self._c2.parameters()]
 
-    def state_dict(self) -> dict[str, Tensor]:
-        """Return the weights of c_1 and c_2."""
-        return {str(i): p.detach() for i, p in enumerate(self.parameters())}
-
-    def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Take the weights."""
-        super().load_state_dict(state)
-        for name, tensor in self.state_dict().items():
-            tensor.copy_(state[name])
-
 
 def require_policy(policy: object, modalities: tuple[str, ...]) -> None:
     """Check that a policy is one, and of the network's modalities.
@@ -340,6 +341,33 @@ def require_policy(policy: object, modalities: tuple[str, ...]) -> None:
             f"the policy chooses among {list(chosen_from)}, the network's modalities are"
             f" {list(modalities)}; name the same in the same order, as a mode is an index"
         )
+
+
+def require_declared(policy: Policy, network: nn.Module) -> None:
+    """Check that no parameter that a policy holds is forgotten; ValueError if so, as nobody would train it."""
+    held = {id(p): name for name, value in vars(policy).items() for p in _held(value)}
+    for p in policy.parameters() if held else ():
+        held.pop(id(p), None)
+    for p in network.parameters() if held else ():
+        held.pop(id(p), None)
+    if lost := sorted({*held.values()}):
+        raise ValueError(
+            f"{type(policy).__name__} holds parameters in {lost} that its parameters() does not return, so that nobody"
+            " would train them: return them there, or call requires_grad_(False) on what is not to be trained"
+        )
+
+
+def _held(value: object) -> Iterator[nn.Parameter]:
+    """Parameters to be trained in an attribute: itself, of a module, or in a list, tuple or dict."""
+    if isinstance(value, nn.Module):
+        value = list(value.parameters())
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, nn.Parameter):
+        yield from [value] * value.requires_grad
+    elif isinstance(value, list | tuple):
+        for one in value:
+            yield from _held(one)
 
 
 def of_its_own(policy: Policy, hooks: Iterable[str]) -> list[str]:

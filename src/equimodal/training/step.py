@@ -26,6 +26,7 @@ from equimodal.training.policies import (
     Mode,
     Policy,
     of_its_own,
+    require_declared,
     require_policy,
 )
 
@@ -99,8 +100,8 @@ def train_step(
     Raises:
         ValueError: If the network is in evaluation mode, in which no running mean moves, the optimizer
             lacks parameters of it, the batch lacks a modality or has one more, its labels are no class
-            indices, the speeds are of modalities in another order, or gradients would not be averaged
-            over the processes of a group.
+            indices, the speeds are of modalities in another order, the policy holds parameters that it does not
+            declare, or gradients would not be averaged over the processes of a group.
         TypeError: If it is no batch, no `Network` or no `Policy`, or the policy's losses are no tensor.
     """
     bare = unwrapped(network, training=True)
@@ -110,6 +111,7 @@ def train_step(
             " other write the loop of docs/own-network.md"
         )
     require_policy(policy, bare.modalities)
+    require_declared(policy, bare)
     if speeds is not None:
         speeds.require_of(bare)
     if speeds is not None and speeds.modalities != bare.modalities:

@@ -7,13 +7,15 @@ import pytest
 from equimodal.study.analysis import TABLES, distributions, methods, tuning
 from equimodal.study.analysis.documents import FORMATS, for_readers, notes_on, render
 from equimodal.study.analysis.published import read_published
+from equimodal.study.cli import _built
 from equimodal.study.params import load_params
 from tests.built import through_files, whole_study
 from tests.made_up import study
 from tests.study.analysis.conftest import SETTINGS, build
 
 NAN = float("nan")
-DATA = load_params(Path(__file__).parents[3] / "params.yaml", "paper").datasets
+SCALE = load_params(Path(__file__).parents[3] / "params.yaml", "paper")
+DATA = SCALE.datasets
 SETTINGS_OF_RUN = {
     "experiments": "table1", "dataset": "modelnet40", "start": "scratch", "inputs": "distinct",
     "policy": "vanilla", "fidelity": "paper", "learning_rate": 0.1, "l1": 0.0, "tolerance": NAN,
@@ -122,7 +124,8 @@ def test_a_study_with_one_seed_is_shown_as_its_csv_says(one_seed, name):
     text = text_of(name, one_seed)
     assert text[".md"].startswith(f"# {TABLES[name].title}\n")
     read = pd.read_csv(StringIO(text[".csv"]))
-    cells = for_readers(read).drop(columns=[*TABLES[name].sections]).stack().tolist()
+    shown = for_readers(read, best_alone=TABLES[name].best_alone)
+    cells = shown.drop(columns=[*TABLES[name].sections]).stack().tolist()
     assert [cell for cell in cells if cell not in text[".md"]] == []
 
 
@@ -169,6 +172,37 @@ def test_a_data_set_that_lacks_is_named(made_up):
 def test_a_data_set_whose_epochs_are_chosen_on_the_test_set_is_named(made_up):
     assert "Colored-and-gray-MNIST: each network's epoch" in text_of("selection", made_up)[".md"]
     assert "each network's epoch was chosen" not in text_of("l1_study", made_up)[".md"]
+
+
+def test_only_the_best_modality_alone_is_called_the_best(made_up):
+    called = {name for name in TABLES if "Uni-modal (best)" in text_of(name, made_up)[".md"]}
+    assert called == {"table1", "table1_evaluations", "by_cap", "selection"}
+    alone = {"experiments": "tuning", "method": "unimodal", "validation_accuracy": 0.5}
+    alone |= {"run": "modelnet40/front/vanilla/paper/lr0.1/seed0"}
+    runs = table_of(*(alone | {"inputs": m} for m in ("front", "rear")))
+    assert for_readers(build("tuning", runs=runs))["method"].tolist() == ["Uni-modal"] * 2
+
+
+def test_of_data_of_one_s_own_it_is_said_which_modality_is_m0():
+    own = {"dataset": "mine", "experiments": "methods", "m0": "photo", "m1": "sound", "m2": "text"}
+    runs = table_of(own, own | {"inputs": "photo", "m1": NAN, "m2": NAN}, {"m0": "x", "m1": "y"})
+    notes = notes_on("methods", pd.DataFrame(), runs, DATA)
+    assert notes == ["mine, distinct: m0 is photo and m1 is sound and m2 is text."]
+
+
+def test_a_table_of_one_data_set_is_made_of_the_runs_of_no_other():
+    views = {"experiments": "three_views", "accuracy": 0.5}
+    runs = table_of(views, views | {"dataset": "mine", "accuracy": 0.9})
+    (row,) = _built("three_views", {"runs": runs}.get, SCALE).to_dict("records")
+    assert (row["n"], row["accuracy"]) == (1, 50)
+
+
+def test_every_modality_has_its_share_in_the_table_of_methods():
+    shares = {f"shapley_m{i}": 0.1 * i for i in range(3)}
+    runs = table_of({"experiments": "methods"} | shares)
+    histories = pd.DataFrame({"run": ["run0"], "test_accuracy": [0.5]})
+    (row,) = build("methods", runs=runs, histories=histories).to_dict("records")
+    assert {name: row[name] for name in shares} == shares
 
 
 def test_a_method_is_compared_with_vanilla_at_its_seed():

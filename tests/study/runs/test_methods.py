@@ -1,7 +1,11 @@
 """The balancing methods of others as runs of the study."""
 
+from importlib import import_module
+from inspect import Parameter, signature
+
 import pytest
 import torch
+from torch import nn
 
 from equimodal.study import layout
 from equimodal.study.errors import UserError
@@ -10,10 +14,11 @@ from equimodal.study.params import Grid, expand_runs, load_params
 from equimodal.study.runs.build import read_losses, take_branches
 from equimodal.study.runs.graphed import recordable
 from equimodal.study.runs.loop import Training
+from equimodal.training.methods import joint
 from tests.conftest import ROOT
 from tests.training.conftest import small_spec
 
-from .tape import Unasked
+from .tape import Tape, Unasked
 from .test_loop import GRAY, VANILLA
 
 PARAMS = load_params(ROOT / "params.yaml", "demo")
@@ -29,7 +34,7 @@ def asked(*grids, **changes):
     grids = tuple(Grid(**usual | {"fidelity": ("without_fusion",)} | grid) for grid in grids)
     changes |= {
         "presets": PARAMS.presets | {"without_fusion": without},
-        "experiments": {"methods": grids},
+        "experiments": {"tuning": grids},
     }
     return expand_runs(type(PARAMS).model_validate(dict(PARAMS) | changes))
 
@@ -55,31 +60,82 @@ def test_no_method_waits_for_the_device_in_a_step(splits, policy):
     training._on_device(first)
     training.policy.end_epoch(training.network, training._for_policy())
     training.progress.epoch = 2
+    before = torch.get_rng_state()
     with Unasked():
         for index in others:
             training._on_device(index)
-    drawn = training.policy.draws_on_device
-    assert drawn == (policy == "ogm_ge")
+    drawn = not torch.equal(before, torch.get_rng_state())
+    assert training.policy.draws_on_device == drawn, "draws_on_device does not say what a step does"
     assert recordable(training.network, training.policy, splits(spec)["train"]) != drawn
 
 
+def same(one, other):
+    weights = (training.network.parameters() for training in (one, other))
+    return one.progress.rows == other.progress.rows and all(map(torch.equal, *weights))
+
+
 @pytest.mark.parametrize("policy", [p for p in STEPPING if p != "joint"])
-def test_a_training_that_was_stopped_goes_on_to_the_same_weights(splits, policy):
+def test_a_training_that_was_stopped_or_recorded_comes_to_the_same_weights(splits, policy):
     validated = METHODS[policy].validates
     spec = small(policy, **({"validation": "validation"} if validated else {}))
     if policy == "relearning":
         spec = spec.model_copy(update={"parameters": {"strength": 3.0, "every": 1, "times": 2}})
     parts = splits(spec) | ({"validation": splits(spec)["test"]} if validated else {})
     whole, first, second = (Training(spec, parts) for _ in range(3))
+    recorded = Training(spec, parts, graph=Tape)
     whole.run()
+    recorded.run()
     walk = first.walk()
     for _ in range(7):  # into the second epoch
         next(walk)
     second.restore(first.state())
     second.run()
-    for p, q in zip(whole.network.parameters(), second.network.parameters(), strict=True):
-        assert torch.equal(p, q)
-    assert whole.progress.rows == second.progress.rows
+    assert same(whole, second), "state_dict lacks what it remembers"
+    assert same(whole, recorded), "numbers lacks a change, or one is not in place"
+    for training in (whole, second):  # the last epoch has no `end_epoch`
+        counted = training.policy.epoch
+        assert counted == training.progress.epoch - 1, "end_epoch does not call that of Method"
+
+
+def test_what_a_method_learns_starts_from_the_seed_of_the_run_and_is_in_its_state(
+    splits, monkeypatch
+):
+    class Learned(joint.METHOD):
+        def __init__(self, network, **common):
+            super().__init__(network, **common)
+            self.layer = nn.Linear(2, 2)
+
+        def parameters(self):
+            return self.layer.parameters()
+
+    monkeypatch.setattr(joint, "METHOD", Learned)
+    spec = small("joint")
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    first, second = (Training(spec, splits(spec)).policy for _ in range(2))
+    assert torch.equal(before, torch.get_rng_state())
+    assert torch.equal(first.layer.weight, second.layer.weight)
+    with torch.no_grad():
+        first.layer.weight.fill_(3.0)
+    second.load_state_dict(first.state_dict())
+    assert (second.layer.weight == 3).all()
+
+
+def test_weights_that_the_last_step_spoils_fail_the_run(splits, monkeypatch):
+    class Spoiled(joint.METHOD):
+        def modulate(self, network, logits, labels):
+            self.steps = getattr(self, "steps", 0) + 1
+            for p in network.parameters():
+                p.grad.mul_(torch.nan if self.steps == 15 else 1.0)  # the last of three epochs
+
+    monkeypatch.setattr(joint, "METHOD", Spoiled)
+    spec = small("joint")
+    training = Training(spec, splits(spec))
+    training.run()
+    said = "the loss in evaluation became infinite or NaN (epoch 3) at learning rate 0.01"
+    assert training.progress.failure == said
+    assert [row["epoch"] for row in training.progress.rows] == [1, 2]
+    assert all(x.isfinite().all() for x in training.best_weights.values())
 
 
 def test_an_ensemble_averages_uni_modal_networks_and_is_not_trained(splits, tmp_path):
@@ -162,5 +218,10 @@ def test_what_a_method_can_not_have_is_refused(grid, said):
 def test_every_method_is_one_file_and_one_entry():
     files = {p.stem for p in (ROOT / "src/equimodal/training/methods").glob("[a-z]*.py")}
     assert files == set(METHODS)
+    given = {"classes", "seed", "histories"}
+    for name, about in METHODS.items():
+        takes = signature(import_module(f"equimodal.training.methods.{name}").METHOD).parameters
+        named = {k for k, p in takes.items() if p.kind is Parameter.KEYWORD_ONLY}
+        assert named - given == set(about.settings), name
     text = (ROOT / "docs/methods.md").read_text()
     assert [name for name in METHODS if f"`{name}`" not in text] == []

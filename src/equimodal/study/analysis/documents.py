@@ -4,7 +4,8 @@ In the tables for readers an estimate stands in one cell with its SD, interval a
 missing is said in words.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from io import StringIO
 from typing import Any
@@ -26,7 +27,7 @@ HEADINGS = {
     "n": "runs",
     "held": "the other held at",
 }
-NAMES = {"dataset": DATASETS, "method": METHODS}
+NAMES = {"dataset": DATASETS, "method": METHODS | {"unimodal": "Uni-modal"}}
 PERCENT, SIGNED_PERCENT, SIGNED = "{:z.2f}", "{:+z.2f}", "{:+z.3f}"  # z: no minus before 0.00
 FORMATS = {
     column: form
@@ -51,9 +52,10 @@ WORDS = {  # where there is no number
     column: word
     for word, columns in {
         "not published": "published_mean published_accuracy published_d_util published_abs_d_util",
-        "not tested": "p p_holm symmetry_p",
+        "not tested": "p p_holm symmetry_p p_uniform p_holm_uniform p_ensemble p_holm_ensemble",
         "not defined": "spearman detectable detectable_uniform detectable_ensemble",
-        "not compared": "difference size_difference u_side_difference u_other_difference vanilla_lean",
+        "not compared": "difference size_difference u_side_difference u_other_difference vanilla_lean"
+        " difference_uniform difference_ensemble",
         "not measured": "d_util_by_label spearman_by_label sign_agreement_by_label sign_balance_by_label"
         " greedy_by_label largest_by_label",
         "none": "first_perfect",
@@ -81,7 +83,7 @@ def documents(
     name: str, about: AboutTable, table: pd.DataFrame, notes: Collection[str]
 ) -> dict[str, str]:
     """Write any table for readers: file suffix -> text, for `.md` and `.tex`."""
-    shown = for_readers(table)
+    shown = for_readers(table, best_alone=about.best_alone)
     return {
         ".md": _markdown(about, table, shown, notes),
         ".tex": _latex(f"{about.title.rstrip('?')}. {about.caption}", f"tab:{name}", shown, notes),
@@ -96,8 +98,12 @@ def _latex(caption: str, label: str, shown: pd.DataFrame, notes: Iterable[str]) 
     return f"% \\usepackage{{booktabs}}\n{body}{below}{end}\n"
 
 
-def for_readers(table: pd.DataFrame) -> pd.DataFrame:
-    """Turn a table into text: SD, interval, failures and verdict join the column that they qualify."""
+def for_readers(table: pd.DataFrame, *, best_alone: bool = False) -> pd.DataFrame:
+    """Turn a table into text: SD, interval, failures and verdict join the column that they qualify.
+
+    `best_alone`: whether uni-modal rows are of the best modality alone.
+    """
+    names = NAMES | {"method": METHODS} if best_alone else NAMES
     shown: dict[str, list[str]] = {}
     estimate = ""
     for column in map(str, table):
@@ -112,7 +118,7 @@ def for_readers(table: pd.DataFrame) -> pd.DataFrame:
             ]
         else:
             estimate = column
-            shown[column] = [_cell(column, value) for value in values]
+            shown[column] = [_cell(column, value, names) for value in values]
     return pd.DataFrame({HEADINGS.get(c, c): cells for c, cells in shown.items()}, dtype=object)
 
 
@@ -137,13 +143,13 @@ def _qualifier(column: str, table: pd.DataFrame, form: str) -> Callable[[int], s
     return None
 
 
-def _cell(column: str, value: Any) -> str:
+def _cell(column: str, value: Any, names: Mapping[str, Mapping[str, str]]) -> str:
     if pd.isna(value):
         return WORDS.get(column, "missing")
     if isinstance(value, str):
         shown = value.replace("_", " ") if column in ("evaluation", "way") else value
-        return NAMES.get(column, {}).get(value, shown)
-    if column in ("p", "p_holm", "symmetry_p") and value < 0.001:
+        return names.get(column, {}).get(value, shown)
+    if WORDS.get(column) == "not tested" and value < 0.001:
         return "below 0.001"
     return FORMATS.get(column, "{:z.3f}").format(value)
 
@@ -182,6 +188,7 @@ def notes_on(
         notes.append("No run that this table is made of has finished.")
     if len(rests_on) and "dataset" in table:
         notes += _lacking(table, rests_on, "table1" in experiments)
+    notes += _branches(rests_on)
     used = {d: data for d, data in datasets.items() if d in set(rests_on["dataset"])}
     if any(source.startswith("published") for source in TABLES[name].inputs):
         notes += [f"{DATASETS.get(d, d)}: {s.caveat}." for d, s in used.items() if s.caveat]
@@ -194,6 +201,17 @@ def notes_on(
             " params.yaml)."
         )
     return notes + failures(rests_on)
+
+
+def _branches(runs: pd.DataFrame) -> Iterator[str]:
+    """Say which modalities m0, m1 and so on are of each input of data of one's own; the paper's are known."""
+    own = runs[~runs["dataset"].isin(list(DATASETS))]
+    outputs = [c for c in runs if re.fullmatch(r"m\d+", str(c))]
+    for (dataset, inputs), group in own.groupby(["dataset", "inputs"], sort=False):
+        named = group[outputs].dropna(axis="columns", how="all").iloc[0]
+        if len(named) > 1:
+            branches = " and ".join(f"{o} is {m}" for o, m in named.items())
+            yield f"{dataset}, {inputs}: {branches}."
 
 
 def _lacking(table: pd.DataFrame, runs: pd.DataFrame, by_start: bool) -> list[str]:

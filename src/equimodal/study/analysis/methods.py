@@ -20,11 +20,9 @@ from equimodal.study.params import Analysis
 CELL = ["dataset", "start", "fidelity", "method", "inputs"]
 PAIRED = ["dataset", "start", "inputs", "seed"]  # of equal initial weights and batches
 AGAINST = ("uniform", "ensemble")
-MEANS = (
-    *("accuracy_alone_m0", "accuracy_alone_m1", "shapley_m0", "shapley_m1"),
-    *("calibration_error", "d_speed"),
-)
 UTILIZATIONS = ("d_util", "d_util_by_label")
+OF_EACH = ("accuracy_alone_", "shapley_")  # modality, which are two or more
+MEANS = ("calibration_error", "d_speed")
 COLUMNS = [
     *(*CELL, "n", "accuracy", "sd", "low", "high", "unfinished", "last", "test_selected"),
     *(
@@ -33,7 +31,6 @@ COLUMNS = [
         for c in (*ends(f"difference_{o}"), f"p_{o}", f"p_holm_{o}", f"detectable_{o}")
     ),
     *(end for u in UTILIZATIONS for end in ends(u)),
-    *MEANS,
 ]
 
 
@@ -49,18 +46,21 @@ def build(runs: pd.DataFrame, histories: pd.DataFrame, settings: Analysis) -> pd
     chosen = chosen.assign(last=last, test_selected=best)
     percent = ["accuracy", "last", "test_selected"]
     chosen[percent] = 100 * chosen[percent].astype(float)
-    chosen = chosen.reindex(columns=[*dict.fromkeys([*chosen.columns, *UTILIZATIONS, *MEANS])])
+    usual = [f"{x}{m}" for x in OF_EACH for m in ("m0", "m1")]
+    there = dict.fromkeys([*usual, *map(str, chosen)])
+    means = [*(c for x in OF_EACH for c in there if c.startswith(x)), *MEANS]
+    chosen = chosen.reindex(columns=[*dict.fromkeys([*chosen.columns, *UTILIZATIONS, *means])])
     rows = []
     for cell, group in by_cell(chosen, CELL):
         row = cell | {"unfinished": unfinished(group)}
         row |= over_seeds(group["accuracy"], settings.confidence, "accuracy")
-        row |= {c: group[c].astype(float).mean() for c in ("last", "test_selected", *MEANS)}
+        row |= {c: group[c].astype(float).mean() for c in ("last", "test_selected", *means)}
         for utilization in UTILIZATIONS:
             row |= mean_t_interval(group[utilization], settings.confidence).named(utilization)
         for other in AGAINST:
             row |= _against(group, _of(chosen, other, cell), other, settings)
         rows.append(row)
-    table = pd.DataFrame(rows, columns=COLUMNS)
+    table = pd.DataFrame(rows, columns=[*COLUMNS, *means])
     for other in AGAINST:
         families = table.groupby(["dataset", "start", "fidelity"], sort=False)[f"p_{other}"]
         table[f"p_holm_{other}"] = families.transform(holm).astype(float)

@@ -151,6 +151,7 @@ FIGURES = {
         title="Balancing methods: accuracy and utilization",
         inputs=("methods",),
         experiments=("methods",),
+        datasets=(),
         shows="""Test accuracy against |d_util|, one point a method. Points are means over seeds with their
             intervals. A panel shows one preset, with MMTMs or without fusion. Where test digits were also
             colored by label, a second row has their |d_util|, and the same accuracies.""",

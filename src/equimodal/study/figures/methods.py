@@ -4,6 +4,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from equimodal.study.analysis.methods import UTILIZATIONS
+from equimodal.study.analysis.names import DATASETS
 from equimodal.study.analysis.statistics import Estimate, magnitude
 from equimodal.study.figures.parts import NothingToShow, labeled, legend_above, saying
 from equimodal.study.figures.style import Look, new_figure
@@ -19,12 +20,14 @@ def draw(methods: pd.DataFrame) -> Figure:
     measures = [u for u in UTILIZATIONS if methods[u].notna().any()]
     if not measures:
         return saying("No method has a d_util.")
-    presets = list(methods.groupby(["dataset", "fidelity"], sort=False))
+    known = methods.dropna(subset=measures, how="all")
+    presets = list(known.groupby(["dataset", "fidelity"], sort=False))
+    of_several = known["dataset"].nunique() > 1
     figure = new_figure(4.5 * len(presets), 0.5 + 4 * len(measures))
-    names = list(dict.fromkeys(methods["method"]))
+    names = list(dict.fromkeys(known["method"]))
     panels = figure.subplots(len(measures), len(presets), squeeze=False)
     for measure, of_measure in zip(measures, panels, strict=True):
-        for axes, ((_, preset), rows) in zip(of_measure, presets, strict=True):
+        for axes, ((dataset, preset), rows) in zip(of_measure, presets, strict=True):
             for _, row in rows.dropna(subset=[measure, "accuracy"]).iterrows():
                 place = names.index(row["method"])
                 look: Look = {"color": f"C{place % 10}", "marker": MARKERS[place % len(MARKERS)]}
@@ -33,7 +36,8 @@ def draw(methods: pd.DataFrame) -> Figure:
                 look |= {"ls": "", "elinewidth": 1, "label": row["method"]}
                 errors = {"xerr": _ends(size), "yerr": _ends(accuracy)}
                 axes.errorbar([size.value], [accuracy.value], **look, **errors)
-            title = f"{preset}{TITLES.get(measure, '')}"
+            of = f"{DATASETS.get(dataset, dataset)}, " if of_several else ""
+            title = f"{of}{preset}{TITLES.get(measure, '')}"
             axes.set(xlabel=r"$|d_{\mathrm{util}}|$", ylabel="test accuracy (%)", title=title)
     legend_above(figure, labeled(panels.flat), ncols=7)
     return figure

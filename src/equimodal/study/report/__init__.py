@@ -12,4 +12,5 @@ class Item:
     caption: str
     command: str  # that makes it
     sections: tuple[str, ...] = ()  # of a table: columns by which its rows are grouped
+    best_alone: bool = False  # of a table: whether uni-modal rows are of the best modality alone
     expect: str = ""  # of a figure: what the paper says that it shows

@@ -35,7 +35,9 @@ class Shown:
     @property
     def grid(self) -> "TextTable | None":
         """A table as text."""
-        return None if self.content is None else as_grid(self.content, self.item.sections)
+        if self.content is None:
+            return None
+        return as_grid(self.content, self.item.sections, best_alone=self.item.best_alone)
 
 
 @dataclass(frozen=True)
@@ -114,14 +116,17 @@ def as_image(svg: bytes) -> str:
     return f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}"
 
 
-def as_grid(table: pd.DataFrame, sections: Sequence[str] = ()) -> TextTable:
+def as_grid(
+    table: pd.DataFrame, sections: Sequence[str] = (), *, best_alone: bool = False
+) -> TextTable:
     """Write a table for readers, in groups of rows that agree in the columns `sections`.
 
     An estimate stands in one cell with its interval and verdict, in lines below it: tables are wide.
     """
     head = table.head(MOST_ROWS)
     sections = sections if set(sections) <= set(table) else ()  # a table of another version
-    shown = for_readers(head).set_index(head.index).drop(columns=list(sections))
+    shown = for_readers(head, best_alone=best_alone)
+    shown = shown.set_index(head.index).drop(columns=list(sections))
     shown = shown.map(lambda cell: cell.replace(" [", "\n[").replace("]: ", "]\n"))
     numeric = [any(re.match(r"[+-]?\d", cell) for cell in shown[c]) for c in shown]
     groups: list[tuple[str, list[list[str]]]] = [("", shown.to_numpy().tolist())]

@@ -59,7 +59,10 @@ def table(scale: str, name: str, /, show: Collection[str] = (), **where: Any) ->
     """
     rows = _rows(scale, name, where)
     known = TABLES.get(name)
-    shown = for_readers(rows) if known else rows.astype(object).fillna("").astype(str)
+    if known:
+        shown = for_readers(rows, best_alone=known.best_alone)
+    else:
+        shown = rows.astype(object).fillna("").astype(str)
     sections = [c for c in (known.sections if known else ()) if rows[c].nunique() == 1]
     _require(show, shown, layout.table(scale, name))
     shown = shown[list(show)] if show else shown.drop(columns=sections)

@@ -191,7 +191,9 @@ def build_policy(spec: RunSpec, network: Network, device: torch.device | str = "
             given["histories"] = {k: read_losses(p) for k, p in (spec.members or {}).items()}
         # By name, so that the code of a run is that of its own method (`steps.training_code`).
         module = import_module(f"equimodal.training.methods.{spec.policy}")
-        policy: Policy = module.METHOD(network, classes=spec.classes, seed=spec.seed, **given)
+        with torch.random.fork_rng(devices=[]):  # what it learns starts from the run's seed, too
+            torch.manual_seed(spec.seed)
+            policy: Policy = module.METHOD(network, classes=spec.classes, seed=spec.seed, **given)
         return policy
     match spec:
         case RunSpec(policy="vanilla"):

@@ -1,6 +1,7 @@
 """Train one network from the spec of its run."""
 
 import copy
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -251,16 +252,21 @@ class Training:
     def _check_finite(self) -> None:
         step = int(self._failed_at)
         if step >= 0:
-            self.progress.failure = (
-                f"the loss became infinite or NaN at step {step} (epoch {self.progress.epoch}) at"
-                f" learning rate {self.spec.learning_rate:g}"
-            )
-            self.progress.finished = True
+            self._fail(f"the loss became infinite or NaN at step {step}")
+
+    def _fail(self, what: str) -> None:
+        epoch, rate = self.progress.epoch, self.spec.learning_rate
+        self.progress.failure = f"{what} (epoch {epoch}) at learning rate {rate:g}"
+        self.progress.finished = True
 
     def _end_epoch(self) -> None:
         progress, train = self.progress, self.splits["train"]
         progress.perfect_epochs += int(self._hits[-1]) == len(train)  # the last is `fused`
         row = self._row(len(train))
+        # What the last step did to the weights, no loss of a step has seen.
+        if not all(math.isfinite(row[f"{split}_loss"]) for split in ("validation", "test")):
+            self._fail("the loss in evaluation became infinite or NaN")
+            return
         progress.rows.append(row)
         accuracy = row["validation_accuracy"]
         if accuracy > progress.best_accuracy:
