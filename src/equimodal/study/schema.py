@@ -65,6 +65,15 @@ def reason(fault: Mapping[str, Any]) -> str:
         return f"expected {kind}"
     if fault["type"] == "missing":
         return "missing"
+    if fault["type"] == "extra_forbidden":
+        return "unknown key"
+    if fault["type"] in ("union_tag_invalid", "union_tag_not_found"):
+        key, of = fault["ctx"]["discriminator"].strip("'"), fault["ctx"]
+        return (
+            f"{key} is {of['tag']!r}, expected {of['expected_tags']}"
+            if "tag" in of
+            else f"{key} is missing"
+        )
     said = str(fault["msg"]).removeprefix("Value error, ")
     said = re.sub("^Input should be(?= greater| less)", "expected a number", said)
     said = re.sub(r"^\w+ should have (.*) after validation", r"expected \1", said)
