@@ -400,15 +400,27 @@ def verify(
 ) -> None:
     """Go through data, networks, logit banks, tables and figures: what is not as it should be; status 1 if any.
 
-    What was never made is counted and no fault. A product that differs only in the code that made it is
+    Raw files are looked at that `fetch` brought or that have a published checksum. What was never made is counted and no fault. A product that differs only in the code that made it is
     told apart: its numbers are of that code, and it is made anew when the workflow runs.
     """
     if datasets:
         for name in datasets:
-            steps.require_prepared(_one_of(name, settings.datasets, "data set"), settings)
+            steps.require_prepared(
+                _one_of(name, settings.datasets, "data set"), settings, deep=deep
+            )
         print(f"{', '.join(datasets)}: all arrays are as they should be")
         return
     wrong = outdated = never = whole = 0
+    used = {spec.dataset for spec in expand_runs(settings).values()}
+    for folder, dataset in {layout.raw((d := settings.datasets[n]).raw): d for n in used}.items():
+        try:
+            if not any(p.exists() for p in dataset.raw_files(folder, mirror=settings.mirror)):
+                never += 1
+            else:
+                whole += dataset.require_unaltered(folder, deep=deep)
+        except UserError as error:
+            print(error)
+            wrong += 1
     linear = linear_products.products(load_linear(settings, params), settings)
     products = {product.receipt: product for product in (*steps.products(settings), *linear)}
     for product in products.values():
@@ -419,7 +431,9 @@ def verify(
         serious = [o for o in found if o.what != "code"]
         for objection in serious or found:
             what = "outdated" if objection.what == "code" else objection.what
-            print(f"{objection.file}: {what}: {objection.reason}; {product.remedy}")
+            # What is wrong with an input says by itself what to do.
+            remedy = "" if "; run `" in objection.reason else f"; {product.remedy}"
+            print(f"{objection.file}: {what}: {objection.reason}{remedy}")
         wrong += bool(serious)
         outdated += bool(found) and not serious
         whole += not found

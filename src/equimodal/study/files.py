@@ -136,7 +136,7 @@ def write_aside(path: Path) -> Iterator[Path]:
     aside = path.with_name(f".{path.name}.part{os.getpid()}")
     try:
         with writing(path, "check the folder's permissions and the space on its disk"):
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(path.parent)
             yield aside
             os.replace(aside, path)
     finally:
