@@ -323,8 +323,7 @@ def test_results_that_can_not_be_written_are_named(refused, tmp_path):
     made_up_tables()["sensitivity"].to_csv(tables / "sensitivity.csv", index=False)
     (tmp_path / "results/tiny/figures").write_text("A file where the folder should be.")
     message = refused("draw", "figure9")
-    assert "results/tiny/figures/figure9.svg can not be written: " in message
-    assert "check the folder's permissions and the space on its disk" in message
+    assert "results/tiny/figures is a file, expected a folder to write to; move it away" in message
 
 
 def test_data_that_can_not_be_written_are_named(refused, tmp_path):
