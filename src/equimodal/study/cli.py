@@ -4,6 +4,7 @@ Each verb imports what it needs when it runs, so that drawing a figure does not 
 """
 
 import csv
+import errno
 import fnmatch
 import gc
 import json
@@ -775,7 +776,9 @@ def main() -> None:
         sys.exit(_said(str(error)))
     except (OSError, MemoryError, RecursionError, UnicodeError) as error:
         file = getattr(error, "filename", None) or "a file or a setting"
-        why = f"{in_words(error)}; see that it is what it should be"
+        is_full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+        remedy = "make room on its disk" if is_full else "see that it is what it should be"
+        why = f"{in_words(error)}; {remedy}"
         sys.exit(_said(f"{file} can not be used: {why}"))
 
 

@@ -16,6 +16,7 @@ from equimodal.study.errors import UserError, in_words
 from equimodal.study.schema import Section, first_reason
 
 MOST = 2**31  # bytes of one file, unpacked: what promises more is not ours
+SPACE = "check the folder's permissions and the space on its disk"  # where nothing can be written
 S = TypeVar("S", bound=Section)
 
 
@@ -135,7 +136,7 @@ def write_aside(path: Path) -> Iterator[Path]:
     """
     aside = path.with_name(f".{path.name}.part{os.getpid()}")
     try:
-        with writing(path, "check the folder's permissions and the space on its disk"):
+        with writing(path, SPACE):
             make_folder(path.parent)
             yield aside
             os.replace(aside, path)
