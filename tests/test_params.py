@@ -98,6 +98,8 @@ IN_TINY = {  # mistake -> text, what stands in its place, what is said
         ": networks.colored_mnist.widths: "),
     "a rate that is text": ("policy: [vanilla], rates: table1", "policy: [vanilla], rates: [fast]",
         ": experiments.table1.0.rates.0: expected a valid number, given 'fast'"),
+    "a rate that 32 bits do not hold": ("policy: [vanilla], rates: table1", "policy: [vanilla], rates: [1e300]",
+        ": experiments.table1.0.rates.0: expected a number less than or equal to 1e+30, given 1e+300"),
     "one rate in place of a list": ("policy: [vanilla], rates: table1", "policy: [vanilla], rates: 0.01",
         ": experiments.table1.0.rates: expected a list, given 0.01"),
     "no rate": ("policy: [vanilla], rates: table1", "policy: [vanilla], rates: []",

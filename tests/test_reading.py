@@ -1,6 +1,7 @@
 """Every reader ends in one sentence, whatever is in the place of its file."""
 
 import ast
+import errno
 import gzip
 import os
 import re
@@ -196,6 +197,14 @@ def test_text_is_read_and_written_as_utf_8_whatever_the_locale():
             "equimodal: a.csv can not be used: perm",
         ),
         (MemoryError(), "can not be used: it asks for more memory than there is; "),
+        (
+            RuntimeError("DefaultCPUAllocator: can't allocate memory"),
+            "it asks for more memory than there is; ",
+        ),
+        (
+            OSError(errno.ENOSPC, "No space left on device"),
+            "no space left on device; make room on its disk",
+        ),
         (RecursionError("maximum"), "can not be used: it is nested too deeply; "),
         (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "bad"), "can not be used: it is not UTF-8; "),
     ],

@@ -33,7 +33,7 @@ from equimodal.study import layout, receipts, spares, steps
 from equimodal.study.analysis import TABLES
 from equimodal.study.cost import with_noted_cost
 from equimodal.study.devices import placed, require_device
-from equimodal.study.errors import STOPPED, UserError, in_words
+from equimodal.study.errors import STOPPED, UserError, in_words, lacks_memory
 from equimodal.study.figures import FIGURES
 from equimodal.study.files import is_there, read_arrays, read_text, reading, write_aside, write_text
 from equimodal.study.locks import sole
@@ -381,7 +381,7 @@ def cell(
             print(f"{done} {spec.name}: test accuracy {accuracy}", flush=True)
         except Exception as error:  # noqa: BLE001  of one run: the log says it all
             failed += 1
-            _told(error)
+            _told(error, spec.name)
     if failed:
         raise UserError(
             f"{failed} of these {len(specs)} runs failed, as is said above; what the others gave is kept"
@@ -772,14 +772,10 @@ def main() -> None:
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     try:
         app(prog_name="equimodal")
-    except UserError as error:
-        sys.exit(_said(str(error)))
-    except (OSError, MemoryError, RecursionError, UnicodeError) as error:
-        file = getattr(error, "filename", None) or "a file or a setting"
-        is_full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-        remedy = "make room on its disk" if is_full else "see that it is what it should be"
-        why = f"{in_words(error)}; {remedy}"
-        sys.exit(_said(f"{file} can not be used: {why}"))
+    except Exception as error:
+        if (sentence := _in_a_sentence(error)) is None:
+            raise
+        sys.exit(_said(sentence))
 
 
 def _stopped(*_: object) -> None:
@@ -792,12 +788,27 @@ def _said(sentence: str) -> int:
     return 2
 
 
-def _told(error: Exception) -> None:
-    """Say what failed where the work goes on: in a sentence, or with all that leads to a mistake of ours."""
-    if isinstance(error, UserError):
-        _said(str(error))
-    else:
+def _told(error: Exception, of: str) -> None:
+    """Say what failed of a run where the work goes on: in a sentence, or with all that leads to a mistake of ours."""
+    if (sentence := _in_a_sentence(error, of)) is None:
         traceback.print_exception(error)
+    else:
+        _said(sentence)
+
+
+def _in_a_sentence(error: Exception, of: str = "a file or a setting") -> str | None:
+    """What a user or the machine did wrong; None of a mistake of ours."""
+    if isinstance(error, UserError):
+        return str(error)
+    remedy = "see that it is what it should be"
+    if lacks_memory(error):
+        remedy = "take a smaller network or batch, or fewer runs side by side"
+    elif not isinstance(error, OSError | RecursionError | UnicodeError):
+        return None
+    elif isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        remedy = "make room on its disk"
+    file = getattr(error, "filename", None) or of
+    return f"{file} can not be used: {in_words(error)}; {remedy}"
 
 
 def _specs(names: list[str], settings: Params) -> list[RunSpec]:

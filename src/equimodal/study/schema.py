@@ -11,8 +11,9 @@ LONGEST_NAME = 60
 NO_NAMES = ("NA", "NULL", "NaN", "None", "nan", "null")
 
 
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+MOST = 1e30  # of a number that networks are trained with, in 32 bits
+Positive = Annotated[float, Field(gt=0, le=MOST, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, le=MOST, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1, le=10**7)]
 Few = Annotated[int, Field(ge=1, le=999)]  # of what is listed one by one: runs, networks, layers
 Share = Annotated[float, Field(ge=0, le=1)]
