@@ -111,6 +111,11 @@ def found_here(run, spec, right):
     )
 
 
+def test_collect_without_a_run_says_so(refused, project):
+    project.edit("params.yaml", "\nleave_out: []", '\nleave_out: ["*"]')
+    assert "the settings ask for no run: `leave_out` names all" in refused("collect")
+
+
 def test_collect_keeps_what_another_machine_found(project):
     runs = expand_runs(project.load())
     first, second = (f"colored_mnist/{m}/vanilla/paper/lr0.01/seed0" for m in ("gray", "distinct"))

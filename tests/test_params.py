@@ -99,7 +99,7 @@ IN_TINY = {  # mistake -> text, what stands in its place, what is said
     "a rate that is text": ("policy: [vanilla], rates: table1", "policy: [vanilla], rates: [fast]",
         ": experiments.table1.0.rates.0: expected a valid number, given 'fast'"),
     "a rate that 32 bits do not hold": ("policy: [vanilla], rates: table1", "policy: [vanilla], rates: [1e300]",
-        ": experiments.table1.0.rates.0: expected a number less than or equal to 1e+30, given 1e+300"),
+        ": experiments.table1.0.rates.0: expected a number less than or equal to 1e30, given 1e+300"),
     "one rate in place of a list": ("policy: [vanilla], rates: table1", "policy: [vanilla], rates: 0.01",
         ": experiments.table1.0.rates: expected a list, given 0.01"),
     "no rate": ("policy: [vanilla], rates: table1", "policy: [vanilla], rates: []",
@@ -737,6 +737,15 @@ def test_numbers_that_names_do_not_tell_apart_are_refused(project):
     project.edit(TINY, "l1: [0.001]", "l1: [0.001, 0.0010000001]")
     with pytest.raises(
         UserError, match=r"two runs of the tiny scale have the name .*l1_0\.001/seed0"
+    ):
+        expand_runs(project.load())
+
+
+def test_a_run_that_would_start_from_its_own_weights_is_refused(project):
+    own = "results/{scale}/models/nvgesture/distinct/random/paper/lr0.01-pretrained/seed0.pt"
+    project.edit(TINY, "results/{scale}/models/nvgesture/color/vanilla/paper/lr0.01/seed0.pt", own)
+    with pytest.raises(
+        UserError, match=r"^pretrained\.nvgesture is .*starts from them itself; name"
     ):
         expand_runs(project.load())
 

@@ -666,8 +666,8 @@ def expand_runs(params: Params, experiment: str | None = None) -> dict[str, RunS
     """List the runs that an experiment asks for (all experiments if None), by name.
 
     A run that several experiments ask for appears once: its name is made of its settings. Runs whose name fits a pattern
-    of `leave_out` are left out. UserError if two runs that differ have one name, or if a run of all experiments reads
-    one that none asks for.
+    of `leave_out` are left out. UserError if two runs that differ have one name, if a run starts from its own weights, or
+    if a run of all experiments reads one that none asks for.
     """
     grids = (
         [g for gs in params.experiments.values() for g in gs]
@@ -680,6 +680,11 @@ def expand_runs(params: Params, experiment: str | None = None) -> dict[str, RunS
             raise UserError(
                 f"two runs of the {params.scale} scale have the name {spec.name}, as names hold a few digits"
                 " of a number; give numbers that differ in these"
+            )
+        if spec.pretrained == layout.model(params.scale, spec.name).as_posix():
+            raise UserError(
+                f"pretrained.{spec.dataset} is {spec.pretrained}, the weights of {spec.name}, which starts from them itself;"
+                " name those of a run from scratch"
             )
     left_out = {n for pattern in params.leave_out for n in fnmatch.filter(specs, pattern)}
     asked = {name: spec for name, spec in specs.items() if name not in left_out}

@@ -76,6 +76,7 @@ def reason(fault: Mapping[str, Any]) -> str:
             else f"{key} is missing"
         )
     said = str(fault["msg"]).removeprefix("Value error, ")
+    said = re.sub(r"\b1(0{9,})\b", lambda zeros: f"1e{len(zeros[1])}", said)
     said = re.sub("^Input should be(?= greater| less)", "expected a number", said)
     said = re.sub(r"^\w+ should have (.*) after validation", r"expected \1", said)
     return re.sub("^Input should be", "expected", said)

@@ -105,6 +105,8 @@ def collect(
         else:
             runs.append(settings | run.row)
             read.append(run)
+    if not runs:
+        raise UserError("the settings ask for no run: `leave_out` names all")
     if not read:
         raise UserError(
             f"results of every run are missing, of {runs[0]['run']} for one: {runs[0]['reason']};"
