@@ -18,7 +18,7 @@ from equimodal.study import files, layout
 from equimodal.study.analysis.collect import accuracies
 from equimodal.study.cli import main
 from equimodal.study.errors import UserError, in_words
-from equimodal.study.files import read_json
+from equimodal.study.files import read_json, write_text
 from equimodal.study.params import expand_runs, load_params
 from equimodal.study.report.costs import read_benchmark
 from equimodal.study.spec import RunSpec, read_specs
@@ -233,3 +233,16 @@ def test_verbs_read_and_print_what_no_ascii_locale_knows(project):
         check=True,
     )
     assert "Größe ± 日本" in done.stdout.decode("utf-8")
+
+
+def test_where_nothing_can_be_written_or_removed_the_file_itself_is_named(tmp_path, monkeypatch):
+    def read_only(*_, **__):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), "a.csv.part")
+
+    with monkeypatch.context() as patch:
+        for name in ("write_text", "unlink"):
+            patch.setattr(Path, name, read_only)
+        with pytest.raises(
+            UserError, match=rf"^{tmp_path}/a\.csv can not be written: Read-only file"
+        ):
+            write_text("a\n", tmp_path / "a.csv")

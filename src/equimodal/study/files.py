@@ -3,7 +3,7 @@
 import gzip
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import BytesIO
 from pathlib import Path
 from typing import Any, TypeVar
@@ -141,8 +141,8 @@ def write_aside(path: Path) -> Iterator[Path]:
             yield aside
             os.replace(aside, path)
     finally:
-        if aside.parent.is_dir():
-            aside.unlink(missing_ok=True)
+        with suppress(OSError):  # where nothing can be written; that is said by what failed first
+            aside.unlink()
 
 
 def save_arrays(path: Path, arrays: dict[str, Any]) -> None:
