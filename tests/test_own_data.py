@@ -127,7 +127,8 @@ def test_a_mean_over_seeds_is_of_nothing_else(scale, more, said_of):
     pair = "    inputs: {pair: {photo: photo, sound: sound}}\n"
     grid = f"    - {{dataset: own, policy: [guided], seeds: 1, {more}}}\n"
     lines = said(scale, f"{MINE}{pair}experiments:\n  table1:\n{grid}")
-    asks = f"experiments.table1 asks for guided on mine with {said_of}, but its tables are means"
+    of = "dataset mine, start scratch, fidelity paper, method guided"
+    asks = f"experiments.table1 asks for {said_of} of {of}, and its tables would be means over them"
     assert [asks in line for line in lines] == [True]
 
 

@@ -696,9 +696,9 @@ def test_a_preset_may_have_another_coloring(project):
     ("dataset", "own", "said"),
     [
         ("colored_mnist", "network: {batch_norm: perhaps}", r"network\.batch_norm: expected a valid boolean.*takes \["),
-        ("modelnet40", "network: {batch_norm: true}", r"network\.batch_norm: Extra inputs are not permitted \(resnet18.*takes \["),
+        ("modelnet40", "network: {batch_norm: true}", r"network\.batch_norm: unknown key \(resnet18.*takes \["),
         ("colored_mnist", "training: {weight_decay: -1}", r"training\.weight_decay: expected a number greater.*takes \["),
-        ("colored_mnist", "training: {decay: 0}", r"training\.decay: Extra inputs are not permitted \(training.*takes \["),
+        ("colored_mnist", "training: {decay: 0}", r"training\.decay: unknown key \(training.*takes \["),
         ("colored_mnist", "sources: {color: red}", r"sources names 'red'; colored_mnist stores \['color', 'gray'"),
         ("colored_mnist", "sources: {red: color}", r"sources names 'red'; colored_mnist stores \['color', 'gray'"),
         ("colored_mnist", "sources: {color: gray}", r"sources puts gray for color, which has other channels"),
