@@ -1,3 +1,4 @@
+import errno
 import multiprocessing
 import os
 import signal
@@ -71,5 +72,24 @@ def test_who_waits_begins_when_the_other_has_ended(owner, path):
 def test_a_lock_is_free_again_after_work_that_failed(path):
     with pytest.raises(ZeroDivisionError), sole(WORK, path):
         _ = 1 / 0
+    with sole(WORK, path):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("where", "file"), [("pathlib.Path.write_text", "holder"), ("os.write", "lease")]
+)
+def test_a_full_disk_is_named_with_the_file_and_the_lock_is_free_again(
+    path, monkeypatch, where, file
+):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(where, full)
+        with pytest.raises(UserError) as refused, sole(WORK, path):
+            pass
+    expected = f"{path.with_suffix(f'.{file}')} can not be written: No space left on device; check"
+    assert str(refused.value).startswith(expected)
     with sole(WORK, path):
         pass

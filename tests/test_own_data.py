@@ -136,8 +136,8 @@ def test_a_mean_over_seeds_is_of_nothing_else(scale, experiment, more, said_of):
     pair = "    inputs: {pair: {photo: photo, sound: sound}}\n"
     grid = f"    - {{dataset: own, policy: [guided], seeds: 1, {more}}}\n"
     lines = said(scale, f"{MINE}{pair}experiments:\n  {experiment}:\n{grid}")
-    asks = f"experiments.{experiment} asks for guided on mine with {said_of}, but its tables are"
-    assert {asks in line for line in lines} == {True}
+    asks = f"experiments.{experiment} asks for {said_of} of "
+    assert [asks in line for line in lines] == [True]
 
 
 def test_each_modality_alone_is_asked_for_by_one_word_of_a_data_set_too(scale):

@@ -5,7 +5,7 @@ import pickle
 import pytest
 
 from equimodal.study.errors import UserError
-from equimodal.study.params import NEEDED, expand_runs, load_params
+from equimodal.study.params import NEEDED, TOLD_APART, expand_runs, load_params
 from tests.conftest import ROOT
 
 TINY = "config/scales/tiny.yaml"
@@ -94,6 +94,18 @@ IN_TINY = {  # mistake -> text, what stands in its place, what is said
     "a section left empty": ("    widths: [2, 2, 2, 2]", "    # ", ": networks.colored_mnist"),
     "three widths for four convolutions": ("widths: [2, 2, 2, 2]", "widths: [2, 2, 2]",
         ": networks.colored_mnist.widths: "),
+    "a rate that is text": ("policy: [vanilla], rates: table1", "policy: [vanilla], rates: [fast]",
+        ": experiments.table1.0.rates.0: expected a valid number, given 'fast'"),
+    "a rate that 32 bits do not hold": ("policy: [vanilla], rates: table1", "policy: [vanilla], rates: [1e300]",
+        ": experiments.table1.0.rates.0: expected a number less than or equal to 1e30, given 1e+300"),
+    "one rate in place of a list": ("policy: [vanilla], rates: table1", "policy: [vanilla], rates: 0.01",
+        ": experiments.table1.0.rates: expected a list, given 0.01"),
+    "no rate": ("policy: [vanilla], rates: table1", "policy: [vanilla], rates: []",
+        ": experiments.table1.0.rates: expected at least 1 item, not 0"),
+    "an unknown word for rates": ("policy: [vanilla], rates: table1", "policy: [vanilla], rates: table2",
+        ": experiments.table1.0.rates: expected 'table1' or 'sweep', given 'table2'"),
+    "no preset": ("inputs: [gray], policy: [vanilla], ", "inputs: [gray], policy: [vanilla], fidelity: [], ",
+        ": experiments.table1.0.fidelity: expected at least 1 item, not 0"),
     "an unknown policy": ("[vanilla, guided]", "[vanilla, gided]",
         ": experiments.table1.1.policy.1: expected 'vanilla'"),
     "no policy": ("inputs: [gray], policy: [vanilla]", "inputs: [gray], policy: []",
@@ -198,6 +210,54 @@ def test_settings_can_be_sent_to_another_process():
 def test_a_value_that_overrides_another_is_reported_for_its_own_file(project):
     with pytest.raises(UserError, match=rf"^{MINE}: sweeps\.colored_mnist\.low: "):
         project.load_scale(OWN.replace("0.005", "slow"))
+
+
+OF_D = "datasets: {d: {kind: own, classes: 2, sources: {a: {channels: 3}, b: {channels: 3}}}}\n"
+ODD_SCALES = {
+    "like: \n": ": like: None; it takes one of ['brief', ",
+    "": " holds nothing, expected keys and values",
+    "- a\n": " holds a list, expected keys and values",
+    "like: tiny\nscale: demo\n": ": a scale's name is that of its file; remove scale",
+    "like: tiny\ndatasets:\n": ": datasets: expected keys and values, given None",
+    "like: tiny\ndatasets: {d: {kind: clips}}\n": ": datasets.d: kind is 'clips', expected 'colored_mnist', ",
+    "like: tiny\ndatasets: {d: {size: 3}}\n": ": datasets.d: kind is missing",
+    "like: own\ndatasets: {d: {kind: own, classes: 2}}\n": ": datasets.d.sources is missing",
+    f"like: own\n{OF_D}balance: {{own: 3}}\n": ": balance.own: expected keys and values, given 3",
+}
+
+
+@pytest.mark.parametrize(("text", "said"), ODD_SCALES.items())
+def test_a_scale_file_that_is_none_is_refused_in_one_line(project, text, said):
+    (line,) = faults(project.load_scale, text)
+    assert line.startswith(f"{MINE}{said}")
+
+
+@pytest.mark.parametrize("experiment", TOLD_APART)
+def test_what_a_table_would_average_although_it_differs_in_more_than_seeds_is_refused(
+    project, experiment
+):
+    """Of each experiment whose tables are means."""
+    axis, *values = ("rates", 0.01, 0.02) if experiment == "l1" else ("l1", 0.0, 0.5)
+    grid = {"dataset": "colored_mnist", "inputs": ["distinct"], "policy": ["vanilla"]}
+    grid |= {"rates": "table1", "seeds": 2}
+    for given, is_refused in ((values[:1], False), (values, True)):
+        asked = {experiment: [grid | {axis: given}]}
+        scale = json.dumps({"like": "tiny", "experiments": asked})
+        if is_refused:
+            (line,) = faults(project.load_scale, scale)
+            assert line.startswith(
+                f"{MINE}: experiments.{experiment} asks for {axis} {[*map(str, values)]} of "
+            )
+            assert "its tables would be means over them" in line
+        else:
+            project.load_scale(scale)
+
+
+def test_a_table_that_tells_inputs_of_one_modality_from_all_may_have_both(project):
+    grid = {"dataset": "colored_mnist", "inputs": ["gray", "distinct"], "policy": ["vanilla"]}
+    asked = {e: [grid | {"rates": "table1", "seeds": 1}] for e in ("table1", "fidelity", "l1")}
+    (line,) = faults(project.load_scale, json.dumps({"like": "tiny", "experiments": asked}))
+    assert "experiments.l1 asks for inputs ['distinct', 'gray'] of fidelity paper, l1 0.0" in line
 
 
 def test_a_scale_is_like_another_by_its_name_and_not_by_its_path(project):
@@ -584,9 +644,9 @@ def test_a_preset_may_have_another_coloring(project):
     ("dataset", "own", "said"),
     [
         ("colored_mnist", "network: {batch_norm: perhaps}", r"network\.batch_norm: expected a valid boolean.*takes \["),
-        ("modelnet40", "network: {batch_norm: true}", r"network\.batch_norm: Extra inputs are not permitted \(resnet18.*takes \["),
+        ("modelnet40", "network: {batch_norm: true}", r"network\.batch_norm: unknown key \(resnet18.*takes \["),
         ("colored_mnist", "training: {weight_decay: -1}", r"training\.weight_decay: expected a number greater.*takes \["),
-        ("colored_mnist", "training: {decay: 0}", r"training\.decay: Extra inputs are not permitted \(training.*takes \["),
+        ("colored_mnist", "training: {decay: 0}", r"training\.decay: unknown key \(training.*takes \["),
         ("colored_mnist", "sources: {color: red}", r"sources names 'red'; colored_mnist stores \['color', 'gray'"),
         ("colored_mnist", "sources: {red: color}", r"sources names 'red'; colored_mnist stores \['color', 'gray'"),
         ("colored_mnist", "sources: {color: gray}", r"sources puts gray for color, which has other channels"),
@@ -622,6 +682,15 @@ def test_numbers_that_names_do_not_tell_apart_are_refused(project):
     project.edit(TINY, "l1: [0.001]", "l1: [0.001, 0.0010000001]")
     with pytest.raises(
         UserError, match=r"two runs of the tiny scale have the name .*l1_0\.001/seed0"
+    ):
+        expand_runs(project.load())
+
+
+def test_a_run_that_would_start_from_its_own_weights_is_refused(project):
+    own = "results/{scale}/models/nvgesture/distinct/random/paper/lr0.01-pretrained/seed0.pt"
+    project.edit(TINY, "results/{scale}/models/nvgesture/color/vanilla/paper/lr0.01/seed0.pt", own)
+    with pytest.raises(
+        UserError, match=r"^pretrained\.nvgesture is .*starts from them itself; name"
     ):
         expand_runs(project.load())
 

@@ -1,6 +1,7 @@
 """Every reader ends in one sentence, whatever is in the place of its file."""
 
 import ast
+import errno
 import gzip
 import os
 import re
@@ -17,7 +18,7 @@ from equimodal.study import files, layout
 from equimodal.study.analysis.collect import accuracies
 from equimodal.study.cli import main
 from equimodal.study.errors import UserError, in_words
-from equimodal.study.files import read_json
+from equimodal.study.files import read_json, write_text
 from equimodal.study.params import expand_runs, load_params
 from equimodal.study.report.costs import read_benchmark
 from equimodal.study.spec import RunSpec, read_specs
@@ -193,6 +194,14 @@ def test_text_is_read_and_written_as_utf_8_whatever_the_locale():
         (UserError("a.csv is missing"), "equimodal: a.csv is missing\n"),
         (PermissionError(13, "Permission denied", "a.csv"), "equimodal: a.csv can not be used: perm"),
         (MemoryError(), "can not be used: it asks for more memory than there is; "),
+        (
+            RuntimeError("DefaultCPUAllocator: can't allocate memory"),
+            "it asks for more memory than there is; ",
+        ),
+        (
+            OSError(errno.ENOSPC, "No space left on device"),
+            "no space left on device; make room on its disk",
+        ),
         (RecursionError("maximum"), "can not be used: it is nested too deeply; "),
         (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "bad"), "can not be used: it is not UTF-8; "),
     ],
@@ -221,3 +230,16 @@ def test_verbs_read_and_print_what_no_ascii_locale_knows(project):
         check=True,
     )
     assert "Größe ± 日本" in done.stdout.decode("utf-8")
+
+
+def test_where_nothing_can_be_written_or_removed_the_file_itself_is_named(tmp_path, monkeypatch):
+    def read_only(*_, **__):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), "a.csv.part")
+
+    with monkeypatch.context() as patch:
+        for name in ("write_text", "unlink"):
+            patch.setattr(Path, name, read_only)
+        with pytest.raises(
+            UserError, match=rf"^{tmp_path}/a\.csv can not be written: Read-only file"
+        ):
+            write_text("a\n", tmp_path / "a.csv")

@@ -48,6 +48,21 @@ def test_what_was_made_is_not_objected_to(made):
     }
 
 
+def test_folders_may_be_links_to_another_disk(made, tmp_path):
+    """The weights are seen from the run's folder, by names."""
+    for folder in ("run", "models"):
+        elsewhere = tmp_path / "disk" / folder / "deeper"
+        elsewhere.parent.mkdir(parents=True)
+        (tmp_path / folder).rename(elsewhere)
+        (tmp_path / folder).symlink_to(elsewhere)
+        assert found(made, deep=True) == []
+    (tmp_path / "models/run.pt").unlink()
+    with pytest.raises(
+        UserError, match=rf"^{tmp_path}/models/run.pt can not be used: it is missing"
+    ):
+        receipts.require(made, REMEDY)
+
+
 ASKED = {  # what differs -> what is asked for
     "settings": {"settings": SETTINGS | {"classes": 9}},
     "code": {"code": "other"},

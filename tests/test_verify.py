@@ -1,5 +1,6 @@
 """`verify` finds whatever is not what a verb wrote: altered, exchanged, stale, of another scale, unsigned."""
 
+import os
 import shutil
 
 import pytest
@@ -103,6 +104,39 @@ def test_what_was_never_made_is_counted_and_is_no_fault():
     found, counts = verified()
     assert found == set()
     assert counts.startswith("6 as they should be, 0 of other code, 0 wrong, ")
+
+
+def kept_size_and_time(path):
+    """Alter a byte so that only a deep look sees it."""
+    about, content = path.stat(), bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.chmod(0o644)
+    path.write_bytes(content)
+    os.utime(path, ns=(about.st_atime_ns, about.st_mtime_ns))
+
+
+def test_a_deep_look_at_some_data_sets_is_deep(project):
+    for verb in ("fetch", "prepare"):
+        assert CliRunner().invoke(app, [verb, "colored_mnist"]).exit_code == 0
+    assert CliRunner().invoke(app, ["verify", "colored_mnist", "--deep"]).exit_code == 0
+    kept_size_and_time(project.folder / "data/prepared/tiny/colored_mnist/train.gray.npy")
+    assert CliRunner().invoke(app, ["verify", "colored_mnist"]).exit_code == 0
+    found = CliRunner().invoke(app, ["verify", "colored_mnist", "--deep"])
+    assert "train.gray.npy can not be used: its bytes are not those" in str(found.exception)
+
+
+def test_raw_files_are_looked_at_and_those_that_are_not_here_are_no_fault(project):
+    assert verified()[1].startswith("0 as they should be, 0 of other code, 0 wrong, ")
+    assert CliRunner().invoke(app, ["fetch", "nvgesture"]).exit_code == 0
+    assert CliRunner().invoke(app, ["fetch", "colored_mnist"]).exit_code == 0
+    assert verified()[1].startswith("2 as they should be, 0 of other code, 0 wrong, ")
+    raw = project.folder / "data/raw"
+    video = next(raw.glob("nvgesture_stand_in/*/*/*/*.avi"))
+    append(video)
+    (line, counts) = CliRunner().invoke(app, ["verify"]).output.splitlines()
+    assert f"{video.relative_to(project.folder)} can not be used: its bytes are not those" in line
+    assert "run `equimodal fetch` with the data set and scale" in line
+    assert counts.startswith("1 as they should be, 0 of other code, 1 wrong, ")
 
 
 @pytest.mark.usefixtures("made")

@@ -242,6 +242,10 @@ def refusal(checkout, *arguments):
             "cell_minutes=-1",
             "cell_minutes (minutes of cells in a profile) is -1, expected a number above 0",
         ),
+        (
+            "cell_minutes=",
+            "cell_minutes (minutes of cells in a profile) is None, expected a number above 0",
+        ),
         ("device=$(touch x)", "device is '$(touch x)', expected cpu, cuda, cuda:1 or the like"),
         ("scale=huge", "params.yaml: unknown scale 'huge'; config/scales has ['brief', "),
     ],

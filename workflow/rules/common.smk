@@ -71,7 +71,7 @@ def knob(name, default=None):
 asked_for = config.get("cell_minutes", knob("minutes", 1))
 try:
     CELL_MINUTES = float(asked_for)
-except ValueError:
+except (TypeError, ValueError):
     CELL_MINUTES = float("nan")
 if not CELL_MINUTES > 0:
     raise WorkflowError(

@@ -4,6 +4,7 @@ Each verb imports what it needs when it runs, so that drawing a figure does not 
 """
 
 import csv
+import errno
 import fnmatch
 import gc
 import json
@@ -32,7 +33,7 @@ from equimodal.study import layout, receipts, spares, steps
 from equimodal.study.analysis import TABLES
 from equimodal.study.cost import with_noted_cost
 from equimodal.study.devices import placed, require_device
-from equimodal.study.errors import STOPPED, UserError, in_words
+from equimodal.study.errors import STOPPED, UserError, in_words, lacks_memory
 from equimodal.study.figures import FIGURES
 from equimodal.study.files import is_there, read_arrays, read_text, reading, write_aside, write_text
 from equimodal.study.locks import sole
@@ -380,7 +381,7 @@ def cell(
             print(f"{done} {spec.name}: test accuracy {accuracy}", flush=True)
         except Exception as error:  # noqa: BLE001  of one run: the log says it all
             failed += 1
-            _told(error)
+            _told(error, spec.name)
     if failed:
         raise UserError(
             f"{failed} of these {len(specs)} runs failed, as is said above; what the others gave is kept"
@@ -400,15 +401,27 @@ def verify(
 ) -> None:
     """Go through data, networks, logit banks, tables and figures: what is not as it should be; status 1 if any.
 
-    What was never made is counted and no fault. A product that differs only in the code that made it is
+    Raw files are looked at that `fetch` brought or that have a published checksum. What was never made is counted and no fault. A product that differs only in the code that made it is
     told apart: its numbers are of that code, and it is made anew when the workflow runs.
     """
     if datasets:
         for name in datasets:
-            steps.require_prepared(_one_of(name, settings.datasets, "data set"), settings)
+            steps.require_prepared(
+                _one_of(name, settings.datasets, "data set"), settings, deep=deep
+            )
         print(f"{', '.join(datasets)}: all arrays are as they should be")
         return
     wrong = outdated = never = whole = 0
+    used = {spec.dataset for spec in expand_runs(settings).values()}
+    for folder, dataset in {layout.raw((d := settings.datasets[n]).raw): d for n in used}.items():
+        try:
+            if not any(p.exists() for p in dataset.raw_files(folder, mirror=settings.mirror)):
+                never += 1
+            else:
+                whole += dataset.require_unaltered(folder, deep=deep)
+        except UserError as error:
+            print(error)
+            wrong += 1
     linear = linear_products.products(load_linear(settings, params), settings)
     products = {product.receipt: product for product in (*steps.products(settings), *linear)}
     for product in products.values():
@@ -419,7 +432,9 @@ def verify(
         serious = [o for o in found if o.what != "code"]
         for objection in serious or found:
             what = "outdated" if objection.what == "code" else objection.what
-            print(f"{objection.file}: {what}: {objection.reason}; {product.remedy}")
+            # What is wrong with an input says by itself what to do.
+            remedy = "" if "; run `" in objection.reason else f"; {product.remedy}"
+            print(f"{objection.file}: {what}: {objection.reason}{remedy}")
         wrong += bool(serious)
         outdated += bool(found) and not serious
         whole += not found
@@ -757,12 +772,10 @@ def main() -> None:
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     try:
         app(prog_name="equimodal")
-    except UserError as error:
-        sys.exit(_said(str(error)))
-    except (OSError, MemoryError, RecursionError, UnicodeError) as error:
-        file = getattr(error, "filename", None) or "a file or a setting"
-        why = f"{in_words(error)}; see that it is what it should be"
-        sys.exit(_said(f"{file} can not be used: {why}"))
+    except Exception as error:
+        if (sentence := _in_a_sentence(error)) is None:
+            raise
+        sys.exit(_said(sentence))
 
 
 def _stopped(*_: object) -> None:
@@ -775,12 +788,27 @@ def _said(sentence: str) -> int:
     return 2
 
 
-def _told(error: Exception) -> None:
-    """Say what failed where the work goes on: in a sentence, or with all that leads to a mistake of ours."""
-    if isinstance(error, UserError):
-        _said(str(error))
-    else:
+def _told(error: Exception, of: str) -> None:
+    """Say what failed of a run where the work goes on: in a sentence, or with all that leads to a mistake of ours."""
+    if (sentence := _in_a_sentence(error, of)) is None:
         traceback.print_exception(error)
+    else:
+        _said(sentence)
+
+
+def _in_a_sentence(error: Exception, of: str = "a file or a setting") -> str | None:
+    """What a user or the machine did wrong; None of a mistake of ours."""
+    if isinstance(error, UserError):
+        return str(error)
+    remedy = "see that it is what it should be"
+    if lacks_memory(error):
+        remedy = "take a smaller network or batch, or fewer runs side by side"
+    elif not isinstance(error, OSError | RecursionError | UnicodeError):
+        return None
+    elif isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        remedy = "make room on its disk"
+    file = getattr(error, "filename", None) or of
+    return f"{file} can not be used: {in_words(error)}; {remedy}"
 
 
 def _specs(names: list[str], settings: Params) -> list[RunSpec]:

@@ -1,6 +1,6 @@
 """Where networks are trained and evaluated: never part of a run's identity, but of its record."""
 
-import getpass
+import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -30,7 +30,7 @@ def placed(device: str) -> Iterator[str]:
     if len(gpus) < 2:
         yield device
         return
-    folder = Path(tempfile.gettempdir()) / f"equimodal-gpus-{getpass.getuser()}"
+    folder = Path(tempfile.gettempdir()) / f"equimodal-gpus-{os.getuid()}"
     with least_taken(gpus, folder) as chosen:
         yield chosen
 

@@ -16,11 +16,18 @@ def first_line(error: BaseException) -> str:
     return next(iter(str(error).splitlines()), type(error).__name__)
 
 
+def lacks_memory(error: BaseException) -> bool:
+    """Whether there was too little memory: torch says so in errors of another kind."""
+    words = ("allocate memory", "out of memory")
+    told = isinstance(error, RuntimeError) and any(w in str(error) for w in words)
+    return told or isinstance(error, MemoryError)
+
+
 def in_words(error: BaseException) -> str:
     """Say what an error of Python or of a library means for the file that it is about."""
     if isinstance(error, UnicodeError):
         return "it is not UTF-8"
-    if isinstance(error, MemoryError | OverflowError):
+    if isinstance(error, MemoryError | OverflowError) or lacks_memory(error):
         return "it asks for more memory than there is"
     if isinstance(error, RecursionError):
         return "it is nested too deeply"

@@ -3,7 +3,7 @@
 import gzip
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import BytesIO
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,6 +16,7 @@ from equimodal.study.errors import UserError, in_words
 from equimodal.study.schema import Section, first_reason
 
 MOST = 2**31  # bytes of one file, unpacked: what promises more is not ours
+SPACE = "check the folder's permissions and the space on its disk"  # where nothing can be written
 S = TypeVar("S", bound=Section)
 
 
@@ -135,13 +136,13 @@ def write_aside(path: Path) -> Iterator[Path]:
     """
     aside = path.with_name(f".{path.name}.part{os.getpid()}")
     try:
-        with writing(path, "check the folder's permissions and the space on its disk"):
-            path.parent.mkdir(parents=True, exist_ok=True)
+        with writing(path, SPACE):
+            make_folder(path.parent)
             yield aside
             os.replace(aside, path)
     finally:
-        if aside.parent.is_dir():
-            aside.unlink(missing_ok=True)
+        with suppress(OSError):  # where nothing can be written; that is said by what failed first
+            aside.unlink()
 
 
 def save_arrays(path: Path, arrays: dict[str, Any]) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from filelock import LeaseCompromise, SoftFileLease, Timeout
 
 from equimodal.study.errors import UserError
-from equimodal.study.files import make_folder
+from equimodal.study.files import SPACE, make_folder, writing
 
 # Seconds without a sign of life from another host, after which its holder counts as dead.
 LEASE = 60.0
@@ -32,27 +32,36 @@ def sole(work: str, path: Path, *, wait: bool = False) -> Iterator[None]:
     make_folder(path.parent)
     holder = path.with_suffix(".holder")
     lock = SoftFileLease(path, lease_duration=LEASE, poll_interval=0.5, on_compromise=_stop)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
+    with writing(path, SPACE):
+        is_free = _acquired(lock)
+    if not is_free:
         who = holder.read_text(encoding="utf-8") if holder.is_file() else "another process"
         said = f"{work} is under way already, by {who}"
         if not wait:
             raise UserError(
                 f"{said}; wait for it, or end that process. If its host is gone, remove {path}"
-            ) from None
+            )
         print(f"equimodal: {said}; waiting for it", file=sys.stderr, flush=True)
         lock.acquire()
     try:
         since = datetime.now().astimezone().isoformat(" ", "seconds")
-        holder.write_text(
-            f"process {os.getpid()} on {socket.gethostname()} since {since}", encoding="utf-8"
-        )
+        about = f"process {os.getpid()} on {socket.gethostname()} since {since}"
+        with writing(holder, SPACE):
+            holder.write_text(about, encoding="utf-8")
         yield
     finally:
         if not lock.compromise:
             holder.unlink(missing_ok=True)
         lock.release()
+
+
+def _acquired(lock: SoftFileLease) -> bool:
+    """Take a lock if it is free."""
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return False
+    return True
 
 
 def _stop(_: LeaseCompromise) -> None:

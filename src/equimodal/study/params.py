@@ -17,7 +17,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar, get_origin
 
 import numpy as np
-from pydantic import BaseModel, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    Discriminator,
+    Field,
+    Tag,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 
 from equimodal.study import layout
 from equimodal.study.datasets import DatasetSettings, NVGesture, Own
@@ -61,10 +69,6 @@ from equimodal.training.balance import Balance
 
 MIRROR_VARIABLE = "EQUIMODAL_MIRROR"
 OWN = "own"  # kind of data sets of one's own, and under which the settings say what all such have
-BY_INPUTS = ("methods", "sweep", "sweep_balanced")  # whose tables have a row of each inputs
-# Experiments whose tables are means, over these alone.
-MEANS_OVER = dict.fromkeys(("table1", "fidelity", "three_views", "methods"), "seeds")
-MEANS_OVER |= dict.fromkeys(("sweep", "sweep_balanced"), "rates and seeds")
 BUT = "_but_"  # between the names of a preset's base and of the switch that is flipped
 
 
@@ -99,6 +103,10 @@ class Sweep(Section):
 
 T = TypeVar("T")
 Axis = Annotated[tuple[T, ...], Field(min_length=1)]
+Rates = Annotated[  # a word, or a list: a fault is then of the one that was given
+    Annotated[Literal["table1", "sweep"], Tag("word")] | Annotated[Axis[Positive], Tag("list")],
+    Discriminator(lambda given: "word" if isinstance(given, str) else "list"),
+]
 
 
 class Grid(Section):
@@ -107,8 +115,8 @@ class Grid(Section):
     dataset: str
     inputs: Axis[str]
     policy: Axis[PolicyName]
-    fidelity: tuple[str, ...] | None = None  # the preset of params.yaml if left out
-    rates: Literal["table1", "sweep"] | Axis[Positive]
+    fidelity: Axis[str] | None = None  # the preset of params.yaml if left out
+    rates: Rates
     seeds: Annotated[int, Field(ge=1, le=999)]
     start: Axis[Literal["scratch", "pretrained"]] = ("scratch",)
     l1: Axis[NotNegative] = (0.0,)
@@ -143,7 +151,7 @@ class Analysis(Section):
     """How tables judge what was measured (equimodal.study.analysis.statistics)."""
 
     confidence: Annotated[float, Field(gt=0, lt=1)]  # of every interval
-    resamples: Annotated[int, Field(ge=100)]  # of every bootstrap and permutation test
+    resamples: Annotated[int, Field(ge=100, le=10**6)]  # of every bootstrap and permutation test
     seed: Annotated[int, Field(ge=0)]  # of the same
     margin: Positive  # percentage points within which two accuracies count as equivalent
     fewest_resampled: Annotated[int, Field(ge=2)]  # values; fewer have Student's interval or none
@@ -201,6 +209,8 @@ def _faults_between(params: Params, broken: Broken) -> Iterator[str]:
         return {*getattr(params, section), *(n for s, n in broken if s == section)}
 
     names = known("datasets")
+    if "" in names:
+        return  # all else is of data sets
     grids = [(name, grid) for name, grids in params.experiments.items() for grid in grids]
     for section in NEEDED:
         if unknown := sorted(known(section) - {*names, ""}):
@@ -241,8 +251,7 @@ def _faults_between(params: Params, broken: Broken) -> Iterator[str]:
             )
         elif grid.dataset not in names:
             yield f"experiments.{name} asks for dataset {grid.dataset!r}; there are {sorted(names)}"
-    for experiment, over in MEANS_OVER.items():
-        yield from _means_of_more_than(over, experiment, params)
+    yield from _means_of_more_than_seeds(params)
 
 
 def part_name(experiment: str, dataset: str) -> str:
@@ -270,34 +279,66 @@ def _names_twice(params: Params, datasets: Iterable[str]) -> Iterator[str]:
             )
 
 
-def _means_of_more_than(over: str, experiment: str, params: Params) -> Iterator[str]:
-    """Say which runs of an experiment whose tables are means over seeds, or rates and seeds, differ in more."""
-    cells: dict[tuple[str, ...], dict[str, set[str]]] = {}
-    for grid in params.experiments.get(experiment, ()):
-        if (dataset := params.datasets.get(grid.dataset)) is None:
-            continue
-        sweep = params.sweeps.get(grid.dataset)
-        drawn = {"table1": [dataset.table1_rate], "sweep": sweep.rates() if sweep else []}
-        rates = drawn[grid.rates] if isinstance(grid.rates, str) else grid.rates
-        presets = grid.fidelity or (params.fidelity,)
-        for start, preset, policy, inputs in product(grid.start, presets, grid.policy, grid.inputs):
-            by_inputs = experiment in BY_INPUTS or len(dataset.inputs.get(inputs, ())) == 1
-            key = (grid.dataset, start, preset, policy, inputs if by_inputs else "")
-            cell = cells.setdefault(key, {})
-            values = {"inputs": [inputs], "l1": grid.l1}
-            values |= {"rates": rates} if over == "seeds" else {}
-            values |= {
-                k: getattr(grid, k) or ["usual"] for k in ("tolerance", "window", "parameters")
-            }
-            for axis, of in values.items():
-                cell.setdefault(axis, set()).update(map(str, of))
-    for (name, _, _, policy, _), cell in cells.items():
-        for axis, found in cell.items():
-            if len(found) > 1:
-                yield (
-                    f"experiments.{experiment} asks for {policy} on {name} with {axis} {sorted(found)}, but its tables are means"
-                    f" over {over} alone; ask for one of these there, and for others in another experiment"
-                )
+# Experiments whose tables are means, and what these tell apart beside seeds; `alone` and `method` follow
+# from inputs and policy.
+TOLD_APART = {
+    "table1": ("dataset", "start", "fidelity", "method", "alone"),
+    "sweep": ("dataset", "start", "fidelity", "policy", "inputs", "rates"),
+    "sweep_balanced": ("dataset", "start", "fidelity", "policy", "inputs", "rates"),
+    "l1": ("fidelity", "l1"),
+    "sensitivity": ("fidelity", "method", "tolerance", "window"),
+    "fidelity": ("dataset", "fidelity", "method"),
+    "calibration": ("fidelity",),
+    "three_views": ("fidelity", "method"),
+    "methods": ("dataset", "start", "fidelity", "method", "inputs"),
+}
+
+
+def _means_of_more_than_seeds(params: Params) -> Iterator[str]:
+    """Say which runs would share a mean in a table although they differ in more than its experiment is about."""
+    for experiment, apart in TOLD_APART.items():
+        cells: dict[tuple[str, ...], dict[str, set[str]]] = {}
+        for grid in params.experiments.get(experiment, ()):
+            if grid.dataset not in params.datasets:
+                continue
+            for inputs, policy in product(grid.inputs, grid.policy):
+                values = _values_of_axes(grid, inputs, policy, params)
+                for cell in product(*(values[axis] for axis in apart)):
+                    found = cells.setdefault(cell, {})
+                    for axis in values.keys() - {*apart, "alone", "method"}:
+                        found.setdefault(axis, set()).update(values[axis])
+        unlike: dict[str, str] = {}  # what differs -> said of the first mean
+        for cell, found in cells.items():
+            of = ", ".join(
+                f"{axis} {value}" for axis, value in zip(apart, cell, strict=True) if value
+            )
+            for axis in sorted(axis for axis in found if len(found[axis]) > 1):
+                unlike.setdefault(axis, f"{axis} {sorted(found[axis])} of {of}")
+        for said in unlike.values():
+            yield (
+                f"experiments.{experiment} asks for {said}, and its tables would be means over them; ask for one of these"
+                " there, and for others in an experiment of another name"
+            )
+
+
+def _values_of_axes(grid: Grid, inputs: str, policy: str, params: Params) -> dict[str, list[str]]:
+    """What the runs of a grid are of, as texts: of one of its inputs and policies."""
+    dataset, sweep = params.datasets[grid.dataset], params.sweeps.get(grid.dataset)
+    drawn = {"table1": [dataset.table1_rate], "sweep": sweep.rates() if sweep else []}
+    is_alone = len(dataset.inputs.get(inputs, ())) == 1
+    values: dict[str, Iterable[Any]] = {
+        "dataset": [grid.dataset],
+        "inputs": [inputs],
+        "alone": [inputs if is_alone else ""],
+        "policy": [policy],
+        "method": ["unimodal" if is_alone else policy],
+        "fidelity": grid.fidelity or (params.fidelity,),
+        "rates": drawn[grid.rates] if isinstance(grid.rates, str) else grid.rates,
+    }
+    values |= {axis: getattr(grid, axis) for axis in ("start", "l1")}
+    usual = ("tolerance", "window", "parameters")
+    values |= {axis: getattr(grid, axis) or ["usual"] for axis in usual}
+    return {axis: [str(value) for value in of] for axis, of in values.items()}
 
 
 def _faults_of_grid(
@@ -448,9 +489,15 @@ def load_params(path: Path = Path("params.yaml"), scale: str | None = None) -> P
     for _, own in reversed(likenesses):
         raw = overlay(raw, own)
     faults += [f"{whole_path}: {clash} in {path}" for clash in clashes]
+    # Laid over one another they would be passed over without a word.
+    faults += [
+        f"{file}: a scale's name is that of its file; remove scale"
+        for file, own in likenesses
+        if "scale" in own
+    ]
     files[path] = shared
     own = _names_of_own(raw)
-    is_like_own = OWN in raw.get("datasets", ())
+    is_like_own = isinstance(raw.get("datasets"), Mapping) and OWN in raw["datasets"]
     raw = _of_own(raw, scale_path, faults)
     raw |= {"scale": scale, "presets": _resolve_presets(raw.get("presets"), files, faults)}
     params = _validated(raw, files, faults)
@@ -471,6 +518,9 @@ def _of_own(raw: Mapping[str, Any], path: Path, faults: list[str]) -> dict[str, 
         for section in ("datasets", *NEEDED)
         if isinstance(raw.get(section), Mapping) and OWN in raw[section]
     }
+    for section, of in usual.items():
+        if not isinstance(of, Mapping):
+            raise UserError(f"{path}: {section}.{OWN}: expected keys and values, given {of!r}")
     if not usual:
         return dict(raw)
     names = _names_of_own(raw)
@@ -478,7 +528,7 @@ def _of_own(raw: Mapping[str, Any], path: Path, faults: list[str]) -> dict[str, 
         faults.append(
             f"{path}: datasets has none of kind: {OWN} and another name than that; docs/own-data.md says what it needs"
         )
-    filled, alone = dict(raw), {}
+    filled, alone = dict(raw), dict[str, list[str]]()
     for name in names:
         sources = raw["datasets"][name].get("sources")
         named = sources if isinstance(sources, Mapping) else ()
@@ -487,10 +537,9 @@ def _of_own(raw: Mapping[str, Any], path: Path, faults: list[str]) -> dict[str, 
         given = {"folder": name, "inputs": inputs} | raw["datasets"][name]
         if isinstance(given["inputs"], Mapping):
             given["inputs"] = {**inputs, **given["inputs"]}
-        filled["datasets"] = {**filled["datasets"], name: {**usual["datasets"], **given}}
-        if isinstance(given["inputs"], Mapping):
-            branches = given["inputs"].items()
-            alone[name] = [i for i, of in branches if isinstance(of, Mapping) and len(of) == 1]
+        filled["datasets"] = {**filled["datasets"], name: {**usual.get("datasets", {}), **given}}
+        branches = given["inputs"].items() if isinstance(given["inputs"], Mapping) else ()
+        alone[name] = [i for i, of in branches if isinstance(of, Mapping) and len(of) == 1]
         for section in usual.keys() - {"datasets"}:
             own = filled[section].get(name, {})
             if isinstance(own, Mapping) and own.get("kind") in (None, usual[section].get("kind")):
@@ -524,7 +573,8 @@ def _grids_of_own(grid: Any, alone: Mapping[str, list[str]]) -> list[Any]:
         return [grid]
     inputs = grid.get("inputs")
     return [
-        {**grid, "dataset": name, "inputs": named if inputs == "alone" else inputs}
+        # Of a data set whose modalities have a fault nothing is known: the word stays, and nothing follows.
+        {**grid, "dataset": name, "inputs": (named or ["alone"]) if inputs == "alone" else inputs}
         for name, named in alone.items()
         if asked in (OWN, name)
     ]
@@ -615,8 +665,8 @@ def expand_runs(params: Params, experiment: str | None = None) -> dict[str, RunS
     """List the runs that an experiment asks for (all experiments if None), by name.
 
     A run that several experiments ask for appears once: its name is made of its settings. Runs whose name fits a pattern
-    of `leave_out` are left out. UserError if two runs that differ have one name, or if a run of all experiments reads
-    one that none asks for.
+    of `leave_out` are left out. UserError if two runs that differ have one name, if a run starts from its own weights, or
+    if a run of all experiments reads one that none asks for.
     """
     grids = (
         [g for gs in params.experiments.values() for g in gs]
@@ -629,6 +679,11 @@ def expand_runs(params: Params, experiment: str | None = None) -> dict[str, RunS
             raise UserError(
                 f"two runs of the {params.scale} scale have the name {spec.name}, as names hold a few digits"
                 " of a number; give numbers that differ in these"
+            )
+        if spec.pretrained == layout.model(params.scale, spec.name).as_posix():
+            raise UserError(
+                f"pretrained.{spec.dataset} is {spec.pretrained}, the weights of {spec.name}, which starts from them itself;"
+                " name those of a run from scratch"
             )
     left_out = {n for pattern in params.leave_out for n in fnmatch.filter(specs, pattern)}
     asked = {name: spec for name, spec in specs.items() if name not in left_out}

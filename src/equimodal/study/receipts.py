@@ -165,7 +165,7 @@ def objections(
         yield Objection(what="receipt", file=path, reason=f"{path} does not tell of {name}")
     seen = {} if deep else _seen(path)
     for name, digest in receipt.files.items():
-        file = path.parent / name
+        file = file_of(path, name)
         if among is not None and name not in among:
             continue
         if "\0" in name:
@@ -211,7 +211,7 @@ def _state(file: Path) -> list[int]:
 def _remember(path: Path, receipt: Receipt) -> None:
     """Write down how the files look that have just been found to have their hashes."""
     try:
-        files = {name: path.parent / name for name in receipt.files}
+        files = {name: file_of(path, name) for name in receipt.files}
         states = {name: _state(file) for name, file in files.items()}
         content = json.dumps({"of": sha256(path), "states": states})
         place = path.with_name(f"{path.name}{SEEN}")
@@ -229,6 +229,11 @@ def _seen(path: Path) -> dict[str, list[int]]:
         return dict(noted["states"]) if noted["of"] == sha256(path) else {}
     except (OSError, ValueError, KeyError, TypeError):
         return {}
+
+
+def file_of(receipt: Path, name: str) -> Path:
+    """Where a file lies that a receipt tells of; a folder between the two may be a link to another disk."""
+    return Path(os.path.normpath(receipt.parent / name))
 
 
 def _relative(file: Path, folder: Path) -> str:

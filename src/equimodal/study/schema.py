@@ -11,8 +11,9 @@ LONGEST_NAME = 60
 NO_NAMES = ("NA", "NULL", "NaN", "None", "nan", "null")
 
 
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+MOST = 1e30  # of a number that networks are trained with, in 32 bits
+Positive = Annotated[float, Field(gt=0, le=MOST, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, le=MOST, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1, le=10**7)]
 Few = Annotated[int, Field(ge=1, le=999)]  # of what is listed one by one: runs, networks, layers
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -65,7 +66,17 @@ def reason(fault: Mapping[str, Any]) -> str:
         return f"expected {kind}"
     if fault["type"] == "missing":
         return "missing"
+    if fault["type"] == "extra_forbidden":
+        return "unknown key"
+    if fault["type"] in ("union_tag_invalid", "union_tag_not_found"):
+        key, of = fault["ctx"]["discriminator"].strip("'"), fault["ctx"]
+        return (
+            f"{key} is {of['tag']!r}, expected {of['expected_tags']}"
+            if "tag" in of
+            else f"{key} is missing"
+        )
     said = str(fault["msg"]).removeprefix("Value error, ")
+    said = re.sub(r"\b1(0{9,})\b", lambda zeros: f"1e{len(zeros[1])}", said)
     said = re.sub("^Input should be(?= greater| less)", "expected a number", said)
     said = re.sub(r"^\w+ should have (.*) after validation", r"expected \1", said)
     return re.sub("^Input should be", "expected", said)

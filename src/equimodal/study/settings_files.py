@@ -39,10 +39,11 @@ def read_scales(path: Path) -> dict[Path, dict[str, Any]]:
     # What scales with data of one's own are like is none itself.
     own, known = path.parent.with_name("own.yaml"), known_scales(path.parent)
     places = {name: path.with_name(f"{name}.yaml") for name in known} | {"own": own}
-    while (like := files[path].pop("like", None)) is not None:
+    while "like" in files[path]:
+        like = files[path].pop("like")
         read = [p.stem for p in files]
         others = sorted(places.keys() - {*read})
-        if like not in others:
+        if not isinstance(like, str) or like not in others:
             circle = ", which is like this one again" if like in read else ""
             raise UserError(f"{path}: like: {like!r}{circle}; it takes one of {others}")
         path = places[like]
@@ -76,7 +77,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
             said = " ".join(str(error).split())
             raise UserError(f"{path} can not be read as YAML: {said}") from None
         if not isinstance(content, dict):
-            raise UserError(f"{path} holds {type(content).__name__}, expected keys and values")
+            kind = {type(None): "nothing", list: "a list"}.get(type(content), repr(content)[:40])
+            raise UserError(f"{path} holds {kind}, expected keys and values")
         _check_size(content)
     return content
 
@@ -179,7 +181,7 @@ def without_tags(loc: Loc, raw: Any) -> Loc:
         ):
             raw = raw[key]  # type: ignore[index]
             kept.append(key)
-        elif i == len(loc) - 1 and not (isinstance(raw, Mapping) and raw.get("kind") == key):
+        elif i == len(loc) - 1 and isinstance(raw, Mapping) and raw.get("kind") != key:
             kept.append(key)  # the missing key itself
     return tuple(kept)
 

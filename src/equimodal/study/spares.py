@@ -60,7 +60,7 @@ def bring_back(product: "Product", params: Params) -> bool:
 def _all(receipt: Path, as_told: Path | None = None) -> list[Path]:
     """The files of a product; its receipt vouches for the others, and so comes last."""
     told = receipts.read(as_told or receipt).files
-    return [*(Path(os.path.normpath(receipt.parent / name)) for name in told), receipt]
+    return [*(receipts.file_of(receipt, name) for name in told), receipt]
 
 
 def _second(file: Path, scale: str) -> Path:

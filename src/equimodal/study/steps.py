@@ -67,11 +67,11 @@ def evaluation_arrays(spec: RunSpec, params: Params) -> list[str]:
     return [*training_arrays(spec, params), *(f"test.{array}.npy" for array in biased)]
 
 
-def require_prepared(dataset: str, params: Params) -> dict[str, str]:
+def require_prepared(dataset: str, params: Params, *, deep: bool = False) -> dict[str, str]:
     """Return the prepared files of a data set, name -> SHA-256; UserError if they are missing, damaged, or of other settings."""
     product = preparation(dataset, params)
     settings = params.datasets[dataset].preparation
-    return receipts.require(product.receipt, product.remedy, settings=settings).files
+    return receipts.require(product.receipt, product.remedy, settings=settings, deep=deep).files
 
 
 def require_trained(

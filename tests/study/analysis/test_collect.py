@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from equimodal.study import receipts
+from equimodal.study import layout, receipts
 from equimodal.study.analysis.collect import Earlier, collect, failures, of_experiment
 from equimodal.study.errors import UserError
 from equimodal.study.params import expand_runs
@@ -125,6 +125,24 @@ def test_the_branch_gray_is_not_taken_for_the_branch_gray_copy(tmp_path, specs):
     assert (accuracy["rebalance_m0", "m0"], accuracy["rebalance_m1", "m1"]) == (0.6, 0.3)
 
 
+@pytest.mark.parametrize("word", ["accuracy", "steps", "mean", "label", "speed", "loss"])
+def test_a_modality_may_have_a_name_that_other_columns_end_with(tmp_path, specs, word):
+    spec = specs[VANILLA]
+    modalities = dict(zip((word, "other"), spec.modalities.values(), strict=True))
+    spec = spec.model_copy(update={"modalities": modalities})
+    right = {"regular": (8, 5), f"rebalance_{word}": (6, 5), "class_mean": (5, 5)}
+    right |= {"regular_by_label": (9, 5)}
+    write_run(tmp_path / "run", spec, right, speeds=(-1.0, -1.5))
+    tables = collect_from({VANILLA: spec}, {VANILLA: tmp_path / "run"}, {})
+    history, evaluated = tables["histories"], set(tables["evaluations"]["evaluation"])
+    assert {"validation_accuracy", "test_accuracy_m0", "speed_m0", "rebalance_m1_steps"} < {
+        *history
+    }
+    assert {"class_mean", "regular_by_label", "rebalance_m0", "rebalance_m1"} - evaluated <= {
+        "rebalance_m1"
+    }
+
+
 def test_a_failed_run_is_a_row_with_its_reason_and_nothing_measured(row, tables):
     failed = row[GUIDED]
     assert (failed["status"], failed["reason"]) == ("failed", REASON)
@@ -192,6 +210,15 @@ def test_a_damaged_run_is_no_gap_in_the_tables(tmp_path, specs, file, damage):
     damage(tmp_path / "run" / file)
     write_run(tmp_path / "other", specs[GRAY], {"regular": (7,)})
     with pytest.raises(UserError, match=rf"run/{file} .*the run again"):
+        collect_from(specs, {VANILLA: tmp_path / "run", GRAY: tmp_path / "other"}, {})
+
+
+def test_a_folder_that_is_gone_while_its_bank_is_there_is_no_gap_in_the_tables(tmp_path, specs):
+    write_run(tmp_path / "run", specs[VANILLA], {"regular": (8, 5)}, speeds=(0.0, 0.0))
+    for name in (*layout.RUN_FILES, receipts.NAME):
+        (tmp_path / "run" / name).unlink()
+    write_run(tmp_path / "other", specs[GRAY], {"regular": (7,)})
+    with pytest.raises(UserError, match=r"run/receipt\.json .*the run again"):
         collect_from(specs, {VANILLA: tmp_path / "run", GRAY: tmp_path / "other"}, {})
 
 

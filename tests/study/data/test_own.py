@@ -192,6 +192,27 @@ def test_arrays_that_can_not_be_used_are_refused(tmp_path, what):
     assert expected.format(raw=tmp_path / "raw") in said(tmp_path / "raw", settings())
 
 
+@pytest.mark.parametrize("split", N)
+def test_values_that_scaling_would_make_infinite_are_refused_and_leave_the_data_be(tmp_path, split):
+    save(tmp_path / "raw")
+    settings().prepare(tmp_path / "raw", tmp_path / "out")
+    before = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    # Nearly constant where there is training, so that a value of 1 is far away.
+    near = np.full((8, 4), 1e-38)
+    near[0] = 2e-38
+    far = np.where(np.arange(4)[:, None] == 2, 1e3, arrays(4)["table"] * 0)
+    save(tmp_path / "raw", train_table=near, test_table=far if split == "test" else near[:4])
+    if split == "train":
+        settings().prepare(tmp_path / "raw", tmp_path / "out")
+        assert np.isfinite(np.load(tmp_path / "out/train.table.npy")).all()
+        return
+    with pytest.raises(
+        UserError, match=r"raw: table of test has values \de\+\d\d deviations of the training"
+    ):
+        settings().prepare(tmp_path / "raw", tmp_path / "out")
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
+
+
 def test_a_part_for_validation_is_not_passed_over(tmp_path):
     save(tmp_path / "raw")
     np.savez(tmp_path / "raw/validation.npz", **arrays(4))

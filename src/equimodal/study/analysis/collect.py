@@ -87,10 +87,8 @@ def collect(
         settings = {"run": name, "experiments": asked_by} | _settings(specs[name])
         kept = _kept(settings, specs[name], earlier)
         run: _Run | None
-        # A bank that is gone while its receipt is there was lost, and is no gap.
-        if is_there(folder) and (
-            is_there(banks[name]) or is_there(banks[name].with_suffix(".json"))
-        ):
+        # Once there was a bank or its receipt, what is gone of a run was lost, and is no gap.
+        if is_there(banks[name]) or is_there(banks[name].with_suffix(".json")):
             try:
                 run = _read_run(settings, specs[name], folder, banks[name], check)
             except UserError as error:
@@ -107,6 +105,8 @@ def collect(
         else:
             runs.append(settings | run.row)
             read.append(run)
+    if not runs:
+        raise UserError("the settings ask for no run: `leave_out` names all")
     if not read:
         raise UserError(
             f"results of every run are missing, of {runs[0]['run']} for one: {runs[0]['reason']};"
@@ -222,7 +222,10 @@ def _steps(run: str, folder: Path, history: pd.DataFrame, outputs: list[str]) ->
 def _rename(column: str, names: Mapping[str, str]) -> str:
     """Put m0 and m1 for the modality in a column's or an evaluation's name."""
     modality = "|".join(sorted(map(re.escape, names), key=len, reverse=True))
-    return re.sub(f"(?<=_)({modality})(?=_steps$|$)", lambda found: names[found[1]], column)
+    # A modality may be called accuracy, steps or mean, as other columns end.
+    pattern = rf"((?:\w+_)?accuracy_|speed_|cosine_|rebalance_)({modality})(_steps)?"
+    found = re.fullmatch(pattern, column)
+    return f"{found[1]}{names[found[2]]}{found[3] or ''}" if found else column
 
 
 def _answers(path: Path, names: Mapping[str, str]) -> tuple[np.ndarray, dict[str, Logits]]:

@@ -150,20 +150,31 @@ class Dataset(Section, ABC, defer_build=True):  # as all settings are built at o
 
         UserError names all that is missing, and what to do.
         """
-        from equimodal.study import receipts
-
-        receipt = folder / receipts.NAME
-        if self.is_stand_in or receipt.is_file():
-            receipts.require(receipt, FETCH, settings=self.drawn_with)
+        self.require_unaltered(folder)
         missing = [path for path in self.raw_files(folder, mirror=None) if not path.exists()]
         if missing:
             names, are = " and ".join(map(str, missing)), "are" if len(missing) > 1 else "is"
             raise UserError(f"{names} {are} missing: {self.origin.by_hand or FETCH}")
-        for name, digest in () if receipt.is_file() else self.checksums.items():
-            if receipts.sha256(folder / name) != digest:
+
+    def require_unaltered(self, folder: Path, *, deep: bool = False) -> bool:
+        """Check the bytes of raw files that came by themselves or have a checksum; say whether anything tells them.
+
+        UserError names one that is altered. `deep` is as of `receipts.objections`.
+        """
+        from equimodal.study import receipts
+
+        receipt = folder / receipts.NAME
+        if self.is_stand_in or receipt.is_file():
+            receipts.require(receipt, FETCH, settings=self.drawn_with, deep=deep)
+            return True
+        there = {folder / name: digest for name, digest in self.checksums.items()}
+        there = {path: digest for path, digest in there.items() if path.exists()}
+        for path, digest in there.items():
+            if receipts.sha256(path) != digest:
                 raise UserError(
-                    f"{folder / name} is not the published file: its SHA-256 is not {digest}; {FETCH}"
+                    f"{path} is not the published file: its SHA-256 is not {digest}; {FETCH}"
                 )
+        return bool(there)
 
     def inputs_of_preparation(self, folder: Path) -> dict[str, str]:
         """Raw files that may change, and are then prepared anew: path -> SHA-256."""

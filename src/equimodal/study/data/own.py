@@ -11,7 +11,7 @@ Whatever is wrong with them is told at once, by `prepare` as by `fetch`.
 
 import hashlib
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
@@ -44,6 +44,7 @@ OF_NAMES = "np.searchsorted(names, labels) of the sorted names of all classes"
 NAMED = 3  # of what one sentence is about
 
 Name = tuple[str, str]  # of an image: its class and its file without suffix
+Moments = Float64[ndarray, "2 channels"]  # mean and deviation
 
 
 @dataclass
@@ -54,6 +55,9 @@ class Part:
     images: dict[str, dict[Name, Path]] = field(default_factory=dict)  # modality -> its files
     names: list[Name] = field(default_factory=list)  # of images, in the order of their rows
     labels: Int64[ndarray, " n"] | None = None
+    largest: dict[str, Float64[ndarray, " channels"]] = field(
+        default_factory=dict
+    )  # of floats, without sign
 
     def counts(self) -> dict[str, int]:
         """How many examples each modality and the labels have."""
@@ -316,8 +320,11 @@ def _find(name: str, place: Path, part: Part, settings: "Own") -> None:
         return
     part.arrays[name] = array = _channels_last(_load(place, name), source, where)
     good = np.ones(len(array), bool)
+    largest = part.largest[name] = np.zeros(array.shape[-1])
     for rows in _chunks(len(array)) if array.dtype.kind == "f" else ():
-        good[rows] = (abs(array[rows].astype(float)) <= LARGEST).reshape(len(rows), -1).all(1)
+        sizes = abs(array[rows].astype(float))
+        good[rows] = (sizes <= LARGEST).reshape(len(rows), -1).all(1)
+        np.maximum(largest, sizes.reshape(-1, len(largest)).max(0), out=largest)
     if faulty := np.flatnonzero(~good).tolist():
         raise UserError(
             f"{where} has NaN, infinite or absurdly large values in {len(faulty)} of {len(array)} examples,"
@@ -420,6 +427,9 @@ def prepare(raw: Path, out: Path, settings: "Own", processes: int = 1) -> None:
         images.fill(settings.folder, processes)
     wrong.end(raw)
     inputs = hashes(raw, settings)
+    train, rows = splits["train"]
+    moments = {m: _moments(array, rows) for m, array in train.arrays.items()}
+    _require_scalable(raw, splits, moments)
     prepared.begin(out, settings.preparation)
     for split, (part, rows) in splits.items():
         assert part.labels is not None, "otherwise something is wrong"
@@ -427,7 +437,7 @@ def prepare(raw: Path, out: Path, settings: "Own", processes: int = 1) -> None:
         prepared.save(out, {f"{split}.labels": bytes_, f"{split}.ids": ids})
     images.finish()
     for source in settings.sources:
-        prepared.save(out, _scaled(source, out, splits))
+        prepared.save(out, _scaled(source, out, splits, moments.get(source)))
     if state(raw, settings) != before:
         raise UserError(f"{raw} has changed while it was prepared; run the same command again")
     prepared.end(out, settings.preparation, by=__name__, inputs=inputs)
@@ -474,17 +484,29 @@ def _images_of(splits: Splits, out: Path, settings: "Own") -> _Images:
     return _Images(UnfinishedArrays(out, shapes, stamps), todo)
 
 
-def _scaled(source: str, out: Path, splits: Splits) -> dict[str, ndarray]:
+def _require_scalable(raw: Path, splits: Splits, moments: Mapping[str, Moments]) -> None:
+    """Check that what is scaled by the training examples can be stored; UserError names the modality and its part."""
+    for m, (mean, deviation) in moments.items():
+        for split, (part, _) in splits.items():
+            with np.errstate(over="ignore"):
+                furthest = ((part.largest[m] + abs(mean)) / deviation).max()
+            if furthest > LARGEST:
+                raise UserError(
+                    f"{raw}: {m} of {split} has values {furthest:.0e} deviations of the training examples away from their"
+                    f" mean, expected at most {LARGEST:.0e}; leave these out, or give all parts in one unit"
+                )
+
+
+def _scaled(source: str, out: Path, splits: Splits, moments: Moments | None) -> dict[str, ndarray]:
     """The arrays of a modality that are not files of images, and its scale."""
-    train, rows = splits["train"]
     scale = f"train.{source}.scale"
-    if source in train.images:
+    if moments is None:
         stored = np.load(out / f"train.{source}.npy", mmap_mode="r")
         return {scale: _moments(stored, list(range(len(stored))))}
-    mean, deviation = found = _moments(train.arrays[source], rows)
+    mean, deviation = moments
     arrays = {f"{split}.{source}": (p.arrays[source], of) for split, (p, of) in splits.items()}
     if all(array.dtype == np.uint8 for array, _ in arrays.values()):
-        return {**{n: np.ascontiguousarray(a[of]) for n, (a, of) in arrays.items()}, scale: found}
+        return {**{n: np.ascontiguousarray(a[of]) for n, (a, of) in arrays.items()}, scale: moments}
     return {
         **{
             name: np.ascontiguousarray((array[of] - mean) / deviation, np.float32)
@@ -494,7 +516,7 @@ def _scaled(source: str, out: Path, splits: Splits) -> dict[str, ndarray]:
     }
 
 
-def _moments(array: ndarray, rows: list[int]) -> Float64[ndarray, "2 channels"]:
+def _moments(array: ndarray, rows: list[int]) -> Moments:
     """Mean and deviation of each channel over examples, space and time; 1 for the deviation of what is constant."""
 
     def values(chunk: list[int]) -> Float64[ndarray, "m channels"]:
