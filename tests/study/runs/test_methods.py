@@ -187,8 +187,9 @@ def test_what_a_run_reads_of_others_are_runs_of_equal_settings():
 
 
 def test_hyper_parameters_are_those_of_the_data_set_unless_a_grid_changes_them():
-    grid = {"policy": ("ogm_ge",), "parameters": ({}, {"alpha": 0.5, "noise": False})}
-    usual, changed = asked(grid).values()
+    grid, own = {"policy": ("ogm_ge",)}, {"alpha": 0.5, "noise": False}
+    (usual,) = asked(grid).values()
+    (changed,) = asked(grid | {"parameters": (own,)}).values()
     assert usual.parameters == PARAMS.methods["colored_mnist"].ogm_ge.model_dump()
     assert changed.parameters == usual.parameters | {"alpha": 0.5, "noise": False}
     assert changed.name == usual.name.replace("/seed0", "-alpha_0.5-noise_False/seed0")
@@ -199,7 +200,10 @@ def test_hyper_parameters_are_those_of_the_data_set_unless_a_grid_changes_them()
 @pytest.mark.parametrize(
     ("grid", "said"),
     [
-        ({"policy": ("agm",), "parameters": ({"beta": 1.0},)}, "settings of agm: beta: Extra"),
+        (
+            {"policy": ("agm",), "parameters": ({"beta": 1.0},)},
+            "settings of agm: beta: unknown key",
+        ),
         (
             {"policy": ("agm",), "parameters": ({"alpha": -1.0},)},
             "settings of agm: alpha: expected",

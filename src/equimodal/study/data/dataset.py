@@ -150,11 +150,17 @@ class Dataset(Section, ABC, defer_build=True):  # as all settings are built at o
 
         UserError names all that is missing, and what to do.
         """
-        self.require_unaltered(folder)
+        from equimodal.study import receipts
+
+        has_receipt = self.is_stand_in or (folder / receipts.NAME).is_file()
+        if has_receipt:
+            self.require_unaltered(folder)
         missing = [path for path in self.raw_files(folder, mirror=None) if not path.exists()]
         if missing:
             names, are = " and ".join(map(str, missing)), "are" if len(missing) > 1 else "is"
             raise UserError(f"{names} {are} missing: {self.origin.by_hand or FETCH}")
+        if not has_receipt:
+            self.require_unaltered(folder)
 
     def require_unaltered(self, folder: Path, *, deep: bool = False) -> bool:
         """Check the bytes of raw files that came by themselves or have a checksum; say whether anything tells them.
