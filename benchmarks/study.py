@@ -142,15 +142,15 @@ def build_workflow(runs: Sequence[int], folder: Path) -> dict[str, Call]:
 
 def scale_of(runs: int) -> str:
     """Return a scale file that asks for so many runs, a multiple of 100, and nothing else."""
-    penalties = list(range(1, 1 + -(-runs // 2000)))
-    seeds = runs // (4 * len(penalties))
-    grid = f"inputs: [distinct, identical], policy: [vanilla, random], l1: {penalties}"
+    rates = [n / 100 for n in range(1, 1 + -(-runs // 2000))]
+    seeds = runs // (4 * len(rates))
+    grid = f"inputs: [distinct, identical], policy: [vanilla, random], rates: {rates}"
     empty = ("table1", "sweep_balanced", "l1", "sensitivity", "three_views")
     return "\n".join(
         [
             "like: tiny",
             "experiments:",
-            f"  sweep: [{{dataset: colored_mnist, {grid}, rates: table1, seeds: {seeds}}}]",
+            f"  sweep: [{{dataset: colored_mnist, {grid}, seeds: {seeds}}}]",
             *(f"  {experiment}: []" for experiment in empty),
         ]
     )
