@@ -401,8 +401,9 @@ def verify(
 ) -> None:
     """Go through data, networks, logit banks, tables and figures: what is not as it should be; status 1 if any.
 
-    Raw files are looked at that `fetch` brought or that have a published checksum. What was never made is counted and no fault. A product that differs only in the code that made it is
-    told apart: its numbers are of that code, and it is made anew when the workflow runs.
+    Raw files are looked at that `fetch` brought or that have a published checksum. What was never made is counted
+    and no fault. A product that differs only in the code that made it is told apart: its numbers are of that code,
+    and it is made anew when the workflow runs.
     """
     if datasets:
         for name in datasets:
@@ -412,8 +413,10 @@ def verify(
         print(f"{', '.join(datasets)}: all arrays are as they should be")
         return
     wrong = outdated = never = whole = 0
-    used = {spec.dataset for spec in expand_runs(settings).values()}
-    for folder, dataset in {layout.raw((d := settings.datasets[n]).raw): d for n in used}.items():
+    used = dict.fromkeys(spec.dataset for spec in expand_runs(settings).values())
+    raw = {settings.datasets[name].raw: settings.datasets[name] for name in used}
+    for name, dataset in raw.items():
+        folder = layout.raw(name)
         try:
             if not any(p.exists() for p in dataset.raw_files(folder, mirror=settings.mirror)):
                 never += 1
@@ -432,8 +435,7 @@ def verify(
         serious = [o for o in found if o.what != "code"]
         for objection in serious or found:
             what = "outdated" if objection.what == "code" else objection.what
-            # What is wrong with an input says by itself what to do.
-            remedy = "" if "; run `" in objection.reason else f"; {product.remedy}"
+            remedy = "" if objection.tells_remedy else f"; {product.remedy}"
             print(f"{objection.file}: {what}: {objection.reason}{remedy}")
         wrong += bool(serious)
         outdated += bool(found) and not serious

@@ -50,6 +50,7 @@ class Objection(Section):
     what: What
     file: Path
     reason: str
+    tells_remedy: bool = False  # whether the reason ends with what to do
 
 
 class OtherSettingsError(UserError):

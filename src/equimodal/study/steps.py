@@ -134,7 +134,9 @@ class Product:
         try:
             asked = self.asked(params)
         except UserError as error:  # an input is wrong itself
-            yield receipts.Objection(what="input", file=self.receipt, reason=str(error))
+            yield receipts.Objection(
+                what="input", file=self.receipt, reason=str(error), tells_remedy=True
+            )
             asked = {}
         step = None if self.step == "prepare" else f"{self.step} {self.name}"
         yield from receipts.objections(
