@@ -637,6 +637,7 @@ def claims(
     why_not = limits(
         settings, load_params(params, "paper"), ledger
     )  # by the networks of all claims
+    ledger = ledger.about(settings.datasets)
     if claim is not None:
         chosen = {claim: ledger.claims[_one_of(claim, ledger.claims, "claim")]}
         ledger = ledger.model_copy(update={"claims": chosen})
@@ -725,6 +726,7 @@ def pages(
 @verb
 def show(settings: Params) -> None:
     """Print Table 1 if the scale has one, the claims' verdicts, where all is; status 1 if results are missing."""
+    from equimodal.study.analysis.claims import counted
     from equimodal.study.analysis.collect import failures
     from equimodal.study.analysis.names import stand_ins
     from equimodal.study.report.sources import gaps
@@ -736,10 +738,8 @@ def show(settings: Params) -> None:
         table1 = f"Table 1, {settings.scale} scale. {shown}"
     else:
         table1 = f"The {settings.scale} scale asks for no run of Table 1."
-    verdicts = read("claims")["verdict"].value_counts()
-    counted = ", ".join(f"{count} {verdict}" for verdict, count in verdicts.items())
     print(f"{table1}\n")
-    print(textwrap.fill(f"Claims:    {counted}", 79, subsequent_indent=" " * 11))
+    print(textwrap.fill(f"Claims:    {counted(read('claims'))}", 79, subsequent_indent=" " * 11))
     print("Tables:   ", layout.tables(settings.scale))
     if is_there(layout.figures(settings.scale)):
         print("Figures:  ", layout.figures(settings.scale))

@@ -324,6 +324,15 @@ def test_what_the_paper_does_not_tell_is_said_of_all_claims(project):
     assert "means of ours (palette hues)" in data.model_copy(update={"coloring": hues}).caveat
 
 
+def test_data_of_one_s_own_get_no_claim_of_the_paper_and_part_of_its_data_get_theirs():
+    assert LEDGER.about(["colored_mnist", "modelnet40", "nvgesture"]) == LEDGER
+    gestures = LEDGER.about(["nvgesture"]).claims
+    assert {d.split()[0] for c in gestures.values() for d in c.data} == {"nvgesture", "all"}
+    judged = judge({}, ledger=LEDGER.about(["digits"]))
+    assert judged.empty and list(judged) == list(COLUMNS["claims"])
+    assert "0 claims on 0 rows: the paper has none on these data." in as_markdown(judged, [])
+
+
 def test_the_ledger_for_readers_has_every_claim_its_source_its_region_and_its_numbers():
     judged = judge(made_up_tables(), limits={"nvgesture": Limit("stand-in")})
     text = as_markdown(judged, ["A note.", "Another."])

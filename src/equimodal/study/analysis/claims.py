@@ -6,8 +6,8 @@ does not; anything else is undecided.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
 from functools import reduce
 from importlib.resources import as_file, files
 from itertools import product
@@ -17,7 +17,7 @@ import pandas as pd
 from pydantic import Field, model_validator
 from ruamel.yaml import YAML
 
-from equimodal.study.analysis.names import DATASETS, column_name
+from equimodal.study.analysis.names import DATASETS, EVERY, column_name
 from equimodal.study.analysis.statistics import Estimate, difference_of, magnitude, toward
 from equimodal.study.errors import UserError
 from equimodal.study.files import read_text, reading
@@ -35,6 +35,7 @@ HOW = (
     ' flow. Bounds other than 0 and 1 are ours, as the paper says "about" or "many". A difference of two means is'
     " unpaired."
 )
+NO_CLAIM = "the paper has none on these data"
 _FLOAT = r"-?(?:\d[\d.e+-]*|inf)"
 _TOLD = re.compile(
     rf"(?:(.+): )?(?:missing|({_FLOAT})(?: \[(?:({_FLOAT}), ({_FLOAT})|no interval)\])?)(?:, n = .*)?"
@@ -143,6 +144,39 @@ class Ledger(Section):
     others: dict[str, dict[str, str]] = Field(default_factory=dict)
     claims: dict[Name, Claim]
 
+    def about(self, datasets: Container[str]) -> Self:
+        """Leave out what is claimed of other data sets; of all together nothing is left without one of the paper's."""
+        left = dict[str, Claim]()
+        for name, claim in self.claims.items():
+            data = [d for d in claim.data if d.split()[0] in datasets]
+            if data:
+                data += [EVERY] if EVERY in claim.data else []
+                left[name] = claim.model_copy(update={"data": tuple(data)})
+        return self.model_copy(update={"claims": left})
+
+
+@dataclass(frozen=True)
+class Judgment:
+    """What the numbers say of a claim and a data set; `claims.csv` has a row of each."""
+
+    id: str
+    claim: str
+    where: str
+    paper: str  # what it says
+    experiments: str
+    table: str
+    dataset: str
+    measure: str
+    evidence: str  # the numbers in words
+    region: str
+    verdict: str
+    measured: str  # the verdict that the numbers alone would get
+    reason: str  # why `verdict` is not plain holds or does not hold
+    command: str
+
+
+COLUMNS = tuple(field.name for field in fields(Judgment))
+
 
 @dataclass(frozen=True)
 class Limit:
@@ -190,9 +224,7 @@ def judge_claims(
     `limits`: data set -> why its data cannot speak for the paper's.
 
     Returns:
-        A row for each claim and data set, with what the claim says. `evidence`: the numbers in words; `measured`: the
-        verdict that the numbers alone would get; `reason`: why `verdict` is not plain holds or does not hold. UserError
-        if a table lacks a column that a claim names.
+        A row for each claim and data set, see `Judgment`. UserError if a table lacks a column that a claim names.
     """
     rows = []
     for name, claim in ledger.claims.items():
@@ -201,33 +233,32 @@ def judge_claims(
             limit = limits.get(data.split()[0]) if found.verdict != NOT_RUN else None
             silent = limit is not None and (claim.printed or not limit.real)
             rows.append(
-                {
-                    "id": name,
-                    "claim": claim.claim,
-                    "where": claim.where,
-                    "paper": claim.paper,
-                    "experiments": " ".join(claim.experiments),
-                    "table": claim.number.table,
-                    "dataset": data,
-                    "measure": claim.measure,
-                    "evidence": found.evidence,
-                    "region": str(claim.lies),
-                    "verdict": CANNOT_SAY if silent else found.verdict,
-                    "measured": found.verdict,
-                    "reason": "; ".join(filter(None, [limit.why if limit else "", found.reason])),
-                    "command": f"equimodal claims --scale {scale} --claim {name}",
-                }
+                Judgment(
+                    id=name,
+                    claim=claim.claim,
+                    where=claim.where,
+                    paper=claim.paper,
+                    experiments=" ".join(claim.experiments),
+                    table=claim.number.table,
+                    dataset=data,
+                    measure=claim.measure,
+                    evidence=found.evidence,
+                    region=str(claim.lies),
+                    verdict=CANNOT_SAY if silent else found.verdict,
+                    measured=found.verdict,
+                    reason="; ".join(filter(None, [limit.why if limit else "", found.reason])),
+                    command=f"equimodal claims --scale {scale} --claim {name}",
+                )
             )
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def as_markdown(judged: pd.DataFrame, notes: Iterable[str]) -> str:
     """Render the ledger for readers: a claim a heading, a data set a line of its table."""
-    counts = ", ".join(f"{n} {verdict}" for verdict, n in judged["verdict"].value_counts().items())
     parts = [
         "# Claims of the paper",
         HOW,
-        f"{judged['id'].nunique()} claims on {len(judged)} rows: {counts}.",
+        f"{judged['id'].nunique()} claims on {len(judged)} rows: {counted(judged)}.",
         *map(for_markdown, notes),
     ]
     for _, rows in judged.groupby("id", sort=False):
@@ -250,6 +281,12 @@ def as_markdown(judged: pd.DataFrame, notes: Iterable[str]) -> str:
             f"Decided by the table {first['table']}: `{first['command']}`",
         ]
     return "\n\n".join(parts) + "\n"
+
+
+def counted(judged: pd.DataFrame) -> str:
+    """Say how many judgments have each verdict."""
+    counts = judged["verdict"].value_counts()
+    return ", ".join(f"{n} {verdict}" for verdict, n in counts.items()) or NO_CLAIM
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ METHODS = {
     "random": "+ random",
     "guided": "+ guided",
 }
+EVERY = "all"  # of a row over all data sets together
 ORDER = {
     "dataset": list(DATASETS),
     "start": ["scratch", "pretrained"],

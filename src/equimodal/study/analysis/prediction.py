@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from equimodal.study.analysis.names import in_order
+from equimodal.study.analysis.names import EVERY, in_order
 from equimodal.study.analysis.statistics import Estimate, Tested, ends, sign_agreement, spearman
 from equimodal.study.analysis.sweeps import vanilla_models
 from equimodal.study.params import Analysis
@@ -23,7 +23,7 @@ def build(runs: pd.DataFrame, settings: Analysis) -> pd.DataFrame:
     rows = []
     for inputs, pairs in PAIRS.items():
         models = in_order(vanilla_models(runs, *pairs), "dataset", "fidelity")
-        models = pd.concat([models, models.assign(dataset="all")])
+        models = pd.concat([models, models.assign(dataset=EVERY)])
         for cell, group in models.groupby(["dataset", "fidelity"], sort=False):
             (tested, agreement), (by_label, agreement_by_label) = (
                 _compare(group["d_speed"], group[measure], settings)

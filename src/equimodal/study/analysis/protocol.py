@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterable
 
 from equimodal.study.analysis.claims import Ledger, Limit, data_name
+from equimodal.study.analysis.names import EVERY
 from equimodal.study.params import Params, expand_runs
 
 
@@ -32,7 +33,7 @@ def limits(settings: Params, paper: Params, ledger: Ledger) -> dict[str, Limit]:
             limits[name] = Limit("; ".join(parts))
     if limits:
         names = ", ".join(map(data_name, limits))
-        limits["all"] = Limit(f"data of {names} cannot speak for the paper's")
+        limits[EVERY] = Limit(f"data of {names} cannot speak for the paper's")
     return limits
 
 

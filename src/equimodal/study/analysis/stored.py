@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from equimodal.study import layout, receipts
-from equimodal.study.analysis import TABLES, maker
+from equimodal.study.analysis import TABLES, claims, maker
 from equimodal.study.table_files import read_table
 
 COLUMNS = {  # that every such table has; others depend on the runs
@@ -20,10 +20,7 @@ COLUMNS = {  # that every such table has; others depend on the runs
     "evaluations": ("run", "evaluation", "output", "accuracy"),
     "histories": ("run", "epoch"),
     "steps": ("run", "step", "epoch", "mode", "speed_m0", "speed_m1"),
-    "claims": (
-        *("id", "claim", "where", "paper", "experiments", "table", "dataset"),
-        *("measure", "evidence", "region", "verdict", "measured", "reason", "command"),
-    ),
+    "claims": claims.COLUMNS,
 }
 FILLED = {
     "runs": ("run", "experiments", "dataset", "status"),

@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from equimodal.study.analysis.collect import of_experiment
-from equimodal.study.analysis.names import DATASETS
+from equimodal.study.analysis.names import DATASETS, EVERY
 from equimodal.study.figures.parts import (
     D_SPEED,
     D_UTIL,
@@ -24,7 +24,6 @@ LOOKS = {
     "modelnet40": (VERMILION, "s", "--"),
     "nvgesture": (GREEN, "^", "-."),
 }  # color, marker and line style
-EVERY = "all"  # the row of the table over all data sets
 
 
 def draw(runs: pd.DataFrame, prediction: pd.DataFrame, prediction_by_epoch: pd.DataFrame) -> Figure:

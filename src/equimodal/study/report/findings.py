@@ -21,7 +21,7 @@ from equimodal.study.analysis.claims import (
     read_claims,
     told_in,
 )
-from equimodal.study.analysis.names import COLUMNS_OF_TABLE1, DATASETS, METHODS, stand_ins
+from equimodal.study.analysis.names import COLUMNS_OF_TABLE1, DATASETS, EVERY, METHODS, stand_ins
 from equimodal.study.analysis.stored import read_stored
 from equimodal.study.files import is_there
 from equimodal.study.paces import kind_of, paces_with_the_code
@@ -113,7 +113,7 @@ def as_html(scales: Sequence[Scale]) -> str:
         intervals=lambda evidence, lies: Markup(
             pictures.intervals(told_in(evidence), lies.above, lies.below)
         ),
-        named=lambda data: "all data sets" if data == "all" else data_name(data),
+        named=lambda data: "all data sets" if data == EVERY else data_name(data),
     )
 
 

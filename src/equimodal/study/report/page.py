@@ -13,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from equimodal.study.analysis.claims import HOW, VERDICTS, data_name
 from equimodal.study.analysis.documents import for_readers
-from equimodal.study.analysis.names import column_name
+from equimodal.study.analysis.names import EVERY, column_name
 from equimodal.study.data.dataset import Dataset
 from equimodal.study.report import Item
 
@@ -81,7 +81,7 @@ def as_html(report: Report) -> str:
         "template.html",
         report=report,
         claims=claims,
-        overview=sorted(data, key=lambda column: column == "all"),  # all of them together come last
+        overview=sorted(data, key=lambda column: column == EVERY),  # all of them together come last
         failed=None if report.failed is None else as_grid(report.failed),
         costs=list(report.costs.itertuples()),
         open_rows=OPEN_ROWS,
