@@ -1,5 +1,6 @@
 """A scale with data of one's own: what it needs to say, and what comes of it, from files to Table 1."""
 
+import shutil
 import sys
 
 import numpy as np
@@ -206,9 +207,16 @@ def test_three_modalities_go_from_files_to_table_1(scale, capfd):
     assert (
         "ModelNet40" not in text
     )  # the paper's data sets are not missing where none of them is asked for
+    assert verb("claims") == 0
+    text = layout.table("mine", "claims").with_suffix(".md").read_text()
+    assert "the paper has none on these data" in text
     assert verb("verify") == 0
     np.save(layout.raw("mine") / "new.npy", np.zeros(3))  # is none of its files
     assert verb("verify") == 0
     (layout.raw("mine") / "test.npz").write_bytes(b"another")
     assert verb("verify") == 1
     assert "data/raw/mine/test.npz is another one than it was made of" in capfd.readouterr().out
+    shutil.rmtree(layout.prepared("mine", "mine"))  # as where they may not be passed on
+    assert verb("verify") == 0
+    assert verb("train", runs[0]) == 2
+    assert "run `equimodal prepare mine --scale mine`" in capfd.readouterr().err

@@ -637,7 +637,7 @@ def claims(
     why_not = limits(
         settings, load_params(params, "paper"), ledger
     )  # by the networks of all claims
-    ledger = ledger.about(settings.datasets)
+    ledger = ledger.about(spec.dataset for spec in expand_runs(settings).values())
     if claim is not None:
         chosen = {claim: ledger.claims[_one_of(claim, ledger.claims, "claim")]}
         ledger = ledger.model_copy(update={"claims": chosen})

@@ -53,6 +53,10 @@ class Objection(Section):
     tells_remedy: bool = False  # whether the reason ends with what to do
 
 
+class MissingError(UserError):
+    """A product was never made here."""
+
+
 class OtherSettingsError(UserError):
     """A product is whole, but of other settings: what is asked for was never made."""
 
@@ -183,7 +187,8 @@ def require(path: Path, remedy: str, **asked: Any) -> Receipt:
     """
     for objection in objections(path, **asked):
         if objection.what == "receipt":
-            raise UserError(f"{objection.reason}; {remedy}")
+            kind = UserError if path.exists() else MissingError
+            raise kind(f"{objection.reason}; {remedy}")
         error = OtherSettingsError if objection.what == "settings" else UserError
         raise error(f"{objection.file} can not be used: {objection.reason}; {remedy}")
     receipt = read(path)

@@ -130,14 +130,19 @@ class Product:
         return any(path.exists() for path in (self.receipt, *self.files))
 
     def objections(self, params: Params, *, deep: bool = False) -> Iterator[receipts.Objection]:
-        """Say why it is not what the settings, the code and its inputs ask for."""
+        """Say why it is not what the settings, the code and its inputs ask for.
+
+        Of an input that is not here, as some may not be passed on, nothing can be said.
+        """
+        asked: dict[str, Any] = {}
         try:
             asked = self.asked(params)
+        except receipts.MissingError:
+            pass
         except UserError as error:  # an input is wrong itself
             yield receipts.Objection(
                 what="input", file=self.receipt, reason=str(error), tells_remedy=True
             )
-            asked = {}
         step = None if self.step == "prepare" else f"{self.step} {self.name}"
         yield from receipts.objections(
             self.receipt, step=step, files=self.files, deep=deep, **asked

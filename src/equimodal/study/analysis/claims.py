@@ -6,7 +6,7 @@ does not; anything else is undecided.
 """
 
 import re
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import reduce
 from importlib.resources import as_file, files
@@ -17,7 +17,7 @@ import pandas as pd
 from pydantic import Field, model_validator
 from ruamel.yaml import YAML
 
-from equimodal.study.analysis.names import DATASETS, EVERY, column_name
+from equimodal.study.analysis.names import DATASETS, column_name
 from equimodal.study.analysis.statistics import Estimate, difference_of, magnitude, toward
 from equimodal.study.errors import UserError
 from equimodal.study.files import read_text, reading
@@ -144,15 +144,11 @@ class Ledger(Section):
     others: dict[str, dict[str, str]] = Field(default_factory=dict)
     claims: dict[Name, Claim]
 
-    def about(self, datasets: Container[str]) -> Self:
-        """Leave out what is claimed of other data sets; of all together nothing is left without one of the paper's."""
-        left = dict[str, Claim]()
-        for name, claim in self.claims.items():
-            data = [d for d in claim.data if d.split()[0] in datasets]
-            if data:
-                data += [EVERY] if EVERY in claim.data else []
-                left[name] = claim.model_copy(update={"data": tuple(data)})
-        return self.model_copy(update={"claims": left})
+    def about(self, datasets: Iterable[str]) -> Self:
+        """Leave out all claims if none of the data sets is the paper's."""
+        return (
+            self.model_copy(update={"claims": {}}) if DATASETS.keys().isdisjoint(datasets) else self
+        )
 
 
 @dataclass(frozen=True)
