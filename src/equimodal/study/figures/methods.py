@@ -31,6 +31,7 @@ def draw(methods: pd.DataFrame) -> Figure:
             for _, row in rows.dropna(subset=[measure, "accuracy"]).iterrows():
                 place = names.index(row["method"])
                 look: Look = {"color": f"C{place % 10}", "marker": MARKERS[place % len(MARKERS)]}
+                look["fillstyle"] = "full" if place < 10 else "none"  # there are ten colors
                 size = magnitude(Estimate(*row[[measure, f"{measure}_low", f"{measure}_high"]]))
                 accuracy = Estimate(*row[["accuracy", "low", "high"]])
                 look |= {"ls": "", "elinewidth": 1, "label": row["method"]}
