@@ -644,7 +644,10 @@ def claims(
     read = _reader(settings)
     tables = {name: read(name) for name in analysis.tables_of(ledger)}
     judged = analysis.judge_claims(ledger, tables, limits=why_not, scale=settings.scale)
-    notes = [*filter(None, [notice(settings)]), *(analysis.caveats(settings) if len(judged) else ())]
+    notes = [
+        *filter(None, [notice(settings)]),
+        *(analysis.caveats(settings) if len(judged) else ()),
+    ]
     if claim is not None:
         print(analysis.as_markdown(judged, notes))
         return

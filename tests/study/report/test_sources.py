@@ -8,11 +8,11 @@ from equimodal.study import layout
 from equimodal.study.analysis import TABLES
 from equimodal.study.cli import app
 from equimodal.study.figures import FIGURES
-from equimodal.study.params import expand_runs
+from equimodal.study.params import expand_runs, load_params
 from equimodal.study.report import Item
-from equimodal.study.report.sources import gather
+from equimodal.study.report.sources import gather, of_methods
 from equimodal.study.steps import made_at
-from tests.conftest import run_verb
+from tests.conftest import ROOT, run_verb
 from tests.tables import made_up_tables, whole
 
 ITEM = Item("table1", "Table 1", "", "make-it")
@@ -138,3 +138,10 @@ def test_versions_name_what_ran_and_stand_in_data_are_told_apart(project):
     names = ("Python", "torch", "equimodal", "git commit", "machine")
     assert all(report.versions[name] for name in names)
     assert [d.is_stand_in for d in report.data.values()] == [False, True, True]
+
+
+def test_the_cost_of_each_compared_method_is_told_apart(project):
+    assert of_methods(project.load()) == {}
+    asked = of_methods(load_params(ROOT / "params.yaml", "methods"))
+    assert {len(asked[f"methods, {method}"]) for method in ("agm", "guided", "uniform")} == {10}
+    assert set(asked) > {"methods, unimodal", "methods, ensemble"}

@@ -46,9 +46,18 @@ def gather(settings: Params, *, tables: Sequence[Item], figures: Sequence[Item])
         runs=len(every),
         failed=None if runs is None else runs.loc[runs["status"] != "finished", [*OF_RUNS]],
         missing=[sentence for sentence in missing if sentence],
-        costs=costs(layout.benchmarks(settings.scale), asked),
+        costs=costs(layout.benchmarks(settings.scale), asked | of_methods(settings)),
         versions=versions(),
     )
+
+
+def of_methods(settings: Params) -> dict[str, list[str]]:
+    """Return the runs of each method that the experiment `methods` compares, so that its cost is told."""
+    runs: dict[str, list[str]] = {}
+    asked = expand_runs(settings, "methods") if "methods" in settings.experiments else {}
+    for name, spec in asked.items():
+        runs.setdefault(f"methods, {spec.method}", []).append(name)
+    return runs
 
 
 def versions() -> dict[str, str]:
