@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 .PHONY: help reproduce verify redraw findings rebuild docs provenance bench test test-faults test-slurm test-mutations check site format clean setup
 
 help:  ## list the commands
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
 
 reproduce: $(INSTALLED)  ## every table and figure, the report, and Table 1 in the terminal (SCALE=demo)
 	@# The accuracy of each run, which goes to stdout, is in the tables.
@@ -18,17 +18,17 @@ reproduce: $(INSTALLED)  ## every table and figure, the report, and Table 1 in t
 	@equimodal findings > /dev/null
 	@equimodal show --scale $(SCALE)
 
-verify: $(INSTALLED)  ## whether data, networks and logits are what they should be; every file is hashed (SCALE=demo)
+verify: $(INSTALLED)  ## check data, networks, logits, tables and figures; every file is hashed (SCALE=demo)
 	@equimodal verify --scale $(SCALE) --deep
 
-redraw: $(INSTALLED)  ## every table and figure, and the report, from logit banks that are there; trains nothing (SCALE=demo)
+redraw: $(INSTALLED)  ## every table and figure, and the report, from existing logit banks; trains nothing (SCALE=demo)
 	@set -e; for verb in collect linear linear-mnist table claims draw summarize; do equimodal $$verb --scale $(SCALE); done
 	@equimodal report --scale $(SCALE)
 
 findings: $(INSTALLED)  ## which claims of the paper hold, by the runs in git: results/findings.html, in seconds
 	@equimodal findings
 
-rebuild: $(INSTALLED)  ## tables, claims, figures and the page of findings from the collected tables in git; of one scale with SCALE=...
+rebuild: $(INSTALLED)  ## tables, claims, figures and the page of findings, from the collected tables in git; SCALE=... for one scale
 	@set -e; for scale in $(if $(filter file,$(origin SCALE)),$$(git ls-files 'results/*/tables/runs.csv' | cut -d/ -f2),$(SCALE)); do \
 	  for verb in table claims 'draw --of-runs' summarize; do equimodal $$verb --scale $$scale; done; \
 	  echo "Made anew from the collected tables: results/$$scale/tables and results/$$scale/figures."; \
@@ -38,27 +38,27 @@ rebuild: $(INSTALLED)  ## tables, claims, figures and the page of findings from 
 docs: $(INSTALLED)  ## README.md and the pages of docs that hold numbers, from docs/templates and the tables in git
 	@equimodal pages
 
-provenance: $(INSTALLED)  ## which rule made which file, from what, with which settings: provenance.html (SCALE=demo)
+provenance: $(INSTALLED)  ## which rule made which file, from what, with which settings: results/demo/provenance.html (SCALE=demo)
 	@snakemake --config scale=$(SCALE) --report results/$(SCALE)/provenance.html
 
 bench: $(INSTALLED)  ## how long steps, data, products and the workflow take, beside plain code: results/benchmarks, in 8 minutes
 	@python -m benchmarks
 
-test: $(INSTALLED)  ## all tests, on all cores; `pytest` runs some of them, or all one by one
+test: $(INSTALLED)  ## all tests, on all cores; `pytest` runs chosen tests
 	@pytest --numprocesses auto --dist loadscope --no-loadscope-reorder
 
 test-faults: $(INSTALLED)  ## 500 seeded faults and 200 alterations in a tiny study: nothing lost, nothing silently wrong, no traceback
 	@python -m tests.faults
 
-test-slurm: $(INSTALLED)  ## the tiny study through a Slurm that is started here, hurt, and compared with a local run; as root
+test-slurm: $(INSTALLED)  ## the tiny study on a Slurm that is started here and disturbed, compared with a local run; as root
 	@python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[cluster,kubernetes]' --no-build-isolation
 	@pytest -q tests/test_kubernetes.py tests/workflow/storage.py  # the second needs rsync
 	@python -m tests.slurm
 
-test-mutations: $(INSTALLED)  ## 60 seeded faults in the code of the method: the tests have to notice 57
+test-mutations: $(INSTALLED)  ## 60 seeded faults in the code of the method: the tests have to find at least 57
 	@python -m tests.mutations
 
-check: $(INSTALLED)  ## format, lint, types, which part imports which, and whether pages are what their templates give
+check: $(INSTALLED)  ## format, lint, types, which part imports which, and whether pages are up to date
 	ruff format --check .
 	ruff check .
 	snakefmt --check Snakefile workflow

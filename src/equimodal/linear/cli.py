@@ -41,9 +41,11 @@ def linear(settings: Params, params: Path) -> None:
 def noisy_mnist(
     settings: Params,
     params: Path,
-    layers: Annotated[list[int], typer.Argument(help="L_f, 1 to the depth; one network each.")],
+    layers: Annotated[
+        list[int], typer.Argument(help="Fusion layers L_f, from 1 to the depth; one network each.")
+    ],
 ) -> None:
-    """Train the second paper's networks on noisy MNIST, each going on from its checkpoint if it has one."""
+    """Train the second paper's networks on noisy MNIST. Each goes on from its checkpoint if it has one."""
     own = load_linear(settings, params)
     depth = own.noisy_mnist.depth
     if wrong := [fusion for fusion in layers if not 1 <= fusion <= depth]:
@@ -80,7 +82,7 @@ def _train_noisy_mnist(fusion: int, own: NoisyMnist, settings: Params) -> None:
 
 
 def linear_mnist(settings: Params, params: Path) -> None:
-    """Put the networks on noisy MNIST into one table, as CSV, Markdown and LaTeX."""
+    """Put the results on noisy MNIST into one table, as CSV, Markdown and LaTeX."""
     from equimodal.linear import mnist_table
     from equimodal.study.analysis.documents import documents
     from equimodal.study.analysis.stored import require_unaltered

@@ -43,11 +43,11 @@ from equimodal.study.spec import RunSpec, read_specs
 from equimodal.study.turns import Walk, alone, in_turn, to_its_end, without_steps
 
 app = typer.Typer(
-    help="Measure and mend the greedy nature of multi-modal learning.",
+    help="Measure and reduce the greed of multi-modal networks.",
     epilog=(
         "Experiments are those of config/scales (table1, sweep, ...); `runs` lists their networks."
         f" Tables: {', '.join(TABLES)}. Figures: {', '.join((*FIGURES, *linear.FIGURES))}."
-        " A scale has those that it asks runs for."
+        " A scale has the tables and figures whose runs it asks for."
     ),
     no_args_is_help=True,
     add_completion=False,
@@ -59,13 +59,15 @@ Raw = Annotated[str, typer.Argument(help="A data set of params.yaml, or kinetics
 Runs = Annotated[list[str], typer.Argument(help="Names of runs; `equimodal runs` lists them.")]
 Device = Annotated[
     str,
-    typer.Option(envvar="EQUIMODAL_DEVICE", help="cpu, cuda, cuda:1, ...; of no run's identity."),
+    typer.Option(
+        envvar="EQUIMODAL_DEVICE", help="cpu, cuda, cuda:1, ...; no part of a run's name."
+    ),
 ]
 Graphs = Annotated[
     bool,
     typer.Option(
         envvar="EQUIMODAL_GRAPHS",
-        help="Whether a GPU takes each training step as a whole, a CUDA graph; of no run's identity.",
+        help="Whether a GPU runs each training step as one CUDA graph; no part of a run's name.",
     ),
 ]
 CheckpointMinutes = Annotated[
@@ -73,7 +75,7 @@ CheckpointMinutes = Annotated[
     typer.Option(
         min=0,
         envvar="EQUIMODAL_CHECKPOINT_MINUTES",
-        help="Between two checkpoints of a training; longer where they would take 2 % of the time.",
+        help="Minutes between two checkpoints; more if they would take over 2 % of the time.",
     ),
 ]
 Wait = Annotated[
@@ -81,7 +83,7 @@ Wait = Annotated[
     typer.Option(
         "--wait",
         envvar="EQUIMODAL_WAIT",
-        help="Wait for a process that is at the same work already.",
+        help="Wait for a process that does the same work already.",
     ),
 ]
 AT_ONCE_ON_GPU = 4  # ASSUME: never measured; a small network leaves most of a GPU idle
@@ -102,7 +104,7 @@ def _print_version(asked: bool) -> None:
 def _options(
     directory: Annotated[
         Path | None,
-        typer.Option(help="The folder that data/ and results/ lie in; this one if left out."),
+        typer.Option(help="The folder of data/ and results/; the working folder if left out."),
     ] = None,
     version: Annotated[
         bool,
@@ -120,9 +122,11 @@ def _options(
 @verb
 def runs(
     settings: Params,
-    experiment: Annotated[str | None, typer.Option(help="List the runs of this one only.")] = None,
+    experiment: Annotated[
+        str | None, typer.Option(help="List the runs of this experiment only.")
+    ] = None,
 ) -> None:
-    """List the runs that params.yaml asks for."""
+    """List the runs that a scale asks for."""
     if experiment is not None:
         _one_of(experiment, settings.experiments, "experiment")
     print(*expand_runs(settings, experiment), sep="\n")
@@ -136,11 +140,11 @@ def runs(
 @verb
 def prune(
     settings: Params,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say which.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list them.")] = False,
 ) -> None:
-    """Remove results of runs that params.yaml does not ask for, or not with these settings.
+    """Remove results of runs that a scale does not ask for, or not with these settings.
 
-    Runs that `leave_out` names keep theirs: they are not made, but wanted.
+    Runs that `leave_out` names keep their results.
     """
     from equimodal.study.prune import files_of_other_runs, remove
 
@@ -163,7 +167,7 @@ def prune(
 
 @verb
 def fetch(settings: Params, dataset: Raw, wait: Wait = False) -> None:
-    """Bring the raw files of a data set, or the weights `kinetics`, verified by checksum."""
+    """Download or make the raw files of a data set, or the weights `kinetics`, and verify their checksums."""
     if dataset == "kinetics":
         source: Any = import_module("equimodal.study.data.kinetics")
         folder = layout.raw(dataset)
@@ -176,7 +180,7 @@ def fetch(settings: Params, dataset: Raw, wait: Wait = False) -> None:
 
 @verb
 def data_status(settings: Params) -> None:
-    """Say for each data set of the scale what is there, where it is from, its licence and what to do next."""
+    """Say for each data set of a scale what is there, where it comes from, on which terms, and what to do next."""
     from equimodal.study.data.status import describe
 
     print(f"Data of the {settings.scale} scale; mirror: {settings.mirror or 'none'}\n")
@@ -195,10 +199,10 @@ def data_status(settings: Params) -> None:
 def prepare(
     settings: Params,
     dataset: Dataset,
-    processes: Annotated[int, typer.Option(min=1, help="How many share the work.")] = 1,
+    processes: Annotated[int, typer.Option(min=1, help="How many processes share the work.")] = 1,
     wait: Wait = False,
 ) -> None:
-    """Turn the raw files of a data set into arrays; one that was stopped goes on."""
+    """Turn the raw files of a data set into arrays. Work that was stopped goes on."""
     chosen = settings.datasets[_one_of(dataset, settings.datasets, "data set")]
     out = layout.prepared(settings.scale, dataset)
     with sole(f"the preparation of {out}", layout.data_lock(out), wait=wait):
@@ -214,16 +218,16 @@ def train(
     context: typer.Context,
     runs: Runs,
     again: Annotated[
-        bool, typer.Option("--again", help="Train anew what is trained already.")
+        bool, typer.Option("--again", help="Train again what is trained already.")
     ] = False,
     device: Device = "cpu",
     graphs: Graphs = True,
     checkpoint_minutes: CheckpointMinutes = 1.0,
     wait: Wait = False,
 ) -> None:
-    """Train runs, one after the other, each going on from its checkpoint if it has one.
+    """Train runs, one after the other. Each goes on from its checkpoint if it has one.
 
-    What is trained already, with these settings, is left as it is.
+    A run that is trained already with these settings is left as it is.
     """
     specs = _specs(runs, settings)
     device = context.with_resource(placed(device))
@@ -300,7 +304,7 @@ def _how_it_ended(outcome: dict[str, Any], folder: Path) -> str:
 
 @verb
 def evaluate(settings: Params, runs: Runs, device: Device = "cpu") -> None:
-    """Write the logit bank of trained runs, and print the accuracies of the network's prediction."""
+    """Write the logit banks of trained runs, and print their test accuracies."""
     specs = _specs(runs, settings)
     for spec in specs:
         steps.require_trained(spec, settings)
@@ -354,14 +358,14 @@ def cell(
         typer.Option(
             min=1,
             envvar="EQUIMODAL_SIDE_BY_SIDE",
-            help="How many train at a time, a step each in turn; of no run's identity."
+            help="How many runs train at a time, each a step in turn; no part of a run's name."
             f" [default: {AT_ONCE_ON_GPU} on a GPU, else 1]",
         ),
     ] = None,
 ) -> None:
-    """Train and evaluate runs: a job of the workflow. One that fails leaves the others be.
+    """Train and evaluate runs, as a job of the workflow does. If one fails, the others go on.
 
-    What is trained or evaluated already, with these settings, is left as it is.
+    A run that is trained or evaluated already with these settings is left as it is.
     """
     specs = _specs(runs, settings)
     device = context.with_resource(placed(device))
@@ -393,17 +397,17 @@ def verify(
     settings: Params,
     params: Path,
     datasets: Annotated[
-        list[str] | None, typer.Argument(help="Only the prepared arrays of these data sets.")
+        list[str] | None, typer.Argument(help="Check only the prepared arrays of these data sets.")
     ] = None,
     deep: Annotated[
         bool, typer.Option("--deep", help="Hash every file, whatever its size and time say.")
     ] = False,
 ) -> None:
-    """Go through data, networks, logit banks, tables and figures: what is not as it should be; status 1 if any.
+    """Check data, networks, logit banks, tables and figures. Status 1 if any is not as it should be.
 
-    Raw files are looked at that `fetch` brought or that have a published checksum. What was never made is counted
-    and no fault. A product that differs only in the code that made it is told apart: its numbers are of that code,
-    and it is made anew when the workflow runs.
+    Of raw files, those are checked that `fetch` brought or that have a published checksum. What was never made is
+    counted, but is not wrong. A product that only differs in the code that made it is outdated, but not wrong: the
+    workflow makes it again when it runs.
     """
     if datasets:
         for name in datasets:
@@ -452,13 +456,13 @@ def collect(
         bool,
         typer.Option(
             "--keep",
-            help="Keep what the tables say of runs that are not here, if it is of the same settings.",
+            help="Keep the rows of runs that are not here, if their settings are those of now.",
         ),
     ] = False,
 ) -> None:
-    """Read all runs into tidy tables: runs.csv, evaluations.csv, histories.csv.gz, steps.csv.gz.
+    """Collect all runs in tables: runs.csv, evaluations.csv, histories.csv.gz and steps.csv.gz.
 
-    And the spec of each run that has results into specs.jsonl.
+    The spec of each run that has results goes into specs.jsonl.
     """
     from equimodal.study.analysis import collect as analysis
     from equimodal.study.analysis import stored
@@ -498,15 +502,10 @@ def table(
     settings: Params,
     names: Annotated[
         list[str] | None,
-        typer.Argument(
-            help="Modules of equimodal.study.analysis; all tables of the scale if none."
-        ),
+        typer.Argument(help="Names of tables; all tables of the scale if left out."),
     ] = None,
 ) -> None:
-    """Build tables, published numbers beside ours, as CSV, Markdown and LaTeX.
-
-    One that fails takes down no other.
-    """
+    """Build tables as CSV, Markdown and LaTeX, with published numbers beside ours. If one fails, the others are built."""
     from equimodal.study.analysis.documents import notes_on, render
     from equimodal.study.analysis.names import notice
 
@@ -536,15 +535,16 @@ def draw(
     params: Path,
     names: Annotated[
         list[str] | None,
-        typer.Argument(
-            help="Modules of equimodal.study.figures; all figures of the scale if none."
-        ),
+        typer.Argument(help="Names of figures; all figures of the scale if left out."),
     ] = None,
     of_runs: Annotated[
-        bool, typer.Option("--of-runs", help="Only those that the collected tables decide.")
+        bool,
+        typer.Option(
+            "--of-runs", help="Draw only those that need nothing but the collected tables."
+        ),
     ] = False,
 ) -> None:
-    """Draw figures as SVG, PNG and PDF: those that the scale has data for. One that fails takes down no other."""
+    """Draw the figures for which a scale has data, as SVG, PNG and PDF. If one fails, the others are drawn."""
     from equimodal.study.analysis.names import notice, stand_ins
     from equimodal.study.figures.parts import NothingToShow, as_drawn, saying
     from equimodal.study.figures.style import save
@@ -586,14 +586,17 @@ def draw(
 def estimate(
     settings: Params,
     experiment: Annotated[
-        list[str] | None, typer.Option(help="Only this one; may be given several times.")
+        list[str] | None, typer.Option(help="Only this experiment; may be given several times.")
     ] = None,
     measure: Annotated[
-        bool, typer.Option(help="Time a few training steps of each kind of network, now and here.")
+        bool,
+        typer.Option(
+            help="First time a few training steps of each kind of network on this machine."
+        ),
     ] = False,
     device: Device = "cpu",
 ) -> None:
-    """Say what experiments will cost at most: hours, memory and disk, and how that is known."""
+    """Say what experiments will cost at most, in hours, memory and disk, and how that is known."""
     from equimodal.study import estimate as analysis
     from equimodal.study import paces as known
 
@@ -624,9 +627,11 @@ def estimate(
 def claims(
     settings: Params,
     params: Path,
-    claim: Annotated[str | None, typer.Option(help="Only print what decides on this one.")] = None,
+    claim: Annotated[
+        str | None, typer.Option(help="Only print what decides on this claim.")
+    ] = None,
 ) -> None:
-    """Judge the paper's claims by our tables: claims.csv and claims.md."""
+    """Judge the paper's claims by our tables. Writes claims.csv and claims.md."""
     from equimodal.study.analysis import claims as analysis
     from equimodal.study.analysis.names import notice
     from equimodal.study.analysis.protocol import limits
@@ -675,7 +680,7 @@ def summarize(settings: Params) -> None:
 
 @verb
 def report(settings: Params) -> None:
-    """Write the reading page: claims, tables, figures, costs. Status 1 if anything is missing."""
+    """Write the report of a scale: claims, tables, figures and costs. Status 1 if anything is missing."""
     from equimodal.study.report.page import as_html
     from equimodal.study.report.sources import gather
 
@@ -690,7 +695,7 @@ def report(settings: Params) -> None:
 
 @app.command()
 def findings(params: ParamsFile = DEFAULT_PARAMS) -> None:
-    """Write the page to read: which claims hold, at all scales that have collected tables of real data."""
+    """Write results/findings.html: which claims of the paper hold, at all scales with collected runs on real data."""
     from equimodal.study.report.findings import as_html, collected_scales, read_scale
     from equimodal.study.report.sources import read_figure
 
@@ -705,10 +710,10 @@ def findings(params: ParamsFile = DEFAULT_PARAMS) -> None:
 @app.command()
 def pages(
     check: Annotated[
-        bool, typer.Option("--check", help="Only say which are not what their templates give.")
+        bool, typer.Option("--check", help="Write nothing; only say which pages are stale.")
     ] = False,
 ) -> None:
-    """Write the README and pages of docs with the numbers of the tables. Status 1 if --check finds a stale one."""
+    """Write README.md and the pages of docs that hold numbers of tables. Status 1 if --check finds a stale one."""
     from equimodal.study.report.pages import made
 
     def is_stale(page: Path, text: str) -> bool:
@@ -728,7 +733,7 @@ def pages(
 
 @verb
 def show(settings: Params) -> None:
-    """Print Table 1 if the scale has one, the claims' verdicts, where all is; status 1 if results are missing."""
+    """Print Table 1, the verdicts on the claims, and where the results are. Status 1 if any are missing."""
     from equimodal.study.analysis.claims import counted
     from equimodal.study.analysis.collect import failures
     from equimodal.study.analysis.names import stand_ins

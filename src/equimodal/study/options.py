@@ -14,13 +14,14 @@ DEFAULT_PARAMS = Path("params.yaml")
 ParamsFile = Annotated[
     Path,
     typer.Option(
-        envvar="EQUIMODAL_PARAMS", help="The settings; the scales lie beside it in config/."
+        envvar="EQUIMODAL_PARAMS",
+        help="The file of settings; config/ with the scales lies beside it.",
     ),
 ]
 Scale = Annotated[
     str | None,
     typer.Option(
-        help="tiny, demo, paper or another file of config/scales; params.yaml says which if left out."
+        help="tiny, demo, paper or another file of config/scales; if left out, that of params.yaml."
     ),
 ]
 
