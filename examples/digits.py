@@ -1,8 +1,8 @@
 """Greed on your own network and in your own loop: scikit-learn's digits, colored and gray.
 
-While training, a digit's color gives its label away; at the test it says nothing. A network that
-leans on the color fails. Nothing here is equimodal's but the lines marked with an arrow: the fusion
-modules, the balancer with its policy, and the evaluation.
+In training, a digit's color tells its label; in the test it does not. So a network that relies on the
+color fails. Only the lines marked with an arrow use equimodal: the fusion modules, the balancer with
+its policy, and the evaluation.
 
     python examples/digits.py    # in seconds; with matplotlib it draws digits.png as well
 """
@@ -50,7 +50,7 @@ class TwoBranches(nn.Module):
 
 
 def digits():
-    """Return training and test inputs and labels. A test digit wears the color of any digit."""
+    """Return training and test inputs and labels. A test digit has the color of any digit."""
     images, labels = load_digits(return_X_y=True)
     gray = torch.tensor(images, dtype=torch.float32).view(-1, 1, 8, 8) / 16
     labels = torch.tensor(labels)

@@ -2,7 +2,7 @@
 
 The cell is guided training on Colored-and-gray-MNIST, 91.01 ± 1.20 % in the paper. The numbers come from the
 tables that git holds, so nothing is downloaded. The challenge: are the networks as good when they are
-evaluated in another way? Then it trains one such network on the demo's few digits, to see the same at home.
+evaluated in another way? Then it trains one such network on the demo's few digits, to show how that is done.
 
     python examples/one_cell.py    # from a checkout, one to two minutes; draws one_cell.png
 """
@@ -56,7 +56,7 @@ def draw(accuracies, file):
 
 
 def train_one():
-    """Train and evaluate one network of the cell at the demo scale, in a folder that goes again."""
+    """Train and evaluate one network of the cell at the demo scale, in a temporary folder."""
     with TemporaryDirectory() as folder:
         equimodal = [sys.executable, "-m", "equimodal", "--directory", folder]
         settings = ["--scale", "demo", "--params", str(ROOT / "params.yaml")]
