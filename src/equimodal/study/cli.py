@@ -746,8 +746,9 @@ def show(settings: Params) -> None:
         table1 = f"Table 1, {settings.scale} scale. {shown}"
     else:
         table1 = f"The {settings.scale} scale asks for no run of Table 1."
+    verdicts = counted(read("claims"))
     print(f"{table1}\n")
-    print(textwrap.fill(f"Claims:    {counted(read('claims'))}", 79, subsequent_indent=" " * 11))
+    print(textwrap.fill(f"Claims:    {verdicts}", 79, subsequent_indent=" " * 11))
     print("Tables:   ", layout.tables(settings.scale))
     if is_there(layout.figures(settings.scale)):
         print("Figures:  ", layout.figures(settings.scale))

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from equimodal.study import layout
-from equimodal.study.analysis.claims import HOLDS, NOT_RUN, UNDECIDED, Region, told_in
+from equimodal.study.analysis.claims import CANNOT_SAY, HOLDS, NOT_RUN, UNDECIDED, Region, told_in
 from equimodal.study.cli import app
 from equimodal.study.errors import UserError
 from equimodal.study.report import pictures
@@ -55,6 +55,10 @@ def test_every_claim_is_told_once_with_what_the_numbers_say(page):
     # A place whose numbers do not say what the outcome is says so in the overview.
     row = text.partition('href="#claim-speed_predicts_rank"')[2].partition("</tr>")[0]
     assert "views, ModelNet40: undecided" in text_of(row)
+    # Of a number that the paper prints, other networks than the paper's say nothing.
+    row = text.partition('href="#claim-table1_as_published"')[2].partition("</tr>")[0]
+    assert "these data cannot say" in text_of(row)
+    assert "does not hold" not in text_of(row)
 
 
 def test_the_page_is_whole_and_needs_nothing_from_elsewhere(page):
@@ -115,10 +119,12 @@ def test_filters_hide_and_a_name_shows_what_its_network_was_asked_for(page):
         (["holds", "undecided"], HOLDS),
         (["undecided"], UNDECIDED),
         (["holds", "does not hold", "undecided"], DEPENDS),
+        (["these data cannot say", "undecided"], UNDECIDED),
+        (["these data cannot say"], CANNOT_SAY),
     ],
 )
 def test_the_numbers_that_decide_make_the_outcome(verdicts, outcome):
-    rows = [SimpleNamespace(dataset="colored_mnist", measured=verdict) for verdict in verdicts]
+    rows = [SimpleNamespace(dataset="colored_mnist", says=verdict) for verdict in verdicts]
     claim = Claim("c", "", "", "", Region(above=0), rows, ["nvgesture"])
     assert claim.outcome == outcome
     assert claim.datasets[-1] == "nvgesture"

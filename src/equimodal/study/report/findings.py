@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from equimodal.study import layout
 from equimodal.study.analysis.claims import (
+    CANNOT_SAY,
     FAILS,
     HOLDS,
     NOT_RUN,
@@ -30,7 +31,7 @@ from equimodal.study.report import pictures
 from equimodal.study.report.page import DEPENDS, Shown, TextTable, as_grid, render
 from equimodal.study.spec import RunSpec, read_specs
 
-OUTCOMES = (HOLDS, FAILS, DEPENDS, UNDECIDED, NOT_RUN)
+OUTCOMES = (HOLDS, FAILS, DEPENDS, UNDECIDED, CANNOT_SAY, NOT_RUN)
 SHOWN = ("accuracy", "d_util", "d_speed")  # of a run
 READINGS = {"paper": "as the text says", "official": "as the authors' code does"}
 
@@ -70,17 +71,17 @@ class Claim:
     paper: str
     measure: str
     lies: Region
-    judgments: Sequence[Any]  # rows of claims.csv, each with its scale
+    judgments: Sequence[Any]  # rows of claims.csv, each with its scale and what it `says` here
     not_run: Sequence[str]  # data
 
     @property
     def outcome(self) -> str:
         """One of `OUTCOMES`: what the numbers that decide agree on."""
-        verdicts = {judgment.measured for judgment in self.judgments}
-        decided = verdicts - {UNDECIDED}
+        verdicts = {judgment.says for judgment in self.judgments}
+        decided = verdicts - {UNDECIDED, CANNOT_SAY}
         if len(decided) > 1:
             return DEPENDS
-        return next(iter(decided or verdicts), NOT_RUN)
+        return next(iter(decided or verdicts - {CANNOT_SAY} or verdicts), NOT_RUN)
 
     @property
     def datasets(self) -> list[str]:
@@ -150,11 +151,16 @@ def claims_of(scales: Iterable[Scale]) -> list[Claim]:
         return []
     every = pd.concat(judged, ignore_index=True).fillna("")
     ledger = read_claims().claims
-    return [_claim(rows, ledger[name].lies) for name, rows in every.groupby("id", sort=False)]
+    return [
+        _claim(rows, ledger[name].lies, printed=ledger[name].printed)
+        for name, rows in every.groupby("id", sort=False)
+    ]
 
 
-def _claim(rows: pd.DataFrame, lies: Region) -> Claim:
+def _claim(rows: pd.DataFrame, lies: Region, *, printed: bool) -> Claim:
+    """The numbers alone decide, but on what the paper prints only those of its protocol."""
     known = rows[rows["measured"] != NOT_RUN]
+    known = known.assign(says=known["verdict" if printed else "measured"])
     not_run = [data for data in dict.fromkeys(rows["dataset"]) if data not in set(known["dataset"])]
     of_claim = rows.iloc[0][["id", "claim", "paper", "measure"]].to_dict()
     return Claim(**of_claim, lies=lies, judgments=[*known.itertuples()], not_run=not_run)
