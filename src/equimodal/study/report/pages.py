@@ -86,6 +86,13 @@ def count(scale: str, name: str, /, **where: Any) -> int:
     return len(_rows(scale, name, where, maybe_none=True))
 
 
+def those(scale: str, name: str, column: str, condition: str, /, **where: Any) -> list[str]:
+    """Return the values of a column in the rows that meet a condition, such as `accuracy > 90`; there may be none."""
+    rows = _rows(scale, name, where)
+    _require([column], rows, layout.table(scale, name))
+    return list(dict.fromkeys(map(str, rows.query(condition)[column])))
+
+
 def requires(scale: str, claim: str, dataset: str, measured: str, /) -> str:
     """Return nothing, or refuse the sentence before: the ledger has to say that the numbers alone say so."""
     found = number(scale, "claims", "measured", "{}", id=claim, dataset=dataset)
@@ -101,6 +108,7 @@ CALLED = {
     "table": table,
     "number": number,
     "count": count,
+    "those": those,
     "requires": requires,
     "performance": performance,
     "costs": with_the_code,
