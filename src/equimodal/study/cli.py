@@ -189,7 +189,7 @@ def data_status(settings: Params) -> None:
         dataset = settings.datasets[name]
         product = steps.preparation(name, settings)
         raw_files = dataset.raw_files(layout.raw(dataset.raw), mirror=settings.mirror)
-        asked = product.asked(settings) | {"code": None}
+        asked = product.asked() | {"code": None}
         found = receipts.objections(product.receipt, **asked)
         said = next((objection.reason for objection in found), None)
         print(describe(name, settings.scale, dataset.origin, raw_files, product.files, said), "\n")
@@ -207,9 +207,9 @@ def prepare(
     out = layout.prepared(settings.scale, dataset)
     with sole(f"the preparation of {out}", layout.data_lock(out), wait=wait):
         product = steps.preparation(dataset, settings)
-        if not spares.bring_back(product, settings):
+        if not spares.bring_back(product):
             chosen.prepare(layout.raw(chosen.raw), out, processes=processes)
-            spares.lay_aside(product, settings.scale)
+            spares.lay_aside(product)
 
 
 @verb
@@ -252,8 +252,7 @@ def _make_network(
     lock = layout.training_lock(settings.scale, spec.name)
     with sole(f"the training of {spec.name}", lock, wait=wait):
         work = _train(spec, settings, device, **how)
-        product = steps.training(spec, settings)
-        return (yield from steps.making(product, settings, work, again=again))
+        return (yield from steps.making(steps.training(spec, settings), work, again=again))
 
 
 def _train(
@@ -317,9 +316,7 @@ def _make_bank(spec: RunSpec, settings: Params, device: str) -> dict[str, str]:
     """Write the logit bank of a run, unless it is there; return the accuracy of each way of evaluating."""
     from equimodal.study.analysis.collect import accuracies
 
-    steps.make(
-        steps.evaluation(spec, settings), settings, lambda: _evaluate(spec, settings, device)
-    )
+    steps.make(steps.evaluation(spec, settings), lambda: _evaluate(spec, settings, device))
     names = {m: m for m in spec.modalities}
     found = accuracies(layout.bank(settings.scale, spec.name), names)
     fused = {way: a for (way, output), a in found.items() if output == "fused"}
@@ -435,7 +432,7 @@ def verify(
         if not product.is_there:
             never += 1
             continue
-        found = list(product.objections(settings, deep=deep))
+        found = list(product.objections(deep=deep))
         serious = [o for o in found if o.what != "code"]
         for objection in serious or found:
             what = "outdated" if objection.what == "code" else objection.what
@@ -477,7 +474,7 @@ def collect(
     product, earlier = steps.collected(settings), None
     if keep:
         without = "collect without --keep"
-        receipts.require(product.receipt, without, **product.asked(settings))
+        receipts.require(product.receipt, without, **product.asked())
         before = {name: stored.read_stored(name, settings.scale) for name in layout.COLLECTED}
         earlier = analysis.Earlier(before, read_specs(written, without))
     check = partial(steps.require_whole, params=settings)
@@ -492,7 +489,7 @@ def collect(
             path = layout.table(settings.scale, name)
             asides[path].write_bytes(as_bytes(table, path))
         asides[written].write_text("".join(lines), encoding="utf-8")
-        steps.sign(product, settings, asides)
+        steps.sign(product, asides)
     for sentence in analysis.failures(runs):
         print(sentence, file=sys.stderr)
 
@@ -524,7 +521,7 @@ def table(
         notes += notes_on(name, made, read("runs"), settings.datasets)
         for suffix, text in render(name, made, notes, settings.analysis).items():
             write_text(text, layout.table(settings.scale, name).with_suffix(suffix))
-        steps.sign(product, settings)
+        steps.sign(product)
 
     _each(chosen, make)
 
@@ -577,7 +574,7 @@ def draw(
                 return
             drawn = saying(str(nothing))  # the report asks for it, as the scale does for its runs
         save(drawn, layout.figures(settings.scale) / name, notice(settings), stand_ins(settings))
-        steps.sign(product, settings)
+        steps.sign(product)
 
     _each(chosen, make)
 
@@ -659,7 +656,7 @@ def claims(
     written = layout.table(settings.scale, "claims")
     write_table(judged, written)
     write_text(analysis.as_markdown(judged, notes), written.with_suffix(".md"))
-    steps.sign(steps.claims(settings), settings)
+    steps.sign(steps.claims(settings))
 
 
 @verb
@@ -675,7 +672,7 @@ def summarize(settings: Params) -> None:
     curves = summary.learning_curves(tables["runs"], tables["histories"])
     for dataset, curve in curves.items():
         write_table(curve, layout.curves(settings.scale, dataset))
-    steps.sign(steps.summary(settings), settings)
+    steps.sign(steps.summary(settings))
 
 
 @verb

@@ -14,13 +14,12 @@ from typing import TYPE_CHECKING
 from equimodal.study import layout, receipts
 from equimodal.study.errors import UserError
 from equimodal.study.files import make_folder
-from equimodal.study.params import Params
 
 if TYPE_CHECKING:
     from equimodal.study.steps import Product
 
 
-def lay_aside(product: "Product", scale: str) -> None:
+def lay_aside(product: "Product") -> None:
     """Give all that a receipt tells of, and the receipt, a second name each, if a workflow will remove them.
 
     What took long stays good where that can not be done.
@@ -28,22 +27,22 @@ def lay_aside(product: "Product", scale: str) -> None:
     if "EQUIMODAL_SPARES" in os.environ:
         with suppress(OSError, UserError):
             for file in _all(product.receipt):
-                _link(file, _second(file, scale))
+                _link(file, _second(file, product.scale))
 
 
-def bring_back(product: "Product", params: Params) -> bool:
+def bring_back(product: "Product") -> bool:
     """Put what was laid aside of a product into its place, if it is right and what lies there is not.
 
     Say whether it was laid aside, and what now lies in its place is right. UserError if an input of the product is wrong.
     """
     spare = replace(
         product,
-        receipt=_second(product.receipt, params.scale),
-        files=tuple(_second(file, params.scale) for file in product.files),
+        receipt=_second(product.receipt, product.scale),
+        files=tuple(_second(file, product.scale) for file in product.files),
     )
     if not spare.receipt.exists():
         return False
-    asked = product.asked(params)
+    asked = product.asked()
 
     def is_right(of: "Product") -> bool:
         return not any(receipts.objections(of.receipt, files=of.files, deep=True, **asked))
@@ -53,7 +52,7 @@ def bring_back(product: "Product", params: Params) -> bool:
     if not is_right(spare):
         return False
     for file in _all(product.receipt, as_told=spare.receipt):
-        _link(_second(file, params.scale), file)
+        _link(_second(file, product.scale), file)
     return True
 
 

@@ -430,9 +430,9 @@ def test_changed_files_are_noticed(mine):
     before = of.state_of_raw(raw)
     of.prepare(raw, layout.prepared("mine", "mine"))
     product = steps.preparation("mine", mine)
-    assert not list(product.objections(mine))
+    assert not list(product.objections())
     save(raw, train_table=arrays(8, seed=9)["table"])
-    (objection,) = product.objections(mine)
+    (objection,) = product.objections()
     assert "data/raw/mine/train.npz is another one than it was made of" in objection.reason
     assert of.state_of_raw(raw) != before
     assert receipts.read(product.receipt).inputs.keys() == {

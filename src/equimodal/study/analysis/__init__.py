@@ -326,7 +326,7 @@ SUMMARIZED = ("runs", "histories", "table1", "greediness", "prediction")  # what
 
 
 def maker(name: str) -> str:
-    """Return the command that makes a table."""
+    """Return the verb that makes a table, with its arguments."""
     if name in TABLES:
-        return f"equimodal table {name}"
-    return "equimodal claims" if name == "claims" else "equimodal collect"
+        return f"table {name}"
+    return "claims" if name == "claims" else "collect"

@@ -31,7 +31,7 @@ FILLED = {
 
 def read_stored(name: str, scale: str) -> pd.DataFrame:
     """Read a table of a scale; UserError if it is missing, damaged or another version's."""
-    path, verb = layout.table(scale, name), f"run `{maker(name)} --scale {scale}`"
+    path, verb = layout.table(scale, name), f"run `equimodal {maker(name)} --scale {scale}`"
     # Collecting anew loses the runs that are no longer here.
     kept = "bring it back (`git checkout`, `dvc checkout`), or " if name in layout.COLLECTED else ""
     of_scale = {"scale": scale}
