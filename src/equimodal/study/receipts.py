@@ -16,7 +16,7 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from equimodal.study.errors import UserError
-from equimodal.study.files import read_text, write_aside
+from equimodal.study.files import read_text, state, write_aside
 from equimodal.study.schema import Section, first_reason
 
 NAME = "receipt.json"
@@ -200,7 +200,7 @@ def require(path: Path, remedy: str, **asked: Any) -> Receipt:
 def _altered(file: Path, digest: str, seen: list[int] | None) -> str | None:
     """Why a file is not the one that has the hash."""
     try:
-        if seen == _state(file):
+        if seen == state(file):
             return None
         return None if sha256(file) == digest else "its bytes are not those that were written"
     except FileNotFoundError:
@@ -209,16 +209,11 @@ def _altered(file: Path, digest: str, seen: list[int] | None) -> str | None:
         return f"it can not be read ({error.strerror or error})"
 
 
-def _state(file: Path) -> list[int]:
-    about = file.stat()
-    return [about.st_size, about.st_mtime_ns]
-
-
 def _remember(path: Path, receipt: Receipt) -> None:
     """Write down how the files look that have just been found to have their hashes."""
     try:
         files = {name: file_of(path, name) for name in receipt.files}
-        states = {name: _state(file) for name, file in files.items()}
+        states = {name: state(file) for name, file in files.items()}
         content = json.dumps({"of": sha256(path), "states": states})
         place = path.with_name(f"{path.name}{SEEN}")
         if not place.is_file() or place.read_text(encoding="utf-8") != content:

@@ -312,14 +312,13 @@ def _fill(
     path: Path, out: Path, settings: "ModelNet40", todo: Sequence[Job], processes: int
 ) -> UnfinishedArrays:
     """Do all jobs that an earlier run left."""
-    in_folder, size, stat = path.is_dir(), settings.size, path.stat()
+    in_folder, size = path.is_dir(), settings.size
     asked = {n: settings.preparation[n] for n in ("source", "views", "size", "stand_in")}
-    # An archive changes as a whole; of a folder, what is replaced is read again, alone.
-    about = f"{VERSION} {asked} {None if in_folder else (stat.st_size, stat.st_mtime_ns)}"
     rows = {job.split: job.row + 1 for job in todo}  # the last row of a split comes last
     shapes = {f"{s}.{v}": (n, size, size, 1) for s, n in rows.items() for v in settings.sources}
-    files = [[path / job.reads[0]] if in_folder else [] for job in todo]
-    stamps = [stamp(f"{about} {job}", *f) for job, f in zip(todo, files, strict=True)]
+    # An archive changes as a whole; of a folder, what is replaced is read again, alone.
+    files = [path / job.reads[0] if in_folder else path for job in todo]
+    stamps = [stamp(f"{VERSION} {asked} {job}", f) for job, f in zip(todo, files, strict=True)]
     arrays = UnfinishedArrays(out, shapes, stamps)
     read = _Reader(path, settings.source, size).rows
     contents = None if in_folder else partial(_contents, path)

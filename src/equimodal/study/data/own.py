@@ -14,7 +14,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 from zipfile import ZipFile
@@ -30,7 +30,7 @@ from equimodal.study.data.images import decode, resized
 from equimodal.study.data.status import Origin
 from equimodal.study.data.unfinished import UnfinishedArrays, stamp
 from equimodal.study.errors import UserError
-from equimodal.study.files import reading
+from equimodal.study.files import reading, state
 
 if TYPE_CHECKING:
     from equimodal.study.datasets import Own, OwnSource
@@ -121,17 +121,17 @@ def places(folder: Path, settings: "Own", mirror: str | None = None) -> list[Pat
 def hashes(folder: Path, settings: "Own") -> dict[str, str]:
     """Place -> SHA-256, of a folder that of its files' hashes and names; nothing of data that are not here."""
     return {
-        place.as_posix(): _sha256(place, *_state(place))
+        place.as_posix(): _sha256(place, *state(place))
         if place.is_file()
-        else _hash_of(f"{_sha256(f, *_state(f))} {f.relative_to(place)}" for f in _images(place))
+        else _hash_of(f"{_sha256(f, *state(f))} {f.relative_to(place)}" for f in _images(place))
         for place in (places(folder, settings) if folder.exists() else ())
     }
 
 
-def state(folder: Path, settings: "Own") -> str:
+def state_of(folder: Path, settings: "Own") -> str:
     """Another text once a file has changed, by names, sizes and times."""
     files = (f for p in places(folder, settings) for f in ([p] if p.is_file() else _images(p)))
-    return _hash_of(f"{file} {_state(file)}" for file in files)[:16]
+    return _hash_of(f"{file} {state(file)}" for file in files)[:16]
 
 
 def count(folder: Path, split: str, settings: "Own") -> int:
@@ -189,11 +189,6 @@ def _images(place: Path) -> list[Path]:
 @cache
 def _sha256(file: Path, size: int, time: int) -> str:
     return receipts.sha256(file)
-
-
-def _state(file: Path) -> tuple[int, int]:
-    about = file.stat()
-    return about.st_size, about.st_mtime_ns
 
 
 def _hash_of(lines: Iterable[str]) -> str:
@@ -420,11 +415,19 @@ def prepare(raw: Path, out: Path, settings: "Own", processes: int = 1) -> None:
         UserError: If files are missing or bad, or do not fit one another; names all. Or they change meanwhile, or
             the disk is full.
     """
-    before = state(raw, settings)
+    before = state_of(raw, settings)
     splits, wrong = look(raw, settings)
-    images = _images_of(splits, out, settings)
+    todo = _jobs(splits)
+    shapes = {
+        f"{split}.{m}": (len(rows), *settings.sources[m].shape)
+        for split, (part, rows) in splits.items()
+        for m in part.images
+    }
+    stamps = [stamp(f"{VERSION} {shapes} {job}", job.reads[1]) for job in todo]
+    images, read = UnfinishedArrays(out, shapes, stamps), partial(_image, settings.sources)
     with wrong.noted():
-        images.fill(settings.folder, processes)
+        if todo:
+            jobs.fill(images, todo, read, label=settings.folder, processes=processes)
     wrong.end(raw)
     inputs = hashes(raw, settings)
     train, rows = splits["train"]
@@ -438,50 +441,33 @@ def prepare(raw: Path, out: Path, settings: "Own", processes: int = 1) -> None:
     images.finish()
     for source in settings.sources:
         prepared.save(out, _scaled(source, out, splits, moments.get(source)))
-    if state(raw, settings) != before:
+    if state_of(raw, settings) != before:
         raise UserError(f"{raw} has changed while it was prepared; run the same command again")
     prepared.end(out, settings.preparation, by=__name__, inputs=inputs)
 
 
-@dataclass(frozen=True)
-class _Images:
-    """All image files, on their way to arrays."""
-
-    arrays: UnfinishedArrays
-    todo: list[jobs.Job]  # each reads a file of a modality
-
-    def fill(self, label: str, processes: int) -> None:
-        """Decode what an earlier run left; raises UserError that names all that is bad."""
-        if self.todo:
-            jobs.fill(self.arrays, self.todo, self._rows, label=label, processes=processes)
-
-    def finish(self) -> None:
-        """Give the arrays their names."""
-        if self.todo:
-            self.arrays.finish()
-
-    def _rows(self, job: jobs.Job, content: bytes | None) -> dict[str, UInt8[ndarray, "..."]]:
-        m, file = job.reads
-        _, height, width, channels = self.arrays.shapes[f"{job.split}.{m}"]
-        image = decode(read_file(file), str(file), opaque=True)
-        if channels == 1 and len({channel.tobytes() for channel in image.split()}) > 1:
-            raise UserError(
-                f"{file} is in color, but its modality has channels: 1; say 3, or make it gray"
-            )
-        return {m: resized(image, height, width)[..., :channels]}
+def _jobs(splits: Splits) -> list[jobs.Job]:
+    """One for each file of an image, which it reads as one of a modality."""
+    return [
+        jobs.Job(split, place, (m, listed[name]))
+        for split, (part, rows) in splits.items()
+        for m, listed in part.images.items()
+        for place, name in enumerate(part.names[row] for row in rows if row < len(part.names))
+        if name in listed
+    ]
 
 
-def _images_of(splits: Splits, out: Path, settings: "Own") -> _Images:
-    todo, stamps, shapes = list[jobs.Job](), list[int](), {}
-    for split, (part, rows) in splits.items():
-        for m, listed in part.images.items():
-            shape = shapes[f"{split}.{m}"] = (len(rows), *settings.sources[m].shape)
-            files = [listed.get(part.names[row]) for row in rows if row < len(part.names)]
-            for place, file in enumerate(files):
-                if file is not None:
-                    todo.append(jobs.Job(split, place, (m, file)))
-                    stamps.append(stamp(f"{VERSION} {shape} {todo[-1]}", file))
-    return _Images(UnfinishedArrays(out, shapes, stamps), todo)
+def _image(
+    sources: Mapping[str, "OwnSource"], job: jobs.Job, _: bytes | None
+) -> dict[str, UInt8[ndarray, "height width channels"]]:
+    m, file = job.reads
+    height, width, channels = sources[m].shape
+    image = decode(read_file(file), str(file), opaque=True)
+    if channels == 1 and len({channel.tobytes() for channel in image.split()}) > 1:
+        raise UserError(
+            f"{file} is in color, but its modality has channels: 1; say 3, or make it gray"
+        )
+    return {m: resized(image, height, width)[..., :channels]}
 
 
 def _require_scalable(raw: Path, splits: Splits, moments: Mapping[str, Moments]) -> None:
