@@ -208,12 +208,19 @@ class Dataset(Section, ABC, defer_build=True):  # as all settings are built at o
         (n), the place in that list. Data that may be shown around have `examples.npz` for a figure.
 
         Only one call at a time may fill a folder. UserError if a raw file is missing, damaged or altered, or the disk is
-        full: all bad files are named in the end, and the others are kept.
+        full: all bad files are named in the end, and the others are kept. Also if raw files change meanwhile.
         """
+        from equimodal.study.data import prepared
+
         require_writable(out)
         self.require_raw(raw)
         remove_litter(out)
+        before = self.state_of_raw(raw)
         self._work.prepare(raw, out, self, processes)
+        inputs = self.inputs_of_preparation(raw)
+        if self.state_of_raw(raw) != before:
+            raise UserError(f"{raw} has changed while it was prepared; run the same command again")
+        prepared.end(out, self.preparation, self.kind, inputs)
 
     def modality(self, source: str) -> Modality:
         """How a network reads a stored array."""

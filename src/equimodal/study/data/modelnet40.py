@@ -211,7 +211,6 @@ def prepare(raw: Path, out: Path, settings: "ModelNet40", processes: int = 1) ->
     arrays.finish()
     if settings.is_stand_in:
         save_examples(out, splits, (*settings.sources, "labels", "ids"))
-    prepared.end(out, settings.preparation, by=__name__)
 
 
 Objects = dict[SplitName, list[Shape]]

@@ -227,7 +227,6 @@ def prepare(raw: Path, out: Path, settings: "NVGesture", processes: int = 1) -> 
     if settings.is_stand_in:
         names = (*SENSORS, "labels", "ids")
         save_examples(out, splits, names, partial(_shown, out, settings.stored_frames))
-    prepared.end(out, settings.preparation, by=__name__)
 
 
 def _split(clips: list[Clip], settings: "NVGesture", source: Path) -> dict[str, list[Clip]]:

@@ -32,16 +32,14 @@ def save(folder: Path, arrays: Mapping[str, ndarray]) -> None:
             np.save(file, array)
 
 
-def end(
-    folder: Path, settings: dict[str, Any], *, by: str, inputs: Mapping[str, str] | None = None
-) -> None:
-    """Write the receipt of all files of a folder, made with these settings and of these files by a module."""
+def end(folder: Path, settings: dict[str, Any], kind: str, inputs: Mapping[str, str]) -> None:
+    """Write the receipt of all files of a folder, made with these settings and of these files by the module of a kind."""
     ours = (receipts.NAME, f"{receipts.NAME}{receipts.SEEN}")
     receipts.write(
         folder / receipts.NAME,
-        step=f"prepare {by.rpartition('.')[2]}",
+        step=f"prepare {kind}",
         settings=settings,
-        code=code_hash(by),
+        code=code_hash(f"equimodal.study.data.{kind}"),
         inputs=inputs,
         files=[p for p in folder.glob("[!.]*") if p.is_file() and p.name not in ours],
     )

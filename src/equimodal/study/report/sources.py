@@ -12,7 +12,7 @@ from equimodal.study import layout
 from equimodal.study.analysis.claims import caveats
 from equimodal.study.analysis.collect import of_experiment
 from equimodal.study.analysis.stored import read_stored, require_unaltered
-from equimodal.study.errors import UserError
+from equimodal.study.errors import UserError, few
 from equimodal.study.files import read_bytes, reading
 from equimodal.study.params import Params, expand_runs
 from equimodal.study.report import Item
@@ -20,7 +20,6 @@ from equimodal.study.report.costs import costs
 from equimodal.study.report.page import Report, Shown
 
 PACKAGES = ("equimodal", "torch", "numpy", "pandas", "scipy", "snakemake")
-NAMED = 3  # missing runs that a sentence names
 OF_RUNS = ("run", "experiments", "status", "reason")  # columns of runs.csv that are read here
 
 
@@ -106,10 +105,9 @@ def gaps(asked: Mapping[str, Collection[str]], runs: pd.DataFrame) -> Iterator[s
     there = set(runs.loc[runs["status"] != "missing", "run"])
     for experiment, names in asked.items():
         if lacking := [name for name in names if name not in there]:
-            more = f" and {len(lacking) - NAMED} more" if len(lacking) > NAMED else ""
             yield (
                 f"{len(lacking)} of {len(names)} runs of {experiment} have no results:"
-                f" {', '.join(lacking[:NAMED])}{more}."
+                f" {few(lacking)}."
             )
         states = of_experiment(runs, experiment)["status"]
         if len(states) and (states == "failed").all():
