@@ -713,12 +713,12 @@ def pages(
     """Write README.md and the pages of docs that hold numbers of tables. Status 1 if --check finds a stale one."""
     from equimodal.study.report.pages import made
 
-    def is_stale(page: Path, text: str) -> bool:
+    stale = []
+    for page, text in made().items():
         with reading(page, "a page", "remove it, and run `make docs`"):
-            return not is_there(page) or read_text(page) != text
-
-    stale = {page: text for page, text in made().items() if is_stale(page, text)}
-    for page, text in stale.items():
+            if is_there(page) and read_text(page) == text:
+                continue
+        stale.append(page)
         if check:
             print(f"equimodal: {page} is stale; run `make docs` and commit it", file=sys.stderr)
         else:

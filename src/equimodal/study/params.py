@@ -719,11 +719,14 @@ def _runs_of(grid: Grid, params: Params) -> Iterator[RunSpec]:
         preset = params.presets[fidelity]
         needs = POLICY_SECTION[policy]
         stored = {b: preset.sources.get(s, s) for b, s in dataset.inputs[inputs].items()}
-        changes = {"tolerance": tolerance, "window": window} if policy == "guided" else {}
-        balance, variant = None, ""
+        balance, variant, parameters = None, "", None
         if needs == "balance":
-            balance, variant = _balance(params.balance[grid.dataset], changes)
-        parameters = None
+            usual, changes = (
+                params.balance[grid.dataset],
+                {"tolerance": tolerance, "window": window},
+            )
+            changed = {k: v for k, v in changes.items() if v not in (None, getattr(usual, k))}
+            balance, variant = replace(usual, **changed), _named(changed)
         if policy in METHODS:
             parameters = _parameters(policy, grid.dataset, own, params) or None
             variant = _named(own)
@@ -785,12 +788,6 @@ def _members(spec: RunSpec, params: Params) -> dict[str, str] | None:
         return {m: layout.model(params.scale, n).as_posix() for m, n in names.items()}
     names["joint"] = spec.model_copy(update=plain | {"policy": "joint"}).name
     return {k: layout.history(params.scale, n).as_posix() for k, n in names.items()}
-
-
-def _balance(balance: Balance, changes: Mapping[str, Any]) -> tuple[Balance, str]:
-    """The balance with some settings changed, and a name for those that differ from before."""
-    differing = {k: v for k, v in changes.items() if v not in (None, getattr(balance, k))}
-    return replace(balance, **differing), _named(differing)
 
 
 def _draws(grid: Grid, params: Params) -> list[tuple[float, int]]:

@@ -1,7 +1,7 @@
 """One self-contained HTML page from what the other verbs left: nothing in it comes from outside."""
 
-import base64
 import re
+from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -98,8 +98,9 @@ def render(template: str, **context: Any) -> str:
         undefined=StrictUndefined,
     )
     environment.filters |= {
-        "image": as_image,
-        "slug": _slug,
+        # Identifiers in an image meet no other figure's.
+        "image": lambda svg: f"data:image/svg+xml;base64,{b64encode(svg).decode()}",
+        "slug": lambda text: text.replace(" ", "-").replace("/", "-"),
         "data_name": data_name,
         "first_word": lambda text: text.split()[0],
         "twice": lambda text: (text, text),
@@ -109,11 +110,6 @@ def render(template: str, **context: Any) -> str:
     style = files("equimodal.study.report").joinpath("style.css").read_text(encoding="utf-8")
     shared = {"how": HOW.replace("`", ""), "signs": SIGNS, "style": style}
     return environment.get_template(template).render(**shared, **context)
-
-
-def as_image(svg: bytes) -> str:
-    """Return an SVG as the address of an image: its identifiers meet no other figure's."""
-    return f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}"
 
 
 def as_grid(
@@ -154,7 +150,3 @@ def duration(seconds: float) -> str:
         if seconds >= 2 * size:
             return f"{seconds / size:,.1f} {unit}"
     return f"{seconds:.1f} s"
-
-
-def _slug(text: str) -> str:
-    return text.replace(" ", "-").replace("/", "-")
