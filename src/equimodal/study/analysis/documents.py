@@ -16,7 +16,7 @@ from equimodal.study.analysis import TABLES, AboutTable
 from equimodal.study.analysis.collect import failures, of_experiment
 from equimodal.study.analysis.names import COLUMNS_OF_TABLE1, DATASETS, METHODS, column_name
 from equimodal.study.data.dataset import Dataset
-from equimodal.study.markup import for_latex, for_markdown
+from equimodal.study.markup import for_latex, for_markdown, table_for_markdown
 from equimodal.study.params import Analysis
 
 HEADINGS = {
@@ -161,14 +161,10 @@ def _markdown(
     if about.sections and len(table):
         inner = shown.drop(columns=list(about.sections))
         for section, rows in table.groupby(list(about.sections), sort=False):
-            parts += [f"## {column_name(*section)}", _pipes(inner.loc[rows.index])]
+            parts += [f"## {column_name(*section)}", table_for_markdown(inner.loc[rows.index])]
     else:
-        parts.append(_pipes(shown))
+        parts.append(table_for_markdown(shown))
     return "\n\n".join([*parts, *map(for_markdown, notes)]) + "\n"
-
-
-def _pipes(shown: pd.DataFrame) -> str:
-    return shown.to_markdown(index=False, disable_numparse=True)
 
 
 def notes_on(
