@@ -19,6 +19,8 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from equimodal.study import receipts
+from equimodal.study.data import prepared, standin
 from equimodal.study.data.status import FETCH, Origin
 from equimodal.study.errors import UserError
 from equimodal.study.files import require_writable
@@ -133,9 +135,6 @@ class Dataset(Section, ABC, defer_build=True):  # as all settings are built at o
         One process at a time. A mirror, a folder or URL, is tried before the public addresses. UserError if they can not be
         had, are not the expected ones or not whole.
         """
-        from equimodal.study import receipts  # here: settings are read by all, and this by few
-        from equimodal.study.data import standin
-
         remove_litter(folder)
         if self.is_stand_in:
             standin.renew(folder, self)
@@ -150,8 +149,6 @@ class Dataset(Section, ABC, defer_build=True):  # as all settings are built at o
 
         UserError names all that is missing, and what to do.
         """
-        from equimodal.study import receipts
-
         has_receipt = self.is_stand_in or (folder / receipts.NAME).is_file()
         if has_receipt:
             self.require_unaltered(folder)
@@ -167,8 +164,6 @@ class Dataset(Section, ABC, defer_build=True):  # as all settings are built at o
 
         UserError names one that is altered. `deep` is as of `receipts.objections`.
         """
-        from equimodal.study import receipts
-
         receipt = folder / receipts.NAME
         if self.is_stand_in or receipt.is_file():
             receipts.require(receipt, FETCH, settings=self.drawn_with, deep=deep)
@@ -210,8 +205,6 @@ class Dataset(Section, ABC, defer_build=True):  # as all settings are built at o
         Only one call at a time may fill a folder. UserError if a raw file is missing, damaged or altered, or the disk is
         full: all bad files are named in the end, and the others are kept. Also if raw files change meanwhile.
         """
-        from equimodal.study.data import prepared
-
         require_writable(out)
         self.require_raw(raw)
         remove_litter(out)

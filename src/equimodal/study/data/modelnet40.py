@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8
@@ -32,9 +32,7 @@ if TYPE_CHECKING:
 
 VERSION = 2  # of what stands in the arrays: raise it when the same raw files give other bytes
 
-SplitName = Literal["train", "test"]
-SPLITS: tuple[SplitName, ...] = ("train", "test")  # folders of a class
-ReleaseName = Literal["new_12x", "v1", "meshes"]
+SPLITS = ("train", "test")  # folders of a class
 
 
 class Release(NamedTuple):
@@ -46,7 +44,7 @@ class Release(NamedTuple):
     default: str  # name of the archive as it comes
 
 
-RELEASES: dict[ReleaseName, Release] = {
+RELEASES = {
     "new_12x": Release(
         "modelnet40_images_new_12x",
         r"(?P<name>[^/]+)\.obj\.shaded_v(?P<view>\d{3})\.png",
@@ -213,7 +211,7 @@ def prepare(raw: Path, out: Path, settings: "ModelNet40", processes: int = 1) ->
         save_examples(out, splits, (*settings.sources, "labels", "ids"))
 
 
-Objects = dict[SplitName, list[Shape]]
+Objects = dict[str, list[Shape]]  # by split
 
 
 def _list_objects(path: Path, settings: "ModelNet40") -> tuple[list[str], Objects]:
@@ -272,7 +270,7 @@ def _list_objects(path: Path, settings: "ModelNet40") -> tuple[list[str], Object
         raise UserError(f"{path} has\n{jobs.some(wrong)}\nIt is incomplete, or another data set.")
     objects: Objects = {split: [] for split in SPLITS}
     for (name, split, of_shape), files in sorted(found.items()):
-        objects[cast(SplitName, split)].append(Shape(of_shape, names.index(name), files))
+        objects[split].append(Shape(of_shape, names.index(name), files))
     return names, objects
 
 
@@ -336,7 +334,7 @@ class _Reader:
     """Decodes renderings and draws meshes."""
 
     path: Path  # of the folder or the archive
-    source: ReleaseName
+    source: str
     size: int
 
     def rows(self, job: Job, content: bytes | None) -> dict[str, UInt8[ndarray, "size size 1"]]:

@@ -21,7 +21,7 @@ from equimodal.study.data import jobs, prepared
 from equimodal.study.data.download import link, mirror_folder
 from equimodal.study.data.examples import save_examples
 from equimodal.study.data.jobs import Job
-from equimodal.study.data.nvgesture_list import SENSORS, Clip, mismatched, read_list
+from equimodal.study.data.nvgesture_list import SENSORS, Clip, list_names, mismatched, read_list
 from equimodal.study.data.status import Origin
 from equimodal.study.data.unfinished import UnfinishedArrays, stamp
 from equimodal.study.errors import UserError
@@ -32,10 +32,6 @@ if TYPE_CHECKING:
 
 VERSION = 2  # of what stands in the arrays: raise it when the same raw files give other bytes
 VIDEOS = "Video_data"
-LISTS = {
-    "v1": "nvgesture_{part}_correct_cvpr2016.lst",
-    "v2": "nvgesture_{part}_correct_cvpr2016_v2.lst",
-}
 UNPACKING = ".unpacking"
 PACKED = ("sk_color.avi", "sk_depth.avi", "*.lst")  # what is unpacked of the archive
 
@@ -64,17 +60,13 @@ def origin(settings: "NVGesture") -> Origin:
     return Origin(
         PAGE,
         "research use, to be asked for; it shows faces: do not pass it on or show frames of it",
-        BY_HAND.format(page=PAGE, videos=VIDEOS, **_names(settings.list_version)),
+        BY_HAND.format(page=PAGE, videos=VIDEOS, **list_names(settings.list_version)),
     )
 
 
 def downloads(settings: "NVGesture") -> list[str]:
     """Nothing comes by itself."""
     return []
-
-
-def _names(version: str) -> dict[str, str]:
-    return {part: LISTS[version].format(part=part) for part in ("train", "test")}
 
 
 def places(folder: Path, settings: "NVGesture", mirror: str | None) -> list[Path]:
@@ -94,7 +86,7 @@ def _lists(folder: Path, version: str) -> dict[str, Path]:
     root = _root(folder)
     return {
         part: folder / name if (folder / name).is_file() else root / name
-        for part, name in _names(version).items()
+        for part, name in list_names(version).items()
     }
 
 
