@@ -879,8 +879,7 @@ def _examples(settings: Params) -> dict[str, Any]:
 def _reader(settings: Params) -> Callable[[str], Any]:
     """Return what reads a table by its name, once. One that the scale asks no run for is built: it has no row."""
     from equimodal.study.analysis import GIVEN
-    from equimodal.study.analysis.published import read_published
-    from equimodal.study.analysis.stored import read_stored
+    from equimodal.study.analysis.stored import read_published, read_stored
 
     without_runs = {*TABLES} - {*steps.made_at(TABLES, settings)}
 

@@ -6,7 +6,7 @@ import pytest
 
 from equimodal.study.analysis import TABLES, distributions, methods, tuning
 from equimodal.study.analysis.documents import FORMATS, for_readers, notes_on, render
-from equimodal.study.analysis.published import read_published
+from equimodal.study.analysis.stored import read_published
 from equimodal.study.cli import _built
 from equimodal.study.params import load_params
 from tests.built import through_files, whole_study
