@@ -34,7 +34,7 @@ from equimodal.study.analysis import TABLES
 from equimodal.study.cost import with_noted_cost
 from equimodal.study.devices import placed, require_device
 from equimodal.study.errors import STOPPED, UserError, in_words, lacks_memory
-from equimodal.study.figures import FIGURES
+from equimodal.study.figures import FIGURES, AboutFigure
 from equimodal.study.files import is_there, read_arrays, read_text, reading, write_aside, write_text
 from equimodal.study.locks import sole
 from equimodal.study.options import DEFAULT_PARAMS, ParamsFile, with_settings
@@ -547,10 +547,7 @@ def draw(
     from equimodal.study.figures.style import save
 
     every = FIGURES | linear.FIGURES
-    chosen = [
-        _one_of(name, every, "figure")
-        for name in names or (*steps.made_at(FIGURES, settings), *linear.figures_of(settings))
-    ]
+    chosen = [_one_of(name, every, "figure") for name in names or _figures_of(settings)]
     if of_runs:
         decided = {*layout.COLLECTED, *TABLES}
         chosen = [name for name in chosen if set(every[name].inputs) <= decided]
@@ -681,8 +678,8 @@ def report(settings: Params) -> None:
     from equimodal.study.report.page import as_html
     from equimodal.study.report.sources import gather
 
-    tables, figures = _report_items(settings)
-    content = gather(settings, tables=tables, figures=figures)
+    tables = steps.made_at(TABLES, settings)
+    content = gather(settings, tables=tables, figures=_figures_of(settings))
     write_text(as_html(content), layout.report(settings.scale))
     for sentence in content.missing:
         print(f"equimodal: {sentence}", file=sys.stderr)
@@ -698,8 +695,9 @@ def findings(params: ParamsFile = DEFAULT_PARAMS) -> None:
 
     scales = []
     for settings in collected_scales(params).values():
-        _, figures = _report_items(settings)
-        scales.append(read_scale(settings, [read_figure(item, settings.scale) for item in figures]))
+        figures = _figures_of(settings).items()
+        drawn = [read_figure(name, about, settings.scale) for name, about in figures]
+        scales.append(read_scale(settings, drawn))
     write_text(as_html([scale for scale in scales if len(scale.runs)]), layout.findings())
     print(f"Wrote {layout.findings()}")
 
@@ -864,6 +862,11 @@ def _has_runs(about: Any, runs: Any) -> bool:
     return any(len(of_experiment(of_figure, experiment)) for experiment in about.experiments)
 
 
+def _figures_of(settings: Params) -> dict[str, AboutFigure]:
+    """Figures of both papers that a scale asks for."""
+    return steps.made_at(FIGURES, settings) | linear.figures_of(settings)
+
+
 def _examples(settings: Params) -> dict[str, Any]:
     """Images of the data sets that runs use and that may be shown: data set -> arrays."""
     examples = {}
@@ -913,22 +916,3 @@ def _require_of_settings(settings: Params) -> None:
     for name, spec in (read_specs(path, remedy) if path.exists() else {}).items():
         if asked.get(name, spec) != spec:
             raise UserError(f"{path} has {name} with other settings than now; {remedy} again")
-
-
-def _report_items(settings: Params) -> tuple[list[Any], list[Any]]:
-    """Tables and figures of the report."""
-    from equimodal.study.report import Item
-
-    tables, figures = [], []
-    for name, table in steps.made_at(TABLES, settings).items():
-        caption = table.caption.format(**settings.analysis.model_dump())
-        made_by = f"equimodal table {name} --scale {settings.scale}"
-        tables.append(Item(name, table.title, caption, made_by, table.sections, table.best_alone))
-    ours, theirs = steps.made_at(FIGURES, settings), linear.figures_of(settings)
-    for name, figure in (*ours.items(), *theirs.items()):
-        title, paper = figure.title, f"{linear.PAPER}, " if name in theirs else ""
-        if figure.published:
-            title = f"{paper}{figure.published}. {title}"
-        made_by = f"equimodal draw {name} --scale {settings.scale}"
-        figures.append(Item(name, title, figure.shows, made_by, expect=figure.expect))
-    return tables, figures

@@ -6,7 +6,6 @@ missing is said in words.
 
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import replace
 from io import StringIO
 from typing import Any
 
@@ -73,8 +72,7 @@ def render(
     CSV has all columns, numbers to six digits, and nothing where a value is missing. The others are
     written from what it says, as the report is, so that all three round the same numbers.
     """
-    entry = TABLES[name]
-    about = replace(entry, caption=entry.caption.format(**settings.model_dump()))
+    about = TABLES[name].of(settings)
     csv = table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
     return {".csv": csv, **documents(name, about, pd.read_csv(StringIO(csv)), list(notes))}
 

@@ -11,11 +11,12 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from equimodal.study.analysis import AboutTable
 from equimodal.study.analysis.claims import HOW, VERDICTS, data_name
 from equimodal.study.analysis.documents import for_readers
 from equimodal.study.analysis.names import EVERY, column_name
 from equimodal.study.data.dataset import Dataset
-from equimodal.study.report import Item
+from equimodal.study.figures import AboutFigure
 
 MOST_ROWS = 200  # of a table in the page
 OPEN_ROWS = 40  # a longer one is folded
@@ -28,16 +29,18 @@ SIGNS = dict(zip((*VERDICTS, DEPENDS), "✓✗?–◦±", strict=True))
 class Shown:
     """A table, or a figure as the bytes of an SVG; None with the reason where there is none."""
 
-    item: Item
+    name: str  # of its file, without folder and suffix
+    about: AboutTable | AboutFigure
+    command: str  # that makes it
     content: Any
     missing: str = ""
 
     @property
     def grid(self) -> "TextTable | None":
         """A table as text."""
-        if self.content is None:
+        if self.content is None or isinstance(self.about, AboutFigure):
             return None
-        return as_grid(self.content, self.item.sections, best_alone=self.item.best_alone)
+        return as_grid(self.content, self.about.sections, best_alone=self.about.best_alone)
 
 
 @dataclass(frozen=True)
