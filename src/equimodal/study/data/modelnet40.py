@@ -7,7 +7,6 @@ views that are asked for are decoded or drawn.
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -317,7 +316,7 @@ def _fill(
     files = [path / job.reads[0] if in_folder else path for job in todo]
     stamps = [stamp(f"{VERSION} {asked} {job}", f) for job, f in zip(todo, files, strict=True)]
     arrays = UnfinishedArrays(out, shapes, stamps)
-    read = _Reader(path, settings.source, size).rows
+    read = partial(_views_in, path, settings.source, size)
     contents = None if in_folder else partial(_contents, path)
     jobs.fill(arrays, todo, read, label="modelnet40", processes=processes, contents=contents)
     return arrays
@@ -329,33 +328,27 @@ def _contents(path: Path, left: Mapping[int, Job]) -> Iterable[tuple[int, Job, b
         yield of_file[file], left[of_file[file]], content
 
 
-@dataclass(frozen=True)
-class _Reader:
-    """Decodes renderings and draws meshes."""
+def _views_in(
+    path: Path, source: str, size: int, job: Job, content: bytes | None
+) -> dict[str, UInt8[ndarray, "size size 1"]]:
+    """The views of an object that are in a file: a rendering, or a mesh that is drawn."""
+    file, views = job.reads
+    where = f"{path}: {file}"
+    content = read_file(path / file) if content is None else content
+    if source != "meshes":
+        image = decode(content, where)
+        if image.width != image.height:
+            raise UserError(f"{where} is {image.width} x {image.height}, expected a square")
+        return dict.fromkeys(views, resized(image.convert("L"), size, size))
+    from equimodal.study.data.off import parse_off
+    from equimodal.study.data.render import draw
 
-    path: Path  # of the folder or the archive
-    source: str
-    size: int
-
-    def rows(self, job: Job, content: bytes | None) -> dict[str, UInt8[ndarray, "size size 1"]]:
-        """Return the views of an object that are in a file."""
-        file, views = job.reads
-        where = f"{self.path}: {file}"
-        content = read_file(self.path / file) if content is None else content
-        if self.source != "meshes":
-            image = decode(content, where)
-            if image.width != image.height:
-                raise UserError(f"{where} is {image.width} x {image.height}, expected a square")
-            return dict.fromkeys(views, resized(image.convert("L"), self.size, self.size))
-        from equimodal.study.data.off import parse_off
-        from equimodal.study.data.render import draw
-
-        mesh = parse_off(content, where)
-        try:
-            drawn = draw(mesh, [*map(_number, views)], size=self.size)
-        except UserError as error:
-            raise UserError(f"{where}: {error}") from None
-        return dict(zip(views, drawn[..., None], strict=True))
+    mesh = parse_off(content, where)
+    try:
+        drawn = draw(mesh, [*map(_number, views)], size=size)
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from None
+    return dict(zip(views, drawn[..., None], strict=True))
 
 
 def _write_lines(path: Path, lines: Iterable[str]) -> None:

@@ -8,7 +8,6 @@ import os
 import shutil
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -196,7 +195,7 @@ def prepare(raw: Path, out: Path, settings: "NVGesture", processes: int = 1) -> 
                 file=sys.stderr,
             )
     splits = _split(clips["train"], settings, lists["train"]) | {"test": clips["test"]}
-    reader = _Reader(_root(raw), settings, lists)
+    root = _root(raw)
     shapes = {
         f"{split}.{sensor}": (len(chosen), *settings.shape(sensor))
         for split, chosen in splits.items()
@@ -204,9 +203,10 @@ def prepare(raw: Path, out: Path, settings: "NVGesture", processes: int = 1) -> 
     }
     todo = [Job(split, row, c) for split, chosen in splits.items() for row, c in enumerate(chosen)]
     about = f"{VERSION} {settings.preparation}"
-    stamps = [stamp(f"{about} {job}", *_videos(reader.root, job.reads).values()) for job in todo]
+    stamps = [stamp(f"{about} {job}", *_videos(root, job.reads).values()) for job in todo]
     arrays = UnfinishedArrays(out, shapes, stamps)
-    jobs.fill(arrays, todo, reader.rows, label="nvgesture", processes=processes)
+    read = partial(_clip_of, root, settings, lists)
+    jobs.fill(arrays, todo, read, label="nvgesture", processes=processes)
     prepared.begin(out, settings.preparation)
     for split, chosen in splits.items():
         small: dict[str, ndarray] = {
@@ -245,40 +245,37 @@ def _seen(clip: Clip, settings: "NVGesture") -> range:
     return range(start, min(end, start + settings.frames), settings.every)
 
 
-@dataclass(frozen=True)
-class _Reader:
-    """Decodes clips."""
+def _clip_of(
+    root: Path, settings: "NVGesture", lists: dict[str, Path], job: Job, _: bytes | None
+) -> dict[str, UInt8[ndarray, "..."]]:
+    """A clip in color and in depth."""
+    try:
+        return {sensor: _decoded(root, settings, job.reads, sensor) for sensor in SENSORS}
+    except UserError as error:
+        source = lists["test" if job.split == "test" else "train"]
+        raise UserError(f"{source}, line {job.reads.line}: {error}") from None
 
-    root: Path
-    settings: "NVGesture"
-    lists: dict[str, Path]
 
-    def rows(self, job: Job, _: bytes | None) -> dict[str, UInt8[ndarray, "..."]]:
-        """Return a clip in color and in depth."""
-        try:
-            return {sensor: self._decode(job.reads, sensor) for sensor in SENSORS}
-        except UserError as error:
-            source = self.lists["test" if job.split == "test" else "train"]
-            raise UserError(f"{source}, line {job.reads.line}: {error}") from None
+def _decoded(
+    root: Path, settings: "NVGesture", clip: Clip, sensor: str
+) -> UInt8[ndarray, "frames size size channels"]:
+    from equimodal.study.data.video import read_frames
 
-    def _decode(self, clip: Clip, sensor: str) -> UInt8[ndarray, "frames size size channels"]:
-        from equimodal.study.data.video import read_frames
-
-        stored = np.zeros(self.settings.shape(sensor), np.uint8)
-        seen = _seen(clip, self.settings)
-        begin = (len(stored) - len(seen)) // 2
-        frames = read_frames(
-            _videos(self.root, clip)[sensor],
-            seen.start,
-            seen.stop,
-            size=self.settings.size,
-            gray=stored.shape[-1] == 1,
-            # Where the windows differ, the color window may end a frame after the depth video.
-            # ASSUME: its last frame then counts twice. The paper says whose window counts, no more.
-            lacking=int(sensor == "depth" and clip.span("depth")[1] < clip.span("color")[1]),
-        )
-        stored[begin : begin + len(seen)] = frames[:: seen.step]
-        return stored
+    stored = np.zeros(settings.shape(sensor), np.uint8)
+    seen = _seen(clip, settings)
+    begin = (len(stored) - len(seen)) // 2
+    frames = read_frames(
+        _videos(root, clip)[sensor],
+        seen.start,
+        seen.stop,
+        size=settings.size,
+        gray=stored.shape[-1] == 1,
+        # Where the windows differ, the color window may end a frame after the depth video.
+        # ASSUME: its last frame then counts twice. The paper says whose window counts, no more.
+        lacking=int(sensor == "depth" and clip.span("depth")[1] < clip.span("color")[1]),
+    )
+    stored[begin : begin + len(seen)] = frames[:: seen.step]
+    return stored
 
 
 def _shown(
