@@ -481,7 +481,7 @@ def load_params(path: Path = Path("params.yaml"), scale: str | None = None) -> P
     files = read_scales(scale_path)
     *likenesses, (whole_path, whole) = files.items()
     faults: list[str] = []
-    in_both = set(leaves(shared)) & set(leaves(whole))
+    in_both = dict(leaves(shared)).keys() & dict(leaves(whole))
     if twice := sorted(".".join(map(str, leaf)) for leaf in in_both):
         faults.append(f"{whole_path}: {twice} stand in {path} as well; keep each in one place")
     clashes: list[str] = []
