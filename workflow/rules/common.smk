@@ -12,11 +12,11 @@ from snakemake.exceptions import WorkflowError
 from snakemake.settings.types import DeploymentMethod, SharedFSUsage
 
 try:
-    from equimodal.study import code, layout, resources, steps
+    from equimodal.study import code, layout, steps
     from equimodal.study.analysis import JUDGED, SUMMARIZED
     from equimodal.study.analysis import TABLES as EVERY_TABLE
     import snakemake_logger_plugin_equimodal as forecast
-    from equimodal.study.cells import cell_seconds, cells
+    from equimodal.study.cells import cell_seconds, cells, memory_mb, minutes_of
     from equimodal.study.code import code_hash
     from equimodal.study.data import kinetics
     from equimodal.study import preflight
@@ -234,11 +234,11 @@ def resources_of_cell(dataset, runs):
     about = (specs, PARAMS, PACES[device.partition(":")[0]])
 
     def mem_mb(wildcards, attempt):
-        asked = resources.memory_mb(*about, device=device, attempt=attempt)
+        asked = memory_mb(*about, device=device, attempt=attempt)
         return at_most("memory_mb", asked)
 
     def runtime(wildcards, attempt):
-        asked = resources.minutes(*about, attempt=attempt)
+        asked = minutes_of(*about, attempt=attempt)
         return at_most("minutes", asked, knob("longest"))
 
     return resources_of(*names, mem_mb=mem_mb, runtime=runtime, device=device)
