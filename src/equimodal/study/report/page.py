@@ -2,7 +2,7 @@
 
 import re
 from base64 import b64encode
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from itertools import groupby
@@ -100,7 +100,7 @@ def render(template: str, **context: Any) -> str:
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
-    environment.filters |= {
+    filters: dict[str, Callable[..., Any]] = {
         # Identifiers in an image meet no other figure's.
         "image": lambda svg: f"data:image/svg+xml;base64,{b64encode(svg).decode()}",
         "slug": lambda text: text.replace(" ", "-").replace("/", "-"),
@@ -110,6 +110,7 @@ def render(template: str, **context: Any) -> str:
         "duration": duration,
         "number": lambda x, form="{}": "–" if pd.isna(x) else form.format(x),
     }
+    environment.filters |= filters
     style = files("equimodal.study.report").joinpath("style.css").read_text(encoding="utf-8")
     shared = {"how": HOW.replace("`", ""), "signs": SIGNS, "style": style}
     return environment.get_template(template).render(**shared, **context)
