@@ -127,6 +127,7 @@ def test_a_study_with_one_seed_is_shown_as_its_csv_says(one_seed, name):
     shown = for_readers(read, best_alone=TABLES[name].best_alone)
     cells = shown.drop(columns=[*TABLES[name].sections]).stack().tolist()
     assert [cell for cell in cells if cell not in text[".md"]] == []
+    assert [*for_readers(read[:0])] == [*shown]  # also without a row
 
 
 def test_a_number_is_rounded_once_more_from_the_digits_of_the_csv():

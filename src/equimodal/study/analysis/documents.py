@@ -5,7 +5,7 @@ missing is said in words.
 """
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from io import StringIO
 from typing import Any
 
@@ -108,11 +108,12 @@ def for_readers(table: pd.DataFrame, *, best_alone: bool = False) -> pd.DataFram
         values = table[column].tolist()
         if column.endswith("high"):
             continue  # written with `low`
-        if add := _qualifier(column, table, FORMATS.get(estimate, "{:z.3f}")):
-            missing = table[estimate].isna()
+        more = _qualifiers(column, table, FORMATS.get(estimate, "{:z.3f}"))
+        if more is not None:
+            known = table[estimate].notna()
             shown[estimate] = [
-                cell if gone else cell + add(i)
-                for i, (cell, gone) in enumerate(zip(shown[estimate], missing, strict=True))
+                cell + text if there else cell
+                for cell, text, there in zip(shown[estimate], more, known, strict=True)
             ]
         else:
             estimate = column
@@ -120,24 +121,20 @@ def for_readers(table: pd.DataFrame, *, best_alone: bool = False) -> pd.DataFram
     return pd.DataFrame({HEADINGS.get(c, c): cells for c, cells in shown.items()}, dtype=object)
 
 
-def _qualifier(column: str, table: pd.DataFrame, form: str) -> Callable[[int], str] | None:
-    """Return what a qualifying column adds to the cell of row i before it; None for other columns."""
-    values = table[column].tolist()
+def _qualifiers(column: str, table: pd.DataFrame, form: str) -> list[str] | None:
+    """Return what a qualifying column adds to each cell of the one before it; None for other columns."""
+    values = table[column]
     if column.endswith("sd"):
         plain = form.replace("+", "")
-        return lambda i: " (no SD)" if pd.isna(values[i]) else f" ± {plain.format(values[i])}"
+        return [" (no SD)" if pd.isna(sd) else f" ± {plain.format(sd)}" for sd in values]
     if column.endswith("low"):
-        highs = table[f"{column.removesuffix('low')}high"].tolist()
-        return lambda i: (
-            " (no interval)"
-            if pd.isna(values[i])
-            else f" [{form.format(values[i])}, {form.format(highs[i])}]"
-        )
+        ends = zip(values, table[f"{column.removesuffix('low')}high"], strict=True)
+        both = f" [{form}, {form}]"
+        return [" (no interval)" if pd.isna(a) else both.format(a, b) for a, b in ends]
     if column == "unfinished":
-        finished = table["n"].tolist()
-        return lambda i: f" of {finished[i] + values[i]:.0f}" if values[i] else ""
+        return [f" of {n + x:.0f}" if x else "" for n, x in zip(table["n"], values, strict=True)]
     if column == "verdict":
-        return lambda i: f": {'no verdict' if pd.isna(values[i]) else values[i]}"
+        return [f": {'no verdict' if pd.isna(verdict) else verdict}" for verdict in values]
     return None
 
 
