@@ -140,9 +140,7 @@ class Product:
         except receipts.MissingError:
             pass
         except UserError as error:  # an input is wrong itself
-            yield receipts.Objection(
-                what="input", file=self.receipt, reason=str(error), tells_remedy=True
-            )
+            yield receipts.Objection("input", self.receipt, str(error), tells_remedy=True)
         step = None if self.step == "prepare" else f"{self.step} {self.name}"
         yield from receipts.objections(
             self.receipt, step=step, files=self.files, deep=deep, **asked
