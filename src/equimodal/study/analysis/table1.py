@@ -59,13 +59,8 @@ def _cells(
         answers = evaluations[evaluations["run"].isin(of_cell["run"])]
         if row["method"] == "unimodal":  # its one branch is its prediction
             answers = answers[answers["output"] == "fused"]
-        ways: dict[Any, pd.Series] = dict(
-            iter(
-                (100 * answers["accuracy"]).groupby(
-                    [answers["evaluation"], answers["output"]], sort=False
-                )
-            )
-        )
+        keys = [answers["evaluation"], answers["output"]]
+        ways = dict(iter((100 * answers["accuracy"]).groupby(keys, sort=False)))
         # Of a cell of which all runs failed: its one row, without a value.
         ways = ways or {(row["reported"], "fused"): pd.Series([], dtype=float)}
         for (evaluation, output), percent in ways.items():
