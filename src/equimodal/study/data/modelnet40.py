@@ -11,7 +11,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
 from jaxtyping import UInt8
 from numpy import ndarray
 
@@ -143,11 +142,6 @@ def _default(settings: "ModelNet40") -> str:
     return RELEASES[settings.source].default
 
 
-def _views(settings: "ModelNet40") -> dict[str, str]:
-    """What a view is called in the names of files -> the source that it is stored as."""
-    return {f"{_number(source) + 1:03d}": source for source in settings.sources}
-
-
 def _number(source: str) -> int:
     return int(source.removeprefix("view"))
 
@@ -199,10 +193,7 @@ def prepare(raw: Path, out: Path, settings: "ModelNet40", processes: int = 1) ->
     arrays = _fill(path, out, settings, _jobs(splits), processes)
     prepared.begin(out, settings.preparation)
     for split, shapes in splits.items():
-        labels = np.array([s.label for s in shapes.values()], np.uint8)
-        prepared.save(
-            out, {f"{split}.labels": labels, f"{split}.ids": np.array([*shapes], np.int32)}
-        )
+        prepared.save_labels(out, split, [s.label for s in shapes.values()], ids=[*shapes])
         _write_lines(out / f"{split}.names.txt", [s.name for s in shapes.values()])
     _write_lines(out / "classes.txt", classes)
     arrays.finish()
@@ -224,7 +215,9 @@ def _list_objects(path: Path, settings: "ModelNet40") -> tuple[list[str], Object
     Raises:
         UserError: Names all that is missing.
     """
-    views, release = _views(settings), RELEASES[settings.source]
+    release = RELEASES[settings.source]
+    # What a view is called in the names of files -> the source that it is stored as.
+    views = {f"{_number(source) + 1:03d}": source for source in settings.sources}
     kind = "meshes" if settings.source == "meshes" else "images"
     place = re.compile(rf"(?P<top>.*/|)(?P<class>[^/]+)/(?P<split>train|test)/{release.file}")
     found: dict[tuple[str, str, str], dict[str, str]] = {}  # class, split, name -> view -> file

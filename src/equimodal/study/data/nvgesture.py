@@ -209,12 +209,9 @@ def prepare(raw: Path, out: Path, settings: "NVGesture", processes: int = 1) -> 
     jobs.fill(arrays, todo, read, label="nvgesture", processes=processes)
     prepared.begin(out, settings.preparation)
     for split, chosen in splits.items():
-        small: dict[str, ndarray] = {
-            "labels": np.array([clip.label for clip in chosen], np.uint8),
-            "ids": np.array([clip.line - 1 for clip in chosen], np.int32),
-            "lengths": np.array([len(_seen(clip, settings)) for clip in chosen], np.int32),
-        }
-        prepared.save(out, {f"{split}.{name}": array for name, array in small.items()})
+        lengths = [len(_seen(clip, settings)) for clip in chosen]
+        ids, labels = [clip.line - 1 for clip in chosen], [clip.label for clip in chosen]
+        prepared.save_labels(out, split, labels, ids=ids, lengths=lengths)
     arrays.finish()
     if settings.is_stand_in:
         names = (*SENSORS, "labels", "ids")

@@ -426,8 +426,7 @@ def prepare(raw: Path, out: Path, settings: "Own", processes: int = 1) -> None:
     prepared.begin(out, settings.preparation)
     for split, (part, rows) in splits.items():
         assert part.labels is not None, "otherwise something is wrong"
-        bytes_, ids = part.labels[rows].astype(np.uint8), np.array(rows, np.int32)
-        prepared.save(out, {f"{split}.labels": bytes_, f"{split}.ids": ids})
+        prepared.save_labels(out, split, part.labels[rows], ids=rows)
     images.finish()
     for source in settings.sources:
         prepared.save(out, _scaled(source, out, splits, moments.get(source)))

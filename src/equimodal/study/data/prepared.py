@@ -1,6 +1,6 @@
 """Prepared arrays: how they are written, and when they are whole, which is while their receipt is there."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,14 @@ def save(folder: Path, arrays: Mapping[str, ndarray]) -> None:
     for name, array in arrays.items():
         with write_aside(folder / f"{name}.npy") as aside, aside.open("wb") as file:
             np.save(file, array)
+
+
+def save_labels(
+    folder: Path, split: str, labels: Sequence[int] | ndarray, **others: Sequence[int]
+) -> None:
+    """Write the labels of a split as bytes, and other whole numbers, such as `ids`, as int32."""
+    save(folder, {f"{split}.labels": np.array(labels, np.uint8)})
+    save(folder, {f"{split}.{name}": np.array(x, np.int32) for name, x in others.items()})
 
 
 def end(folder: Path, settings: dict[str, Any], kind: str, inputs: Mapping[str, str]) -> None:
