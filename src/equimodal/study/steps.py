@@ -60,13 +60,6 @@ def training_arrays(spec: RunSpec, params: Params) -> list[str]:
     ]
 
 
-def evaluation_arrays(spec: RunSpec, params: Params) -> list[str]:
-    """Names of the prepared arrays that a run is evaluated on, those biased as in training included."""
-    by_label = params.datasets[spec.dataset].by_label
-    biased = [by_label[m.source] for m in spec.modalities.values() if m.source in by_label]
-    return [*training_arrays(spec, params), *(f"test.{array}.npy" for array in biased)]
-
-
 def require_prepared(dataset: str, params: Params, *, deep: bool = False) -> dict[str, str]:
     """Return the prepared files of a data set, name -> SHA-256; UserError if they are missing, damaged, or of other settings."""
     product = preparation(dataset, params)
@@ -343,7 +336,10 @@ def evaluation(spec: RunSpec, params: Params) -> Product:
 
     def asked() -> dict[str, Any]:
         """Raises as `require_prepared` and `require_trained`."""
-        arrays = _prepared(evaluation_arrays(spec, params), spec, params)
+        by_label = params.datasets[spec.dataset].by_label  # biased as in training
+        biased = [by_label[m.source] for m in spec.modalities.values() if m.source in by_label]
+        names = [*training_arrays(spec, params), *(f"test.{array}.npy" for array in biased)]
+        arrays = _prepared(names, spec, params)
         weights = model_of(spec, params.scale, require_trained(spec, params))
         return {"code": evaluation_code(spec), "inputs": arrays | weights}
 
