@@ -206,10 +206,10 @@ def prepare(
     chosen = settings.datasets[_one_of(dataset, settings.datasets, "data set")]
     out = layout.prepared(settings.scale, dataset)
     with sole(f"the preparation of {out}", layout.data_lock(out), wait=wait):
-        product = steps.preparation(dataset, settings)
-        if not spares.bring_back(product):
+        of = steps.preparation(dataset, settings)
+        if not spares.bring_back(of.receipt, of.files, of.scale, of.asked):
             chosen.prepare(layout.raw(chosen.raw), out, processes=processes)
-            spares.lay_aside(product)
+            spares.lay_aside(of.receipt, of.scale)
 
 
 @verb

@@ -152,7 +152,7 @@ def making(product: Product, work: Walk[str | None], *, again: bool = False) -> 
     removed, if an input is missing, damaged or of other settings.
     """
     asked = product.asked()
-    spares.bring_back(product)
+    spares.bring_back(product.receipt, product.files, product.scale, lambda: asked)
     to_do = again or any(receipts.objections(product.receipt, files=product.files, **asked))
     if to_do:
         made_on = yield from work
@@ -166,7 +166,7 @@ def making(product: Product, work: Walk[str | None], *, again: bool = False) -> 
         )
     with write_aside(layout.valid(product.scale, product.step, product.name)) as aside:
         aside.write_text(f"{receipts.sha256(product.receipt)}\n", encoding="utf-8")
-    spares.lay_aside(product)
+    spares.lay_aside(product.receipt, product.scale)
     return to_do
 
 

@@ -136,8 +136,13 @@ class Dataset(Section, ABC, defer_build=True):  # as all settings are built at o
         had, are not the expected ones or not whole.
         """
         remove_litter(folder)
-        if self.is_stand_in:
-            standin.renew(folder, self)
+        if (drawn_with := self.drawn_with) is not None:
+
+            def write(aside: Path) -> None:
+                maker = import_module(f"equimodal.study.data.{self.kind}_standin")
+                maker.write(aside, self.class_count, getattr(self, "stand_in"))  # noqa: B009
+
+            standin.renew(folder, drawn_with, write)
             return
         self._work.fetch(folder, self, mirror)
         if made := [folder / name for name in self.fetched if (folder / name).is_file()]:
