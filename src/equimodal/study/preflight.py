@@ -234,11 +234,11 @@ def nodes_of(said: str) -> list[Nodes]:
     """Read what `sinfo` says of partitions."""
     found = []
     for line in said.splitlines():
-        partition, cores, memory, limit, gres = line.split("|")
-        most = (int(number.rstrip("+")) for number in (cores, memory))
+        partition, *numbers, limit, gres = line.split("|")
+        cores, memory_mb = (int(number.rstrip("+")) for number in numbers)
         # `gpu:a100:4(S:0-1)`, or `gpu:4` where they have no name
         models = frozenset(re.findall(r"(?:^|,)gpu(?::(?!\d+\b)([\w.]+))?", gres))
-        found.append(Nodes(partition, *most, minutes_of(limit), models))
+        found.append(Nodes(partition, cores, memory_mb, minutes_of(limit), models))
     return found
 
 
