@@ -633,9 +633,8 @@ def claims(
 
     _require_of_settings(settings)
     ledger = analysis.read_claims()
-    why_not = limits(
-        settings, load_params(params, "paper"), ledger
-    )  # by the networks of all claims
+    # By the networks of all claims.
+    why_not = limits(settings, load_params(params, "paper"), ledger)
     ledger = ledger.about(spec.dataset for spec in expand_runs(settings).values())
     if claim is not None:
         chosen = {claim: ledger.claims[_one_of(claim, ledger.claims, "claim")]}
@@ -643,10 +642,8 @@ def claims(
     read = _reader(settings)
     tables = {name: read(name) for name in analysis.tables_of(ledger)}
     judged = analysis.judge_claims(ledger, tables, limits=why_not, scale=settings.scale)
-    notes = [
-        *filter(None, [notice(settings)]),
-        *(analysis.caveats(settings) if len(judged) else ()),
-    ]
+    notes = [*filter(None, [notice(settings)])]
+    notes += analysis.caveats(settings) if len(judged) else []
     if claim is not None:
         print(analysis.as_markdown(judged, notes))
         return

@@ -30,11 +30,6 @@ class About:
             if isinstance(value, str):
                 object.__setattr__(self, field, " ".join(value.split()))
 
-    @property
-    def heading(self) -> str:
-        """The title, for readers."""
-        return self.title
-
 
 @dataclass(frozen=True, kw_only=True)
 class AboutTable(About):
