@@ -719,10 +719,8 @@ def _runs_of(grid: Grid, params: Params) -> Iterator[RunSpec]:
         stored = {b: preset.sources.get(s, s) for b, s in dataset.inputs[inputs].items()}
         balance, variant, parameters = None, "", None
         if needs == "balance":
-            usual, changes = (
-                params.balance[grid.dataset],
-                {"tolerance": tolerance, "window": window},
-            )
+            usual = params.balance[grid.dataset]
+            changes = {"tolerance": tolerance, "window": window}
             changed = {k: v for k, v in changes.items() if v not in (None, getattr(usual, k))}
             balance, variant = replace(usual, **changed), _named(changed)
         if policy in METHODS:

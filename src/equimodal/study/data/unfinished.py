@@ -7,6 +7,7 @@ so that a later run goes on with the jobs that are left.
 import hashlib
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -92,8 +93,11 @@ class UnfinishedArrays:
 
 def stamp(about: str, *paths: Path) -> int:
     """Return a job's stamp: another one once what is told about it changes, or a file that it reads."""
-    # Of a file that is gone, who reads it says what is wrong.
-    text = f"{about} {[state(path) if path.exists() else None for path in paths]}"
+    states = []
+    for path in paths:
+        with suppress(OSError):  # who reads it says what is wrong
+            states.append(state(path))
+    text = f"{about} {states}"
     digest = hashlib.blake2b(text.encode(errors="surrogateescape"), digest_size=8).digest()
     return int.from_bytes(digest, "little") or 1
 
