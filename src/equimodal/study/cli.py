@@ -870,7 +870,7 @@ def _examples(settings: Params) -> dict[str, Any]:
     used = {spec.dataset for spec in expand_runs(settings).values()}
     for dataset in sorted(d for d in used if settings.datasets[d].has_examples):
         path = layout.prepared(settings.scale, dataset) / "examples.npz"
-        remedy = f"run `equimodal prepare {dataset} --scale {settings.scale}`"
+        remedy = steps.preparation(dataset, settings).remedy
         with reading(path, "examples of a data set", remedy):
             examples[dataset] = read_arrays(path)
     return examples

@@ -62,9 +62,8 @@ def training_arrays(spec: RunSpec, params: Params) -> list[str]:
 
 def require_prepared(dataset: str, params: Params, *, deep: bool = False) -> dict[str, str]:
     """Return the prepared files of a data set, name -> SHA-256; UserError if they are missing, damaged, or of other settings."""
-    product = preparation(dataset, params)
     settings = params.datasets[dataset].preparation
-    return receipts.require(product.receipt, product.remedy, settings=settings, deep=deep).files
+    return preparation(dataset, params).require(settings=settings, deep=deep).files
 
 
 def require_trained(
@@ -74,8 +73,8 @@ def require_trained(
 
     `among` names the files that matter; None if all do, the weights too.
     """
-    product, settings = training(spec, params), spec.model_dump(mode="json")
-    return receipts.require(product.receipt, product.remedy, settings=settings, among=among)
+    settings = spec.model_dump(mode="json")
+    return training(spec, params).require(settings=settings, among=among)
 
 
 def require_whole(spec: RunSpec, params: Params) -> receipts.Receipt:
@@ -84,20 +83,17 @@ def require_whole(spec: RunSpec, params: Params) -> receipts.Receipt:
     The weights themselves need not be there: their hash tells.
     """
     trained = require_trained(spec, params, layout.RUN_FILES)
-    bank, of_weights = evaluation(spec, params), model_of(spec, params.scale, trained)
-    receipts.require(bank.receipt, bank.remedy, inputs=of_weights)
+    evaluation(spec, params).require(inputs=model_of(spec, params, trained))
     return trained
 
 
-def model_of(spec: RunSpec, scale: str, trained: receipts.Receipt) -> dict[str, str]:
+def model_of(spec: RunSpec, params: Params, trained: receipts.Receipt) -> dict[str, str]:
     """Return the weights of a run as an input of its bank."""
     digests = [d for name, d in trained.files.items() if name.endswith(layout.MODEL_SUFFIX)]
     if len(digests) != 1:
-        raise UserError(
-            f"{layout.training_receipt(scale, spec.name)} is damaged: it tells of no weights; run"
-            f" `equimodal train {spec.name} --scale {scale}`"
-        )
-    return {layout.model(scale, spec.name).as_posix(): digests[0]}
+        of = training(spec, params)
+        raise UserError(f"{of.receipt} is damaged: it tells of no weights; {of.remedy}")
+    return {layout.model(params.scale, spec.name).as_posix(): digests[0]}
 
 
 @dataclass(frozen=True)
@@ -121,6 +117,10 @@ class Product:
     def is_there(self) -> bool:
         """Whether it was ever made."""
         return any(path.exists() for path in (self.receipt, *self.files))
+
+    def require(self, **asked: Any) -> receipts.Receipt:
+        """Return its receipt, if it is as asked; raises as `receipts.require`."""
+        return receipts.require(self.receipt, self.remedy, **asked)
 
     def objections(self, *, deep: bool = False) -> Iterator[receipts.Objection]:
         """Say why it is not what the settings, the code and its inputs ask for.
@@ -340,7 +340,7 @@ def evaluation(spec: RunSpec, params: Params) -> Product:
         biased = [by_label[m.source] for m in spec.modalities.values() if m.source in by_label]
         names = [*training_arrays(spec, params), *(f"test.{array}.npy" for array in biased)]
         arrays = _prepared(names, spec, params)
-        weights = model_of(spec, params.scale, require_trained(spec, params))
+        weights = model_of(spec, params, require_trained(spec, params))
         return {"code": evaluation_code(spec), "inputs": arrays | weights}
 
     return Product(
@@ -373,11 +373,10 @@ def commit() -> str | None:
 
 def _prepared(names: list[str], spec: RunSpec, params: Params) -> dict[str, str]:
     """Files of the data set of a run, name -> SHA-256; UserError too if an earlier version made it without them."""
-    prepared = require_prepared(spec.dataset, params)
+    prepared, of = require_prepared(spec.dataset, params), preparation(spec.dataset, params)
     if lacking := [name for name in names if name not in prepared]:
         raise UserError(
-            f"{layout.prepared(params.scale, spec.dataset)} lacks {lacking}, as another version made it; run"
-            f" `equimodal prepare {spec.dataset} --scale {params.scale}`"
+            f"{of.receipt.parent} lacks {lacking}, as another version made it; {of.remedy}"
         )
     return {name: prepared[name] for name in names}
 
