@@ -47,7 +47,10 @@ def page(text):
         ('{{ count("mine", "calibration") }}', "3"),
         ('{{ count("mine", "calibration", sampling=["clip", "redraw"], seed=0) }}', "2"),
         ('{{ count("mine", "calibration", sampling="clip", seed=7) }}', "0"),
-        ('{{ those("mine", "calibration", "sampling", "seed == 0 and `variance_0.020` > 39") }}', "['redraw']"),
+        (
+            '{{ those("mine", "calibration", "sampling", "seed == 0 and `variance_0.020` > 39") }}',
+            "['redraw']",
+        ),
         ('{{ those("mine", "calibration", "sampling", "seed > 0") or "none" }}', "none"),
         ('So it is.{{ requires("mine", "greedy", "digits", "holds") }}', "So it is."),
     ],
