@@ -6,7 +6,7 @@ from io import StringIO
 import pandas as pd
 
 from equimodal.study.analysis import GIVEN, TABLES
-from equimodal.study.analysis.published import read_published
+from equimodal.study.analysis.stored import read_published
 from tests.made_up import study
 from tests.study.analysis.conftest import build
 

@@ -4,8 +4,7 @@ from itertools import product
 
 import pandas as pd
 
-from equimodal.study.analysis.published import read_published
-from equimodal.study.analysis.stored import columns_of
+from equimodal.study.analysis.stored import columns_of, read_published
 
 COLUMNS = [
     ("colored_mnist", "scratch"),

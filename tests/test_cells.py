@@ -5,8 +5,8 @@ from collections import Counter
 
 import pytest
 
-from equimodal.study import layout, resources
-from equimodal.study.cells import UNKNOWN_STEP, cells
+from equimodal.study import layout
+from equimodal.study.cells import STARTING, UNKNOWN_STEP, cells, memory_mb, minutes_of
 from equimodal.study.paces import Pace, keep, kind_of, paces_known, paces_with_the_code, run_seconds
 from equimodal.study.params import expand_runs, load_params
 from tests.conftest import ROOT
@@ -82,12 +82,12 @@ def test_a_job_asks_for_what_its_runs_were_measured_to_take_and_for_more_at_each
     paces = {kind_of(spec, tiny): PACE}  # 4 steps of 2 seconds, 300 MB
 
     def asked(**how):
-        return resources.minutes([spec, spec], tiny, paces, **how)
+        return minutes_of([spec, spec], tiny, paces, **how)
 
-    assert asked(attempt=1) == resources.STARTING + 1  # 16 seconds
+    assert asked(attempt=1) == STARTING + 1  # 16 seconds
     assert asked(attempt=3) == 3 * asked(attempt=1)
-    memory = [resources.memory_mb([spec], tiny, paces, device="cpu", attempt=a) for a in (1, 2)]
+    memory = [memory_mb([spec], tiny, paces, device="cpu", attempt=a) for a in (1, 2)]
     assert memory == [600 + 450, 1575]
-    unknown = resources.memory_mb([spec], tiny, {}, device="cpu", attempt=1)
+    unknown = memory_mb([spec], tiny, {}, device="cpu", attempt=1)
     assert unknown > memory[0]
-    assert resources.memory_mb([spec], tiny, paces, device="cuda", attempt=1) > memory[0]
+    assert memory_mb([spec], tiny, paces, device="cuda", attempt=1) > memory[0]

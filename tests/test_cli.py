@@ -155,7 +155,7 @@ def test_specs_of_another_version_are_refused(refused):
     assert "collected.json is missing; collect without --keep" in refused("collect", "--keep")
     layout.specs("tiny").write_text('{"dataset": "colored_mnist"}\n')
     settings = load_params()
-    steps.sign(steps.collected(settings), settings)
+    steps.sign(steps.collected(settings))
     assert "specs.jsonl is damaged (line 1: inputs: " in refused("collect", "--keep")
 
 
@@ -208,7 +208,7 @@ def test_what_is_no_table_of_this_version_is_refused_with_the_verb_that_makes_it
     path.write_text(text)
     message = refused(*verb)
     assert f"{path} is damaged ({said}" in message
-    assert f"; run `{maker(name)} --scale tiny` again" in message
+    assert f"; run `equimodal {maker(name)} --scale tiny` again" in message
 
 
 @pytest.mark.parametrize("damage", [Path.mkdir, lambda path: path.symlink_to(path)])

@@ -14,7 +14,7 @@ from tests.study.analysis.conftest import SETTINGS
 TEXTS = [
     *("|E[d_util]| is 0.1", "`code` and *this*, a_b_ and c_", "**", r"$\foo$ \ end\\"),
     *("50 % of {x} & y # ~ ^ <b>", "# no heading", "1. no list", "- neither", "| a | b |"),
-    *(about.shows for about in (FIGURES | LINEAR_FIGURES).values()),
+    *(about.caption for about in (FIGURES | LINEAR_FIGURES).values()),
 ]
 
 

@@ -53,7 +53,7 @@ def test_what_is_read_again_has_columns_that_are_known():
 
 CAPTIONS = [
     *(table.caption for table in TABLES.values()),
-    *(figure.shows for of_paper in PAPERS.values() for figure in of_paper.values()),
+    *(figure.caption for of_paper in PAPERS.values() for figure in of_paper.values()),
 ]
 
 

@@ -28,7 +28,7 @@ def made_once(tmp_path_factory):
         for name, table in study().items():
             write_table(table, layout.table("tiny", name))
         write_text("", layout.specs("tiny"))
-        steps.sign(steps.collected(settings), settings)
+        steps.sign(steps.collected(settings))
         for verb in (
             ["table", "unimodal", "sensitivity", "greediness"],
             ["draw", "figure9", "figure7"],
@@ -71,7 +71,7 @@ def collected_anew():
     table = study()["runs"]
     write_table(table.assign(learning_rate=0.5), layout.table("tiny", "runs"))
     settings = load_params()
-    steps.sign(steps.collected(settings), settings)
+    steps.sign(steps.collected(settings))
 
 
 WRONG = {  # what is done, and the files that are then named

@@ -3,7 +3,6 @@ import hashlib
 import json
 import os
 import re
-import shlex
 import shutil
 import sys
 from pathlib import Path
@@ -12,11 +11,11 @@ from snakemake.exceptions import WorkflowError
 from snakemake.settings.types import DeploymentMethod, SharedFSUsage
 
 try:
-    from equimodal.study import code, layout, resources, steps
+    from equimodal.study import code, layout, steps
     from equimodal.study.analysis import JUDGED, SUMMARIZED
     from equimodal.study.analysis import TABLES as EVERY_TABLE
     import snakemake_logger_plugin_equimodal as forecast
-    from equimodal.study.cells import cell_seconds, cells
+    from equimodal.study.cells import cell_seconds, cells, memory_mb, minutes_of
     from equimodal.study.code import code_hash
     from equimodal.study.data import kinetics
     from equimodal.study import preflight
@@ -26,6 +25,7 @@ try:
     from equimodal.study.markup import for_rest
     from equimodal.study.paces import paces_known
     from equimodal.study.params import expand_runs, load_params, part_name
+    from equimodal.study.spec import RunSpec
 except ModuleNotFoundError as error:
     raise WorkflowError(
         f"{sys.executable} has no {error.name}; `make setup` makes an environment that has all,"
@@ -42,12 +42,6 @@ if unknown := sorted(set(config) - {"cell_minutes", "device", "params", "scale"}
         f"--config has unknown {unknown}; it takes cell_minutes, device, params and scale. Other settings belong"
         " into params.yaml."
     )
-
-
-def here_or_with_the_code(name):
-    """A file of the working folder, or else of the folder that holds the Snakefile."""
-    with_the_code = Path(str(workflow.current_basedir)).parents[1] / name
-    return Path(name) if Path(name).exists() else with_the_code
 
 
 DEVICE = str(config.get("device") or "") or os.environ.get("EQUIMODAL_DEVICE") or "cpu"
@@ -77,7 +71,9 @@ if not CELL_MINUTES > 0:
     raise WorkflowError(
         f"cell_minutes (minutes of cells in a profile) is {asked_for!r}, expected a number above 0"
     )
-SETTINGS = Path(str(config.get("params") or "") or here_or_with_the_code("params.yaml"))
+SETTINGS = Path(str(config.get("params") or "params.yaml"))
+if not config.get("params") and not SETTINGS.exists():  # those with the Snakefile
+    SETTINGS = Path(str(workflow.current_basedir)).parents[1] / SETTINGS
 try:
     PARAMS = load_params(SETTINGS, scale=config.get("scale"))
     RUNS = expand_runs(PARAMS)
@@ -199,17 +195,6 @@ def of_runs(paths, runs=RUNS):
     return [file for path in paths for file in of_scale(path, run=runs)]
 
 
-# Decoding and drawing is shared by all cores there are, up to this; digits are done in seconds.
-PROCESSES = {
-    name: (
-        1
-        if dataset.kind == "colored_mnist"
-        else workflow.resource_settings.overwrite_threads.get("prepare", 16)
-    )
-    for name, dataset in PARAMS.datasets.items()
-}
-
-
 def evaluated_later(resource):
     """A resource that a profile gives as an expression or a text, for a rule."""
 
@@ -248,11 +233,11 @@ def resources_of_cell(dataset, runs):
     about = (specs, PARAMS, PACES[device.partition(":")[0]])
 
     def mem_mb(wildcards, attempt):
-        asked = resources.memory_mb(*about, device=device, attempt=attempt)
+        asked = memory_mb(*about, device=device, attempt=attempt)
         return at_most("memory_mb", asked)
 
     def runtime(wildcards, attempt):
-        asked = resources.minutes(*about, attempt=attempt)
+        asked = minutes_of(*about, attempt=attempt)
         return at_most("minutes", asked, knob("longest"))
 
     return resources_of(*names, mem_mb=mem_mb, runtime=runtime, device=device)
@@ -271,15 +256,6 @@ PACES = {
     device: paces_known(device) for device in {"cpu", "cuda", DEVICE.partition(":")[0]}
 }
 
-FETCHED, RAW_FILES = {}, {}
-for name, dataset in PARAMS.datasets.items():
-    folder = layout.raw(dataset.raw)
-    fetched = {folder / file for file in dataset.fetched}
-    RAW_FILES[name] = dataset.raw_files(folder, mirror=PARAMS.mirror)
-    # What only a user can give is an output while it is missing: the job says what to do. Once it
-    # is there it is nobody's output, since Snakemake removes outputs.
-    missing = [f for f in RAW_FILES[name] if f in fetched or not placed(f).exists()]
-    FETCHED[name] = [kept(f) if f.suffix else directory(f) for f in missing]
 KINETICS = str(layout.raw("kinetics") / kinetics.FILE)
 
 
@@ -341,38 +317,9 @@ def shown_figure(name):
 
 def asked_of_cell(runs):
     """A hash of all that the runs of a cell are asked for."""
-    texts = [
-        text
-        for spec in (RUNS[run] for run in runs)
-        for text in (
-            spec.model_dump_json(),
-            steps.training_code(spec),
-            steps.evaluation_code(spec),
-        )
-    ]
+    asked = (RunSpec.model_dump_json, steps.training_code, steps.evaluation_code)
+    texts = [text(RUNS[run]) for run in runs for text in asked]
     return hashlib.sha256("\n".join(texts).encode()).hexdigest()
-
-
-def settings_of_raw(dataset):
-    """What decides which raw files are fetched or made."""
-    wanted = PARAMS.datasets[dataset].preparation
-    keys = ("digits", "source", "classes", "stand_in", "list_version")
-    return json.dumps(
-        {key: wanted[key] for key in keys if key in wanted}, sort_keys=True
-    )
-
-
-def asked_of_preparation(dataset):
-    """What decides the prepared arrays beside code; of one's own files also how they look."""
-    settings = PARAMS.datasets[dataset]
-    wanted = json.dumps(settings.preparation, sort_keys=True)
-    return wanted + settings.state_of_raw(placed(layout.raw(settings.raw)))
-
-
-def stand_in_code(dataset):
-    settings = PARAMS.datasets[dataset]
-    entry = f"equimodal.study.data.{settings.kind}_standin"
-    return code_hash(entry) if settings.is_stand_in else None
 
 
 def prepared_by(dataset):

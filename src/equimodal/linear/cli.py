@@ -35,7 +35,7 @@ def linear(settings: Params, params: Path) -> None:
         for name, table in all_tables(own):
             write_table(table, layout.table(settings.scale, name), "%.6g")
 
-    steps.make(products.simulations(own, settings), settings, simulate)
+    steps.make(products.simulations(own, settings), simulate)
 
 
 def noisy_mnist(
@@ -55,8 +55,7 @@ def noisy_mnist(
     steps.require_prepared(own.noisy_mnist.dataset, settings)
     for fusion in layers:
         product = products.noisy_mnist(fusion, own, settings)
-        work = partial(_train_noisy_mnist, fusion, own.noisy_mnist, settings)
-        steps.make(product, settings, work)
+        steps.make(product, partial(_train_noisy_mnist, fusion, own.noisy_mnist, settings))
 
 
 def _train_noisy_mnist(fusion: int, own: NoisyMnist, settings: Params) -> None:
@@ -92,14 +91,14 @@ def linear_mnist(settings: Params, params: Path) -> None:
     records = {f: products.record(settings.scale, f) for f in range(1, depth + 1)}
     for fusion, record in records.items():
         product = products.noisy_mnist(fusion, own, settings)
-        require_unaltered(record, product.receipt, product.remedy, made.asked(settings)["settings"])
+        require_unaltered(record, product.receipt, product.remedy, made.asked()["settings"])
     table = mnist_table.linear_mnist(records, own.noisy_mnist)
     notes = [own.note] if own.note else []
     texts = documents("linear_mnist", mnist_table.ABOUT, mnist_table.for_readers(table), notes)
     texts[".csv"] = table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
     for path in made.files:
         write_text(texts[path.suffix], path)
-    steps.sign(made, settings)
+    steps.sign(made)
 
 
 def draw_linear(name: str, settings: Params, own: LinearSettings) -> None:
@@ -119,9 +118,9 @@ def draw_linear(name: str, settings: Params, own: LinearSettings) -> None:
     inputs = {}
     for table in about.inputs:
         path = layout.table(settings.scale, table)
-        asked = product.asked(settings)["settings"]
+        asked = product.asked()["settings"]
         require_unaltered(path, product.receipt, product.remedy, asked)
         inputs[table] = read_table(path, product.remedy, columns, rows=True)
     drawn = import_module(f"equimodal.linear.figures.{name}").draw(**inputs)
     save(drawn, layout.figures(settings.scale) / name, own.note)
-    steps.sign(steps.figure(name, about.inputs, settings), settings)
+    steps.sign(steps.figure(name, about.inputs, settings))

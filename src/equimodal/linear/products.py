@@ -33,10 +33,11 @@ def simulations(settings: LinearSettings, params: Params) -> steps.Product:
     return steps.Product(
         step="linear",
         name="networks",
+        scale=params.scale,
+        verb="linear",
         receipt=layout.table_receipt(params.scale, "linear"),
         files=tuple(layout.table(params.scale, table) for table in SIMULATED),
-        remedy=f"run `equimodal linear --scale {params.scale}`",
-        asked=lambda _: asked_of_simulations(settings),
+        asked=partial(asked_of_simulations, settings),
     )
 
 
@@ -54,10 +55,11 @@ def noisy_mnist(layer: int, settings: LinearSettings, params: Params) -> steps.P
     return steps.Product(
         step="noisy_mnist",
         name=f"L_f{layer}",
+        scale=params.scale,
+        verb=f"noisy-mnist {layer}",
         receipt=written.with_suffix(".json"),
         files=(written,),
-        remedy=f"run `equimodal noisy-mnist {layer} --scale {params.scale}`",
-        asked=partial(_asked_of_noisy_mnist, settings),
+        asked=partial(_asked_of_noisy_mnist, settings, params),
     )
 
 
@@ -67,12 +69,11 @@ def mnist_table(settings: LinearSettings, params: Params) -> steps.Product:
     return steps.Product(
         step="linear_mnist",
         name="table",
+        scale=params.scale,
+        verb="linear-mnist",
         receipt=layout.table_receipt(params.scale, "linear_mnist"),
         files=tuple(path.with_suffix(suffix) for suffix in (".csv", ".md", ".tex")),
-        remedy=f"run `equimodal linear-mnist --scale {params.scale}`",
-        asked=lambda _: {
-            "settings": settings_and_code_of_noisy_mnist(settings, params)["settings"]
-        },
+        asked=lambda: {"settings": settings_and_code_of_noisy_mnist(settings, params)["settings"]},
     )
 
 

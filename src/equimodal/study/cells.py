@@ -1,7 +1,11 @@
-"""Cells: the runs that one job of the workflow trains and evaluates, in one process."""
+"""Cells: the runs that one job of the workflow trains and evaluates, in one process, and what it asks a scheduler for.
+
+A job that was given too little is started again with more, and goes on where it was.
+"""
 
 from collections.abc import Iterable, Mapping
 from itertools import groupby
+from math import ceil
 
 from equimodal.study import paces as known
 from equimodal.study.paces import Pace
@@ -11,6 +15,11 @@ from equimodal.study.spec import RunSpec
 # Of a step whose kind of network was never measured. A guess that is too small makes jobs longer.
 UNKNOWN_STEP = 0.05  # seconds
 START = 4.0  # seconds until a cell trains: Python and torch
+MARGIN = 1.5  # ASSUME: a node is so much slower than where paces were measured, or needs so much more memory
+STARTING = 5  # ASSUME: minutes for starts of Python and Snakemake and for waiting on files
+AROUND = 600  # MB; two starts of Snakemake, which wait for the job: 150 MB each were measured, and its files
+UNKNOWN_MEMORY = 4000  # MB; ASSUME, of what was never measured
+ON_HOST = 6000  # MB; ASSUME, of a process whose network and data are on a GPU
 
 
 def expected_seconds(spec: RunSpec, settings: Params, paces: Mapping[str, Pace]) -> float:
@@ -66,3 +75,30 @@ def cell_seconds(
         cell: START + sum(expected_seconds(specs[run], settings, paces) for run in runs)
         for cell, runs in found.items()
     }
+
+
+def memory_mb(
+    specs: Iterable[RunSpec],
+    settings: Params,
+    paces: Mapping[str, Pace],
+    *,
+    device: str,
+    attempt: int,
+) -> int:
+    """MB that a job of runs asks for, half as much more at each attempt. Arrays are read from disk as needed."""
+    measured = [paces.get(known.kind_of(spec, settings)) for spec in specs]
+    most = max(UNKNOWN_MEMORY if pace is None else pace.memory for pace in measured)
+    own = most * MARGIN if device == "cpu" else ON_HOST
+    return ceil((AROUND + own) * 1.5 ** (attempt - 1))
+
+
+def minutes_of(
+    specs: Iterable[RunSpec],
+    settings: Params,
+    paces: Mapping[str, Pace],
+    *,
+    attempt: int,
+) -> int:
+    """Minutes that a job of runs asks for, as many more at each attempt."""
+    seconds = sum(expected_seconds(spec, settings, paces) for spec in specs)
+    return attempt * ceil(STARTING + MARGIN * seconds / 60)

@@ -34,7 +34,7 @@ from equimodal.study.analysis import TABLES
 from equimodal.study.cost import with_noted_cost
 from equimodal.study.devices import placed, require_device
 from equimodal.study.errors import STOPPED, UserError, in_words, lacks_memory
-from equimodal.study.figures import FIGURES
+from equimodal.study.figures import FIGURES, AboutFigure
 from equimodal.study.files import is_there, read_arrays, read_text, reading, write_aside, write_text
 from equimodal.study.locks import sole
 from equimodal.study.options import DEFAULT_PARAMS, ParamsFile, with_settings
@@ -189,7 +189,7 @@ def data_status(settings: Params) -> None:
         dataset = settings.datasets[name]
         product = steps.preparation(name, settings)
         raw_files = dataset.raw_files(layout.raw(dataset.raw), mirror=settings.mirror)
-        asked = product.asked(settings) | {"code": None}
+        asked = product.asked() | {"code": None}
         found = receipts.objections(product.receipt, **asked)
         said = next((objection.reason for objection in found), None)
         print(describe(name, settings.scale, dataset.origin, raw_files, product.files, said), "\n")
@@ -206,10 +206,10 @@ def prepare(
     chosen = settings.datasets[_one_of(dataset, settings.datasets, "data set")]
     out = layout.prepared(settings.scale, dataset)
     with sole(f"the preparation of {out}", layout.data_lock(out), wait=wait):
-        product = steps.preparation(dataset, settings)
-        if not spares.bring_back(product, settings):
+        of = steps.preparation(dataset, settings)
+        if not spares.bring_back(of.receipt, of.files, of.scale, of.asked):
             chosen.prepare(layout.raw(chosen.raw), out, processes=processes)
-            spares.lay_aside(product, settings.scale)
+            spares.lay_aside(of.receipt, of.scale)
 
 
 @verb
@@ -252,8 +252,7 @@ def _make_network(
     lock = layout.training_lock(settings.scale, spec.name)
     with sole(f"the training of {spec.name}", lock, wait=wait):
         work = _train(spec, settings, device, **how)
-        product = steps.training(spec, settings)
-        return (yield from steps.making(product, settings, work, again=again))
+        return (yield from steps.making(steps.training(spec, settings), work, again=again))
 
 
 def _train(
@@ -317,9 +316,7 @@ def _make_bank(spec: RunSpec, settings: Params, device: str) -> dict[str, str]:
     """Write the logit bank of a run, unless it is there; return the accuracy of each way of evaluating."""
     from equimodal.study.analysis.collect import accuracies
 
-    steps.make(
-        steps.evaluation(spec, settings), settings, lambda: _evaluate(spec, settings, device)
-    )
+    steps.make(steps.evaluation(spec, settings), lambda: _evaluate(spec, settings, device))
     names = {m: m for m in spec.modalities}
     found = accuracies(layout.bank(settings.scale, spec.name), names)
     fused = {way: a for (way, output), a in found.items() if output == "fused"}
@@ -435,7 +432,7 @@ def verify(
         if not product.is_there:
             never += 1
             continue
-        found = list(product.objections(settings, deep=deep))
+        found = list(product.objections(deep=deep))
         serious = [o for o in found if o.what != "code"]
         for objection in serious or found:
             what = "outdated" if objection.what == "code" else objection.what
@@ -477,7 +474,7 @@ def collect(
     product, earlier = steps.collected(settings), None
     if keep:
         without = "collect without --keep"
-        receipts.require(product.receipt, without, **product.asked(settings))
+        receipts.require(product.receipt, without, **product.asked())
         before = {name: stored.read_stored(name, settings.scale) for name in layout.COLLECTED}
         earlier = analysis.Earlier(before, read_specs(written, without))
     check = partial(steps.require_whole, params=settings)
@@ -492,7 +489,7 @@ def collect(
             path = layout.table(settings.scale, name)
             asides[path].write_bytes(as_bytes(table, path))
         asides[written].write_text("".join(lines), encoding="utf-8")
-        steps.sign(product, settings, asides)
+        steps.sign(product, asides)
     for sentence in analysis.failures(runs):
         print(sentence, file=sys.stderr)
 
@@ -524,7 +521,7 @@ def table(
         notes += notes_on(name, made, read("runs"), settings.datasets)
         for suffix, text in render(name, made, notes, settings.analysis).items():
             write_text(text, layout.table(settings.scale, name).with_suffix(suffix))
-        steps.sign(product, settings)
+        steps.sign(product)
 
     _each(chosen, make)
 
@@ -550,10 +547,7 @@ def draw(
     from equimodal.study.figures.style import save
 
     every = FIGURES | linear.FIGURES
-    chosen = [
-        _one_of(name, every, "figure")
-        for name in names or (*steps.made_at(FIGURES, settings), *linear.figures_of(settings))
-    ]
+    chosen = [_one_of(name, every, "figure") for name in names or _figures_of(settings)]
     if of_runs:
         decided = {*layout.COLLECTED, *TABLES}
         chosen = [name for name in chosen if set(every[name].inputs) <= decided]
@@ -577,7 +571,7 @@ def draw(
                 return
             drawn = saying(str(nothing))  # the report asks for it, as the scale does for its runs
         save(drawn, layout.figures(settings.scale) / name, notice(settings), stand_ins(settings))
-        steps.sign(product, settings)
+        steps.sign(product)
 
     _each(chosen, make)
 
@@ -639,9 +633,8 @@ def claims(
 
     _require_of_settings(settings)
     ledger = analysis.read_claims()
-    why_not = limits(
-        settings, load_params(params, "paper"), ledger
-    )  # by the networks of all claims
+    # By the networks of all claims.
+    why_not = limits(settings, load_params(params, "paper"), ledger)
     ledger = ledger.about(spec.dataset for spec in expand_runs(settings).values())
     if claim is not None:
         chosen = {claim: ledger.claims[_one_of(claim, ledger.claims, "claim")]}
@@ -649,17 +642,15 @@ def claims(
     read = _reader(settings)
     tables = {name: read(name) for name in analysis.tables_of(ledger)}
     judged = analysis.judge_claims(ledger, tables, limits=why_not, scale=settings.scale)
-    notes = [
-        *filter(None, [notice(settings)]),
-        *(analysis.caveats(settings) if len(judged) else ()),
-    ]
+    notes = [*filter(None, [notice(settings)])]
+    notes += analysis.caveats(settings) if len(judged) else []
     if claim is not None:
         print(analysis.as_markdown(judged, notes))
         return
     written = layout.table(settings.scale, "claims")
     write_table(judged, written)
     write_text(analysis.as_markdown(judged, notes), written.with_suffix(".md"))
-    steps.sign(steps.claims(settings), settings)
+    steps.sign(steps.claims(settings))
 
 
 @verb
@@ -675,7 +666,7 @@ def summarize(settings: Params) -> None:
     curves = summary.learning_curves(tables["runs"], tables["histories"])
     for dataset, curve in curves.items():
         write_table(curve, layout.curves(settings.scale, dataset))
-    steps.sign(steps.summary(settings), settings)
+    steps.sign(steps.summary(settings))
 
 
 @verb
@@ -684,8 +675,8 @@ def report(settings: Params) -> None:
     from equimodal.study.report.page import as_html
     from equimodal.study.report.sources import gather
 
-    tables, figures = _report_items(settings)
-    content = gather(settings, tables=tables, figures=figures)
+    tables = steps.made_at(TABLES, settings)
+    content = gather(settings, tables=tables, figures=_figures_of(settings))
     write_text(as_html(content), layout.report(settings.scale))
     for sentence in content.missing:
         print(f"equimodal: {sentence}", file=sys.stderr)
@@ -701,8 +692,9 @@ def findings(params: ParamsFile = DEFAULT_PARAMS) -> None:
 
     scales = []
     for settings in collected_scales(params).values():
-        _, figures = _report_items(settings)
-        scales.append(read_scale(settings, [read_figure(item, settings.scale) for item in figures]))
+        figures = _figures_of(settings).items()
+        drawn = [read_figure(name, about, settings.scale) for name, about in figures]
+        scales.append(read_scale(settings, drawn))
     write_text(as_html([scale for scale in scales if len(scale.runs)]), layout.findings())
     print(f"Wrote {layout.findings()}")
 
@@ -716,12 +708,12 @@ def pages(
     """Write README.md and the pages of docs that hold numbers of tables. Status 1 if --check finds a stale one."""
     from equimodal.study.report.pages import made
 
-    def is_stale(page: Path, text: str) -> bool:
+    stale = []
+    for page, text in made().items():
         with reading(page, "a page", "remove it, and run `make docs`"):
-            return not is_there(page) or read_text(page) != text
-
-    stale = {page: text for page, text in made().items() if is_stale(page, text)}
-    for page, text in stale.items():
+            if is_there(page) and read_text(page) == text:
+                continue
+        stale.append(page)
         if check:
             print(f"equimodal: {page} is stale; run `make docs` and commit it", file=sys.stderr)
         else:
@@ -867,13 +859,18 @@ def _has_runs(about: Any, runs: Any) -> bool:
     return any(len(of_experiment(of_figure, experiment)) for experiment in about.experiments)
 
 
+def _figures_of(settings: Params) -> dict[str, AboutFigure]:
+    """Figures of both papers that a scale asks for."""
+    return steps.made_at(FIGURES, settings) | linear.figures_of(settings)
+
+
 def _examples(settings: Params) -> dict[str, Any]:
     """Images of the data sets that runs use and that may be shown: data set -> arrays."""
     examples = {}
     used = {spec.dataset for spec in expand_runs(settings).values()}
     for dataset in sorted(d for d in used if settings.datasets[d].has_examples):
         path = layout.prepared(settings.scale, dataset) / "examples.npz"
-        remedy = f"run `equimodal prepare {dataset} --scale {settings.scale}`"
+        remedy = steps.preparation(dataset, settings).remedy
         with reading(path, "examples of a data set", remedy):
             examples[dataset] = read_arrays(path)
     return examples
@@ -882,8 +879,7 @@ def _examples(settings: Params) -> dict[str, Any]:
 def _reader(settings: Params) -> Callable[[str], Any]:
     """Return what reads a table by its name, once. One that the scale asks no run for is built: it has no row."""
     from equimodal.study.analysis import GIVEN
-    from equimodal.study.analysis.published import read_published
-    from equimodal.study.analysis.stored import read_stored
+    from equimodal.study.analysis.stored import read_published, read_stored
 
     without_runs = {*TABLES} - {*steps.made_at(TABLES, settings)}
 
@@ -917,22 +913,3 @@ def _require_of_settings(settings: Params) -> None:
     for name, spec in (read_specs(path, remedy) if path.exists() else {}).items():
         if asked.get(name, spec) != spec:
             raise UserError(f"{path} has {name} with other settings than now; {remedy} again")
-
-
-def _report_items(settings: Params) -> tuple[list[Any], list[Any]]:
-    """Tables and figures of the report."""
-    from equimodal.study.report import Item
-
-    tables, figures = [], []
-    for name, table in steps.made_at(TABLES, settings).items():
-        caption = table.caption.format(**settings.analysis.model_dump())
-        made_by = f"equimodal table {name} --scale {settings.scale}"
-        tables.append(Item(name, table.title, caption, made_by, table.sections, table.best_alone))
-    ours, theirs = steps.made_at(FIGURES, settings), linear.figures_of(settings)
-    for name, figure in (*ours.items(), *theirs.items()):
-        title, paper = figure.title, f"{linear.PAPER}, " if name in theirs else ""
-        if figure.published:
-            title = f"{paper}{figure.published}. {title}"
-        made_by = f"equimodal draw {name} --scale {settings.scale}"
-        figures.append(Item(name, title, figure.shows, made_by, expect=figure.expect))
-    return tables, figures

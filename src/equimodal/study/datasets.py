@@ -399,7 +399,7 @@ class Own(Dataset):
 
     def state_of_raw(self, folder: Path) -> str:
         """By sizes and times."""
-        return str(self._work.state(folder, self))
+        return str(self._work.state_of(folder, self))
 
     @property
     def preparation(self) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """The one kind of error that a user can cause and mend, and what other errors say."""
 
+from collections.abc import Iterable
+
 # Status of a verb that was asked to stop, and goes on when it is called again: EX_TEMPFAIL.
 STOPPED = 75
 
@@ -14,6 +16,13 @@ class UserError(Exception):
 def first_line(error: BaseException) -> str:
     """Return the first line of an error's message, or the error's name if it says nothing."""
     return next(iter(str(error).splitlines()), type(error).__name__)
+
+
+def few(items: Iterable[object], most: int = 3) -> str:
+    """Name the first of some items for a sentence, and how many more there are."""
+    names = [str(item) for item in items]
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def lacks_memory(error: BaseException) -> bool:

@@ -15,6 +15,7 @@ import pandas as pd
 from equimodal.study import layout
 from equimodal.study.data.dataset import Dataset
 from equimodal.study.files import read_text, reading
+from equimodal.study.markup import table_for_markdown
 from equimodal.study.options import DEFAULT_PARAMS
 from equimodal.study.paces import (
     Pace,
@@ -177,7 +178,7 @@ def as_text(table: pd.DataFrame) -> str:
     shown["memory_mb"] = ["unknown" if pd.isna(x) else f"{x:,.0f}" for x in table["memory_mb"]]
     shown["unknown"] = ["" if x == 0 else f"{x}" for x in table["unknown"]]
     names = {"unknown": "of unknown cost"} | units
-    return str(shown.rename(columns=names).to_markdown(index=False, disable_numparse=True))
+    return table_for_markdown(shown.rename(columns=names).astype(str))
 
 
 def with_the_code(scale: str) -> str:

@@ -53,6 +53,12 @@ def is_there(path: Path) -> bool:
     return os.path.lexists(path)
 
 
+def state(path: Path) -> list[int]:
+    """Return the size and the time of a file, of which one is another once it was changed."""
+    about = path.stat()
+    return [about.st_size, about.st_mtime_ns]
+
+
 def read_bytes(path: Path) -> bytes:
     """Read a file, unpacked if its name ends in .gz; ValueError if it is no file, or larger than anything of ours."""
     if path.stat() and not path.is_file():  # a pipe would be waited for without end

@@ -9,7 +9,7 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -32,9 +32,9 @@ def sole(work: str, path: Path, *, wait: bool = False) -> Iterator[None]:
     make_folder(path.parent)
     holder = path.with_suffix(".holder")
     lock = SoftFileLease(path, lease_duration=LEASE, poll_interval=0.5, on_compromise=_stop)
-    with writing(path, SPACE):
-        is_free = _acquired(lock)
-    if not is_free:
+    with writing(path, SPACE), suppress(Timeout):
+        lock.acquire(timeout=0)
+    if not lock.is_locked:
         who = holder.read_text(encoding="utf-8") if holder.is_file() else "another process"
         said = f"{work} is under way already, by {who}"
         if not wait:
@@ -53,15 +53,6 @@ def sole(work: str, path: Path, *, wait: bool = False) -> Iterator[None]:
         if not lock.compromise:
             holder.unlink(missing_ok=True)
         lock.release()
-
-
-def _acquired(lock: SoftFileLease) -> bool:
-    """Take a lock if it is free."""
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        return False
-    return True
 
 
 def _stop(_: LeaseCompromise) -> None:

@@ -4,6 +4,10 @@ HTML takes it through the template's own escaping.
 """
 
 import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 LATEX = str.maketrans(
     {c: f"\\{c}" for c in "&%$#_{}"}
@@ -26,6 +30,13 @@ def for_markdown(text: str) -> str:
     """Escape a sentence for Markdown; what stands inside of a word, as in `d_util`, means nothing there."""
     marks = re.sub(r"([\\`<|\[\]]|(?<!\w)[*_]|[*_](?!\w))", r"\\\1", text)
     return re.sub(r"^([#>+-])|^(\d+)([.)])", r"\2\\\1\3", marks)
+
+
+def table_for_markdown(table: "pd.DataFrame") -> str:
+    """Write a table of texts in Markdown."""
+    shown = table.rename(columns=lambda text: text.replace("|", r"\|"))
+    shown = shown.map(lambda text: text.replace("|", r"\|"))
+    return str(shown.to_markdown(index=False, disable_numparse=True))
 
 
 def for_rest(text: str) -> str:

@@ -481,7 +481,7 @@ def load_params(path: Path = Path("params.yaml"), scale: str | None = None) -> P
     files = read_scales(scale_path)
     *likenesses, (whole_path, whole) = files.items()
     faults: list[str] = []
-    in_both = set(leaves(shared)) & set(leaves(whole))
+    in_both = dict(leaves(shared)).keys() & dict(leaves(whole))
     if twice := sorted(".".join(map(str, leaf)) for leaf in in_both):
         faults.append(f"{whole_path}: {twice} stand in {path} as well; keep each in one place")
     clashes: list[str] = []
@@ -513,11 +513,9 @@ def load_params(path: Path = Path("params.yaml"), scale: str | None = None) -> P
 
 def _of_own(raw: Mapping[str, Any], path: Path, faults: list[str]) -> dict[str, Any]:
     """Lay what data sets of one's own say over what `own` in config/own.yaml says of all such, grids included."""
-    usual = {
-        section: raw[section][OWN]
-        for section in ("datasets", *NEEDED)
-        if isinstance(raw.get(section), Mapping) and OWN in raw[section]
-    }
+    named = {s: raw.get(s) for s in ("datasets", *NEEDED)}
+    sections = {s: dict(of) for s, of in named.items() if isinstance(of, Mapping)}
+    usual = {section: of.pop(OWN) for section, of in sections.items() if OWN in of}
     for section, of in usual.items():
         if not isinstance(of, Mapping):
             raise UserError(f"{path}: {section}.{OWN}: expected keys and values, given {of!r}")
@@ -528,32 +526,32 @@ def _of_own(raw: Mapping[str, Any], path: Path, faults: list[str]) -> dict[str, 
         faults.append(
             f"{path}: datasets has none of kind: {OWN} and another name than that; docs/own-data.md says what it needs"
         )
-    filled, alone = dict(raw), dict[str, list[str]]()
+    alone: dict[str, list[str]] = {name: [] for name in names}
     for name in names:
-        sources = raw["datasets"][name].get("sources")
-        named = sources if isinstance(sources, Mapping) else ()
-        inputs = {m: {m: m} for m in named if not why_no_name(m)}  # else it is said of sources
+        given = sections["datasets"][name]
+        sources = given.get("sources")
+        modalities = sources if isinstance(sources, Mapping) else ()
+        inputs = {m: {m: m} for m in modalities if not why_no_name(m)}  # else it is said of sources
         inputs["distinct"] = {m: m for m in inputs}
-        given = {"folder": name, "inputs": inputs} | raw["datasets"][name]
-        if isinstance(given["inputs"], Mapping):
-            given["inputs"] = {**inputs, **given["inputs"]}
-        filled["datasets"] = {**filled["datasets"], name: {**usual.get("datasets", {}), **given}}
-        branches = given["inputs"].items() if isinstance(given["inputs"], Mapping) else ()
-        alone[name] = [i for i, of in branches if isinstance(of, Mapping) and len(of) == 1]
+        if isinstance(more := given.get("inputs", {}), Mapping):
+            inputs |= more
+            given = given | {"inputs": inputs}
+            alone[name] = [
+                i for i, of in inputs.items() if isinstance(of, Mapping) and len(of) == 1
+            ]
+        sections["datasets"][name] = usual.get("datasets", {}) | {"folder": name} | given
         for section in usual.keys() - {"datasets"}:
-            own = filled[section].get(name, {})
+            own = sections[section].get(name, {})
             if isinstance(own, Mapping) and own.get("kind") in (None, usual[section].get("kind")):
-                filled[section] = {**filled[section], name: overlay(usual[section], own)}
-    for section in usual:
-        filled[section] = {name: of for name, of in filled[section].items() if name != OWN}
+                sections[section][name] = overlay(usual[section], own)
     if isinstance(experiments := raw.get("experiments"), Mapping):
-        filled["experiments"] = {
+        sections["experiments"] = {
             name: [one for grid in grids for one in _grids_of_own(grid, alone)]
             if isinstance(grids, list)
             else grids
             for name, grids in experiments.items()
         }
-    return filled
+    return {**raw, **sections}
 
 
 def _names_of_own(raw: Mapping[str, Any]) -> list[str]:
@@ -719,11 +717,12 @@ def _runs_of(grid: Grid, params: Params) -> Iterator[RunSpec]:
         preset = params.presets[fidelity]
         needs = POLICY_SECTION[policy]
         stored = {b: preset.sources.get(s, s) for b, s in dataset.inputs[inputs].items()}
-        changes = {"tolerance": tolerance, "window": window} if policy == "guided" else {}
-        balance, variant = None, ""
+        balance, variant, parameters = None, "", None
         if needs == "balance":
-            balance, variant = _balance(params.balance[grid.dataset], changes)
-        parameters = None
+            usual = params.balance[grid.dataset]
+            changes = {"tolerance": tolerance, "window": window}
+            changed = {k: v for k, v in changes.items() if v not in (None, getattr(usual, k))}
+            balance, variant = replace(usual, **changed), _named(changed)
         if policy in METHODS:
             parameters = _parameters(policy, grid.dataset, own, params) or None
             variant = _named(own)
@@ -785,12 +784,6 @@ def _members(spec: RunSpec, params: Params) -> dict[str, str] | None:
         return {m: layout.model(params.scale, n).as_posix() for m, n in names.items()}
     names["joint"] = spec.model_copy(update=plain | {"policy": "joint"}).name
     return {k: layout.history(params.scale, n).as_posix() for k, n in names.items()}
-
-
-def _balance(balance: Balance, changes: Mapping[str, Any]) -> tuple[Balance, str]:
-    """The balance with some settings changed, and a name for those that differ from before."""
-    differing = {k: v for k, v in changes.items() if v not in (None, getattr(balance, k))}
-    return replace(balance, **differing), _named(differing)
 
 
 def _draws(grid: Grid, params: Params) -> list[tuple[float, int]]:

@@ -15,10 +15,12 @@ from jaxtyping import Num
 from numpy import ndarray
 
 from equimodal.study.errors import UserError
+from equimodal.study.files import reading
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+REMEDY = "fetch or make it"
 # What a pickle of arrays calls, in numpy 1 and 2. The two functions are private there, but arrays
 # tell them to whoever pickles.
 _ALLOWED: dict[tuple[str, str], Any] = {
@@ -35,39 +37,27 @@ _ALLOWED: dict[tuple[str, str], Any] = {
 }
 
 
-def load_allowed_pickle(source: Path | IO[bytes], *, name: str | None = None) -> Any:
+def load_allowed_pickle(file: IO[bytes], name: str) -> Any:
     """Unpickle numbers, strings, dicts, lists, tuples, sets and numpy arrays, from any Python.
 
-    The source is a path, or a file open at the pickle, with a name for messages. UserError if it is missing or damaged, or
-    the pickle holds any other type.
+    The file is open at the pickle; the name is for messages. UserError if the pickle is damaged or holds any other type.
     """
-    if isinstance(source, Path):
-        with open_binary(source) as file:
-            return load_allowed_pickle(file, name=str(source))
-    name = name or "the pickle"
-    try:
-        return _ArraysOnly(source, name).load()
-    except UserError:
-        raise
-    except Exception as error:  # a damaged pickle can fail anywhere, with anything
-        raise damaged(name, error) from error
+    with reading(name, "a pickle of arrays", REMEDY):
+        return _ArraysOnly(file, name).load()
 
 
 def load_pickled_npy(path: Path) -> dict[str, Num[ndarray, "..."]]:
     """Read a .npy file that holds one pickled dict of arrays; UserError if it is missing, damaged or anything else."""
-    with open_binary(path) as file:
-        try:
-            major, minor = np.lib.format.read_magic(file)
-            header = getattr(np.lib.format, f"read_array_header_{major}_{minor}")
-            shape, _, dtype = header(file)
-        except Exception as error:  # numpy raises nearly anything on a damaged header
-            raise damaged(path, error) from error
+    with reading(path, "a pickled dict of arrays", REMEDY), path.open("rb") as file:
+        major, minor = np.lib.format.read_magic(file)
+        header = getattr(np.lib.format, f"read_array_header_{major}_{minor}")
+        shape, _, dtype = header(file)
         if shape != () or not dtype.hasobject:
             raise UserError(
                 f"{path} holds an array of shape {shape} and type {dtype}, expected one pickled"
                 " dict of arrays; give the file as it was published"
             )
-        content = load_allowed_pickle(file, name=str(path))
+        content = load_allowed_pickle(file, str(path))
     arrays = content.item() if isinstance(content, ndarray) and content.shape == () else content
     if not isinstance(arrays, dict):
         raise UserError(
@@ -86,20 +76,18 @@ def load_torch(path: Path, device: str = "cpu") -> Any:
     """
     import torch  # seconds to load, and not needed by the data sets
 
-    with open_binary(path) as file:
+    with reading(path, "what torch saves", REMEDY), path.open("rb") as file:
+        if zipfile.is_zipfile(file):  # not that of an early torch
+            with zipfile.ZipFile(file) as members:
+                if wrong := members.testzip():
+                    raise ValueError(f"{wrong} in it is not what was saved")
+        file.seek(0)
         try:
-            if zipfile.is_zipfile(file):  # not that of an early torch
-                with zipfile.ZipFile(file) as members:
-                    if wrong := members.testzip():
-                        raise damaged(path, f"{wrong} in it is not what was saved")
-            file.seek(0)
             return torch.load(file, map_location=device, weights_only=True)
-        except UserError:
-            raise
         except Exception as error:  # torch has no exception of its own for a damaged file
             if found := re.search(r"GLOBAL (\S+)", str(error)):
                 raise refused(path, found[1]) from None
-            raise damaged(path, "torch can not read it") from error
+            raise ValueError("torch can not read it") from error
 
 
 def load_weights(path: Path, device: str = "cpu") -> "dict[str, Tensor]":
@@ -139,24 +127,11 @@ class _ArraysOnly(pickle.Unpickler):
         return _ALLOWED[module, name]
 
 
-def open_binary(path: Path) -> IO[bytes]:
-    """Open a file to read; a UserError names it if that fails."""
-    try:
-        return path.open("rb")
-    except OSError as error:
-        raise UserError(f"{path} can not be read: {error.strerror}; check the path") from None
-
-
 def describe(value: Any) -> str:
     """Say what a value is, for messages."""
     if isinstance(value, ndarray):
         return f"an array of {value.dtype}"
     return f"a {type(value).__name__}"
-
-
-def damaged(name: Path | str, why: Exception | str) -> UserError:
-    """Return the error for a file that is not whole."""
-    return UserError(f"{name} is damaged ({why}); delete it, and fetch or make it again")
 
 
 def refused(name: Path | str, type_name: str) -> UserError:

@@ -234,10 +234,11 @@ def nodes_of(said: str) -> list[Nodes]:
     """Read what `sinfo` says of partitions."""
     found = []
     for line in said.splitlines():
-        partition, cores, memory, limit, gres = line.split("|")
-        found.append(
-            Nodes(partition, _number(cores), _number(memory), minutes_of(limit), _models(gres))
-        )
+        partition, *numbers, limit, gres = line.split("|")
+        cores, memory_mb = (int(number.rstrip("+")) for number in numbers)
+        # `gpu:a100:4(S:0-1)`, or `gpu:4` where they have no name
+        models = frozenset(re.findall(r"(?:^|,)gpu(?::(?!\d+\b)([\w.]+))?", gres))
+        found.append(Nodes(partition, cores, memory_mb, minutes_of(limit), models))
     return found
 
 
@@ -248,15 +249,6 @@ def minutes_of(limit: str) -> int:
     days, _, rest = limit.rpartition("-")
     hours, minutes, _ = ([0, 0, 0] + [int(n) for n in rest.split(":")])[-3:]
     return 1440 * int(days or 0) + 60 * hours + minutes
-
-
-def _models(gres: str) -> frozenset[str]:
-    """Read the models of GPUs from `gpu:a100:4(S:0-1)`, or `gpu:4` where they have no name."""
-    return frozenset(re.findall(r"(?:^|,)gpu(?::(?!\d+\b)([\w.]+))?", gres))
-
-
-def _number(text: str) -> int:
-    return int(text.rstrip("+"))
 
 
 def _called(*words: str) -> str:

@@ -42,7 +42,10 @@ def remove(files: Collection[Path]) -> None:
     """Remove files, and the folders of results that this leaves empty."""
     for file in files:
         file.unlink()
-        _remove_empty(file.parent)
+        folder = file.parent
+        while layout.RESULTS in folder.parents and folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
+            folder = folder.parent
 
 
 def _files_of_runs(scale: str) -> Iterator[tuple[str, Path]]:
@@ -61,9 +64,3 @@ def _files_of_runs(scale: str) -> Iterator[tuple[str, Path]]:
         folder = layout.valid(scale, step, "")
         for file in sorted(path for path in folder.rglob("*") if path.is_file()):
             yield file.relative_to(folder).as_posix(), file
-
-
-def _remove_empty(folder: Path) -> None:
-    while layout.RESULTS in folder.parents and folder.is_dir() and not any(folder.iterdir()):
-        folder.rmdir()
-        folder = folder.parent

@@ -11,12 +11,12 @@ import os
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from pydantic import ValidationError
 
 from equimodal.study.errors import UserError
-from equimodal.study.files import read_text, write_aside
+from equimodal.study.files import read_text, state, write_aside
 from equimodal.study.schema import Section, first_reason
 
 NAME = "receipt.json"
@@ -44,7 +44,7 @@ class Receipt(Section):
         return hashlib.sha256(self.model_dump_json(exclude={"own"}).encode()).hexdigest()
 
 
-class Objection(Section):
+class Objection(NamedTuple):
     """Why a product is not what it should be."""
 
     what: What
@@ -146,37 +146,34 @@ def objections(
     try:
         receipt = read(path)
     except UserError as error:
-        yield Objection(what="receipt", file=path, reason=str(error))
+        yield Objection("receipt", path, str(error))
         return
     if step is not None and receipt.step != step:
-        reason = f"{path} is the receipt of another product, {receipt.step!r}"
-        yield Objection(what="receipt", file=path, reason=reason)
+        said = f"{path} is the receipt of another product, {receipt.step!r}"
+        yield Objection("receipt", path, said)
         return
     if settings is not None and (
         differing := "; ".join(_differing(receipt.settings, json.loads(json.dumps(settings))))
     ):
-        yield Objection(
-            what="settings", file=path, reason=f"it was made with other settings ({differing})"
-        )
+        yield Objection("settings", path, f"it was made with other settings ({differing})")
     if code is not None and receipt.code != code:
         made_by = f"commit {receipt.commit}" if receipt.commit else "another version of the code"
-        yield Objection(what="code", file=path, reason=f"it was made by {made_by}")
+        yield Objection("code", path, f"it was made by {made_by}")
     for name, digest in (inputs or {}).items():
         if receipt.inputs.get(name) != digest:
-            reason = f"{name} is another one than it was made of"
-            yield Objection(what="input", file=path, reason=reason)
+            yield Objection("input", path, f"{name} is another one than it was made of")
     wanted = {_relative(file, path.parent) for file in files} | set(among or ())
     for name in sorted(wanted - receipt.files.keys()):
-        yield Objection(what="receipt", file=path, reason=f"{path} does not tell of {name}")
+        yield Objection("receipt", path, f"{path} does not tell of {name}")
     seen = {} if deep else _seen(path)
     for name, digest in receipt.files.items():
         file = file_of(path, name)
         if among is not None and name not in among:
             continue
         if "\0" in name:
-            yield Objection(what="receipt", file=path, reason=f"{path} is damaged")
+            yield Objection("receipt", path, f"{path} is damaged")
         elif altered := _altered(file, digest, seen.get(name)):
-            yield Objection(what="bytes", file=file, reason=altered)
+            yield Objection("bytes", file, altered)
 
 
 def require(path: Path, remedy: str, **asked: Any) -> Receipt:
@@ -200,7 +197,7 @@ def require(path: Path, remedy: str, **asked: Any) -> Receipt:
 def _altered(file: Path, digest: str, seen: list[int] | None) -> str | None:
     """Why a file is not the one that has the hash."""
     try:
-        if seen == _state(file):
+        if seen == state(file):
             return None
         return None if sha256(file) == digest else "its bytes are not those that were written"
     except FileNotFoundError:
@@ -209,16 +206,11 @@ def _altered(file: Path, digest: str, seen: list[int] | None) -> str | None:
         return f"it can not be read ({error.strerror or error})"
 
 
-def _state(file: Path) -> list[int]:
-    about = file.stat()
-    return [about.st_size, about.st_mtime_ns]
-
-
 def _remember(path: Path, receipt: Receipt) -> None:
     """Write down how the files look that have just been found to have their hashes."""
     try:
         files = {name: file_of(path, name) for name in receipt.files}
-        states = {name: _state(file) for name, file in files.items()}
+        states = {name: state(file) for name, file in files.items()}
         content = json.dumps({"of": sha256(path), "states": states})
         place = path.with_name(f"{path.name}{SEEN}")
         if not place.is_file() or place.read_text(encoding="utf-8") != content:

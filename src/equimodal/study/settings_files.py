@@ -101,13 +101,15 @@ def _check_size(tree: Any) -> None:
         )
 
 
-def leaves(tree: Mapping[str, Any], above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    """Yield the keys that lead to each value of a tree."""
+def leaves(
+    tree: Mapping[str, Any], above: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Yield each value of a tree after the keys that lead to it."""
     for key, value in tree.items():
         if isinstance(value, Mapping) and value:
             yield from leaves(value, (*above, key))
         else:
-            yield (*above, key)
+            yield (*above, key), value
 
 
 def overlay(

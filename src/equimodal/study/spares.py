@@ -6,54 +6,49 @@ failed that has done all of its work.
 
 import os
 import shutil
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from equimodal.study import layout, receipts
 from equimodal.study.errors import UserError
 from equimodal.study.files import make_folder
-from equimodal.study.params import Params
-
-if TYPE_CHECKING:
-    from equimodal.study.steps import Product
 
 
-def lay_aside(product: "Product", scale: str) -> None:
+def lay_aside(receipt: Path, scale: str) -> None:
     """Give all that a receipt tells of, and the receipt, a second name each, if a workflow will remove them.
 
     What took long stays good where that can not be done.
     """
     if "EQUIMODAL_SPARES" in os.environ:
         with suppress(OSError, UserError):
-            for file in _all(product.receipt):
+            for file in _all(receipt):
                 _link(file, _second(file, scale))
 
 
-def bring_back(product: "Product", params: Params) -> bool:
+def bring_back(
+    receipt: Path, files: Iterable[Path], scale: str, asked: Callable[[], Mapping[str, Any]]
+) -> bool:
     """Put what was laid aside of a product into its place, if it is right and what lies there is not.
 
-    Say whether it was laid aside, and what now lies in its place is right. UserError if an input of the product is wrong.
+    Say whether it was laid aside, and what now lies in its place is right: as `asked`, which is called for what was laid
+    aside alone, and may raise UserError.
     """
-    spare = replace(
-        product,
-        receipt=_second(product.receipt, params.scale),
-        files=tuple(_second(file, params.scale) for file in product.files),
-    )
-    if not spare.receipt.exists():
+    spare = _second(receipt, scale)
+    if not spare.exists():
         return False
-    asked = product.asked(params)
+    wanted = asked()
 
-    def is_right(of: "Product") -> bool:
-        return not any(receipts.objections(of.receipt, files=of.files, deep=True, **asked))
+    def is_right(receipt: Path, files: Iterable[Path]) -> bool:
+        return not any(receipts.objections(receipt, files=files, deep=True, **wanted))
 
-    if is_right(product):
+    if is_right(receipt, files):
         return True
-    if not is_right(spare):
+    if not is_right(spare, [_second(file, scale) for file in files]):
         return False
-    for file in _all(product.receipt, as_told=spare.receipt):
-        _link(_second(file, params.scale), file)
+    for file in _all(receipt, as_told=spare):
+        _link(_second(file, scale), file)
     return True
 
 

@@ -60,18 +60,10 @@ def training_arrays(spec: RunSpec, params: Params) -> list[str]:
     ]
 
 
-def evaluation_arrays(spec: RunSpec, params: Params) -> list[str]:
-    """Names of the prepared arrays that a run is evaluated on, those biased as in training included."""
-    by_label = params.datasets[spec.dataset].by_label
-    biased = [by_label[m.source] for m in spec.modalities.values() if m.source in by_label]
-    return [*training_arrays(spec, params), *(f"test.{array}.npy" for array in biased)]
-
-
 def require_prepared(dataset: str, params: Params, *, deep: bool = False) -> dict[str, str]:
     """Return the prepared files of a data set, name -> SHA-256; UserError if they are missing, damaged, or of other settings."""
-    product = preparation(dataset, params)
     settings = params.datasets[dataset].preparation
-    return receipts.require(product.receipt, product.remedy, settings=settings, deep=deep).files
+    return preparation(dataset, params).require(settings=settings, deep=deep).files
 
 
 def require_trained(
@@ -81,8 +73,8 @@ def require_trained(
 
     `among` names the files that matter; None if all do, the weights too.
     """
-    product, settings = training(spec, params), spec.model_dump(mode="json")
-    return receipts.require(product.receipt, product.remedy, settings=settings, among=among)
+    settings = spec.model_dump(mode="json")
+    return training(spec, params).require(settings=settings, among=among)
 
 
 def require_whole(spec: RunSpec, params: Params) -> receipts.Receipt:
@@ -91,26 +83,17 @@ def require_whole(spec: RunSpec, params: Params) -> receipts.Receipt:
     The weights themselves need not be there: their hash tells.
     """
     trained = require_trained(spec, params, layout.RUN_FILES)
-    bank, of_weights = evaluation(spec, params), model_of(spec, params.scale, trained)
-    receipts.require(bank.receipt, bank.remedy, inputs=of_weights)
+    evaluation(spec, params).require(inputs=model_of(spec, params, trained))
     return trained
 
 
-def inputs_of_training(spec: RunSpec, params: Params, prepared: dict[str, str]) -> dict[str, str]:
-    """Return what a run is trained on, file -> SHA-256; UserError if what it starts from of other runs is missing."""
-    inputs = _of(prepared, training_arrays(spec, params), spec, params)
-    return inputs | {path: _hash(Path(path)) for path in spec.reads}
-
-
-def model_of(spec: RunSpec, scale: str, trained: receipts.Receipt) -> dict[str, str]:
+def model_of(spec: RunSpec, params: Params, trained: receipts.Receipt) -> dict[str, str]:
     """Return the weights of a run as an input of its bank."""
     digests = [d for name, d in trained.files.items() if name.endswith(layout.MODEL_SUFFIX)]
     if len(digests) != 1:
-        raise UserError(
-            f"{layout.training_receipt(scale, spec.name)} is damaged: it tells of no weights; run"
-            f" `equimodal train {spec.name} --scale {scale}`"
-        )
-    return {layout.model(scale, spec.name).as_posix(): digests[0]}
+        of = training(spec, params)
+        raise UserError(f"{of.receipt} is damaged: it tells of no weights; {of.remedy}")
+    return {layout.model(params.scale, spec.name).as_posix(): digests[0]}
 
 
 @dataclass(frozen=True)
@@ -119,53 +102,57 @@ class Product:
 
     step: str  # of the workflow
     name: str
+    scale: str
+    verb: str  # with its arguments, which makes it anew
     receipt: Path
     files: tuple[Path, ...]
-    remedy: str  # the command that makes it anew
-    asked: Callable[[Params], dict[str, Any]]  # settings, code and inputs of now
+    asked: Callable[[], dict[str, Any]]  # settings, code and inputs of now
+
+    @property
+    def remedy(self) -> str:
+        """The command that makes it anew, as messages say it."""
+        return f"run `equimodal {self.verb} --scale {self.scale}`"
 
     @property
     def is_there(self) -> bool:
         """Whether it was ever made."""
         return any(path.exists() for path in (self.receipt, *self.files))
 
-    def objections(self, params: Params, *, deep: bool = False) -> Iterator[receipts.Objection]:
+    def require(self, **asked: Any) -> receipts.Receipt:
+        """Return its receipt, if it is as asked; raises as `receipts.require`."""
+        return receipts.require(self.receipt, self.remedy, **asked)
+
+    def objections(self, *, deep: bool = False) -> Iterator[receipts.Objection]:
         """Say why it is not what the settings, the code and its inputs ask for.
 
         Of an input that is not here, as some may not be passed on, nothing can be said.
         """
         asked: dict[str, Any] = {}
         try:
-            asked = self.asked(params)
+            asked = self.asked()
         except receipts.MissingError:
             pass
         except UserError as error:  # an input is wrong itself
-            yield receipts.Objection(
-                what="input", file=self.receipt, reason=str(error), tells_remedy=True
-            )
+            yield receipts.Objection("input", self.receipt, str(error), tells_remedy=True)
         step = None if self.step == "prepare" else f"{self.step} {self.name}"
         yield from receipts.objections(
             self.receipt, step=step, files=self.files, deep=deep, **asked
         )
 
 
-def make(
-    product: Product, params: Params, work: Callable[[], str | None], *, again: bool = False
-) -> bool:
+def make(product: Product, work: Callable[[], str | None]) -> bool:
     """Make a product as `making` does, by work that is not cut into steps."""
-    return to_its_end(making(product, params, without_steps(work), again=again))
+    return to_its_end(making(product, without_steps(work)))
 
 
-def making(
-    product: Product, params: Params, work: Walk[str | None], *, again: bool = False
-) -> Walk[bool]:
+def making(product: Product, work: Walk[str | None], *, again: bool = False) -> Walk[bool]:
     """Make a product, unless it is there: of these settings, this code and these inputs. Say whether it was made.
 
     The work makes its files, and returns what it ran on where that decides the last digits. UserError, and nothing
     removed, if an input is missing, damaged or of other settings.
     """
-    asked = product.asked(params)
-    spares.bring_back(product, params)
+    asked = product.asked()
+    spares.bring_back(product.receipt, product.files, product.scale, lambda: asked)
     to_do = again or any(receipts.objections(product.receipt, files=product.files, **asked))
     if to_do:
         made_on = yield from work
@@ -177,9 +164,9 @@ def making(
             commit=commit(),
             **{"settings": None} | asked,
         )
-    with write_aside(layout.valid(params.scale, product.step, product.name)) as aside:
+    with write_aside(layout.valid(product.scale, product.step, product.name)) as aside:
         aside.write_text(f"{receipts.sha256(product.receipt)}\n", encoding="utf-8")
-    spares.lay_aside(product, params.scale)
+    spares.lay_aside(product.receipt, product.scale)
     return to_do
 
 
@@ -218,9 +205,7 @@ def made_at(registry: Mapping[str, Kind], params: Params) -> dict[str, Kind]:
     return {name: about for name, about in registry.items() if is_asked(about)}
 
 
-def sign(
-    product: Product, params: Params, asides: Mapping[Path, Path] = MappingProxyType({})
-) -> None:
+def sign(product: Product, asides: Mapping[Path, Path] = MappingProxyType({})) -> None:
     """Write the receipt of what was made in seconds, and is made again whenever Snakemake asks for it.
 
     `asides` says where its files lie until they get their names.
@@ -231,7 +216,7 @@ def sign(
         files=product.files,
         asides=asides,
         code="",
-        **product.asked(params),
+        **product.asked(),
     )
 
 
@@ -239,7 +224,7 @@ def collected(params: Params) -> Product:
     """The tables of all runs, and their specs."""
     files = [*(layout.table(params.scale, name) for name in COLLECTED), layout.specs(params.scale)]
     receipt = layout.table_receipt(params.scale, "runs")
-    return of_tables("collect", "runs", receipt, files, (), maker("runs"), params)
+    return of_tables("collect", "runs", receipt, files, (), maker("runs"), params.scale)
 
 
 def table(name: str, params: Params) -> Product:
@@ -247,22 +232,24 @@ def table(name: str, params: Params) -> Product:
     path = layout.table(params.scale, name)
     files = [path.with_suffix(suffix) for suffix in (".csv", ".md", ".tex")]
     receipt = layout.table_receipt(params.scale, name)
-    return of_tables("table", name, receipt, files, TABLES[name].inputs, maker(name), params)
+    inputs, verb = TABLES[name].inputs, maker(name)
+    return of_tables("table", name, receipt, files, inputs, verb, params.scale)
 
 
 def claims(params: Params) -> Product:
     """The ledger of claims with its verdicts."""
     path = layout.table(params.scale, "claims")
     files, receipt = [path, path.with_suffix(".md")], layout.table_receipt(params.scale, "claims")
-    return of_tables("claims", "of the paper", receipt, files, JUDGED, maker("claims"), params)
+    name, verb = "of the paper", maker("claims")
+    return of_tables("claims", name, receipt, files, JUDGED, verb, params.scale)
 
 
 def figure(name: str, inputs: Iterable[str], params: Params) -> Product:
     """A figure as SVG, PNG and PDF."""
     stem = layout.figures(params.scale) / name
     files = [stem.with_suffix(suffix) for suffix in (".svg", ".png", ".pdf")]
-    made_by = f"equimodal draw {name}"
-    return of_tables("draw", name, stem.with_suffix(".json"), files, inputs, made_by, params)
+    receipt, verb = stem.with_suffix(".json"), f"draw {name}"
+    return of_tables("draw", name, receipt, files, inputs, verb, params.scale)
 
 
 def summary(params: Params) -> Product:
@@ -271,8 +258,8 @@ def summary(params: Params) -> Product:
     datasets = {spec.dataset for spec in table1.values()}
     curves = [layout.curves(params.scale, dataset) for dataset in sorted(datasets)]
     files, receipt = [layout.metrics(params.scale), *curves], layout.summary(params.scale)
-    made_by = "equimodal summarize"
-    return of_tables("summarize", "runs", receipt, files, SUMMARIZED, made_by, params)
+    verb = "summarize"
+    return of_tables(verb, "runs", receipt, files, SUMMARIZED, verb, params.scale)
 
 
 def of_tables(
@@ -281,20 +268,21 @@ def of_tables(
     receipt: Path,
     files: Iterable[Path],
     inputs: Iterable[str],
-    made_by: str,
-    params: Params,
+    verb: str,
+    scale: str,
 ) -> Product:
     """What is made of tables in seconds. That its code or its settings changed is for Snakemake to see."""
-    tables = [layout.table(params.scale, table) for table in inputs]
+    tables = [layout.table(scale, table) for table in inputs]
     return Product(
         step=step,
         name=name,
+        scale=scale,
+        verb=verb,
         receipt=receipt,
         files=tuple(files),
-        remedy=f"run `{made_by} --scale {params.scale}`",
         # A table that git does not hold was there when the product was made.
-        asked=lambda _: {
-            "settings": {"scale": params.scale},
+        asked=lambda: {
+            "settings": {"scale": scale},
             "inputs": {t.as_posix(): _hash(t) for t in tables if t.exists()},
         },
     )
@@ -307,10 +295,11 @@ def preparation(dataset: str, params: Params) -> Product:
     return Product(
         step="prepare",
         name=dataset,
+        scale=params.scale,
+        verb=f"prepare {dataset}",
         receipt=folder / receipts.NAME,
         files=tuple(folder / name for name in arrays),
-        remedy=f"run `equimodal prepare {dataset} --scale {params.scale}`",
-        asked=lambda _: {
+        asked=lambda: {
             "settings": settings.preparation,
             "code": preparation_code(settings.kind),
             "inputs": settings.inputs_of_preparation(layout.raw(settings.raw)),
@@ -322,20 +311,22 @@ def training(spec: RunSpec, params: Params) -> Product:
     """The network of a run, and its folder."""
     folder = layout.run(params.scale, spec.name)
 
-    def asked(params: Params) -> dict[str, Any]:
-        """Raises as `require_prepared`."""
+    def asked() -> dict[str, Any]:
+        """Raises as `require_prepared`, and UserError if what it starts from of other runs is missing."""
+        arrays = _prepared(training_arrays(spec, params), spec, params)
         return {
             "settings": spec.model_dump(mode="json"),
             "code": training_code(spec),
-            "inputs": inputs_of_training(spec, params, require_prepared(spec.dataset, params)),
+            "inputs": arrays | {path: _hash(Path(path)) for path in spec.reads},
         }
 
     return Product(
         step="train",
         name=spec.name,
+        scale=params.scale,
+        verb=f"train {spec.name}",
         receipt=layout.training_receipt(params.scale, spec.name),
         files=(*(folder / f for f in layout.RUN_FILES), layout.model(params.scale, spec.name)),
-        remedy=f"run `equimodal train {spec.name} --scale {params.scale}`",
         asked=asked,
     )
 
@@ -343,19 +334,22 @@ def training(spec: RunSpec, params: Params) -> Product:
 def evaluation(spec: RunSpec, params: Params) -> Product:
     """The logit bank of a run."""
 
-    def asked(params: Params) -> dict[str, Any]:
+    def asked() -> dict[str, Any]:
         """Raises as `require_prepared` and `require_trained`."""
-        prepared, trained = require_prepared(spec.dataset, params), require_trained(spec, params)
-        arrays = _of(prepared, evaluation_arrays(spec, params), spec, params)
-        inputs = arrays | model_of(spec, params.scale, trained)
-        return {"code": evaluation_code(spec), "inputs": inputs}
+        by_label = params.datasets[spec.dataset].by_label  # biased as in training
+        biased = [by_label[m.source] for m in spec.modalities.values() if m.source in by_label]
+        names = [*training_arrays(spec, params), *(f"test.{array}.npy" for array in biased)]
+        arrays = _prepared(names, spec, params)
+        weights = model_of(spec, params, require_trained(spec, params))
+        return {"code": evaluation_code(spec), "inputs": arrays | weights}
 
     return Product(
         step="evaluate",
         name=spec.name,
+        scale=params.scale,
+        verb=f"evaluate {spec.name}",
         receipt=layout.bank_receipt(params.scale, spec.name),
         files=(layout.bank(params.scale, spec.name),),
-        remedy=f"run `equimodal evaluate {spec.name} --scale {params.scale}`",
         asked=asked,
     )
 
@@ -377,14 +371,12 @@ def commit() -> str | None:
         return None
 
 
-def _of(
-    prepared: dict[str, str], names: list[str], spec: RunSpec, params: Params
-) -> dict[str, str]:
-    """Pick files of a prepared data set, which an earlier version may not have made."""
+def _prepared(names: list[str], spec: RunSpec, params: Params) -> dict[str, str]:
+    """Files of the data set of a run, name -> SHA-256; UserError too if an earlier version made it without them."""
+    prepared, of = require_prepared(spec.dataset, params), preparation(spec.dataset, params)
     if lacking := [name for name in names if name not in prepared]:
         raise UserError(
-            f"{layout.prepared(params.scale, spec.dataset)} lacks {lacking}, as another version made it; run"
-            f" `equimodal prepare {spec.dataset} --scale {params.scale}`"
+            f"{of.receipt.parent} lacks {lacking}, as another version made it; {of.remedy}"
         )
     return {name: prepared[name] for name in names}
 

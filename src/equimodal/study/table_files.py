@@ -65,7 +65,9 @@ def read_table(
             if table[column].isna().all():
                 continue
             if not pd.api.types.is_numeric_dtype(table[column]):
-                raise ValueError(f"{column} holds {_first_word(table[column])!r}, no number")
+                no_numbers = pd.to_numeric(table[column], errors="coerce").isna()
+                word = table[column][no_numbers & table[column].notna()].iloc[0]
+                raise ValueError(f"{column} holds {str(word)!r}, no number")
             if np.isinf(table[column]).any():
                 raise ValueError(f"{column} holds a number that is not finite")
         if rows and table.empty:
@@ -74,8 +76,3 @@ def read_table(
             if table[column].isna().any():
                 raise ValueError(f"a value of {column} is missing")
     return table
-
-
-def _first_word(column: pd.Series) -> str:
-    words = column[pd.to_numeric(column, errors="coerce").isna() & column.notna()]
-    return str(words.iloc[0])

@@ -18,8 +18,7 @@ from equimodal.study.analysis.claims import (
     tables_of,
 )
 from equimodal.study.analysis.protocol import fingerprint, limits, networks
-from equimodal.study.analysis.published import read_published
-from equimodal.study.analysis.stored import COLUMNS
+from equimodal.study.analysis.stored import COLUMNS, read_published
 from equimodal.study.errors import UserError
 from equimodal.study.params import load_params
 from tests.conftest import ROOT

@@ -4,7 +4,7 @@ import pytest
 from equimodal.study.analysis import table1, table1_evaluations
 from equimodal.study.analysis.documents import render
 from equimodal.study.analysis.names import METHODS
-from equimodal.study.analysis.published import read_published
+from equimodal.study.analysis.stored import read_published
 from tests.study.analysis.conftest import SETTINGS
 
 NAN = float("nan")

@@ -6,7 +6,7 @@ import pytest
 
 from equimodal.study.analysis import TABLES, distributions, methods, tuning
 from equimodal.study.analysis.documents import FORMATS, for_readers, notes_on, render
-from equimodal.study.analysis.published import read_published
+from equimodal.study.analysis.stored import read_published
 from equimodal.study.cli import _built
 from equimodal.study.params import load_params
 from tests.built import through_files, whole_study
@@ -127,6 +127,7 @@ def test_a_study_with_one_seed_is_shown_as_its_csv_says(one_seed, name):
     shown = for_readers(read, best_alone=TABLES[name].best_alone)
     cells = shown.drop(columns=[*TABLES[name].sections]).stack().tolist()
     assert [cell for cell in cells if cell not in text[".md"]] == []
+    assert [*for_readers(read[:0])] == [*shown]  # also without a row
 
 
 def test_a_number_is_rounded_once_more_from_the_digits_of_the_csv():

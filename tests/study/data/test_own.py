@@ -173,7 +173,7 @@ WRONG = {  # what is wrong with arrays -> the change, and what is said
     "labels in a matrix": ({"test_labels": np.eye(2, dtype=int)[[0, 1, 0, 1]]}, "of shape 4 x 2, expected whole numbers in a row: labels.argmax(1)"),
     "NaN": ({"train_table": with_nan(arrays(8)["table"], 5)},
         "{raw}/train.npz: table has NaN, infinite or absurdly large values in 1 of 8 examples, counted from 0: 5;"),
-    "infinite": ({"test_sound": arrays(4)["sound"] * np.inf}, "values in 4 of 4 examples, counted from 0: 0, 1, 2, and 1 more;"),
+    "infinite": ({"test_sound": arrays(4)["sound"] * np.inf}, "values in 4 of 4 examples, counted from 0: 0, 1, 2 and 1 more;"),
     "objects": ({"train_sound": np.array([[1], [1, 2]] * 4, dtype=object)}, "{raw}/train.npz: sound holds Python objects"),
     "text": ({"train_table": np.full((8, 4), "1.5")}, "table holds <U3, expected numbers"),
     "another shape": ({"train_photo": arrays(8)["photo"][:, :, :2]},
@@ -430,9 +430,9 @@ def test_changed_files_are_noticed(mine):
     before = of.state_of_raw(raw)
     of.prepare(raw, layout.prepared("mine", "mine"))
     product = steps.preparation("mine", mine)
-    assert not list(product.objections(mine))
+    assert not list(product.objections())
     save(raw, train_table=arrays(8, seed=9)["table"])
-    (objection,) = product.objections(mine)
+    (objection,) = product.objections()
     assert "data/raw/mine/train.npz is another one than it was made of" in objection.reason
     assert of.state_of_raw(raw) != before
     assert receipts.read(product.receipt).inputs.keys() == {

@@ -6,13 +6,13 @@ from equimodal.study import receipts
 from equimodal.study.data.prepared import begin, end
 
 SETTINGS = {"variance": 0.02, "classes": 10}
-BY = "equimodal.study.data.colored_mnist"
+KIND = "colored_mnist"
 
 
 @pytest.fixture
 def folder(tmp_path):
     (tmp_path / "train.labels.npy").write_bytes(b"labels")
-    end(tmp_path, SETTINGS, by=BY)
+    end(tmp_path, SETTINGS, KIND, {})
     return tmp_path
 
 
@@ -37,5 +37,5 @@ def test_arrays_that_were_to_be_made_again_alike_stay_what_they_are(folder):
 def test_a_damaged_receipt_is_written_anew(folder):
     (folder / receipts.NAME).write_bytes(b"{")
     begin(folder, SETTINGS)
-    end(folder, SETTINGS, by=BY)
+    end(folder, SETTINGS, KIND, {})
     assert objections(folder) == []

@@ -185,7 +185,7 @@ def test_the_same_input_gives_the_same_bytes_and_stays_as_it_is(
 def test_a_caption_says_what_is_shown_and_what_the_paper_says(figure):
     about = FIGURES[figure]
     assert about.published in (None, f"Figure {figure.removeprefix('figure')}")
-    assert [text for text in (about.shows, about.expect) if not text.endswith(".")] == []
+    assert [text for text in (about.caption, about.expect) if not text.endswith(".")] == []
 
 
 @pytest.mark.parametrize("figure", FIGURES)

@@ -8,9 +8,9 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
-from equimodal.study.analysis import TABLES
+from equimodal.study.analysis import TABLES, AboutTable
 from equimodal.study.analysis.claims import Limit, judge_claims, read_claims
-from equimodal.study.report import Item
+from equimodal.study.figures import AboutFigure
 from equimodal.study.report.costs import COLUMNS
 from equimodal.study.report.page import MOST_ROWS, Report, Shown, as_grid, as_html, duration
 from tests.browser import looked_at
@@ -20,8 +20,15 @@ SVG = b'<svg xmlns="http://www.w3.org/2000/svg"><title>dots</title></svg>'
 REASON = "the loss became infinite or NaN at step 7 (epoch 1) at learning rate 1 <&>"
 
 
-def item(name, sections=()):
-    return Item(name, f"Title of {name}", f"Caption of {name}.", f"make-{name}", sections)
+def table(name, content, missing="", sections=()):
+    texts = {"title": f"Title of {name}", "caption": f"Caption of {name}."}
+    about = AboutTable(**texts, inputs=(), sections=sections)
+    return Shown(name, about, f"make-{name}", content, missing)
+
+
+def figure(name, content, missing=""):
+    texts = {"title": f"Title of {name}", "caption": f"Caption of {name}.", "expect": "Dots."}
+    return Shown(name, AboutFigure(**texts, inputs=()), f"make-{name}", content, missing)
 
 
 @pytest.fixture(scope="module")
@@ -47,10 +54,10 @@ def report():
         },
         claims=judged,
         tables=[
-            Shown(item(name, TABLES[name].sections * (name == "table1")), table)
-            for name, table in tables.items()
+            table(name, content, sections=TABLES[name].sections * (name == "table1"))
+            for name, content in tables.items()
         ],
-        figures=[Shown(item(name), SVG) for name in ("figure2", "figure7")],
+        figures=[figure(name, SVG) for name in ("figure2", "figure7")],
         runs=12,
         failed=pd.DataFrame([("a/run/seed0", "table1", REASON)], columns=FAILED),
         missing=[],
@@ -104,7 +111,7 @@ def test_the_page_tells_every_claim_with_its_verdict_numbers_and_command(report)
 def test_the_page_has_every_table_and_figure_with_caption_and_command(report):
     page = as_html(report)
     for shown in (*report.tables, *report.figures):
-        for words in (shown.item.title, shown.item.caption, shown.item.command):
+        for words in (shown.about.title, shown.about.caption, shown.command):
             assert words in page
     images = re.findall(r'<img src="data:image/svg\+xml;base64,([^"]+)" alt="([^"]+)"', page)
     assert [base64.b64decode(data) for data, _ in images] == [SVG, SVG]
@@ -147,10 +154,10 @@ def test_what_is_missing_is_said_where_it_would_stand(report):
         report,
         claims=None,
         tables=[
-            Shown(item("table1"), None, "table1.csv is missing; run it."),
-            Shown(item("greediness"), pd.DataFrame(columns=["dataset", "n"])),
+            table("table1", None, "table1.csv is missing; run it."),
+            table("greediness", pd.DataFrame(columns=["dataset", "n"])),
         ],
-        figures=[Shown(item("figure2"), None, "figure2.svg is missing; draw it.")],
+        figures=[figure("figure2", None, "figure2.svg is missing; draw it.")],
         failed=None,
         missing=["Something is not there."],
     )
@@ -179,7 +186,7 @@ def test_only_cost_and_versions_at_the_end_of_the_page_change_with_the_machine(r
 
 
 def test_a_long_table_is_folded_and_the_rest_of_a_longer_one_left_to_its_file(report):
-    long = Shown(item("long"), pd.DataFrame({"n": range(MOST_ROWS + 1)}))
+    long = table("long", pd.DataFrame({"n": range(MOST_ROWS + 1)}))
     page = as_html(replace(report, tables=[long]))
     assert f"<summary>{MOST_ROWS + 1} rows</summary>" in page
     assert f"The first {MOST_ROWS} of {MOST_ROWS + 1} rows; the file long.csv has all." in page

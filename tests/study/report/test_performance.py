@@ -54,7 +54,7 @@ def test_what_was_not_measured_has_no_table():
     ("content", "part", "message"),
     [
         ("{", "times", "chip.json is damaged"),
-        ("{}", "times", "times lacks 'times'"),
+        ("{}", "times", "chip.json is damaged .it has no 'times'"),
         ("{}", "weather", "'weather' is no part of"),
         (None, "times", "chip.json is missing; run `make bench`"),
     ],

@@ -9,13 +9,10 @@ from equimodal.study.analysis import TABLES
 from equimodal.study.cli import app
 from equimodal.study.figures import FIGURES
 from equimodal.study.params import expand_runs, load_params
-from equimodal.study.report import Item
 from equimodal.study.report.sources import gather, of_methods
 from equimodal.study.steps import made_at
 from tests.conftest import ROOT, run_verb
 from tests.tables import made_up_tables, whole
-
-ITEM = Item("table1", "Table 1", "", "make-it")
 
 
 def write_runs(project, failed=()):
@@ -80,7 +77,7 @@ def test_without_results_the_report_is_written_names_all_that_is_missing_and_end
 
 
 def gathered(project):
-    return gather(project.load(), tables=[ITEM], figures=[])
+    return gather(project.load(), tables={"table1": TABLES["table1"]}, figures={})
 
 
 @pytest.mark.parametrize("stands", [False, True])

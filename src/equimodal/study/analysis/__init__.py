@@ -4,7 +4,11 @@
 `build(<inputs>, settings) -> DataFrame`; `TABLES` names them. `documents` writes what they build.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from equimodal.study.params import Analysis
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,6 +19,7 @@ class About:
     """
 
     title: str
+    caption: str
     inputs: tuple[str, ...]  # of its function, beside the settings: tables, numbers of the paper
     experiments: tuple[str, ...] = ()  # whose runs it is made of
     datasets: tuple[str, ...] = ()  # of these runs; any if none
@@ -28,11 +33,14 @@ class About:
 
 @dataclass(frozen=True, kw_only=True)
 class AboutTable(About):
-    """A table for readers, and what is said about it. The caption may name the settings of `analysis:` in braces."""
+    """A table for readers. The caption may name the settings of `analysis:` in braces."""
 
-    caption: str
     sections: tuple[str, ...] = ()  # in Markdown, one table for each combination of these columns
     best_alone: bool = False  # whether its uni-modal rows are of the best modality alone
+
+    def of(self, settings: "Analysis") -> Self:
+        """The same, with the settings in its caption."""
+        return replace(self, caption=self.caption.format(**settings.model_dump()))
 
 
 _TABLE1 = (
@@ -326,7 +334,7 @@ SUMMARIZED = ("runs", "histories", "table1", "greediness", "prediction")  # what
 
 
 def maker(name: str) -> str:
-    """Return the command that makes a table."""
+    """Return the verb that makes a table, with its arguments."""
     if name in TABLES:
-        return f"equimodal table {name}"
-    return "equimodal claims" if name == "claims" else "equimodal collect"
+        return f"table {name}"
+    return "claims" if name == "claims" else "collect"

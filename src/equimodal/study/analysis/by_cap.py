@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from equimodal.study.analysis.collect import of_experiment, unfinished
+from equimodal.study.analysis.collect import of_experiment
 from equimodal.study.analysis.names import by_cell, in_order
 from equimodal.study.analysis.statistics import ends, over_seeds
 from equimodal.study.analysis.table1 import (
@@ -38,8 +38,7 @@ def build(
     table1 = with_best_unimodal(in_order(of_experiment(runs, "table1"), *COLUMN, "method"))
     printed = by_output(published)
     rows = []
-    for cell, of_cell in by_cell(table1, CELL):
-        row = cell | {"unfinished": unfinished(of_cell)}
+    for row, of_cell in by_cell(table1, CELL):
         keys = {key: row.get(key) for key in OUTPUT if key != "output"}
         told = published[(published[list(keys)] == list(keys.values())).all(axis=1)]["output"]
         best = best_up_to_caps(of_cell, histories)

@@ -21,7 +21,7 @@ from equimodal.study.analysis.names import DATASETS, column_name
 from equimodal.study.analysis.statistics import Estimate, difference_of, magnitude, toward
 from equimodal.study.errors import UserError
 from equimodal.study.files import read_text, reading
-from equimodal.study.markup import for_markdown
+from equimodal.study.markup import for_markdown, table_for_markdown
 from equimodal.study.params import Params
 from equimodal.study.schema import Name, Section
 
@@ -268,12 +268,10 @@ def as_markdown(judged: pd.DataFrame, notes: Iterable[str]) -> str:
                 "why": rows["reason"],
             }
         )
-        shown = shown.map(lambda cell: cell.replace("|", r"\|"))
-        shown.columns = shown.columns.str.replace("|", r"\|", regex=False)
         parts += [
             f"## {for_markdown(first['claim'])}",
             for_markdown(first["paper"]),
-            shown.to_markdown(index=False, disable_numparse=True),
+            table_for_markdown(shown),
             f"Decided by the table {first['table']}: `{first['command']}`",
         ]
     return "\n\n".join(parts) + "\n"

@@ -343,11 +343,6 @@ def of_experiment(runs: pd.DataFrame, experiment: str) -> pd.DataFrame:
     return runs.loc[np.array(asked, dtype=bool)]
 
 
-def unfinished(runs: pd.DataFrame) -> int:
-    """Count the runs that failed or have no results."""
-    return int((runs["status"] != "finished").sum())
-
-
 def failures(runs: pd.DataFrame) -> list[str]:
     """One sentence for each run that failed or has no results; one for all of these if they are many.
 

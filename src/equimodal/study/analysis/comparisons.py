@@ -30,8 +30,7 @@ def build(runs: pd.DataFrame, settings: Analysis) -> pd.DataFrame:
             n, value, low, high, p = paired_difference(differences, 0.0, settings.confidence)
             sd = sample_sd(differences)
             least = detectable_difference(sd, n, settings.confidence, settings.power)
-            estimates = (n, value, low, high, p, None, least)
-            rows.append(dict(zip(COLUMNS, (*cell, output, *estimates), strict=True)))
+            rows.append((*cell, output, n, value, low, high, p, None, least))
     table = pd.DataFrame(rows, columns=COLUMNS)
     families = table.groupby(["fidelity", "method", "output"], sort=False)["p"]
     return table.assign(p_holm=families.transform(holm).astype(float))

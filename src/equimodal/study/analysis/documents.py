@@ -5,8 +5,7 @@ missing is said in words.
 """
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from io import StringIO
 from typing import Any
 
@@ -16,7 +15,7 @@ from equimodal.study.analysis import TABLES, AboutTable
 from equimodal.study.analysis.collect import failures, of_experiment
 from equimodal.study.analysis.names import COLUMNS_OF_TABLE1, DATASETS, METHODS, column_name
 from equimodal.study.data.dataset import Dataset
-from equimodal.study.markup import for_latex, for_markdown
+from equimodal.study.markup import for_latex, for_markdown, table_for_markdown
 from equimodal.study.params import Analysis
 
 HEADINGS = {
@@ -73,8 +72,7 @@ def render(
     CSV has all columns, numbers to six digits, and nothing where a value is missing. The others are
     written from what it says, as the report is, so that all three round the same numbers.
     """
-    entry = TABLES[name]
-    about = replace(entry, caption=entry.caption.format(**settings.model_dump()))
+    about = TABLES[name].of(settings)
     csv = table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
     return {".csv": csv, **documents(name, about, pd.read_csv(StringIO(csv)), list(notes))}
 
@@ -110,11 +108,12 @@ def for_readers(table: pd.DataFrame, *, best_alone: bool = False) -> pd.DataFram
         values = table[column].tolist()
         if column.endswith("high"):
             continue  # written with `low`
-        if add := _qualifier(column, table, FORMATS.get(estimate, "{:z.3f}")):
-            missing = table[estimate].isna()
+        more = _qualifiers(column, table, FORMATS.get(estimate, "{:z.3f}"))
+        if more is not None:
+            known = table[estimate].notna()
             shown[estimate] = [
-                cell if gone else cell + add(i)
-                for i, (cell, gone) in enumerate(zip(shown[estimate], missing, strict=True))
+                cell + text if there else cell
+                for cell, text, there in zip(shown[estimate], more, known, strict=True)
             ]
         else:
             estimate = column
@@ -122,24 +121,20 @@ def for_readers(table: pd.DataFrame, *, best_alone: bool = False) -> pd.DataFram
     return pd.DataFrame({HEADINGS.get(c, c): cells for c, cells in shown.items()}, dtype=object)
 
 
-def _qualifier(column: str, table: pd.DataFrame, form: str) -> Callable[[int], str] | None:
-    """Return what a qualifying column adds to the cell of row i before it; None for other columns."""
-    values = table[column].tolist()
+def _qualifiers(column: str, table: pd.DataFrame, form: str) -> list[str] | None:
+    """Return what a qualifying column adds to each cell of the one before it; None for other columns."""
+    values = table[column]
     if column.endswith("sd"):
         plain = form.replace("+", "")
-        return lambda i: " (no SD)" if pd.isna(values[i]) else f" ± {plain.format(values[i])}"
+        return [" (no SD)" if pd.isna(sd) else f" ± {plain.format(sd)}" for sd in values]
     if column.endswith("low"):
-        highs = table[f"{column.removesuffix('low')}high"].tolist()
-        return lambda i: (
-            " (no interval)"
-            if pd.isna(values[i])
-            else f" [{form.format(values[i])}, {form.format(highs[i])}]"
-        )
+        ends = zip(values, table[f"{column.removesuffix('low')}high"], strict=True)
+        both = f" [{form}, {form}]"
+        return [" (no interval)" if pd.isna(a) else both.format(a, b) for a, b in ends]
     if column == "unfinished":
-        finished = table["n"].tolist()
-        return lambda i: f" of {finished[i] + values[i]:.0f}" if values[i] else ""
+        return [f" of {n + x:.0f}" if x else "" for n, x in zip(table["n"], values, strict=True)]
     if column == "verdict":
-        return lambda i: f": {'no verdict' if pd.isna(values[i]) else values[i]}"
+        return [f": {'no verdict' if pd.isna(verdict) else verdict}" for verdict in values]
     return None
 
 
@@ -161,14 +156,10 @@ def _markdown(
     if about.sections and len(table):
         inner = shown.drop(columns=list(about.sections))
         for section, rows in table.groupby(list(about.sections), sort=False):
-            parts += [f"## {column_name(*section)}", _pipes(inner.loc[rows.index])]
+            parts += [f"## {column_name(*section)}", table_for_markdown(inner.loc[rows.index])]
     else:
-        parts.append(_pipes(shown))
+        parts.append(table_for_markdown(shown))
     return "\n\n".join([*parts, *map(for_markdown, notes)]) + "\n"
-
-
-def _pipes(shown: pd.DataFrame) -> str:
-    return shown.to_markdown(index=False, disable_numparse=True)
 
 
 def notes_on(

@@ -4,7 +4,7 @@ from typing import Any
 
 import pandas as pd
 
-from equimodal.study.analysis.collect import of_experiment, unfinished
+from equimodal.study.analysis.collect import of_experiment
 from equimodal.study.analysis.names import by_cell, in_order
 from equimodal.study.analysis.statistics import Estimate, ends, holm, over_seeds, paired_difference
 from equimodal.study.params import BUT, Analysis
@@ -25,8 +25,7 @@ def build(runs: pd.DataFrame, evaluations: pd.DataFrame, settings: Analysis) -> 
     names = [str(preset).partition(BUT) for preset in study["fidelity"]]
     study = study.assign(base=[n[0] for n in names], switch=[n[2] for n in names])
     rows: list[dict[str, Any]] = []
-    for cell, group in by_cell(in_order(study, *CELL), CELL):
-        row = cell | {"unfinished": unfinished(group)}
+    for row, group in by_cell(in_order(study, *CELL), CELL):
         row |= over_seeds(group["reported_accuracy"], settings.confidence, "accuracy")
         if row["switch"]:
             row |= _against_base(group, study, settings)

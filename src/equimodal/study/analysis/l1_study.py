@@ -4,7 +4,8 @@ from typing import Any
 
 import pandas as pd
 
-from equimodal.study.analysis.collect import of_experiment, unfinished
+from equimodal.study.analysis.collect import of_experiment
+from equimodal.study.analysis.names import by_cell
 from equimodal.study.analysis.statistics import ends, mean_t_interval, present
 from equimodal.study.params import Analysis
 
@@ -18,8 +19,7 @@ def build(runs: pd.DataFrame, settings: Analysis) -> pd.DataFrame:
     study = with_sizes(of_experiment(runs, "l1"))
     thresholds = [column for column in runs if column.startswith("below_")]
     rows: list[dict[str, Any]] = []
-    for cell, group in study.groupby(CELL):
-        row = dict(zip(CELL, cell, strict=True)) | {"unfinished": unfinished(group)}
+    for row, group in by_cell(study.sort_values(CELL), CELL):
         row |= {"n": len(present(group["accuracy"])), "accuracy": 100 * group["accuracy"].mean()}
         row |= group[thresholds].mean().to_dict()
         for measure in MEASURES:

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from equimodal.study.analysis.collect import of_experiment, unfinished
+from equimodal.study.analysis.collect import of_experiment
 from equimodal.study.analysis.names import by_cell, in_order
 from equimodal.study.analysis.statistics import (
     Estimate,
@@ -51,14 +51,13 @@ def build(runs: pd.DataFrame, histories: pd.DataFrame, settings: Analysis) -> pd
     means = [*(c for x in OF_EACH for c in there if c.startswith(x)), *MEANS]
     chosen = chosen.reindex(columns=[*dict.fromkeys([*chosen.columns, *UTILIZATIONS, *means])])
     rows = []
-    for cell, group in by_cell(chosen, CELL):
-        row = cell | {"unfinished": unfinished(group)}
+    for row, group in by_cell(chosen, CELL):
         row |= over_seeds(group["accuracy"], settings.confidence, "accuracy")
         row |= {c: group[c].astype(float).mean() for c in ("last", "test_selected", *means)}
         for utilization in UTILIZATIONS:
             row |= mean_t_interval(group[utilization], settings.confidence).named(utilization)
         for other in AGAINST:
-            row |= _against(group, _of(chosen, other, cell), other, settings)
+            row |= _against(group, _of(chosen, other, row["fidelity"]), other, settings)
         rows.append(row)
     table = pd.DataFrame(rows, columns=[*COLUMNS, *means])
     for other in AGAINST:
@@ -67,9 +66,9 @@ def build(runs: pd.DataFrame, histories: pd.DataFrame, settings: Analysis) -> pd
     return table
 
 
-def _of(runs: pd.DataFrame, method: str, cell: dict[str, str]) -> pd.DataFrame:
+def _of(runs: pd.DataFrame, method: str, preset: str) -> pd.DataFrame:
     runs = runs[runs["method"] == method]
-    same = runs[runs["fidelity"] == cell["fidelity"]]
+    same = runs[runs["fidelity"] == preset]
     if len(same) or method == "uniform":
         return same
     return runs[runs["fidelity"] == runs["fidelity"].min()]

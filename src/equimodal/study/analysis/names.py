@@ -45,10 +45,14 @@ def in_order(table: pd.DataFrame, *by: str) -> pd.DataFrame:
     return table.sort_values(list(by), key=rank, kind="stable", ignore_index=True)
 
 
-def by_cell(table: pd.DataFrame, cell: list[str]) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
-    """Yield each combination of the columns of a cell, as the beginning of a row, with its part of a table."""
-    for key, of_cell in table.groupby(cell, sort=False):
-        yield dict(zip(cell, key, strict=True)), of_cell
+def by_cell(runs: pd.DataFrame, cell: list[str]) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
+    """Yield each combination of the columns of a cell, as the beginning of a row, with its runs.
+
+    The row counts those that failed or have no results as `unfinished`.
+    """
+    for key, of_cell in runs.groupby(cell, sort=False):
+        unfinished = int((of_cell["status"] != "finished").sum())
+        yield dict(zip(cell, key, strict=True)) | {"unfinished": unfinished}, of_cell
 
 
 def notice(settings: Params) -> str:

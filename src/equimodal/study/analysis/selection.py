@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from equimodal.study.analysis.collect import of_experiment, unfinished
+from equimodal.study.analysis.collect import of_experiment
 from equimodal.study.analysis.names import by_cell, in_order
 from equimodal.study.analysis.statistics import ends, mean_t_interval, over_seeds
 from equimodal.study.analysis.table1 import PAIR, against, by_output, with_best_unimodal
@@ -37,7 +37,6 @@ def build(
         stopped = of_cell["until_perfect"]
         rows.append(
             cell
-            | {"unfinished": unfinished(group)}
             | {**of_cell[EPOCHS].mean()}
             | mean_t_interval(optimism, settings.confidence).named("optimism")
             | over_seeds(stopped, settings.confidence, "until_perfect")

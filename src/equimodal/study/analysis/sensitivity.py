@@ -1,11 +1,11 @@
 """Sensitivity of guided training to its tolerance and its window."""
 
 from itertools import product
-from typing import Any
 
 import pandas as pd
 
-from equimodal.study.analysis.collect import of_experiment, unfinished
+from equimodal.study.analysis.collect import of_experiment
+from equimodal.study.analysis.names import by_cell
 from equimodal.study.analysis.statistics import ends, mean_t_interval, over_seeds
 from equimodal.study.params import Analysis
 
@@ -24,11 +24,12 @@ def build(runs: pd.DataFrame, settings: Analysis) -> pd.DataFrame:
     """
     study = of_experiment(runs, "sensitivity")
     guided = study[study["method"] == "guided"]
-    rows: list[dict[str, Any]] = []
+    rows = []
     for (fidelity, of_preset), setting in product(guided.groupby("fidelity"), FIXED):
-        for (held, value), group in _varied(of_preset, setting).groupby([FIXED[setting], setting]):
-            row = {"fidelity": fidelity, "setting": setting, "held": held, "value": value}
-            row |= {"unfinished": unfinished(group)}
+        cell = [FIXED[setting], setting]
+        for row, group in by_cell(_varied(of_preset, setting).sort_values(cell), cell):
+            held, value = (row[key] for key in cell)
+            row |= {"fidelity": fidelity, "setting": setting, "held": held, "value": value}
             row |= over_seeds(100 * group["accuracy"], settings.confidence, "accuracy")
             d_util = mean_t_interval(group["d_util"], settings.confidence)
             rows.append(row | d_util.named("d_util"))

@@ -1,6 +1,7 @@
-"""Reading the tables of a scale: which columns each has, and what makes it anew."""
+"""Reading tables: those of a scale, with the columns that each has and what makes it anew, and those of the paper."""
 
 from importlib import import_module
+from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +30,23 @@ FILLED = {
 }
 
 
+def read_published(name: str) -> pd.DataFrame:
+    """Read a table of `GIVEN`: numbers as they were printed; UserError if it is missing or damaged.
+
+    `published`: Table 1, test accuracy in percent, mean and SD of three runs. `published_greediness`: E[d_util] (Sec. 6.4)
+    and its absolute value (Sec. 6.2) of the sweeps; the sign for Colored-and-gray-MNIST is not published, and for identical
+    modalities the text says about 0. `published_unimodal`: test accuracy in percent of the networks with one modality
+    (Sec. 6.1), printed without digits after the point. `published_calibration`: accuracy in percent of Kim et al.'s network
+    without their method on colored digits, by variance (README of feidfoe/learning-not-to-learn). `preregistered`: what
+    docs/preregistration.md expects; an end of the region that is missing is unbounded.
+    """
+    with as_file(files("equimodal.study.analysis").joinpath(f"{name}.csv")) as path:
+        return read_table(path, "install equimodal")
+
+
 def read_stored(name: str, scale: str) -> pd.DataFrame:
     """Read a table of a scale; UserError if it is missing, damaged or another version's."""
-    path, verb = layout.table(scale, name), f"run `{maker(name)} --scale {scale}`"
+    path, verb = layout.table(scale, name), f"run `equimodal {maker(name)} --scale {scale}`"
     # Collecting anew loses the runs that are no longer here.
     kept = "bring it back (`git checkout`, `dvc checkout`), or " if name in layout.COLLECTED else ""
     of_scale = {"scale": scale}

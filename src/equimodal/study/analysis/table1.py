@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from equimodal.study.analysis.collect import of_experiment, unfinished
+from equimodal.study.analysis.collect import of_experiment
 from equimodal.study.analysis.names import by_cell, in_order
 from equimodal.study.analysis.statistics import NAN, ends, over_seeds, verdict, welch_difference
 from equimodal.study.params import Analysis
@@ -56,17 +56,11 @@ def _cells(
     """Yield each row without what was published, and the accuracies in percent that it is made of."""
     for cell, of_cell in by_cell(runs, CELL):
         row = cell | {"reported": of_cell["reported"].iloc[0]}
-        row["unfinished"] = unfinished(of_cell)
         answers = evaluations[evaluations["run"].isin(of_cell["run"])]
         if row["method"] == "unimodal":  # its one branch is its prediction
             answers = answers[answers["output"] == "fused"]
-        ways: dict[Any, pd.Series] = dict(
-            iter(
-                (100 * answers["accuracy"]).groupby(
-                    [answers["evaluation"], answers["output"]], sort=False
-                )
-            )
-        )
+        keys = [answers["evaluation"], answers["output"]]
+        ways = dict(iter((100 * answers["accuracy"]).groupby(keys, sort=False)))
         # Of a cell of which all runs failed: its one row, without a value.
         ways = ways or {(row["reported"], "fused"): pd.Series([], dtype=float)}
         for (evaluation, output), percent in ways.items():

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from equimodal.study.analysis.collect import of_experiment, unfinished
+from equimodal.study.analysis.collect import of_experiment
 from equimodal.study.analysis.names import by_cell, in_order
 from equimodal.study.analysis.statistics import ends, mean_t_interval, present
 from equimodal.study.params import Analysis
@@ -19,8 +19,8 @@ def build(runs: pd.DataFrame, histories: pd.DataFrame, settings: Analysis) -> pd
     several = of_experiment(runs, "table1").query("method != 'unimodal'")
     several = several.merge(speeds[["run", "d_speed_first"]], on="run", how="left")
     rows = []
-    for cell, of_cell in by_cell(in_order(several, *CELL), CELL):
-        row = cell | {"unfinished": unfinished(of_cell), "n": len(present(of_cell["d_util"]))}
+    for row, of_cell in by_cell(in_order(several, *CELL), CELL):
+        row["n"] = len(present(of_cell["d_util"]))
         for measure in MEASURES:
             row |= mean_t_interval(of_cell[measure], settings.confidence).named(measure)
         rows.append(row)

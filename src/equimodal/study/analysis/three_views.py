@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from equimodal.study.analysis.collect import of_experiment, unfinished
+from equimodal.study.analysis.collect import of_experiment
 from equimodal.study.analysis.comparisons import paired_with_vanilla
 from equimodal.study.analysis.names import by_cell, in_order
 from equimodal.study.analysis.statistics import ends, mean_t_interval, over_seeds
@@ -22,10 +22,9 @@ def build(runs: pd.DataFrame, settings: Analysis) -> pd.DataFrame:
     study = study.reindex(columns=[*study.columns.union(BRANCHES)])
     pairs = paired_with_vanilla(study)
     rows = []
-    for cell, group in by_cell(in_order(study, *CELL), CELL):
-        of_cell = pairs[(pairs[CELL] == [*cell.values()]).all(axis=1)]
+    for row, group in by_cell(in_order(study, *CELL), CELL):
+        of_cell = pairs[(pairs[CELL] == [row[key] for key in CELL]).all(axis=1)]
         differences = of_cell["accuracy"] - of_cell["accuracy_vanilla"]
-        row = cell | {"unfinished": unfinished(group)}
         row |= over_seeds(100 * group["accuracy"], settings.confidence, "accuracy")
         row |= {**100 * group[BRANCHES].mean()}
         rows.append(row | mean_t_interval(differences, settings.confidence).named("difference"))

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from equimodal.study.analysis.collect import of_experiment, unfinished
+from equimodal.study.analysis.collect import of_experiment
 from equimodal.study.analysis.names import by_cell, in_order
 from equimodal.study.analysis.statistics import over_seeds
 from equimodal.study.params import Analysis
@@ -19,9 +19,7 @@ def build(runs: pd.DataFrame, published_unimodal: pd.DataFrame, settings: Analys
     study = of_experiment(runs, "table1")
     alone = in_order(study[study["method"] == "unimodal"], *CELL)
     rows = [
-        cell
-        | {"unfinished": unfinished(group)}
-        | over_seeds(100 * group["accuracy"], settings.confidence, "accuracy")
+        cell | over_seeds(100 * group["accuracy"], settings.confidence, "accuracy")
         for cell, group in by_cell(alone, CELL)
     ]
     table = pd.DataFrame(rows, columns=COLUMNS[:-1])

@@ -172,7 +172,6 @@ def prepare(raw: Path, out: Path, settings: "ColoredMnist", processes: int = 1) 
         colored = _color(train, test, other)
         of_source = {f"{split}.{source}": colored[split][0][kept] for split, kept in ids.items()}
         prepared.save(out, of_source | {f"test.{source}_{BY_LABEL}": colored[BY_LABEL][0]})
-    prepared.end(out, settings.preparation, by=__name__)
 
 
 def _digits(raw: Path, test_per_class: int | None) -> tuple[Digits, Digits]:

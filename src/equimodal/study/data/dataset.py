@@ -19,6 +19,8 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from equimodal.study import receipts
+from equimodal.study.data import prepared, standin
 from equimodal.study.data.status import FETCH, Origin
 from equimodal.study.errors import UserError
 from equimodal.study.files import require_writable
@@ -133,12 +135,14 @@ class Dataset(Section, ABC, defer_build=True):  # as all settings are built at o
         One process at a time. A mirror, a folder or URL, is tried before the public addresses. UserError if they can not be
         had, are not the expected ones or not whole.
         """
-        from equimodal.study import receipts  # here: settings are read by all, and this by few
-        from equimodal.study.data import standin
-
         remove_litter(folder)
-        if self.is_stand_in:
-            standin.renew(folder, self)
+        if (drawn_with := self.drawn_with) is not None:
+
+            def write(aside: Path) -> None:
+                maker = import_module(f"equimodal.study.data.{self.kind}_standin")
+                maker.write(aside, self.class_count, getattr(self, "stand_in"))  # noqa: B009
+
+            standin.renew(folder, drawn_with, write)
             return
         self._work.fetch(folder, self, mirror)
         if made := [folder / name for name in self.fetched if (folder / name).is_file()]:
@@ -150,8 +154,6 @@ class Dataset(Section, ABC, defer_build=True):  # as all settings are built at o
 
         UserError names all that is missing, and what to do.
         """
-        from equimodal.study import receipts
-
         has_receipt = self.is_stand_in or (folder / receipts.NAME).is_file()
         if has_receipt:
             self.require_unaltered(folder)
@@ -167,8 +169,6 @@ class Dataset(Section, ABC, defer_build=True):  # as all settings are built at o
 
         UserError names one that is altered. `deep` is as of `receipts.objections`.
         """
-        from equimodal.study import receipts
-
         receipt = folder / receipts.NAME
         if self.is_stand_in or receipt.is_file():
             receipts.require(receipt, FETCH, settings=self.drawn_with, deep=deep)
@@ -208,12 +208,17 @@ class Dataset(Section, ABC, defer_build=True):  # as all settings are built at o
         (n), the place in that list. Data that may be shown around have `examples.npz` for a figure.
 
         Only one call at a time may fill a folder. UserError if a raw file is missing, damaged or altered, or the disk is
-        full: all bad files are named in the end, and the others are kept.
+        full: all bad files are named in the end, and the others are kept. Also if raw files change meanwhile.
         """
         require_writable(out)
         self.require_raw(raw)
         remove_litter(out)
+        before = self.state_of_raw(raw)
         self._work.prepare(raw, out, self, processes)
+        inputs = self.inputs_of_preparation(raw)
+        if self.state_of_raw(raw) != before:
+            raise UserError(f"{raw} has changed while it was prepared; run the same command again")
+        prepared.end(out, self.preparation, self.kind, inputs)
 
     def modality(self, source: str) -> Modality:
         """How a network reads a stored array."""

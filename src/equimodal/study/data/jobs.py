@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from math import prod
 from random import Random
 from typing import Any
@@ -57,7 +58,7 @@ def fill(
     left = {number: job for number, job in enumerate(jobs) if not done[number]}
     items = contents(left) if contents else ((number, job, None) for number, job in left.items())
     earlier, bad = len(jobs) - len(left), list[str]()
-    work = share_out(_Worker(arrays, read).work, items, processes)
+    work = share_out(partial(_do, arrays, read), items, processes)
     with show_progress(label, len(jobs)) as advance, closing(work) as outcomes:
         advance(earlier)
         for finished, problem in enumerate(outcomes, earlier + 1):
@@ -70,22 +71,17 @@ def fill(
         )
 
 
-@dataclass(frozen=True)
-class _Worker:
-    arrays: UnfinishedArrays
-    read: Read
-
-    def work(self, item: Item) -> str | None:
-        """Do a job; return what is wrong with its files."""
-        number, job, content = item
-        try:
-            rows = self.read(job, content)
-        except UserError as error:
-            return str(error)
-        for source, row in rows.items():
-            self.arrays.write(f"{job.split}.{source}", job.row, row)
-        self.arrays.mark(number)
-        return None
+def _do(arrays: UnfinishedArrays, read: Read, item: Item) -> str | None:
+    """Do a job; return what is wrong with its files."""
+    number, job, content = item
+    try:
+        rows = read(job, content)
+    except UserError as error:
+        return str(error)
+    for source, row in rows.items():
+        arrays.write(f"{job.split}.{source}", job.row, row)
+    arrays.mark(number)
+    return None
 
 
 def _require_room(arrays: UnfinishedArrays) -> None:

@@ -7,12 +7,10 @@ views that are asked for are decoded or drawn.
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
 from jaxtyping import UInt8
 from numpy import ndarray
 
@@ -32,9 +30,7 @@ if TYPE_CHECKING:
 
 VERSION = 2  # of what stands in the arrays: raise it when the same raw files give other bytes
 
-SplitName = Literal["train", "test"]
-SPLITS: tuple[SplitName, ...] = ("train", "test")  # folders of a class
-ReleaseName = Literal["new_12x", "v1", "meshes"]
+SPLITS = ("train", "test")  # folders of a class
 
 
 class Release(NamedTuple):
@@ -46,7 +42,7 @@ class Release(NamedTuple):
     default: str  # name of the archive as it comes
 
 
-RELEASES: dict[ReleaseName, Release] = {
+RELEASES = {
     "new_12x": Release(
         "modelnet40_images_new_12x",
         r"(?P<name>[^/]+)\.obj\.shaded_v(?P<view>\d{3})\.png",
@@ -146,11 +142,6 @@ def _default(settings: "ModelNet40") -> str:
     return RELEASES[settings.source].default
 
 
-def _views(settings: "ModelNet40") -> dict[str, str]:
-    """What a view is called in the names of files -> the source that it is stored as."""
-    return {f"{_number(source) + 1:03d}": source for source in settings.sources}
-
-
 def _number(source: str) -> int:
     return int(source.removeprefix("view"))
 
@@ -202,19 +193,15 @@ def prepare(raw: Path, out: Path, settings: "ModelNet40", processes: int = 1) ->
     arrays = _fill(path, out, settings, _jobs(splits), processes)
     prepared.begin(out, settings.preparation)
     for split, shapes in splits.items():
-        labels = np.array([s.label for s in shapes.values()], np.uint8)
-        prepared.save(
-            out, {f"{split}.labels": labels, f"{split}.ids": np.array([*shapes], np.int32)}
-        )
+        prepared.save_labels(out, split, [s.label for s in shapes.values()], ids=[*shapes])
         _write_lines(out / f"{split}.names.txt", [s.name for s in shapes.values()])
     _write_lines(out / "classes.txt", classes)
     arrays.finish()
     if settings.is_stand_in:
         save_examples(out, splits, (*settings.sources, "labels", "ids"))
-    prepared.end(out, settings.preparation, by=__name__)
 
 
-Objects = dict[SplitName, list[Shape]]
+Objects = dict[str, list[Shape]]  # by split
 
 
 def _list_objects(path: Path, settings: "ModelNet40") -> tuple[list[str], Objects]:
@@ -228,7 +215,9 @@ def _list_objects(path: Path, settings: "ModelNet40") -> tuple[list[str], Object
     Raises:
         UserError: Names all that is missing.
     """
-    views, release = _views(settings), RELEASES[settings.source]
+    release = RELEASES[settings.source]
+    # What a view is called in the names of files -> the source that it is stored as.
+    views = {f"{_number(source) + 1:03d}": source for source in settings.sources}
     kind = "meshes" if settings.source == "meshes" else "images"
     place = re.compile(rf"(?P<top>.*/|)(?P<class>[^/]+)/(?P<split>train|test)/{release.file}")
     found: dict[tuple[str, str, str], dict[str, str]] = {}  # class, split, name -> view -> file
@@ -273,7 +262,7 @@ def _list_objects(path: Path, settings: "ModelNet40") -> tuple[list[str], Object
         raise UserError(f"{path} has\n{jobs.some(wrong)}\nIt is incomplete, or another data set.")
     objects: Objects = {split: [] for split in SPLITS}
     for (name, split, of_shape), files in sorted(found.items()):
-        objects[cast(SplitName, split)].append(Shape(of_shape, names.index(name), files))
+        objects[split].append(Shape(of_shape, names.index(name), files))
     return names, objects
 
 
@@ -312,16 +301,15 @@ def _fill(
     path: Path, out: Path, settings: "ModelNet40", todo: Sequence[Job], processes: int
 ) -> UnfinishedArrays:
     """Do all jobs that an earlier run left."""
-    in_folder, size, stat = path.is_dir(), settings.size, path.stat()
+    in_folder, size = path.is_dir(), settings.size
     asked = {n: settings.preparation[n] for n in ("source", "views", "size", "stand_in")}
-    # An archive changes as a whole; of a folder, what is replaced is read again, alone.
-    about = f"{VERSION} {asked} {None if in_folder else (stat.st_size, stat.st_mtime_ns)}"
     rows = {job.split: job.row + 1 for job in todo}  # the last row of a split comes last
     shapes = {f"{s}.{v}": (n, size, size, 1) for s, n in rows.items() for v in settings.sources}
-    files = [[path / job.reads[0]] if in_folder else [] for job in todo]
-    stamps = [stamp(f"{about} {job}", *f) for job, f in zip(todo, files, strict=True)]
+    # An archive changes as a whole; of a folder, what is replaced is read again, alone.
+    files = [path / job.reads[0] if in_folder else path for job in todo]
+    stamps = [stamp(f"{VERSION} {asked} {job}", f) for job, f in zip(todo, files, strict=True)]
     arrays = UnfinishedArrays(out, shapes, stamps)
-    read = _Reader(path, settings.source, size).rows
+    read = partial(_views_in, path, settings.source, size)
     contents = None if in_folder else partial(_contents, path)
     jobs.fill(arrays, todo, read, label="modelnet40", processes=processes, contents=contents)
     return arrays
@@ -333,33 +321,27 @@ def _contents(path: Path, left: Mapping[int, Job]) -> Iterable[tuple[int, Job, b
         yield of_file[file], left[of_file[file]], content
 
 
-@dataclass(frozen=True)
-class _Reader:
-    """Decodes renderings and draws meshes."""
+def _views_in(
+    path: Path, source: str, size: int, job: Job, content: bytes | None
+) -> dict[str, UInt8[ndarray, "size size 1"]]:
+    """The views of an object that are in a file: a rendering, or a mesh that is drawn."""
+    file, views = job.reads
+    where = f"{path}: {file}"
+    content = read_file(path / file) if content is None else content
+    if source != "meshes":
+        image = decode(content, where)
+        if image.width != image.height:
+            raise UserError(f"{where} is {image.width} x {image.height}, expected a square")
+        return dict.fromkeys(views, resized(image.convert("L"), size, size))
+    from equimodal.study.data.off import parse_off
+    from equimodal.study.data.render import draw
 
-    path: Path  # of the folder or the archive
-    source: ReleaseName
-    size: int
-
-    def rows(self, job: Job, content: bytes | None) -> dict[str, UInt8[ndarray, "size size 1"]]:
-        """Return the views of an object that are in a file."""
-        file, views = job.reads
-        where = f"{self.path}: {file}"
-        content = read_file(self.path / file) if content is None else content
-        if self.source != "meshes":
-            image = decode(content, where)
-            if image.width != image.height:
-                raise UserError(f"{where} is {image.width} x {image.height}, expected a square")
-            return dict.fromkeys(views, resized(image.convert("L"), self.size, self.size))
-        from equimodal.study.data.off import parse_off
-        from equimodal.study.data.render import draw
-
-        mesh = parse_off(content, where)
-        try:
-            drawn = draw(mesh, [*map(_number, views)], size=self.size)
-        except UserError as error:
-            raise UserError(f"{where}: {error}") from None
-        return dict(zip(views, drawn[..., None], strict=True))
+    mesh = parse_off(content, where)
+    try:
+        drawn = draw(mesh, [*map(_number, views)], size=size)
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from None
+    return dict(zip(views, drawn[..., None], strict=True))
 
 
 def _write_lines(path: Path, lines: Iterable[str]) -> None:

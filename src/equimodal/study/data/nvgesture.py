@@ -8,7 +8,6 @@ import os
 import shutil
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,7 +20,7 @@ from equimodal.study.data import jobs, prepared
 from equimodal.study.data.download import link, mirror_folder
 from equimodal.study.data.examples import save_examples
 from equimodal.study.data.jobs import Job
-from equimodal.study.data.nvgesture_list import SENSORS, Clip, mismatched, read_list
+from equimodal.study.data.nvgesture_list import SENSORS, Clip, list_names, mismatched, read_list
 from equimodal.study.data.status import Origin
 from equimodal.study.data.unfinished import UnfinishedArrays, stamp
 from equimodal.study.errors import UserError
@@ -32,10 +31,6 @@ if TYPE_CHECKING:
 
 VERSION = 2  # of what stands in the arrays: raise it when the same raw files give other bytes
 VIDEOS = "Video_data"
-LISTS = {
-    "v1": "nvgesture_{part}_correct_cvpr2016.lst",
-    "v2": "nvgesture_{part}_correct_cvpr2016_v2.lst",
-}
 UNPACKING = ".unpacking"
 PACKED = ("sk_color.avi", "sk_depth.avi", "*.lst")  # what is unpacked of the archive
 
@@ -64,17 +59,13 @@ def origin(settings: "NVGesture") -> Origin:
     return Origin(
         PAGE,
         "research use, to be asked for; it shows faces: do not pass it on or show frames of it",
-        BY_HAND.format(page=PAGE, videos=VIDEOS, **_names(settings.list_version)),
+        BY_HAND.format(page=PAGE, videos=VIDEOS, **list_names(settings.list_version)),
     )
 
 
 def downloads(settings: "NVGesture") -> list[str]:
     """Nothing comes by itself."""
     return []
-
-
-def _names(version: str) -> dict[str, str]:
-    return {part: LISTS[version].format(part=part) for part in ("train", "test")}
 
 
 def places(folder: Path, settings: "NVGesture", mirror: str | None) -> list[Path]:
@@ -94,7 +85,7 @@ def _lists(folder: Path, version: str) -> dict[str, Path]:
     root = _root(folder)
     return {
         part: folder / name if (folder / name).is_file() else root / name
-        for part, name in _names(version).items()
+        for part, name in list_names(version).items()
     }
 
 
@@ -204,7 +195,7 @@ def prepare(raw: Path, out: Path, settings: "NVGesture", processes: int = 1) -> 
                 file=sys.stderr,
             )
     splits = _split(clips["train"], settings, lists["train"]) | {"test": clips["test"]}
-    reader = _Reader(_root(raw), settings, lists)
+    root = _root(raw)
     shapes = {
         f"{split}.{sensor}": (len(chosen), *settings.shape(sensor))
         for split, chosen in splits.items()
@@ -212,22 +203,19 @@ def prepare(raw: Path, out: Path, settings: "NVGesture", processes: int = 1) -> 
     }
     todo = [Job(split, row, c) for split, chosen in splits.items() for row, c in enumerate(chosen)]
     about = f"{VERSION} {settings.preparation}"
-    stamps = [stamp(f"{about} {job}", *_videos(reader.root, job.reads).values()) for job in todo]
+    stamps = [stamp(f"{about} {job}", *_videos(root, job.reads).values()) for job in todo]
     arrays = UnfinishedArrays(out, shapes, stamps)
-    jobs.fill(arrays, todo, reader.rows, label="nvgesture", processes=processes)
+    read = partial(_clip_of, root, settings, lists)
+    jobs.fill(arrays, todo, read, label="nvgesture", processes=processes)
     prepared.begin(out, settings.preparation)
     for split, chosen in splits.items():
-        small: dict[str, ndarray] = {
-            "labels": np.array([clip.label for clip in chosen], np.uint8),
-            "ids": np.array([clip.line - 1 for clip in chosen], np.int32),
-            "lengths": np.array([len(_seen(clip, settings)) for clip in chosen], np.int32),
-        }
-        prepared.save(out, {f"{split}.{name}": array for name, array in small.items()})
+        lengths = [len(_seen(clip, settings)) for clip in chosen]
+        ids, labels = [clip.line - 1 for clip in chosen], [clip.label for clip in chosen]
+        prepared.save_labels(out, split, labels, ids=ids, lengths=lengths)
     arrays.finish()
     if settings.is_stand_in:
         names = (*SENSORS, "labels", "ids")
         save_examples(out, splits, names, partial(_shown, out, settings.stored_frames))
-    prepared.end(out, settings.preparation, by=__name__)
 
 
 def _split(clips: list[Clip], settings: "NVGesture", source: Path) -> dict[str, list[Clip]]:
@@ -254,40 +242,37 @@ def _seen(clip: Clip, settings: "NVGesture") -> range:
     return range(start, min(end, start + settings.frames), settings.every)
 
 
-@dataclass(frozen=True)
-class _Reader:
-    """Decodes clips."""
+def _clip_of(
+    root: Path, settings: "NVGesture", lists: dict[str, Path], job: Job, _: bytes | None
+) -> dict[str, UInt8[ndarray, "..."]]:
+    """A clip in color and in depth."""
+    try:
+        return {sensor: _decoded(root, settings, job.reads, sensor) for sensor in SENSORS}
+    except UserError as error:
+        source = lists["test" if job.split == "test" else "train"]
+        raise UserError(f"{source}, line {job.reads.line}: {error}") from None
 
-    root: Path
-    settings: "NVGesture"
-    lists: dict[str, Path]
 
-    def rows(self, job: Job, _: bytes | None) -> dict[str, UInt8[ndarray, "..."]]:
-        """Return a clip in color and in depth."""
-        try:
-            return {sensor: self._decode(job.reads, sensor) for sensor in SENSORS}
-        except UserError as error:
-            source = self.lists["test" if job.split == "test" else "train"]
-            raise UserError(f"{source}, line {job.reads.line}: {error}") from None
+def _decoded(
+    root: Path, settings: "NVGesture", clip: Clip, sensor: str
+) -> UInt8[ndarray, "frames size size channels"]:
+    from equimodal.study.data.video import read_frames
 
-    def _decode(self, clip: Clip, sensor: str) -> UInt8[ndarray, "frames size size channels"]:
-        from equimodal.study.data.video import read_frames
-
-        stored = np.zeros(self.settings.shape(sensor), np.uint8)
-        seen = _seen(clip, self.settings)
-        begin = (len(stored) - len(seen)) // 2
-        frames = read_frames(
-            _videos(self.root, clip)[sensor],
-            seen.start,
-            seen.stop,
-            size=self.settings.size,
-            gray=stored.shape[-1] == 1,
-            # Where the windows differ, the color window may end a frame after the depth video.
-            # ASSUME: its last frame then counts twice. The paper says whose window counts, no more.
-            lacking=int(sensor == "depth" and clip.span("depth")[1] < clip.span("color")[1]),
-        )
-        stored[begin : begin + len(seen)] = frames[:: seen.step]
-        return stored
+    stored = np.zeros(settings.shape(sensor), np.uint8)
+    seen = _seen(clip, settings)
+    begin = (len(stored) - len(seen)) // 2
+    frames = read_frames(
+        _videos(root, clip)[sensor],
+        seen.start,
+        seen.stop,
+        size=settings.size,
+        gray=stored.shape[-1] == 1,
+        # Where the windows differ, the color window may end a frame after the depth video.
+        # ASSUME: its last frame then counts twice. The paper says whose window counts, no more.
+        lacking=int(sensor == "depth" and clip.span("depth")[1] < clip.span("color")[1]),
+    )
+    stored[begin : begin + len(seen)] = frames[:: seen.step]
+    return stored
 
 
 def _shown(

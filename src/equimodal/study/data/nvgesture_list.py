@@ -47,6 +47,12 @@ class Clip(NamedTuple):
         return self.windows[sensor].start, self.windows[sensor].end
 
 
+def list_names(version: str) -> dict[str, str]:
+    """Return the names of the lists of a version, `v1` or `v2`: part -> file."""
+    end = "" if version == "v1" else f"_{version}"
+    return {part: f"nvgesture_{part}_correct_cvpr2016{end}.lst" for part in ("train", "test")}
+
+
 def read_list(path: Path) -> list[Clip]:
     """Read a list, of either version.
 

@@ -15,7 +15,7 @@ from av.video.stream import VideoStream
 from jaxtyping import Float, UInt8
 from numpy import ndarray
 
-from equimodal.study.data.nvgesture_list import Clip, Window
+from equimodal.study.data.nvgesture_list import Clip, Window, list_names
 from equimodal.study.data.video import SCALING
 from equimodal.study.errors import UserError
 from equimodal.study.files import write_aside, write_text
@@ -86,9 +86,9 @@ def write(folder: Path, gestures: int, of: "StandInClips") -> None:
         _write_avi(place / "sk_color.avi", color, *CODECS[number % 2])
         _write_avi(place / "sk_depth.avi", depth, *CODECS[number // 2 % 2])
     for part, clips in plans.items():
-        for version in ("", "_v2"):
+        for version in ("v1", "v2"):
             text = "\n".join(_line(clip, version) for clip in clips)
-            name = f"nvgesture_{part}_correct_cvpr2016{version}.lst"
+            name = list_names(version)[part]
             write_text(text + ("" if part == "train" else "\n"), folder / name)
     mismatched, short, misfiled = (clip.folder for clip in plans["train"][:3])
     readme = README.format(
@@ -128,7 +128,8 @@ def _plan(part: str, gestures: int, of: "StandInClips") -> list[Clip]:
 
 def _line(clip: Clip, version: str) -> str:
     """A line of a list, with the blank that the real ones end in; the first version labels by the folder."""
-    label = clip.label + 1 if version else int(clip.folder.split("/")[1].removeprefix("class_"))
+    filed = int(clip.folder.split("/")[1].removeprefix("class_"))
+    label = filed if version == "v1" else clip.label + 1
     windows = (f"{name}:{w.stem}:{w.start}:{w.end}" for name, w in clip.windows.items())
     return f"path:./{clip.folder} {' '.join(windows)} label:{label} "
 

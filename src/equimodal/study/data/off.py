@@ -36,34 +36,30 @@ def parse_off(content: bytes, name: str) -> Mesh:
         UserError: If it is empty, truncated, damaged or not such a file; calls it by its name.
     """
     with reading(name, "an OFF file", "get it"):
-        return _parse(content)
-
-
-def _parse(content: bytes) -> Mesh:
-    lines = list(filter(bytes.strip, re.sub(rb"#[^\r\n]*", b"", content).splitlines()))
-    if not lines:
-        raise ValueError("it is empty")
-    head = lines[0].strip()
-    if not head.startswith(b"OFF"):
-        raise ValueError("it does not begin with `OFF`")
-    first = 2 if head == b"OFF" else 1
-    words = b" ".join(lines[:first]).strip().removeprefix(b"OFF").split()
-    if len(words) < 2 or not all(re.fullmatch(b"[0-9]{1,18}", word) for word in words[:2]):
-        raise ValueError("it has no counts of vertices and faces")
-    vertices, faces = int(words[0]), int(words[1])
-    if len(lines) < first + vertices + faces:
-        raise ValueError(f"it ends before its {vertices} vertices and {faces} faces are given")
-    points = _numbers(lines[first : first + vertices], float)
-    if len(points) != 3 * vertices:
-        raise ValueError("a vertex does not have three coordinates")
-    triangles = _triangles(lines[first + vertices : first + vertices + faces])
-    if not len(triangles):
-        raise ValueError("it has no face of three corners or more")
-    if triangles.min() < 0 or triangles.max() >= vertices:
-        raise ValueError(f"a face has a corner outside of its {vertices} vertices")
-    if not np.isfinite(points).all():
-        raise ValueError("a vertex is not finite")
-    return Mesh(points.reshape(-1, 3), triangles.astype(np.int64))
+        lines = list(filter(bytes.strip, re.sub(rb"#[^\r\n]*", b"", content).splitlines()))
+        if not lines:
+            raise ValueError("it is empty")
+        head = lines[0].strip()
+        if not head.startswith(b"OFF"):
+            raise ValueError("it does not begin with `OFF`")
+        first = 2 if head == b"OFF" else 1
+        words = b" ".join(lines[:first]).strip().removeprefix(b"OFF").split()
+        if len(words) < 2 or not all(re.fullmatch(b"[0-9]{1,18}", word) for word in words[:2]):
+            raise ValueError("it has no counts of vertices and faces")
+        vertices, faces = int(words[0]), int(words[1])
+        if len(lines) < first + vertices + faces:
+            raise ValueError(f"it ends before its {vertices} vertices and {faces} faces are given")
+        points = _numbers(lines[first : first + vertices], float)
+        if len(points) != 3 * vertices:
+            raise ValueError("a vertex does not have three coordinates")
+        triangles = _triangles(lines[first + vertices : first + vertices + faces])
+        if not len(triangles):
+            raise ValueError("it has no face of three corners or more")
+        if triangles.min() < 0 or triangles.max() >= vertices:
+            raise ValueError(f"a face has a corner outside of its {vertices} vertices")
+        if not np.isfinite(points).all():
+            raise ValueError("a vertex is not finite")
+        return Mesh(points.reshape(-1, 3), triangles.astype(np.int64))
 
 
 def _numbers(lines: list[bytes], kind: type) -> ndarray:

@@ -14,7 +14,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 from zipfile import ZipFile
@@ -29,8 +29,8 @@ from equimodal.study.data.archive import read_file
 from equimodal.study.data.images import decode, resized
 from equimodal.study.data.status import Origin
 from equimodal.study.data.unfinished import UnfinishedArrays, stamp
-from equimodal.study.errors import UserError
-from equimodal.study.files import reading
+from equimodal.study.errors import UserError, few
+from equimodal.study.files import reading, state
 
 if TYPE_CHECKING:
     from equimodal.study.datasets import Own, OwnSource
@@ -41,7 +41,6 @@ LARGEST = float(np.finfo(np.float32).max)
 ROWS = 256  # examples that are looked at together, which bounds the memory
 SAVE = "save it with numpy"
 OF_NAMES = "np.searchsorted(names, labels) of the sorted names of all classes"
-NAMED = 3  # of what one sentence is about
 
 Name = tuple[str, str]  # of an image: its class and its file without suffix
 Moments = Float64[ndarray, "2 channels"]  # mean and deviation
@@ -121,17 +120,17 @@ def places(folder: Path, settings: "Own", mirror: str | None = None) -> list[Pat
 def hashes(folder: Path, settings: "Own") -> dict[str, str]:
     """Place -> SHA-256, of a folder that of its files' hashes and names; nothing of data that are not here."""
     return {
-        place.as_posix(): _sha256(place, *_state(place))
+        place.as_posix(): _sha256(place, *state(place))
         if place.is_file()
-        else _hash_of(f"{_sha256(f, *_state(f))} {f.relative_to(place)}" for f in _images(place))
+        else _hash_of(f"{_sha256(f, *state(f))} {f.relative_to(place)}" for f in _images(place))
         for place in (places(folder, settings) if folder.exists() else ())
     }
 
 
-def state(folder: Path, settings: "Own") -> str:
+def state_of(folder: Path, settings: "Own") -> str:
     """Another text once a file has changed, by names, sizes and times."""
     files = (f for p in places(folder, settings) for f in ([p] if p.is_file() else _images(p)))
-    return _hash_of(f"{file} {_state(file)}" for file in files)[:16]
+    return _hash_of(f"{file} {state(file)}" for file in files)[:16]
 
 
 def count(folder: Path, split: str, settings: "Own") -> int:
@@ -191,11 +190,6 @@ def _sha256(file: Path, size: int, time: int) -> str:
     return receipts.sha256(file)
 
 
-def _state(file: Path) -> tuple[int, int]:
-    about = file.stat()
-    return about.st_size, about.st_mtime_ns
-
-
 def _hash_of(lines: Iterable[str]) -> str:
     text = "".join(f"{line}\n" for line in lines)
     return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
@@ -226,21 +220,21 @@ def look(folder: Path, settings: "Own") -> tuple[Splits, Faults]:
         drawn = {s for s, p in parts.items() if m in p.images}
         if drawn and (others := sorted(s for s, p in parts.items() if m in p.arrays)):
             wrong.append(
-                f"{folder}: {m} has images in {_some(sorted(drawn))} and an array in {_some(others)}; give all parts in"
+                f"{folder}: {m} has images in {few(sorted(drawn))} and an array in {few(others)}; give all parts in"
                 " one form"
             )
         bytes_ = {s: p.arrays[m].dtype == np.uint8 for s, p in parts.items() if m in p.arrays}
         if len({*bytes_.values()}) > 1:
             wrong.append(
-                f"{folder}: {m} has bytes (uint8) in {_some(s for s in bytes_ if bytes_[s])} and other numbers in"
-                f" {_some(s for s in bytes_ if not bytes_[s])}; give all parts in one type and unit"
+                f"{folder}: {m} has bytes (uint8) in {few(s for s in bytes_ if bytes_[s])} and other numbers in"
+                f" {few(s for s in bytes_ if not bytes_[s])}; give all parts in one type and unit"
             )
     trained = {c for listed in parts["train"].images.values() for c, _ in listed}
     listed = [] if isinstance(settings.classes, int) else [_composed(c) for c in settings.classes]
     classes = listed or sorted(trained)
     if parts["train"].images and len(classes) != settings.class_count:
         wrong.append(
-            f"{folder / 'train'} has images of {len(classes)} classes ({_some(classes)}), expected"
+            f"{folder / 'train'} has images of {len(classes)} classes ({few(classes)}), expected"
             f" {settings.classes}, as `classes` of the settings says"
         )
     for split, part in parts.items():
@@ -260,7 +254,7 @@ def look(folder: Path, settings: "Own") -> tuple[Splits, Faults]:
     possible = {*range(settings.class_count)}
     if labels and possible >= {*labels} and (lacking := sorted(possible - kept)):
         wrong.append(
-            f"{folder / 'train'} has no example of the classes {_some(lacking)}, counted from 0, once those for"
+            f"{folder / 'train'} has no example of the classes {few(lacking)}, counted from 0, once those for"
             " validation are held out; give some, or leave these classes out of all parts"
         )
     return splits, wrong
@@ -295,7 +289,7 @@ def _find(name: str, place: Path, part: Part, settings: "Own") -> None:
         if outside := np.flatnonzero((labels < 0) | (labels > last)).tolist():
             raise UserError(
                 f"{where} has labels from {labels.min()} to {labels.max()}, expected 0 to {last}, as `classes` of the"
-                f" settings says; {len(outside)} of {len(labels)} are outside, counted from 0: {_some(outside)}"
+                f" settings says; {len(outside)} of {len(labels)} are outside, counted from 0: {few(outside)}"
             )
         return
     source = settings.sources[name]
@@ -310,13 +304,13 @@ def _find(name: str, place: Path, part: Part, settings: "Own") -> None:
             (_composed(file.parent.name), _composed(file.stem)): file for file in files
         }
         if twice := [file for file in files if file not in part.images[name].values()]:
-            raise UserError(f"{_some(twice)}: another file has this name; keep one of them")
+            raise UserError(f"{few(twice)}: another file has this name; keep one of them")
         if deeper := sorted(p for p in place.glob("[!.]*/[!.]*") if p.is_dir()):
-            raise UserError(f"{_some(deeper)}: a class has files alone; move its images up")
+            raise UserError(f"{few(deeper)}: a class has files alone; move its images up")
         if odd := sorted(p for p in place.glob("[!.]*/[!.]*") if not p.is_file()):
-            raise UserError(f"{_some(odd)}: a link to nothing, or no file; mend or remove it")
+            raise UserError(f"{few(odd)}: a link to nothing, or no file; mend or remove it")
         if loose := sorted(p.name for p in place.glob("[!.]*") if not p.is_dir()):
-            raise UserError(f"{where} has {_some(loose)} in no folder of a class; move them")
+            raise UserError(f"{where} has {few(loose)} in no folder of a class; move them")
         return
     part.arrays[name] = array = _channels_last(_load(place, name), source, where)
     good = np.ones(len(array), bool)
@@ -328,7 +322,7 @@ def _find(name: str, place: Path, part: Part, settings: "Own") -> None:
     if faulty := np.flatnonzero(~good).tolist():
         raise UserError(
             f"{where} has NaN, infinite or absurdly large values in {len(faulty)} of {len(array)} examples,"
-            f" counted from 0: {_some(faulty)}; leave these out, or fill them in"
+            f" counted from 0: {few(faulty)}; leave these out, or fill them in"
         )
 
 
@@ -372,11 +366,11 @@ def _number(folder: Path, part: Part, classes: list[str]) -> Iterator[str]:
     for m, listed in part.images.items():
         there = {c for c, _ in listed}
         if lacking := sorted(groups - there):
-            yield f"{folder / m} has no images of {_some(lacking)}, a class of other modalities"
+            yield f"{folder / m} has no images of {few(lacking)}, a class of other modalities"
         if files := sorted(f"{c}/{name}" for c, name in every - {*listed} if c in there):
-            yield f"{folder / m} lacks images that other modalities have: {_some(files)}"
+            yield f"{folder / m} lacks images that other modalities have: {few(files)}"
     if unknown := sorted(groups - {*classes}):
-        yield f"{folder} has images of {_some(unknown)}, no class of train and of the settings"
+        yield f"{folder} has images of {few(unknown)}, no class of train and of the settings"
     if part.images:
         rows = sorted((classes.index(c), c, name) for c, name in every if c in classes)
         part.names = [(c, name) for _, c, name in rows]
@@ -389,18 +383,12 @@ def _number(folder: Path, part: Part, classes: list[str]) -> Iterator[str]:
         each = ", ".join(f"{count} of {name}" for name, count in counts.items())
         yield f"{folder} has other numbers of examples for one modality than for another: {each}"
     if 0 in counts.values():
-        yield f"{folder} has no examples in {_some([n for n, c in counts.items() if not c])}"
+        yield f"{folder} has no examples in {few([n for n, c in counts.items() if not c])}"
 
 
 def _composed(name: str) -> str:
     """A name as most systems write it: é is one character, where others store two."""
     return unicodedata.normalize("NFC", name)
-
-
-def _some(items: Iterable[object]) -> str:
-    listed = [str(item) for item in items]
-    more = [f"and {len(listed) - NAMED} more"] if len(listed) > NAMED else []
-    return ", ".join([*listed[:NAMED], *more])
 
 
 def _times(shape: tuple[int, ...]) -> str:
@@ -417,71 +405,55 @@ def prepare(raw: Path, out: Path, settings: "Own", processes: int = 1) -> None:
     divided by their deviation. The rest is as `Dataset.prepare` says.
 
     Raises:
-        UserError: If files are missing or bad, or do not fit one another; names all. Or they change meanwhile, or
-            the disk is full.
+        UserError: If files are missing or bad, or do not fit one another; names all. Or the disk is full.
     """
-    before = state(raw, settings)
     splits, wrong = look(raw, settings)
-    images = _images_of(splits, out, settings)
+    todo = _jobs(splits)
+    shapes = {
+        f"{split}.{m}": (len(rows), *settings.sources[m].shape)
+        for split, (part, rows) in splits.items()
+        for m in part.images
+    }
+    stamps = [stamp(f"{VERSION} {shapes} {job}", job.reads[1]) for job in todo]
+    images, read = UnfinishedArrays(out, shapes, stamps), partial(_image, settings.sources)
     with wrong.noted():
-        images.fill(settings.folder, processes)
+        if todo:
+            jobs.fill(images, todo, read, label=settings.folder, processes=processes)
     wrong.end(raw)
-    inputs = hashes(raw, settings)
     train, rows = splits["train"]
     moments = {m: _moments(array, rows) for m, array in train.arrays.items()}
     _require_scalable(raw, splits, moments)
     prepared.begin(out, settings.preparation)
     for split, (part, rows) in splits.items():
         assert part.labels is not None, "otherwise something is wrong"
-        bytes_, ids = part.labels[rows].astype(np.uint8), np.array(rows, np.int32)
-        prepared.save(out, {f"{split}.labels": bytes_, f"{split}.ids": ids})
+        prepared.save_labels(out, split, part.labels[rows], ids=rows)
     images.finish()
     for source in settings.sources:
         prepared.save(out, _scaled(source, out, splits, moments.get(source)))
-    if state(raw, settings) != before:
-        raise UserError(f"{raw} has changed while it was prepared; run the same command again")
-    prepared.end(out, settings.preparation, by=__name__, inputs=inputs)
 
 
-@dataclass(frozen=True)
-class _Images:
-    """All image files, on their way to arrays."""
-
-    arrays: UnfinishedArrays
-    todo: list[jobs.Job]  # each reads a file of a modality
-
-    def fill(self, label: str, processes: int) -> None:
-        """Decode what an earlier run left; raises UserError that names all that is bad."""
-        if self.todo:
-            jobs.fill(self.arrays, self.todo, self._rows, label=label, processes=processes)
-
-    def finish(self) -> None:
-        """Give the arrays their names."""
-        if self.todo:
-            self.arrays.finish()
-
-    def _rows(self, job: jobs.Job, content: bytes | None) -> dict[str, UInt8[ndarray, "..."]]:
-        m, file = job.reads
-        _, height, width, channels = self.arrays.shapes[f"{job.split}.{m}"]
-        image = decode(read_file(file), str(file), opaque=True)
-        if channels == 1 and len({channel.tobytes() for channel in image.split()}) > 1:
-            raise UserError(
-                f"{file} is in color, but its modality has channels: 1; say 3, or make it gray"
-            )
-        return {m: resized(image, height, width)[..., :channels]}
+def _jobs(splits: Splits) -> list[jobs.Job]:
+    """One for each file of an image, which it reads as one of a modality."""
+    return [
+        jobs.Job(split, place, (m, listed[name]))
+        for split, (part, rows) in splits.items()
+        for m, listed in part.images.items()
+        for place, name in enumerate(part.names[row] for row in rows if row < len(part.names))
+        if name in listed
+    ]
 
 
-def _images_of(splits: Splits, out: Path, settings: "Own") -> _Images:
-    todo, stamps, shapes = list[jobs.Job](), list[int](), {}
-    for split, (part, rows) in splits.items():
-        for m, listed in part.images.items():
-            shape = shapes[f"{split}.{m}"] = (len(rows), *settings.sources[m].shape)
-            files = [listed.get(part.names[row]) for row in rows if row < len(part.names)]
-            for place, file in enumerate(files):
-                if file is not None:
-                    todo.append(jobs.Job(split, place, (m, file)))
-                    stamps.append(stamp(f"{VERSION} {shape} {todo[-1]}", file))
-    return _Images(UnfinishedArrays(out, shapes, stamps), todo)
+def _image(
+    sources: Mapping[str, "OwnSource"], job: jobs.Job, _: bytes | None
+) -> dict[str, UInt8[ndarray, "height width channels"]]:
+    m, file = job.reads
+    height, width, channels = sources[m].shape
+    image = decode(read_file(file), str(file), opaque=True)
+    if channels == 1 and len({channel.tobytes() for channel in image.split()}) > 1:
+        raise UserError(
+            f"{file} is in color, but its modality has channels: 1; say 3, or make it gray"
+        )
+    return {m: resized(image, height, width)[..., :channels]}
 
 
 def _require_scalable(raw: Path, splits: Splits, moments: Mapping[str, Moments]) -> None:

@@ -1,6 +1,6 @@
 """Prepared arrays: how they are written, and when they are whole, which is while their receipt is there."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,16 +32,22 @@ def save(folder: Path, arrays: Mapping[str, ndarray]) -> None:
             np.save(file, array)
 
 
-def end(
-    folder: Path, settings: dict[str, Any], *, by: str, inputs: Mapping[str, str] | None = None
+def save_labels(
+    folder: Path, split: str, labels: Sequence[int] | ndarray, **others: Sequence[int]
 ) -> None:
-    """Write the receipt of all files of a folder, made with these settings and of these files by a module."""
+    """Write the labels of a split as bytes, and other whole numbers, such as `ids`, as int32."""
+    save(folder, {f"{split}.labels": np.array(labels, np.uint8)})
+    save(folder, {f"{split}.{name}": np.array(x, np.int32) for name, x in others.items()})
+
+
+def end(folder: Path, settings: dict[str, Any], kind: str, inputs: Mapping[str, str]) -> None:
+    """Write the receipt of all files of a folder, made with these settings and of these files by the module of a kind."""
     ours = (receipts.NAME, f"{receipts.NAME}{receipts.SEEN}")
     receipts.write(
         folder / receipts.NAME,
-        step=f"prepare {by.rpartition('.')[2]}",
+        step=f"prepare {kind}",
         settings=settings,
-        code=code_hash(by),
+        code=code_hash(f"equimodal.study.data.{kind}"),
         inputs=inputs,
         files=[p for p in folder.glob("[!.]*") if p.is_file() and p.name not in ours],
     )

@@ -7,6 +7,7 @@ so that a later run goes on with the jobs that are left.
 import hashlib
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -15,7 +16,7 @@ import numpy as np
 from jaxtyping import Bool, UInt8
 from numpy import ndarray
 
-from equimodal.study.files import write_aside, writing
+from equimodal.study.files import state, write_aside, writing
 
 MARKS, PART = ".unfinished.done", ".part"  # of names
 MARK = np.dtype("<u8")  # of a job: its stamp once it is done
@@ -92,17 +93,13 @@ class UnfinishedArrays:
 
 def stamp(about: str, *paths: Path) -> int:
     """Return a job's stamp: another one once what is told about it changes, or a file that it reads."""
-    text = " ".join([about, *map(_state, paths)])
+    states = []
+    for path in paths:
+        with suppress(OSError):  # who reads it says what is wrong
+            states.append(state(path))
+    text = f"{about} {states}"
     digest = hashlib.blake2b(text.encode(errors="surrogateescape"), digest_size=8).digest()
     return int.from_bytes(digest, "little") or 1
-
-
-def _state(path: Path) -> str:
-    try:
-        stat = path.stat()
-    except OSError:
-        return "gone"  # who reads it says what is wrong
-    return f"{stat.st_size} {stat.st_mtime_ns}"
 
 
 def discard(folder: Path) -> None:

@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 
 from equimodal.study.analysis.names import DATASETS
 from equimodal.study.figures.greediness_sweep import draw_legend, draw_rows, summary
-from equimodal.study.figures.parts import NothingToShow, models_of, say, tried, why_empty
+from equimodal.study.figures.parts import models_of, say, tried, why_empty
 from equimodal.study.figures.style import BLUE, GREEN, VERMILION, new_figure
 
 POLICIES = {"vanilla": (BLUE, "o"), "random": (GREEN, "^"), "guided": (VERMILION, "s")}
@@ -19,9 +19,7 @@ def draw(runs: pd.DataFrame, greediness: pd.DataFrame) -> Figure:
         for dataset in ("modelnet40", "nvgesture")
     }
     every = {dataset: pd.concat(rows.values()) for dataset, rows in swept.items()}
-    empty = {d: why_empty(models, "sweep and sweep_balanced", d) for d, models in every.items()}
-    if all(empty.values()):
-        raise NothingToShow(" ".join(empty.values()))
+    empty = why_empty(every, "sweep and sweep_balanced")
     swept = {d: rows for d, rows in swept.items() if len(tried(every[d]))}
     figure = new_figure(4 + 2 * len(swept), 3.8)
     panels = figure.subplots(1, len(swept), squeeze=False)[0]

@@ -13,7 +13,6 @@ from equimodal.study.analysis.statistics import ends
 from equimodal.study.figures.parts import (
     D_SPEED,
     D_UTIL,
-    NothingToShow,
     count,
     finished,
     legend_above,
@@ -34,9 +33,7 @@ ABOVE, BELOW = -0.36, 0.36  # places of the published mean and of ours within a 
 def draw_sweep(runs: pd.DataFrame, greediness: pd.DataFrame, datasets: Sequence[str]) -> Figure:
     """Show d_util and d_speed of every model of the vanilla sweep, a line of panels a data set."""
     asked = {dataset: models_of(runs, "sweep", dataset, "vanilla") for dataset in datasets}
-    empty = {dataset: why_empty(models, "sweep", dataset) for dataset, models in asked.items()}
-    if all(empty.values()):
-        raise NothingToShow(" ".join(empty.values()))
+    empty = why_empty(asked, "sweep")
     swept = {dataset: models for dataset, models in asked.items() if len(tried(models))}
     heights = [0.6 if empty[dataset] else 2.5 for dataset in swept]
     twice = any(models["d_util_by_label"].notna().any() for models in swept.values())

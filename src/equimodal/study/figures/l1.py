@@ -6,7 +6,7 @@ from matplotlib.lines import Line2D
 
 from equimodal.study.analysis.collect import SPARSITY
 from equimodal.study.analysis.l1_study import with_sizes
-from equimodal.study.figures.parts import count, finished, mark_mean, models_of, require_finished
+from equimodal.study.figures.parts import count, finished, mark_mean, models_of, why_empty
 from equimodal.study.figures.style import BLUE, GRAY, Look
 
 LAMBDA = r"weight of the L1 penalty, $\lambda$"
@@ -24,7 +24,7 @@ LABELS = {
 def models_of_study(runs: pd.DataFrame) -> pd.DataFrame:
     """Return the runs of the study with |d_util| and |d_speed|; raises NothingToShow if none has finished."""
     models = with_sizes(models_of(runs, "l1", "modelnet40", "vanilla"))
-    require_finished(models, "l1", "modelnet40")
+    why_empty({"modelnet40": models}, "l1")
     return models
 
 

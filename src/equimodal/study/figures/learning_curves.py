@@ -5,7 +5,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from equimodal.study.analysis.collect import of_experiment
-from equimodal.study.figures.parts import finished, of_one_preset, require_finished
+from equimodal.study.figures.parts import finished, of_one_preset, why_empty
 from equimodal.study.figures.style import BLUE, GRAY, ORANGE, Look, new_figure
 
 METHODS = {"vanilla": "vanilla", "rubi": "RUBi", "random": "random", "guided": "guided"}
@@ -17,7 +17,7 @@ def draw(runs: pd.DataFrame, histories: pd.DataFrame) -> Figure:
     multimodal = of_experiment(runs, "table1").query(
         "dataset == 'colored_mnist' and inputs == 'distinct'"
     )
-    require_finished(multimodal, "table1", "colored_mnist")
+    why_empty({"colored_mnist": multimodal}, "table1")
     multimodal = of_one_preset(finished(multimodal))
     methods = [m for m in METHODS if m in set(multimodal["policy"])]
     figure = new_figure(1.8 + 1.8 * len(methods), 4.6)

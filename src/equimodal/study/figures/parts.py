@@ -1,7 +1,7 @@
 """What several figures choose, word and draw alike."""
 
 import textwrap
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import pandas as pd
@@ -58,19 +58,19 @@ def count(runs: pd.DataFrame) -> str:
     return f"{done}{of_all} model{'s' * (len(runs) != 1)}"
 
 
-def why_empty(runs: pd.DataFrame, experiment: str, dataset: str) -> str:
-    """Say why there is no model of one or more experiments on a data set, by the runs to be drawn; nothing if one is."""
-    name = DATASETS[dataset]
-    if not len(runs):
-        return f"This scale asks for no run of {experiment} on {name}."
-    lacking = finished(runs).empty
-    return f"None of {len(runs)} runs of {experiment} on {name} has finished." if lacking else ""
+def why_empty(models: Mapping[str, pd.DataFrame], experiment: str) -> dict[str, str]:
+    """Say of each data set why it has no model of one or more experiments, by the runs to be drawn; nothing if it has one.
 
-
-def require_finished(runs: pd.DataFrame, experiment: str, dataset: str) -> None:
-    """Raise NothingToShow with the words of `why_empty`, if there are any."""
-    if why := why_empty(runs, experiment, dataset):
-        raise NothingToShow(why)
+    Raises NothingToShow with all of these words if none has one.
+    """
+    said = {}
+    for dataset, runs in models.items():
+        of = f"of {experiment} on {DATASETS[dataset]}"
+        lacking = f"None of {len(runs)} runs {of} has finished." if finished(runs).empty else ""
+        said[dataset] = lacking if len(runs) else f"This scale asks for no run {of}."
+    if all(said.values()):
+        raise NothingToShow(" ".join(said.values()))
+    return said
 
 
 def number(x: float, digits: int = 2) -> str:

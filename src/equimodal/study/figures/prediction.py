@@ -50,15 +50,8 @@ def _scatter(axes: Axes, models: pd.DataFrame, prediction: pd.DataFrame) -> None
             continue
         for pair, fill in (("distinct", color), ("identical", "none")):
             chosen = models[(models["dataset"] == dataset) & (models["inputs"] == pair)]
-            look: Look = {
-                "marker": marker,
-                "ms": 5,
-                "mec": color,
-                "mfc": fill,
-                "ls": "",
-                "alpha": 0.8,
-            }
-            axes.plot(chosen["d_speed"], chosen["d_util"], **look)
+            x, y = chosen["d_speed"], chosen["d_util"]
+            axes.plot(x, y, marker, ms=5, mec=color, mfc=fill, alpha=0.8)
         label = f"{DATASETS[dataset]}: {_rank_correlation(prediction, dataset)}"
         axes.plot([], [], marker, color=color, label=label)
     for words, fill in (("filled: distinct modalities", GRAY), ("open: identical ones", "none")):

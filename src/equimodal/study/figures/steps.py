@@ -85,7 +85,11 @@ def _draw_part(column: list[Axes], steps: pd.DataFrame, tolerance: float) -> Non
         gap.axhspan(-tolerance, tolerance, color=VERMILION, alpha=0.15, lw=0)
         for border in (-tolerance, tolerance):
             gap.axhline(border, color=VERMILION, lw=0.8, ls="--")
-    _mark_epochs(column, steps)
+    ends = steps.loc[steps["epoch"].diff().shift(-1) > 0, "step"]
+    apart = _epochs_apart(steps)
+    for end in ends.iloc[apart - 1 :: apart]:
+        for axes in column:
+            axes.axvline(end, color="black", lw=0.7, ls=":")
     ribbon.set(ylim=(0, 1), yticks=[0, 1], xlim=(edges[0], edges[-1]))
     gap.set_xlabel("training step")
 
@@ -93,15 +97,6 @@ def _draw_part(column: list[Axes], steps: pd.DataFrame, tolerance: float) -> Non
 def _epochs_apart(steps: pd.DataFrame) -> int:
     """How many epochs lie between two dotted lines, so that there are at most 20."""
     return 1 + steps["epoch"].nunique() // 20
-
-
-def _mark_epochs(column: list[Axes], steps: pd.DataFrame) -> None:
-    """Draw a dotted line at the ends of epochs."""
-    ends = steps.loc[steps["epoch"].diff().shift(-1) > 0, "step"]
-    apart = _epochs_apart(steps)
-    for end in ends.iloc[apart - 1 :: apart]:
-        for axes in column:
-            axes.axvline(end, color="black", lw=0.7, ls=":")
 
 
 def _handles(run: pd.Series, apart: int) -> list[Any]:

@@ -29,17 +29,13 @@ def costs(folder: Path, experiments: Mapping[str, Collection[str]]) -> pd.DataFr
         {"what": what, "runs": len(runs), **_total([measured[r] for r in runs if r in measured])}
         for what, runs in {**experiments, "all runs": every}.items()
     ]
-    files = sorted(folder.rglob("*.tsv"))
-    parts = {"noisy MNIST": {"noisy_mnist"}, "data": {"fetch", "prepare"}}
-    named = {*RUN_RULES}.union(*parts.values())
-    chosen = {
-        what: [f for f in files if f.relative_to(folder).parts[0] in folders]
-        for what, folders in parts.items()
-    }
-    chosen["products"] = [f for f in files if f.relative_to(folder).parts[0] not in named]
-    rows += [
-        {"what": what, **_total([read_benchmark(f) for f in jobs])} for what, jobs in chosen.items()
-    ]
+    jobs: dict[str, list[Mapping[str, float]]] = {"noisy MNIST": [], "data": [], "products": []}
+    parts = {"noisy_mnist": "noisy MNIST", "fetch": "data", "prepare": "data"}
+    for file in sorted(folder.rglob("*.tsv")):
+        rule = file.relative_to(folder).parts[0]
+        if rule not in RUN_RULES:
+            jobs[parts.get(rule, "products")].append(read_benchmark(file))
+    rows += [{"what": what, **_total(of_part)} for what, of_part in jobs.items()]
     return pd.DataFrame(rows, columns=[*COLUMNS]).astype({"runs": "Int64", "measured": "Int64"})
 
 

@@ -29,6 +29,7 @@ from equimodal.study.paces import kind_of, paces_with_the_code
 from equimodal.study.params import Params, expand_runs, load_params
 from equimodal.study.report import pictures
 from equimodal.study.report.page import DEPENDS, Shown, TextTable, as_grid, render
+from equimodal.study.settings_files import leaves
 from equimodal.study.spec import RunSpec, read_specs
 
 OUTCOMES = (HOLDS, FAILS, DEPENDS, UNDECIDED, CANNOT_SAY, NOT_RUN)
@@ -212,22 +213,16 @@ def spec_texts(rows: Iterable[Mapping[str, Any]]) -> str:
     `</` could end the script, so it is written in another way.
     """
     flat = {
-        f"{row['scale']}/{row['run']}": _flat(row["spec"].model_dump(mode="json")) for row in rows
+        f"{row['scale']}/{row['run']}": [
+            f"{'.'.join(keys)}: {json.dumps(value)}"
+            for keys, value in leaves(row["spec"].model_dump(mode="json"))
+        ]
+        for row in rows
     }
     texts = list(dict.fromkeys(text for lines in flat.values() for text in lines))
     number = {text: i for i, text in enumerate(texts)}
     runs = {run: [number[text] for text in lines] for run, lines in flat.items()}
     return json.dumps({"lines": texts, "runs": runs}, ensure_ascii=False).replace("</", "<\\/")
-
-
-def _flat(spec: Mapping[str, Any], before: str = "") -> list[str]:
-    lines = []
-    for key, value in spec.items():
-        if isinstance(value, Mapping):
-            lines += _flat(value, f"{before}{key}.")
-        else:
-            lines.append(f"{before}{key}: {json.dumps(value)}")
-    return lines
 
 
 def methods(rows: Iterable[Mapping[str, Any]]) -> list[str]:

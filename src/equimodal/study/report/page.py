@@ -1,8 +1,8 @@
 """One self-contained HTML page from what the other verbs left: nothing in it comes from outside."""
 
-import base64
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from base64 import b64encode
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from itertools import groupby
@@ -11,11 +11,12 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from equimodal.study.analysis import AboutTable
 from equimodal.study.analysis.claims import HOW, VERDICTS, data_name
 from equimodal.study.analysis.documents import for_readers
 from equimodal.study.analysis.names import EVERY, column_name
 from equimodal.study.data.dataset import Dataset
-from equimodal.study.report import Item
+from equimodal.study.figures import AboutFigure
 
 MOST_ROWS = 200  # of a table in the page
 OPEN_ROWS = 40  # a longer one is folded
@@ -28,16 +29,18 @@ SIGNS = dict(zip((*VERDICTS, DEPENDS), "✓✗?–◦±", strict=True))
 class Shown:
     """A table, or a figure as the bytes of an SVG; None with the reason where there is none."""
 
-    item: Item
+    name: str  # of its file, without folder and suffix
+    about: AboutTable | AboutFigure
+    command: str  # that makes it
     content: Any
     missing: str = ""
 
     @property
     def grid(self) -> "TextTable | None":
         """A table as text."""
-        if self.content is None:
+        if self.content is None or isinstance(self.about, AboutFigure):
             return None
-        return as_grid(self.content, self.item.sections, best_alone=self.item.best_alone)
+        return as_grid(self.content, self.about.sections, best_alone=self.about.best_alone)
 
 
 @dataclass(frozen=True)
@@ -97,23 +100,20 @@ def render(template: str, **context: Any) -> str:
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
-    environment.filters |= {
-        "image": as_image,
-        "slug": _slug,
+    filters: dict[str, Callable[..., Any]] = {
+        # Identifiers in an image meet no other figure's.
+        "image": lambda svg: f"data:image/svg+xml;base64,{b64encode(svg).decode()}",
+        "slug": lambda text: text.replace(" ", "-").replace("/", "-"),
         "data_name": data_name,
         "first_word": lambda text: text.split()[0],
         "twice": lambda text: (text, text),
         "duration": duration,
         "number": lambda x, form="{}": "–" if pd.isna(x) else form.format(x),
     }
+    environment.filters |= filters
     style = files("equimodal.study.report").joinpath("style.css").read_text(encoding="utf-8")
     shared = {"how": HOW.replace("`", ""), "signs": SIGNS, "style": style}
     return environment.get_template(template).render(**shared, **context)
-
-
-def as_image(svg: bytes) -> str:
-    """Return an SVG as the address of an image: its identifiers meet no other figure's."""
-    return f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}"
 
 
 def as_grid(
@@ -154,7 +154,3 @@ def duration(seconds: float) -> str:
         if seconds >= 2 * size:
             return f"{seconds / size:,.1f} {unit}"
     return f"{seconds:.1f} s"
-
-
-def _slug(text: str) -> str:
-    return text.replace(" ", "-").replace("/", "-")

@@ -18,6 +18,7 @@ from equimodal.study.analysis.stored import read_stored
 from equimodal.study.errors import UserError, in_words
 from equimodal.study.estimate import with_the_code
 from equimodal.study.files import is_there
+from equimodal.study.markup import table_for_markdown
 from equimodal.study.report.performance import performance
 
 TEMPLATES = Path("docs/templates")
@@ -66,8 +67,7 @@ def table(scale: str, name: str, /, show: Collection[str] = (), **where: Any) ->
     sections = [c for c in (known.sections if known else ()) if rows[c].nunique() == 1]
     _require(show, shown, layout.table(scale, name))
     shown = shown[list(show)] if show else shown.drop(columns=sections)
-    escaped = shown.map(lambda cell: cell.replace("|", r"\|"))
-    return escaped.to_markdown(index=False, disable_numparse=True)
+    return table_for_markdown(shown)
 
 
 def number(scale: str, name: str, column: str, form: str, /, **where: Any) -> str:

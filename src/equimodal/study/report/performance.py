@@ -9,6 +9,7 @@ import pandas as pd
 
 from equimodal.study.errors import UserError
 from equimodal.study.files import read_text, reading
+from equimodal.study.markup import table_for_markdown
 
 FOLDER = Path("results/benchmarks")
 FOLLOWED = ("step-four_conv guided", "step-resnet18 guided", "step-i3d guided")  # over time
@@ -59,10 +60,7 @@ def performance(name: str, part: str, /) -> str:
     if part not in PARTS:
         raise UserError(f"{part!r} is no part of {path}; it has {list(PARTS)}")
     with reading(path, "what `make bench` writes", "run `make bench`"):
-        try:
-            return _table(json.loads(read_text(path)), part)
-        except (KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"{part} lacks {error}") from None
+        return _table(json.loads(read_text(path)), part)
 
 
 def as_markdown(found: Mapping[str, Any]) -> str:
@@ -72,8 +70,7 @@ def as_markdown(found: Mapping[str, Any]) -> str:
 
 
 def _table(found: Mapping[str, Any], part: str) -> str:
-    shown = pd.DataFrame(_rows(found, part)).fillna("")
-    return str(shown.to_markdown(index=False, disable_numparse=True))
+    return table_for_markdown(pd.DataFrame(_rows(found, part)).fillna(""))
 
 
 def _rows(found: Mapping[str, Any], part: str) -> list[dict[str, str]]:

@@ -3,35 +3,37 @@
 import os
 import platform
 import subprocess
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
 
 import pandas as pd
 
 from equimodal.study import layout
+from equimodal.study.analysis import AboutTable
 from equimodal.study.analysis.claims import caveats
 from equimodal.study.analysis.collect import of_experiment
 from equimodal.study.analysis.stored import read_stored, require_unaltered
-from equimodal.study.errors import UserError
+from equimodal.study.errors import UserError, few
+from equimodal.study.figures import AboutFigure
 from equimodal.study.files import read_bytes, reading
 from equimodal.study.params import Params, expand_runs
-from equimodal.study.report import Item
 from equimodal.study.report.costs import costs
 from equimodal.study.report.page import Report, Shown
 
 PACKAGES = ("equimodal", "torch", "numpy", "pandas", "scipy", "snakemake")
-NAMED = 3  # missing runs that a sentence names
 OF_RUNS = ("run", "experiments", "status", "reason")  # columns of runs.csv that are read here
 
 
-def gather(settings: Params, *, tables: Sequence[Item], figures: Sequence[Item]) -> Report:
+def gather(
+    settings: Params, *, tables: Mapping[str, AboutTable], figures: Mapping[str, AboutFigure]
+) -> Report:
     """Read all that the report of a scale shows."""
     asked = {e: list(expand_runs(settings, e)) for e in settings.experiments}
     every = expand_runs(settings)
     runs, no_runs = _read_table("runs", settings.scale)
     claims, no_claims = _read_table("claims", settings.scale)
-    shown = [Shown(item, *_read_table(item.name, settings.scale)) for item in tables]
-    drawn = [read_figure(item, settings.scale) for item in figures]
+    shown = [_shown_table(name, about, settings) for name, about in tables.items()]
+    drawn = [read_figure(name, about, settings.scale) for name, about in figures.items()]
     missing = [no_runs, no_claims, *(t.missing for t in shown), *(f.missing for f in drawn)]
     missing += [*gaps(asked, runs)] if runs is not None else []
     return Report(
@@ -90,15 +92,20 @@ def _read_table(name: str, scale: str) -> tuple[pd.DataFrame | None, str]:
         return None, f"{error}."
 
 
-def read_figure(item: Item, scale: str) -> Shown:
+def _shown_table(name: str, about: AboutTable, settings: Params) -> Shown:
+    command = f"equimodal table {name} --scale {settings.scale}"
+    return Shown(name, about.of(settings.analysis), command, *_read_table(name, settings.scale))
+
+
+def read_figure(name: str, about: AboutFigure, scale: str) -> Shown:
     """The figure, or None and why there is none."""
-    path = layout.figures(scale) / f"{item.name}.svg"
+    path, command = layout.figures(scale) / f"{name}.svg", f"equimodal draw {name} --scale {scale}"
     try:
-        require_unaltered(path, path.with_suffix(".json"), f"run `{item.command}`")
-        with reading(path, "a figure", f"run `{item.command}`"):
-            return Shown(item, read_bytes(path))
+        require_unaltered(path, path.with_suffix(".json"), f"run `{command}`")
+        with reading(path, "a figure", f"run `{command}`"):
+            return Shown(name, about, command, read_bytes(path))
     except UserError as error:
-        return Shown(item, None, f"{error}.")
+        return Shown(name, about, command, None, f"{error}.")
 
 
 def gaps(asked: Mapping[str, Collection[str]], runs: pd.DataFrame) -> Iterator[str]:
@@ -106,10 +113,9 @@ def gaps(asked: Mapping[str, Collection[str]], runs: pd.DataFrame) -> Iterator[s
     there = set(runs.loc[runs["status"] != "missing", "run"])
     for experiment, names in asked.items():
         if lacking := [name for name in names if name not in there]:
-            more = f" and {len(lacking) - NAMED} more" if len(lacking) > NAMED else ""
             yield (
                 f"{len(lacking)} of {len(names)} runs of {experiment} have no results:"
-                f" {', '.join(lacking[:NAMED])}{more}."
+                f" {few(lacking)}."
             )
         states = of_experiment(runs, experiment)["status"]
         if len(states) and (states == "failed").all():

