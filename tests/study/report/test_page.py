@@ -48,7 +48,7 @@ def report():
         presets=["paper", "official"],
         data={
             name: SimpleNamespace(
-                origin=SimpleNamespace(source="the source", licence="free"), is_stand_in=stand_in
+                origin=SimpleNamespace(source="the source", license="free"), is_stand_in=stand_in
             )
             for name, stand_in in (("colored_mnist", False), ("nvgesture", True))
         },

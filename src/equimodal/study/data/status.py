@@ -11,7 +11,7 @@ class Origin(NamedTuple):
     """Where raw files come from and on which terms."""
 
     source: str
-    licence: str
+    license: str
     by_hand: str | None = None  # what the user has to do before `fetch`, if no command can
 
 
@@ -38,7 +38,7 @@ def describe(
         "raw": _there(raw),
         "prepared": "; ".join(filter(None, [_there(arrays), objection])),
         "from": origin.source,
-        "licence": origin.licence,
+        "license": origin.license,
         "next": step.replace("\n", "\n" + 12 * " "),
     }
     return "\n".join([name, *(f"  {key:<9} {value}" for key, value in lines.items())])
