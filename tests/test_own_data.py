@@ -220,3 +220,7 @@ def test_three_modalities_go_from_files_to_table_1(scale, capfd):
     assert verb("verify") == 0
     assert verb("train", runs[0]) == 2
     assert "run `equimodal prepare mine --scale mine`" in capfd.readouterr().err
+    shutil.rmtree(layout.run("mine", runs[0]))
+    layout.model("mine", runs[0]).unlink()
+    assert verb("verify") == 1  # a logit bank of a network that is gone
+    assert f"run `equimodal train {runs[0]} --scale mine`" in capfd.readouterr().out

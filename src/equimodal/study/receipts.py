@@ -53,10 +53,6 @@ class Objection(NamedTuple):
     tells_remedy: bool = False  # whether the reason ends with what to do
 
 
-class MissingError(UserError):
-    """A product was never made here."""
-
-
 class OtherSettingsError(UserError):
     """A product is whole, but of other settings: what is asked for was never made."""
 
@@ -184,8 +180,7 @@ def require(path: Path, remedy: str, **asked: Any) -> Receipt:
     """
     for objection in objections(path, **asked):
         if objection.what == "receipt":
-            kind = UserError if path.exists() else MissingError
-            raise kind(f"{objection.reason}; {remedy}")
+            raise UserError(f"{objection.reason}; {remedy}")
         error = OtherSettingsError if objection.what == "settings" else UserError
         raise error(f"{objection.file} can not be used: {objection.reason}; {remedy}")
     receipt = read(path)

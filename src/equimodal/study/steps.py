@@ -30,6 +30,10 @@ Kind = TypeVar("Kind", bound=About)
 code_hash = cache(code_hash)
 
 
+class NotPreparedError(UserError):
+    """A data set was never prepared here."""
+
+
 def preparation_code(kind: str) -> str:
     """Hash of the code that prepares a kind of data set."""
     return code_hash(f"equimodal.study.data.{kind}")
@@ -62,8 +66,10 @@ def training_arrays(spec: RunSpec, params: Params) -> list[str]:
 
 def require_prepared(dataset: str, params: Params, *, deep: bool = False) -> dict[str, str]:
     """Return the prepared files of a data set, name -> SHA-256; UserError if they are missing, damaged, or of other settings."""
-    settings = params.datasets[dataset].preparation
-    return preparation(dataset, params).require(settings=settings, deep=deep).files
+    product, settings = preparation(dataset, params), params.datasets[dataset].preparation
+    if not product.is_there:
+        raise NotPreparedError(f"{product.receipt} is missing; {product.remedy}")
+    return product.require(settings=settings, deep=deep).files
 
 
 def require_trained(
@@ -125,12 +131,12 @@ class Product:
     def objections(self, *, deep: bool = False) -> Iterator[receipts.Objection]:
         """Say why it is not what the settings, the code and its inputs ask for.
 
-        Of an input that is not here, as some may not be passed on, nothing can be said.
+        Of prepared data that are not here, as some may not be passed on, nothing can be said.
         """
         asked: dict[str, Any] = {}
         try:
             asked = self.asked()
-        except receipts.MissingError:
+        except NotPreparedError:
             pass
         except UserError as error:  # an input is wrong itself
             yield receipts.Objection("input", self.receipt, str(error), tells_remedy=True)
@@ -339,8 +345,8 @@ def evaluation(spec: RunSpec, params: Params) -> Product:
         by_label = params.datasets[spec.dataset].by_label  # biased as in training
         biased = [by_label[m.source] for m in spec.modalities.values() if m.source in by_label]
         names = [*training_arrays(spec, params), *(f"test.{array}.npy" for array in biased)]
-        arrays = _prepared(names, spec, params)
         weights = model_of(spec, params, require_trained(spec, params))
+        arrays = _prepared(names, spec, params)
         return {"code": evaluation_code(spec), "inputs": arrays | weights}
 
     return Product(
