@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from equimodal import __version__
 from equimodal.linear import products as linear_products
-from equimodal.study import cli, layout, progress, receipts, steps
+from equimodal.study import layout, progress, receipts, steps
 from equimodal.study.analysis import maker
 from equimodal.study.cli import app, main
 from equimodal.study.data import colored_mnist as mnist
@@ -24,6 +24,7 @@ from equimodal.study.params import expand_runs, load_params
 from equimodal.study.report.costs import cost_of_run
 from equimodal.study.spec import read_specs
 from equimodal.study.table_files import write_table
+from equimodal.study.verbs import networks
 from tests.conftest import TEST_DIGITS, make_project, run_verb, write_result, write_run
 from tests.made_up import study
 from tests.tables import made_up_tables, whole
@@ -367,7 +368,7 @@ def test_a_run_that_fails_leaves_the_others_of_its_cell_be(at_once, digits, monk
     runs = [r for r in expand_runs(digits.load()) if r.startswith("colored_mnist/distinct")]
     whole, overfull, *others = runs
     busy = others[0]
-    evaluate = cli._evaluate
+    evaluate = networks._evaluate
 
     def evaluate_or_fail(spec, settings, device):
         if spec.name == overfull:
@@ -375,7 +376,7 @@ def test_a_run_that_fails_leaves_the_others_of_its_cell_be(at_once, digits, monk
         return evaluate(spec, settings, device)
 
     with monkeypatch.context() as patch, sole("a test", layout.training_lock("tiny", busy)):
-        patch.setattr(cli, "_evaluate", evaluate_or_fail)
+        patch.setattr(networks, "_evaluate", evaluate_or_fail)
         ended = CliRunner().invoke(app, ["cell", busy, overfull, whole, *at_once])
     assert "2 of these 3 runs failed" in str(ended.exception)
     assert f"the training of {busy} is under way already" in ended.stderr

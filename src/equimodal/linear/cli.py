@@ -13,15 +13,8 @@ from equimodal.linear.settings import LinearSettings, NoisyMnist, load_linear
 from equimodal.study import layout, steps
 from equimodal.study.errors import UserError
 from equimodal.study.files import write_text
-from equimodal.study.options import with_settings
 from equimodal.study.params import Params
 from equimodal.study.spec import Modality
-
-
-def add_to(app: typer.Typer) -> None:
-    """Add the verbs to a command line."""
-    for verb in (linear, noisy_mnist, linear_mnist):
-        app.command()(with_settings(verb))
 
 
 def linear(settings: Params, params: Path) -> None:
@@ -99,6 +92,9 @@ def linear_mnist(settings: Params, params: Path) -> None:
     for path in made.files:
         write_text(texts[path.suffix], path)
     steps.sign(made)
+
+
+VERBS = (linear, noisy_mnist, linear_mnist)
 
 
 def draw_linear(name: str, settings: Params, own: LinearSettings) -> None:

@@ -1,5 +1,6 @@
 """The one kind of error that a user can cause and mend, and what other errors say."""
 
+import errno
 from collections.abc import Iterable
 
 # Status of a verb that was asked to stop, and goes on when it is called again: EX_TEMPFAIL.
@@ -45,3 +46,18 @@ def in_words(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror[0].lower() + error.strerror[1:]
     return first_line(error)
+
+
+def in_a_sentence(error: Exception, of: str = "a file or a setting") -> str | None:
+    """Say what a user or the machine did wrong; None of a mistake of ours."""
+    if isinstance(error, UserError):
+        return str(error)
+    remedy = "see that it is what it should be"
+    if lacks_memory(error):
+        remedy = "take a smaller network or batch, or fewer runs side by side"
+    elif not isinstance(error, OSError | RecursionError | UnicodeError):
+        return None
+    elif isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        remedy = "make room on its disk"
+    file = getattr(error, "filename", None) or of
+    return f"{file} can not be used: {in_words(error)}; {remedy}"

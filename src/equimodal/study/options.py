@@ -24,10 +24,20 @@ Scale = Annotated[
         help="tiny, demo, paper or another file of config/scales; if left out, that of params.yaml."
     ),
 ]
+Wait = Annotated[
+    bool,
+    typer.Option(
+        "--wait",
+        envvar="EQUIMODAL_WAIT",
+        help="Wait for a process that does the same work already.",
+    ),
+]
 
 
 def with_settings(verb: Callable[..., None]) -> Callable[..., None]:
     """Have a verb that takes settings take the options that name them. It may ask for `params` as well."""
+    if "settings" not in signature(verb).parameters:
+        return verb
     own = [p for p in signature(verb, eval_str=True).parameters.values() if p.name != "settings"]
     options = {"params": (ParamsFile, DEFAULT_PARAMS), "scale": (Scale, None)}
     asks = {p.name for p in own} & {"params"}

@@ -7,8 +7,8 @@ import pytest
 from equimodal.study.analysis import TABLES, distributions, methods, tuning
 from equimodal.study.analysis.documents import FORMATS, for_readers, notes_on, render
 from equimodal.study.analysis.stored import read_published
-from equimodal.study.cli import _built
 from equimodal.study.params import load_params
+from equimodal.study.verbs.products import built
 from tests.built import through_files, whole_study
 from tests.made_up import study
 from tests.study.analysis.conftest import SETTINGS, build
@@ -194,7 +194,7 @@ def test_of_data_of_one_s_own_it_is_said_which_modality_is_m0():
 def test_a_table_of_one_data_set_is_made_of_the_runs_of_no_other():
     views = {"experiments": "three_views", "accuracy": 0.5}
     runs = table_of(views, views | {"dataset": "mine", "accuracy": 0.9})
-    (row,) = _built("three_views", {"runs": runs}.get, SCALE).to_dict("records")
+    (row,) = built("three_views", {"runs": runs}.get, SCALE).to_dict("records")
     assert (row["n"], row["accuracy"]) == (1, 50)
 
 
