@@ -16,7 +16,8 @@ from benchmarks.__main__ import file_of, machine, write
 from benchmarks.timing import Benchmark, Call, Row, measure
 from benchmarks.training import KINDS, PAST_WARM_UP, ROOT, Case, case_of, case_of_kind, spec_of
 from equimodal.study.errors import UserError
-from equimodal.study.params import expand_runs, load_params
+from equimodal.study.expansion import expand_runs
+from equimodal.study.params import load_params
 from equimodal.study.report.performance import as_markdown
 from equimodal.study.runs.graphed import CudaGraph
 from equimodal.study.runs.loop import Progress, Training

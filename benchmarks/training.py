@@ -13,8 +13,9 @@ from torch.utils.data import DataLoader
 from benchmarks import reference
 from benchmarks.timing import Benchmark, Call
 from equimodal.study.data.split import Split, load_split
+from equimodal.study.expansion import expand_runs
 from equimodal.study.methods import METHODS
-from equimodal.study.params import expand_runs, load_params
+from equimodal.study.params import load_params
 from equimodal.study.runs.build import build_network
 from equimodal.study.runs.graphed import CudaGraph
 from equimodal.study.runs.loop import Progress, Training

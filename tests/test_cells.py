@@ -7,8 +7,9 @@ import pytest
 
 from equimodal.study import layout
 from equimodal.study.cells import STARTING, UNKNOWN_STEP, cells, memory_mb, minutes_of
+from equimodal.study.expansion import expand_runs
 from equimodal.study.paces import Pace, keep, kind_of, paces_known, paces_with_the_code, run_seconds
-from equimodal.study.params import expand_runs, load_params
+from equimodal.study.params import load_params
 from tests.conftest import ROOT
 
 RUN = "colored_mnist/distinct/vanilla/paper/lr0.01/seed0"

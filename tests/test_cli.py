@@ -18,9 +18,10 @@ from equimodal.study.analysis import maker
 from equimodal.study.cli import app, main
 from equimodal.study.data import colored_mnist as mnist
 from equimodal.study.errors import STOPPED
+from equimodal.study.expansion import expand_runs
 from equimodal.study.files import write_text
 from equimodal.study.locks import sole
-from equimodal.study.params import expand_runs, load_params
+from equimodal.study.params import load_params
 from equimodal.study.report.costs import cost_of_run
 from equimodal.study.spec import read_specs
 from equimodal.study.table_files import write_table

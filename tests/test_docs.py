@@ -16,8 +16,9 @@ from equimodal.study import layout
 from equimodal.study.analysis import TABLES
 from equimodal.study.cli import app
 from equimodal.study.data import colored_mnist, kinetics, modelnet40
+from equimodal.study.expansion import expand_runs
 from equimodal.study.figures import FIGURES
-from equimodal.study.params import expand_runs, load_params
+from equimodal.study.params import load_params
 from equimodal.study.report.pages import made
 from equimodal.study.spec import Switches
 from tests.conftest import ROOT

@@ -13,8 +13,9 @@ from equimodal.study.estimate import (
     paces_from_benchmarks,
     run_bytes,
 )
+from equimodal.study.expansion import expand_runs
 from equimodal.study.paces import Pace, kind_of, label_of, most_steps, run_seconds
-from equimodal.study.params import expand_runs, load_params
+from equimodal.study.params import load_params
 from tests.conftest import ROOT
 from tests.study.report.test_costs import benchmark
 

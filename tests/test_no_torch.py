@@ -17,7 +17,7 @@ import equimodal.study.verbs
 from equimodal.linear import products
 from equimodal.study import layout
 from equimodal.study.analysis import TABLES
-from equimodal.study.params import expand_runs
+from equimodal.study.expansion import expand_runs
 from equimodal.study.steps import made_at
 from tests.conftest import write_result
 from tests.linear.conftest import made_up_courses
@@ -34,6 +34,7 @@ class NoTorch:
 sys.meta_path.insert(0, NoTorch)
 """
 LIGHT = [
+    "equimodal.study.expansion",
     "equimodal.study.params",
     "equimodal.study.code",
     "equimodal.study.estimate",

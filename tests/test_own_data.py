@@ -12,8 +12,9 @@ from equimodal.study import layout
 from equimodal.study.analysis import TABLES
 from equimodal.study.cli import main
 from equimodal.study.errors import UserError
+from equimodal.study.expansion import expand_runs
 from equimodal.study.paces import kind_of
-from equimodal.study.params import expand_runs, load_params
+from equimodal.study.params import load_params
 from equimodal.study.steps import made_at
 
 MINE = """\

@@ -4,8 +4,10 @@ import pickle
 
 import pytest
 
+from equimodal.study.consistency import NEEDED, TOLD_APART
 from equimodal.study.errors import UserError
-from equimodal.study.params import NEEDED, TOLD_APART, expand_runs, load_params
+from equimodal.study.expansion import expand_runs
+from equimodal.study.params import load_params
 from tests.conftest import ROOT
 
 TINY = "config/scales/tiny.yaml"

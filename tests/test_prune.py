@@ -1,6 +1,6 @@
 from equimodal.study import layout
+from equimodal.study.expansion import expand_runs
 from equimodal.study.locks import sole
-from equimodal.study.params import expand_runs
 from tests.conftest import run_verb, write_result
 
 GRAY = "colored_mnist/gray/vanilla/paper/lr0.01/seed0"

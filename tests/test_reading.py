@@ -18,8 +18,9 @@ from equimodal.study import files, layout
 from equimodal.study.analysis.collect import accuracies
 from equimodal.study.cli import main
 from equimodal.study.errors import UserError, in_words
+from equimodal.study.expansion import expand_runs
 from equimodal.study.files import read_json, write_text
-from equimodal.study.params import expand_runs, load_params
+from equimodal.study.params import load_params
 from equimodal.study.report.costs import read_benchmark
 from equimodal.study.spec import RunSpec, read_specs
 from equimodal.study.table_files import read_table, write_table

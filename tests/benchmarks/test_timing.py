@@ -8,8 +8,9 @@ from benchmarks.__main__ import BENCHMARKS, history
 from benchmarks.floor import methods
 from benchmarks.study import Command, scale_of
 from benchmarks.timing import Benchmark, measure
+from equimodal.study.expansion import expand_runs
 from equimodal.study.methods import METHODS
-from equimodal.study.params import expand_runs, load_params
+from equimodal.study.params import load_params
 from equimodal.study.report.performance import FOLLOWED
 
 

@@ -8,7 +8,8 @@ from equimodal.fusion.base import Flow, fusion_parameters
 from equimodal.fusion.mmtm import MMTM
 from equimodal.models.network import Network, fused
 from equimodal.study.errors import UserError
-from equimodal.study.params import expand_runs, load_params
+from equimodal.study.expansion import expand_runs
+from equimodal.study.params import load_params
 from equimodal.study.runs.build import build_network, start_from
 from tests.conftest import ROOT
 from tests.training.conftest import GRAY, VANILLA

@@ -3,7 +3,8 @@ import re
 import torch
 
 from equimodal.models.resnet18 import ResNet18Branch
-from equimodal.study.params import expand_runs, load_params
+from equimodal.study.expansion import expand_runs
+from equimodal.study.params import load_params
 from equimodal.study.runs.build import build_network
 from equimodal.study.spec import Modality, Normalization, ResNet18
 from tests.conftest import ROOT

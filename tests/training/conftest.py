@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from equimodal.study.data.split import Split
-from equimodal.study.params import expand_runs, load_params
+from equimodal.study.expansion import expand_runs
+from equimodal.study.params import load_params
 from tests.conftest import ROOT
 
 VANILLA, GUIDED, RANDOM, RUBI = (

@@ -18,8 +18,9 @@ import pytest
 from equimodal.study import layout
 from equimodal.study.analysis import TABLES as EVERY_TABLE
 from equimodal.study.cells import cells
+from equimodal.study.expansion import expand_runs
 from equimodal.study.locks import sole
-from equimodal.study.params import expand_runs, load_params
+from equimodal.study.params import load_params
 from equimodal.study.steps import made_at
 from tests.conftest import ROOT, TEST_DIGITS
 from tests.test_own_data import MINE

@@ -17,14 +17,16 @@ try:
     import snakemake_logger_plugin_equimodal as forecast
     from equimodal.study.cells import cell_seconds, cells, memory_mb, minutes_of
     from equimodal.study.code import code_hash
+    from equimodal.study.consistency import part_name
     from equimodal.study.data import kinetics
     from equimodal.study import preflight
     from equimodal.study.errors import UserError
+    from equimodal.study.expansion import expand_runs
     from equimodal.study.figures import FIGURES as EVERY_FIGURE
     from equimodal.study.files import require_writable
     from equimodal.study.markup import for_rest
     from equimodal.study.paces import paces_known
-    from equimodal.study.params import expand_runs, load_params, part_name
+    from equimodal.study.params import load_params
     from equimodal.study.spec import RunSpec
 except ModuleNotFoundError as error:
     raise WorkflowError(

@@ -8,8 +8,9 @@ from itertools import groupby
 from math import ceil
 
 from equimodal.study import paces as known
+from equimodal.study.expansion import expand_runs
 from equimodal.study.paces import Pace
-from equimodal.study.params import Params, expand_runs
+from equimodal.study.params import Params
 from equimodal.study.spec import RunSpec
 
 # Of a step whose kind of network was never measured. A guess that is too small makes jobs longer.

@@ -14,6 +14,7 @@ import pandas as pd
 
 from equimodal.study import layout
 from equimodal.study.data.dataset import Dataset
+from equimodal.study.expansion import expand_runs
 from equimodal.study.files import read_text, reading
 from equimodal.study.markup import table_for_markdown
 from equimodal.study.options import DEFAULT_PARAMS
@@ -25,7 +26,7 @@ from equimodal.study.paces import (
     paces_with_the_code,
     run_seconds,
 )
-from equimodal.study.params import Params, expand_runs, load_params
+from equimodal.study.params import Params, load_params
 from equimodal.study.report.costs import read_benchmark
 from equimodal.study.spec import RunSpec
 

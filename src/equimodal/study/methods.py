@@ -1,5 +1,6 @@
 """The balancing methods that a run may name: what each is asked for. Their rules are in `training/methods`."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -53,3 +54,10 @@ SETTINGS = {
 }
 globals().update(SETTINGS)  # where pickle looks for them: settings are sent to other processes
 OfDataset = _section("OfDataset", {name: (of | None, None) for name, of in SETTINGS.items()})
+
+
+def parameters_of(policy: str, usual: Section | None, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """The hyper-parameters of a method, `changes` in place of a data set's usual ones; ValidationError if they do not fit."""
+    own = getattr(usual, policy, None)
+    known = {} if own is None else own.model_dump()
+    return SETTINGS[policy].model_validate(known | dict(changes), strict=True).model_dump()

@@ -15,7 +15,8 @@ from pathlib import Path
 from equimodal.study import layout
 from equimodal.study.devices import require_device
 from equimodal.study.errors import UserError
-from equimodal.study.params import Params, expand_runs
+from equimodal.study.expansion import expand_runs
+from equimodal.study.params import Params
 
 FOREVER = 10**9  # minutes
 KUBERNETES, SLURM = (f"profiles/{cluster}/config.yaml" for cluster in ("kubernetes", "slurm"))

@@ -1,9 +1,10 @@
 """What all that is read against a schema shares."""
 
+import json
 import re
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
@@ -23,6 +24,14 @@ class Section(BaseModel):
     """A part of params.yaml, or of a file of ours: typed, frozen, and closed to keys it does not know."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+S = TypeVar("S", bound=BaseModel)
+
+
+def laid_over(usual: S, own: Mapping[str, Any]) -> S:
+    """The usual settings with others in place of some of them; ValidationError if these do not fit."""
+    return type(usual).model_validate_json(json.dumps(usual.model_dump() | dict(own)), strict=True)
 
 
 def why_no_name(text: object) -> str | None:

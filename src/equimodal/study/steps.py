@@ -15,11 +15,12 @@ from equimodal.study import layout, receipts, spares
 from equimodal.study.analysis import JUDGED, SUMMARIZED, TABLES, About, maker
 from equimodal.study.code import code_hash
 from equimodal.study.errors import UserError
+from equimodal.study.expansion import expand_runs
 from equimodal.study.figures import FIGURES
 from equimodal.study.files import write_aside
 from equimodal.study.layout import COLLECTED
 from equimodal.study.methods import METHODS
-from equimodal.study.params import Params, expand_runs
+from equimodal.study.params import Params
 from equimodal.study.spec import RunSpec
 from equimodal.study.turns import Walk, to_its_end, without_steps
 

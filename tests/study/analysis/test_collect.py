@@ -9,7 +9,7 @@ import pytest
 from equimodal.study import layout, receipts
 from equimodal.study.analysis.collect import Earlier, collect, failures, of_experiment
 from equimodal.study.errors import UserError
-from equimodal.study.params import expand_runs
+from equimodal.study.expansion import expand_runs
 from equimodal.study.table_files import read_table, write_table
 from tests.conftest import sign_run, write_run
 

@@ -7,8 +7,9 @@ from equimodal.linear.figures import FIGURES as LINEAR_FIGURES
 from equimodal.study import layout
 from equimodal.study.analysis import TABLES
 from equimodal.study.cli import app
+from equimodal.study.expansion import expand_runs
 from equimodal.study.figures import FIGURES
-from equimodal.study.params import expand_runs, load_params
+from equimodal.study.params import load_params
 from equimodal.study.report.sources import gather, of_methods
 from equimodal.study.steps import made_at
 from tests.conftest import ROOT, run_verb

@@ -9,8 +9,9 @@ from torch import nn
 
 from equimodal.study import layout
 from equimodal.study.errors import UserError
+from equimodal.study.expansion import expand_runs
 from equimodal.study.methods import METHODS
-from equimodal.study.params import Grid, expand_runs, load_params
+from equimodal.study.params import Grid, load_params
 from equimodal.study.runs.build import read_losses, take_branches
 from equimodal.study.runs.graphed import recordable
 from equimodal.study.runs.loop import Training

@@ -2,7 +2,8 @@ import re
 
 import pytest
 
-from equimodal.study.params import expand_runs, load_params
+from equimodal.study.expansion import expand_runs
+from equimodal.study.params import load_params
 from equimodal.study.runs import pace
 from equimodal.study.runs.pace import measure_run, size_of
 from tests.conftest import ROOT

@@ -5,7 +5,8 @@ from collections.abc import Iterable
 
 from equimodal.study.analysis.claims import Ledger, Limit, data_name
 from equimodal.study.analysis.names import EVERY
-from equimodal.study.params import Params, expand_runs
+from equimodal.study.expansion import expand_runs
+from equimodal.study.params import Params
 
 
 def limits(settings: Params, paper: Params, ledger: Ledger) -> dict[str, Limit]:

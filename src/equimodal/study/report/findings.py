@@ -24,9 +24,10 @@ from equimodal.study.analysis.claims import (
 )
 from equimodal.study.analysis.names import COLUMNS_OF_TABLE1, DATASETS, EVERY, METHODS, stand_ins
 from equimodal.study.analysis.stored import read_stored
+from equimodal.study.expansion import expand_runs
 from equimodal.study.files import is_there
 from equimodal.study.paces import kind_of, paces_with_the_code
-from equimodal.study.params import Params, expand_runs, load_params
+from equimodal.study.params import Params, load_params
 from equimodal.study.report import pictures
 from equimodal.study.report.page import DEPENDS, Shown, TextTable, as_grid, render
 from equimodal.study.settings_files import leaves

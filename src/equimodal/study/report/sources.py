@@ -14,9 +14,10 @@ from equimodal.study.analysis.claims import caveats
 from equimodal.study.analysis.collect import of_experiment
 from equimodal.study.analysis.stored import read_stored, require_unaltered
 from equimodal.study.errors import UserError, few
+from equimodal.study.expansion import expand_runs
 from equimodal.study.figures import AboutFigure
 from equimodal.study.files import read_bytes, reading
-from equimodal.study.params import Params, expand_runs
+from equimodal.study.params import Params
 from equimodal.study.report.costs import costs
 from equimodal.study.report.page import Report, Shown
 

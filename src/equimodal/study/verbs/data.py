@@ -6,9 +6,10 @@ from typing import Annotated, Any
 import typer
 
 from equimodal.study import layout, receipts, spares, steps
+from equimodal.study.expansion import expand_runs
 from equimodal.study.locks import sole
 from equimodal.study.options import Wait
-from equimodal.study.params import Params, expand_runs
+from equimodal.study.params import Params
 from equimodal.study.verbs import one_of
 
 Dataset = Annotated[str, typer.Argument(help="A data set of params.yaml.")]

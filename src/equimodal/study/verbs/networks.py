@@ -15,9 +15,10 @@ from equimodal.study import layout, steps
 from equimodal.study.cost import with_noted_cost
 from equimodal.study.devices import placed, require_device
 from equimodal.study.errors import UserError, in_a_sentence
+from equimodal.study.expansion import expand_runs
 from equimodal.study.locks import sole
 from equimodal.study.options import Wait
-from equimodal.study.params import Params, expand_runs
+from equimodal.study.params import Params
 from equimodal.study.spec import RunSpec
 from equimodal.study.turns import Walk, alone, in_turn, to_its_end, without_steps
 from equimodal.study.verbs import one_of

@@ -18,9 +18,10 @@ from equimodal.linear.settings import load_linear
 from equimodal.study import layout, receipts, steps
 from equimodal.study.analysis import TABLES
 from equimodal.study.errors import UserError
+from equimodal.study.expansion import expand_runs
 from equimodal.study.figures import FIGURES, AboutFigure
 from equimodal.study.files import read_arrays, reading, write_aside, write_text
-from equimodal.study.params import Params, expand_runs, load_params
+from equimodal.study.params import Params, load_params
 from equimodal.study.spec import read_specs
 from equimodal.study.verbs import one_of
 

@@ -12,9 +12,10 @@ from equimodal.linear.settings import load_linear
 from equimodal.study import layout, steps
 from equimodal.study.analysis import TABLES
 from equimodal.study.errors import UserError
+from equimodal.study.expansion import expand_runs
 from equimodal.study.files import is_there, read_text, reading, write_text
 from equimodal.study.options import DEFAULT_PARAMS, ParamsFile
-from equimodal.study.params import Params, expand_runs
+from equimodal.study.params import Params
 from equimodal.study.verbs import one_of
 from equimodal.study.verbs.products import figures_of, reader
 
