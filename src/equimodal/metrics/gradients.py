@@ -29,5 +29,10 @@ def gradient_cosines(
 
 def cosine(a: Iterable[Tensor], b: Iterable[Tensor]) -> Float[Tensor, ""]:
     """Return the cosine between two gradients, each of all its tensors as one vector; 0 if one is zero."""
-    u, v = (torch.cat([g.flatten() for g in gradient]) for gradient in (a, b))
-    return ((u @ v) / (u.norm() * v.norm())).nan_to_num(0.0)
+    a, b = [*a], [*b]
+    return (dot(a, b) / (dot(a, a).sqrt() * dot(b, b).sqrt())).nan_to_num(0.0)
+
+
+def dot(a: Iterable[Tensor], b: Iterable[Tensor]) -> Float[Tensor, ""]:
+    """Return the inner product of two gradients; tensor by tensor, as one vector of all would be copied first."""
+    return torch.stack([(x * y).sum() for x, y in zip(a, b, strict=True)]).sum()

@@ -263,3 +263,14 @@ def test_what_a_method_remembers_is_in_its_state():
     restored.load_state_dict(policy.state_dict())
     assert restored.epoch == 2
     agree(steps(restored, other, every[1:])[0], steps(policy, net, every[1:])[0])
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_the_noise_of_ogm_ge_is_normal_and_lies_as_the_gradient_does(layout):
+    gradient = torch.zeros(64, 32, 3, 3).to(memory_format=layout)
+    torch.manual_seed(0)
+    noise = ogm_ge._noise_like(gradient)
+    assert noise.stride() == gradient.stride()
+    assert noise.unique().numel() > 0.99 * noise.numel()
+    assert abs(noise.mean()) < 0.02
+    assert noise.std() == pytest.approx(1, abs=0.02)

@@ -7,7 +7,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from equimodal.fusion.base import Features
-from equimodal.metrics.gradients import cosine, gradients_of
+from equimodal.metrics.gradients import dot, gradients_of
 from equimodal.models.network import Logits, Network
 from equimodal.training.methods import Method, with_shares
 
@@ -49,9 +49,9 @@ class MMPareto(Method):
             for p in others:
                 summed[p] = summed[p] + of_branch[p]
             g_m, g_u = ([g[p] for p in encoder] for g in (of_answer, of_branch))
-            self.cosines[u] = similarity = cosine(g_m, g_u)
-            for p, g in zip(encoder, _integrated(g_m, g_u, similarity), strict=True):
-                p.grad = self.gamma * g
+            self.cosines[u], a, b = _integrated(dot(g_m, g_m), dot(g_m, g_u), dot(g_u, g_u))
+            for p, of_m, of_u in zip(encoder, g_m, g_u, strict=True):
+                p.grad = self.gamma * (a * of_m + b * of_u)
         for p, g in summed.items():
             p.grad = g
 
@@ -60,18 +60,15 @@ def _by_parameter(loss: Tensor, parameters: list[nn.Parameter]) -> dict[nn.Param
     return dict(zip(parameters, gradients_of(loss, parameters), strict=True))
 
 
-def _integrated(g_m: list[Tensor], g_u: list[Tensor], similarity: Tensor) -> list[Tensor]:
-    m, u = _vector(g_m), _vector(g_u)
-    least = ((u - m) @ u / (m - u).square().sum()).clamp(0, 1).nan_to_num(0.5)
+def _integrated(mm: Tensor, mu: Tensor, uu: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return cos(g_m, g_u), and what of g_m and of g_u is in the integrated gradient, from their inner products."""
+    similarity = (mu / (mm.sqrt() * uu.sqrt())).nan_to_num(0.0)
+    least = ((uu - mu) / (mm - 2 * mu + uu)).clamp(0, 1).nan_to_num(0.5)
     w_m = torch.where(similarity > 0, 0.5, least)
-    h = 2 * (w_m * m + (1 - w_m) * u)
-    norm = h.norm()
-    h = h * torch.where(norm > 0, (m + u).norm() / norm, 1.0).clamp(min=1)
-    return [part.view_as(g) for part, g in zip(h.split([g.numel() for g in g_m]), g_m, strict=True)]
-
-
-def _vector(gradients: list[Tensor]) -> Float[Tensor, " n"]:
-    return torch.cat([g.flatten() for g in gradients])
+    w_u = 1 - w_m
+    hh = 4 * (w_m**2 * mm + 2 * w_m * w_u * mu + w_u**2 * uu)
+    longer = torch.where(hh > 0, ((mm + 2 * mu + uu) / hh).clamp(min=1).sqrt(), 1.0)
+    return similarity, 2 * longer * w_m, 2 * longer * w_u
 
 
 METHOD = MMPareto

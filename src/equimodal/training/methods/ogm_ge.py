@@ -64,7 +64,13 @@ class OGMGE(Method):
                 std = p.grad.std(correction=min(1, p.numel() - 1))
                 p.grad.mul_(k)
                 if self.noise:
-                    p.grad.addcmul_(torch.randn_like(p.grad), std)
+                    p.grad.addcmul_(_noise_like(p.grad), std)
+
+
+def _noise_like(x: Tensor) -> Tensor:
+    """Draw N(0, 1) for each value, in the order of memory: `randn_like` takes ten times as long for channels last."""
+    noise = torch.randn(x.numel(), dtype=x.dtype, device=x.device)
+    return noise.as_strided(x.shape, x.stride())
 
 
 METHOD = OGMGE
