@@ -16,6 +16,14 @@ RUN = "colored_mnist/distinct/vanilla/paper/lr0.01/seed0"
 PACE = Pace(step=2.0, example=0.0, bank=0.0, cpu=1.0, memory=300.0, basis="a guess")
 
 
+SCALES = sorted(file.stem for file in (ROOT / "config/scales").glob("*.yaml"))
+
+
+def kinds_of(scale):
+    settings = load_params(ROOT / "params.yaml", scale)
+    return {kind_of(spec, settings) for spec in expand_runs(settings).values()}
+
+
 @pytest.fixture(params=["demo", "tiny", "own_colors"])
 def settings(request):
     return load_params(ROOT / "params.yaml", request.param)
@@ -67,6 +75,16 @@ def test_what_was_measured_here_changes_estimates_and_no_cell(project):
     assert paces_known()[kind] == PACE != paces_with_the_code()[kind]
     assert paces_known("cuda") == {}
     assert cells(tiny, 0.5) == before
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_every_kind_of_network_that_a_scale_asks_for_has_a_pace_with_the_code(scale):
+    """`equimodal estimate --measure` writes a new one to results/paces-cpu.json; its line belongs into paces.json."""
+    assert not kinds_of(scale) - {*paces_with_the_code()}
+
+
+def test_no_pace_comes_with_the_code_that_no_scale_asks_for():
+    assert not {*paces_with_the_code()} - set().union(*map(kinds_of, SCALES))
 
 
 def test_paces_are_kept_beside_those_of_other_kinds_and_the_latest_counts(project):

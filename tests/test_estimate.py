@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from equimodal.study.estimate import (
     run_bytes,
 )
 from equimodal.study.expansion import expand_runs
-from equimodal.study.paces import Pace, kind_of, label_of, most_steps, run_seconds
+from equimodal.study.paces import Pace, kind_of, label_of, most_steps, run_seconds, steps_worth
 from equimodal.study.params import load_params
 from tests.conftest import ROOT
 from tests.study.report.test_costs import benchmark
@@ -75,6 +76,24 @@ def test_a_run_lasts_as_many_seconds_as_its_steps_evaluations_and_bank(tiny):
     dataset = tiny.datasets["colored_mnist"]
     # One epoch: 200 training examples in batches of 50, 4,800 evaluated at its end.
     assert run_seconds(spec_of(tiny), dataset, PACE) == 4 * 2.0 + 4_800 * 0.5 + 100
+
+
+def test_a_method_of_others_counts_as_many_steps_of_the_paper_s_as_it_was_measured_to_take(paper):
+    dataset, vanilla = paper.datasets["colored_mnist"], spec_of(paper)
+    steps = most_steps(vanilla, dataset)
+    assert steps_worth(vanilla, steps) == steps
+    for policy, pace in {"agm": 3.0, "ensemble": 0.0}.items():
+        spec = vanilla.model_copy(update={"policy": policy})
+        assert kind_of(spec, paper) == kind_of(vanilla, paper)
+        more = run_seconds(spec, dataset, PACE) - run_seconds(vanilla, dataset, PACE)
+        assert more == pytest.approx((pace - 1) * steps * PACE.step)
+
+
+def test_the_end_of_an_epoch_may_measure_more_than_accuracy(tiny):
+    dataset = tiny.datasets["colored_mnist"]
+    longer = replace(PACE, epoch=7.0)
+    more = run_seconds(spec_of(tiny), dataset, longer) - run_seconds(spec_of(tiny), dataset, PACE)
+    assert more == 7.0
 
 
 def test_a_run_folder_holds_weights_logits_and_steps(tiny):

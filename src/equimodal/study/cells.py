@@ -28,7 +28,7 @@ def expected_seconds(spec: RunSpec, settings: Params, paces: Mapping[str, Pace])
     dataset = settings.datasets[spec.dataset]
     pace = paces.get(known.kind_of(spec, settings))
     if pace is None:
-        return known.most_steps(spec, dataset) * UNKNOWN_STEP
+        return known.steps_worth(spec, known.most_steps(spec, dataset)) * UNKNOWN_STEP
     return known.run_seconds(spec, dataset, pace)
 
 

@@ -25,6 +25,7 @@ from equimodal.study.paces import (
     most_steps,
     paces_with_the_code,
     run_seconds,
+    steps_worth,
 )
 from equimodal.study.params import Params, load_params
 from equimodal.study.report.costs import read_benchmark
@@ -86,9 +87,14 @@ def paces_from_benchmarks(settings: Params) -> dict[str, Pace]:
         if all(f.is_file() for f in (*files, outcome)):
             training, bank = map(read_benchmark, files)
             memory = max(training["peak_memory_mb"], bank["peak_memory_mb"])
-            job = {"steps": _steps(outcome), "bank": bank["wall_seconds"], "memory": memory}
+            job = {
+                "steps": steps_worth(spec, _steps(outcome)),
+                "bank": bank["wall_seconds"],
+                "memory": memory,
+            }
             job |= {"wall": training["wall_seconds"], "cpu": training["cpu_seconds"]}
-            found.setdefault(kind_of(spec, settings), []).append(job)
+            if job["steps"]:
+                found.setdefault(kind_of(spec, settings), []).append(job)
     return {kind: _pace(pd.DataFrame(jobs), settings.scale) for kind, jobs in found.items()}
 
 

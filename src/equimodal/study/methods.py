@@ -14,10 +14,12 @@ class Method:
     """What a method needs: its hyper-parameters in params.yaml, name -> type.
 
     `members`: what it reads of runs of each modality alone, their weights, or the losses of their epochs and of those of
-    joint training. `validates`: whether it looks at a validation split beside the test set.
+    joint training. `validates`: whether it looks at a validation split beside the test set. `pace`: how many times as long
+    as a policy of the paper it trains, ends of epochs included; the larger of what was measured on digits and on views.
     """
 
     settings: dict[str, Any]
+    pace: float = 1.0
     members: Literal["weights", "histories"] | None = None
     validates: bool = False
 
@@ -25,21 +27,24 @@ class Method:
 METHODS = {
     "joint": Method({}),
     "uniform": Method({}),
-    "ensemble": Method({}, members="weights"),
+    "ensemble": Method({}, pace=0.0, members="weights"),
     "ogm_ge": Method(
         {
             "alpha": Positive,
             "last_epoch": Count,
             "scaled": Literal["branch", "convolutions"],
             "noise": bool,
-        }
+        },
+        pace=1.5,
     ),
-    "agm": Method({"alpha": Positive}),
-    "pmr": Method({"alpha": Positive, "entropy": NotNegative, "last_epoch": Count}),
-    "mmpareto": Method({"gamma": Positive}),
-    "g_blend": Method({}, members="histories", validates=True),
-    "relearning": Method({"strength": Positive, "every": Count, "times": Count}, validates=True),
-    "dgl": Method({}),
+    "agm": Method({"alpha": Positive}, pace=3.0),
+    "pmr": Method({"alpha": Positive, "entropy": NotNegative, "last_epoch": Count}, pace=1.3),
+    "mmpareto": Method({"gamma": Positive}, pace=2.0),
+    "g_blend": Method({}, pace=1.1, members="histories", validates=True),
+    "relearning": Method(
+        {"strength": Positive, "every": Count, "times": Count}, pace=1.3, validates=True
+    ),
+    "dgl": Method({}, pace=1.1),
 }
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from equimodal.study import layout
 from equimodal.study.data.dataset import Dataset
 from equimodal.study.files import is_there, read_text, reading, write_text
+from equimodal.study.methods import METHODS
 from equimodal.study.params import Params
 from equimodal.study.spec import RunSpec
 
@@ -24,10 +25,11 @@ class Pace:
     cpu: float  # CPU seconds of a wall-clock second; NaN if not known
     memory: float  # MB of the process at its peak; of the device where there is one
     basis: str
+    epoch: float = 0.0  # at the end of an epoch, beside evaluating
 
 
 def kind_of(spec: RunSpec, settings: Params) -> str:
-    """All that decides what a step costs, as text: runs of a kind are of a pace.
+    """All that decides what a step costs, as text: runs of a kind are of a pace, but for `Method.pace`.
 
     Policy, penalty, preset and the channels of the inputs matter little and are not in it.
     """
@@ -44,6 +46,8 @@ def kind_of(spec: RunSpec, settings: Params) -> str:
     }
     if spec.switches.arithmetic != "float32":
         decides["arithmetic"] = spec.switches.arithmetic
+    if spec.switches.measured:
+        decides["measured"] = [*spec.switches.measured]
     return json.dumps(decides, sort_keys=True)
 
 
@@ -59,11 +63,17 @@ def most_steps(spec: RunSpec, dataset: Dataset) -> int:
     return spec.training.max_epochs * -(-dataset.sizes["train"] // spec.training.batch_size)
 
 
+def steps_worth(spec: RunSpec, steps: float) -> float:
+    """Steps of the paper's policies that take as long as so many of a run."""
+    return steps * (METHODS[spec.policy].pace if spec.policy in METHODS else 1.0)
+
+
 def run_seconds(spec: RunSpec, dataset: Dataset, pace: Pace) -> float:
     """Wall-clock seconds of training a run to its last epoch, and of evaluating it."""
     sizes = dataset.sizes
-    seen = spec.training.max_epochs * (sizes["validation"] + sizes["test"])
-    return most_steps(spec, dataset) * pace.step + seen * pace.example + pace.bank
+    end = pace.epoch + (sizes["validation"] + sizes["test"]) * pace.example
+    steps = steps_worth(spec, most_steps(spec, dataset))
+    return steps * pace.step + spec.training.max_epochs * end + pace.bank
 
 
 def paces_known(device: str = "cpu") -> dict[str, Pace]:

@@ -31,6 +31,17 @@ def test_the_pace_of_every_kind_of_network_can_be_measured_without_data(
     assert re.match(r"measured on .+, torch [\d.]+.*: median of 3 steps on", found.basis)
 
 
+@pytest.mark.parametrize("policy", ["ensemble", "g_blend"])
+def test_a_method_that_reads_other_runs_is_timed_without_them(monkeypatch, policy):
+    monkeypatch.setattr(pace, "SECONDS", 0.01)
+    settings = load_params(ROOT / "params.yaml", "methods")
+    specs = expand_runs(settings).values()
+    spec = next(s for s in specs if s.policy == policy and s.fidelity == "without_fusion")
+    found = measure_run(spec, settings, "cpu")
+    assert found.step > 0
+    assert found.epoch > found.step  # cosines of twenty batches
+
+
 def test_of_large_clips_few_are_timed_and_a_step_is_that_of_the_whole_batch(project, monkeypatch):
     monkeypatch.setattr(pace, "SECONDS", 0.01)
     settings = project.load()

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from itertools import pairwise
+from math import ceil
 from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,12 +18,13 @@ import torch
 from equimodal.study.cost import peak_memory
 from equimodal.study.data.split import LENGTHS, SCALE, Split, load_split
 from equimodal.study.estimate import Size
+from equimodal.study.methods import METHODS
 from equimodal.study.paces import Pace, label_of
 from equimodal.study.params import Params
 from equimodal.study.runs.build import build_network
 from equimodal.study.runs.loop import Training
 from equimodal.study.runs.run import machine
-from equimodal.study.runs.score import predict
+from equimodal.study.runs.score import COSINE_BATCHES, mean_cosines, predict
 from equimodal.study.spec import RunSpec
 from equimodal.training.evaluate import evaluations
 
@@ -57,7 +59,8 @@ def measure(
 def measure_run(spec: RunSpec, settings: Params, device: str) -> Pace:
     """Measure the pace of a run by short epochs of training, and by evaluating what they saw.
 
-    As in the workflow, a process computes with one thread. The pace is the median over steps.
+    As in the workflow, a process computes with one thread. The pace is the median over steps. A method of others is timed
+    as vanilla training, as `Method.pace` says how much longer it takes.
     """
     torch.set_num_threads(1)
     dataset = settings.datasets[spec.dataset]
@@ -65,6 +68,10 @@ def measure_run(spec: RunSpec, settings: Params, device: str) -> Pace:
     batch = min(spec.training.batch_size, max(1, VALUES // _values(spec, shapes)))
     one_epoch = spec.training.model_copy(update={"max_epochs": 1, "batch_size": batch})
     short = spec.model_copy(update={"training": one_epoch, "pretrained": None})
+    if spec.policy in METHODS:
+        vanilla = {"policy": "vanilla", "parameters": None, "members": None}
+        short = short.model_copy(update=vanilla)
+    whole = spec.training.batch_size / batch
     with TemporaryDirectory() as folder:
         split = _random_split(Path(folder), short, shapes, device)
         splits = {"train": split, "test": split, spec.validation: split}
@@ -77,7 +84,12 @@ def measure_run(spec: RunSpec, settings: Params, device: str) -> Pace:
         before = _now(device)
         predict(training.network, split)
         example = (_now(device) - before) / len(split)
-    whole = spec.training.batch_size / batch
+        epoch = 0.0
+        if "cosines" in spec.switches.measured and len(spec.modalities) > 1:
+            before = _now(device)
+            mean_cosines(training.network, split, batch)
+            batches = min(COSINE_BATCHES, ceil(dataset.sizes["train"] / spec.training.batch_size))
+            epoch = batches * whole * (_now(device) - before) / STEPS
     of_batch = f" with {batch} of {spec.training.batch_size} examples" if whole > 1 else ""
     sizes, branches = dataset.sizes, len(spec.modalities)
     # The bank: passes over the training set for means, of all classes and, with several branches, of
@@ -86,6 +98,7 @@ def measure_run(spec: RunSpec, settings: Params, device: str) -> Pace:
     return Pace(
         step=statistics.median(steps) * whole,
         example=example,
+        epoch=epoch,
         bank=passes * example,
         cpu=cpu if torch.device(device).type == "cpu" else float("nan"),
         memory=_peak_memory(device) * whole,  # at most: a part of it is no example's
