@@ -16,6 +16,7 @@ import torch
 from benchmarks import study, training
 from benchmarks.floor import floor, methods, rates
 from benchmarks.timing import Row, measure
+from benchmarks.training import COMPARED
 from equimodal.study.report.performance import FOLDER, as_markdown
 from equimodal.study.runs import run as study_run
 
@@ -74,8 +75,9 @@ def run(names: list[str], rounds: int | None) -> Row:
     if steps:
         found["machine"] |= rates()
         found["floor"] = floor(found["machine"], steps)
-    if "methods" in names:
-        found["methods"] = methods()
+    for network in COMPARED:
+        if f"methods-{network}" in names:
+            found["methods"] += methods(network)
     return found
 
 

@@ -64,13 +64,18 @@ def work_of(training: Training) -> Work:
     return {"gflop": counter.get_total_flops() / 1e9, "kept_mb": sum(kept.values()) / 1e6}
 
 
-def methods() -> list[Row]:
+def methods(network: str) -> list[Row]:
     """Return a row for each balancing method: the operations of a step over those of `joint`, and its memory."""
     with TemporaryDirectory() as folder:
-        work = {name: work_of(t) for name, t in build_methods(Path(folder)).items()}
+        work = {name: work_of(t) for name, t in build_methods(network, Path(folder)).items()}
     least = work["joint"]["gflop"]
     return [
-        {"method": name, "operations": of["gflop"] / least, "kept_mb": of["kept_mb"]}
+        {
+            "network": network,
+            "method": name,
+            "operations": of["gflop"] / least,
+            "kept_mb": of["kept_mb"],
+        }
         for name, of in work.items()
     ]
 

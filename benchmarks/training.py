@@ -56,6 +56,19 @@ KINDS = {
 }
 
 
+# Where methods of others are timed: the network -> the scale that compares them with it, and its data.
+COMPARED = {
+    "four_conv": (
+        "methods",
+        Kind("colored_mnist", (28, 28), steps=2, number=6, evaluated=256),
+    ),
+    "resnet18": (
+        "methods_views",
+        Kind("modelnet40", (64, 64), steps=2, number=3, evaluated=16),
+    ),
+}
+
+
 def specs_of(dataset: str, scale: str, experiment: str) -> dict[str, RunSpec]:
     """Return the first run with two modalities of each policy; every example is seen whole."""
     runs = expand_runs(load_params(ROOT / "params.yaml", scale), experiment).values()
@@ -227,17 +240,18 @@ def build_steps(kind: Kind, folder: Path) -> dict[str, Call]:
     return ours | theirs
 
 
-def build_methods(folder: Path) -> dict[str, Training]:
-    """Return a training by each method of the scale `methods`, after the first epoch; none has fusion modules.
+def build_methods(network: str, folder: Path) -> dict[str, Training]:
+    """Return a training by each method with a network of `COMPARED`, after the first epoch; none has fusion modules.
 
     What it reads of other runs is made up. The ensemble trains nothing.
     """
     history = folder / "history.csv"
     history.write_text("train_loss,validation_loss\n2,2\n1,1.5\n")
-    specs = specs_of("colored_mnist", "methods", "methods")
+    scale, kind = COMPARED[network]
+    specs = specs_of(kind.dataset, scale, "methods")
     del specs["ensemble"]
-    n = 2 * specs["joint"].training.batch_size
-    splits = case_of(folder, specs["joint"], KINDS["four_conv"].space, train=n, test=n).splits
+    n = kind.steps * specs["joint"].training.batch_size
+    splits = case_of(folder, specs["joint"], kind.space, train=n, test=kind.evaluated).splits
     trainings = {}
     for policy, given in specs.items():
         members = {k: str(history) for k in given.members} if given.members else None
@@ -249,9 +263,11 @@ def build_methods(folder: Path) -> dict[str, Training]:
     return trainings
 
 
-def build_method_steps(folder: Path) -> dict[str, Call]:
+def build_method_steps(network: str, folder: Path) -> dict[str, Call]:
     """One training step by each method."""
-    return {policy: our_step(training) for policy, training in build_methods(folder).items()}
+    return {
+        policy: our_step(training) for policy, training in build_methods(network, folder).items()
+    }
 
 
 def build_epochs(kind: Kind, folder: Path) -> dict[str, Call]:
@@ -306,10 +322,11 @@ BENCHMARKS = {
         ),
     }.items()
 } | {
-    "methods": Benchmark(
-        "one training step of four_conv without fusion, of half the width",
-        build_method_steps,
+    f"methods-{network}": Benchmark(
+        f"one training step of {network} without fusion, of half the width",
+        partial(build_method_steps, network),
         tuple((policy, "joint") for policy in (*METHODS, *POLICIES) if policy not in NOT_COMPARED),
-        number=6,
+        number=kind.number,
     )
+    for network, (_, kind) in COMPARED.items()
 }

@@ -8,6 +8,7 @@ from benchmarks.__main__ import BENCHMARKS, history
 from benchmarks.floor import methods
 from benchmarks.study import Command, scale_of
 from benchmarks.timing import Benchmark, measure
+from benchmarks.training import COMPARED
 from equimodal.study.expansion import expand_runs
 from equimodal.study.methods import METHODS
 from equimodal.study.params import load_params
@@ -47,9 +48,10 @@ def test_the_history_has_one_entry_a_commit(tmp_path):
     assert after == [{"commit": "a"}, machine | {"cpu": {"step guided": 0.5}}]
 
 
-def test_a_method_computes_what_its_rule_needs_and_no_more():
+@pytest.mark.parametrize("network", COMPARED)
+def test_a_method_computes_what_its_rule_needs_and_no_more(network):
     trained = {*METHODS, "vanilla", "random", "guided"} - {"ensemble"}
-    work = {row["method"]: row["operations"] for row in methods()}
+    work = {row["method"]: row["operations"] for row in methods(network)}
     assert set(work) == trained
     passes = {"agm": 3}  # with both modalities, and with each alone
     # A backward pass more for each branch, but none to the images.

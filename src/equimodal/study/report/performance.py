@@ -42,6 +42,7 @@ COLUMNS = {  # of a part: heading -> what of a row; in brackets the interquartil
         "measured over floor": "{over:.3g}",
     },
     "methods": {
+        "network": "{network}",
         "method": "`{method}`",
         "a step, CPU s": "{cpu:.3g}",
         "time over `joint`": "{ratio}",
@@ -91,8 +92,8 @@ def _rows(found: Mapping[str, Any], part: str) -> list[dict[str, str]]:
         if part == "times":
             known["peak"] = "" if row["peak_mb"] is None else f"{row['peak_mb']:.0f}"
         if part == "methods":
-            known["cpu"] = _row(found["times"], row["method"])["cpu"]
-            ratio = _row(found["ratios"], row["method"])
+            known["cpu"] = _row(found["times"], row)["cpu"]
+            ratio = _row(found["ratios"], row)
             known["ratio"] = COLUMNS["ratios"]["CPU"].format(**ratio) if ratio else "1"
         if part == "floor":
             known["over"] = row["measured"] / row["floor"]
@@ -100,9 +101,10 @@ def _rows(found: Mapping[str, Any], part: str) -> list[dict[str, str]]:
     return rows
 
 
-def _row(rows: Sequence[Mapping[str, Any]], method: str) -> Mapping[str, Any]:
-    """The row of a method among those of all benchmarks; empty if there is none."""
-    return next((r for r in rows if (r["benchmark"], r["call"]) == ("methods", method)), {})
+def _row(rows: Sequence[Mapping[str, Any]], of: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The row of a network and a method among those of all benchmarks; empty if there is none."""
+    wanted = f"methods-{of['network']}", of["method"]
+    return next((r for r in rows if (r["benchmark"], r["call"]) == wanted), {})
 
 
 def _machine(about: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
