@@ -1,6 +1,7 @@
 """Each balancing method against its rule, written out slowly; the network has no fusion."""
 
 import math
+from functools import partial
 from itertools import permutations
 
 import pytest
@@ -274,3 +275,30 @@ def test_the_noise_of_ogm_ge_is_normal_and_lies_as_the_gradient_does(layout):
     assert noise.unique().numel() > 0.99 * noise.numel()
     assert abs(noise.mean()) < 0.02
     assert noise.std() == pytest.approx(1, abs=0.02)
+
+
+class Seen(torch.nn.Module):
+    """Pass features on, and remember in which mode."""
+
+    def __init__(self):
+        super().__init__()
+        self.modes = set()
+
+    def forward(self, h):
+        self.modes.add(self.training)
+        return h
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        partial(pmr.METHOD, alpha=0.7, entropy=0.2, last_epoch=2),
+        partial(relearning.METHOD, strength=1.0, every=1, times=1),
+    ],
+)
+def test_features_are_read_at_the_end_of_an_epoch_as_the_network_evaluates(policy):
+    net, seen = network(), Seen()
+    net.branches["a"].stages[0].append(seen)
+    part = [Of(*batch(size=30))]
+    policy(net, classes=CLASSES).end_epoch(net, {"train": part, "validation": part})
+    assert seen.modes == {False}
