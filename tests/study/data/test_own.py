@@ -443,3 +443,12 @@ def test_changed_files_are_noticed(mine):
 def test_data_status_lists_the_data_of_the_scale(mine):
     status = CliRunner().invoke(app, ["data-status", "--scale", "mine"]).output
     assert re.findall(r"^\w+$", status, re.MULTILINE) == ["mine"]
+
+
+def test_a_class_that_is_in_no_test_example_is_told(tmp_path, capsys):
+    save(tmp_path / "raw")
+    settings().prepare(tmp_path / "raw", tmp_path / "out")
+    assert "test has" not in capsys.readouterr().err
+    save(tmp_path / "raw", test_labels=np.zeros(4, int))
+    settings().prepare(tmp_path / "raw", tmp_path / "other")
+    assert "test has no example of the classes 1, counted from 0" in capsys.readouterr().err

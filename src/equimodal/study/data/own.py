@@ -10,6 +10,7 @@ Whatever is wrong with them is told at once, by `prepare` as by `fetch`.
 """
 
 import hashlib
+import sys
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -260,6 +261,17 @@ def look(folder: Path, settings: "Own") -> tuple[Splits, Faults]:
     return splits, wrong
 
 
+def _say_what_is_not_tested(raw: Path, splits: Splits, settings: "Own") -> None:
+    for split, (part, rows) in splits.items():
+        assert part.labels is not None, "otherwise something is wrong"
+        if lacking := sorted({*range(settings.class_count)} - {*part.labels[rows].tolist()}):
+            print(
+                f"{raw}: {split} has no example of the classes {few(lacking)}, counted from 0; its accuracies are of"
+                " the other classes",
+                file=sys.stderr,
+            )
+
+
 def _place(folder: Path, split: str, name: str) -> Path:
     there = _lying(folder, split, name)
     if len(there) == 1:
@@ -420,6 +432,7 @@ def prepare(raw: Path, out: Path, settings: "Own", processes: int = 1) -> None:
         if todo:
             jobs.fill(images, todo, read, label=settings.folder, processes=processes)
     wrong.end(raw)
+    _say_what_is_not_tested(raw, splits, settings)
     train, rows = splits["train"]
     moments = {m: _moments(array, rows) for m, array in train.arrays.items()}
     _require_scalable(raw, splits, moments)
