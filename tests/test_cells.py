@@ -10,13 +10,11 @@ from equimodal.study.cells import STARTING, UNKNOWN_STEP, cells, memory_mb, minu
 from equimodal.study.expansion import expand_runs
 from equimodal.study.paces import Pace, keep, kind_of, paces_known, paces_with_the_code, run_seconds
 from equimodal.study.params import load_params
-from tests.conftest import ROOT
+from tests.conftest import ROOT, scales_in_git
 
 RUN = "colored_mnist/distinct/vanilla/paper/lr0.01/seed0"
 PACE = Pace(step=2.0, example=0.0, bank=0.0, cpu=1.0, memory=300.0, basis="a guess")
-
-
-SCALES = sorted(file.stem for file in (ROOT / "config/scales").glob("*.yaml"))
+SCALES = scales_in_git()
 
 
 def kinds_of(scale):

@@ -21,7 +21,7 @@ from equimodal.study.figures import FIGURES
 from equimodal.study.params import load_params
 from equimodal.study.report.pages import made
 from equimodal.study.spec import Switches
-from tests.conftest import ROOT
+from tests.conftest import ROOT, scales_in_git
 
 PAGES = {
     str(path.relative_to(ROOT)): path.read_text(encoding="utf-8")
@@ -30,7 +30,7 @@ PAGES = {
 every_page = pytest.mark.parametrize("page", PAGES)
 # Scales whose tables are in git.
 COLLECTED = ("own_colors", "decisive", "calibration", "brief", "views")
-SCALES = {path.stem for path in ROOT.glob("config/scales/*.yaml")}
+SCALES = {*scales_in_git()}
 FENCED = re.compile(r"^ *```.*?^ *```", re.MULTILINE | re.DOTALL)
 VERBS = typer.main.get_command(app).commands
 

@@ -11,6 +11,8 @@ from equimodal.metrics.gradients import dot, gradients_of
 from equimodal.models.network import Logits, Network
 from equimodal.training.methods import Method, with_shares
 
+Scalar = Float[Tensor, ""]
+
 
 class MMPareto(Method):
     """Combine, for each encoder, g_m of CE(y, z) and g_u of CE(y, z_u), each as one vector.
@@ -60,8 +62,8 @@ def _by_parameter(loss: Tensor, parameters: list[nn.Parameter]) -> dict[nn.Param
     return dict(zip(parameters, gradients_of(loss, parameters), strict=True))
 
 
-def _integrated(mm: Tensor, mu: Tensor, uu: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return cos(g_m, g_u), and what of g_m and of g_u is in the integrated gradient, from their inner products."""
+def _integrated(mm: Scalar, mu: Scalar, uu: Scalar) -> tuple[Scalar, Scalar, Scalar]:
+    """Return cos(g_m, g_u), and the factors of g_m and g_u in g / gamma, all from their inner products."""
     similarity = (mu / (mm.sqrt() * uu.sqrt())).nan_to_num(0.0)
     least = ((uu - mu) / (mm - 2 * mu + uu)).clamp(0, 1).nan_to_num(0.5)
     w_m = torch.where(similarity > 0, 0.5, least)
