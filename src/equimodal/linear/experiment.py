@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 from scipy.integrate import solve_ivp
 
 from equimodal.linear import theory
+from equimodal.linear.agreement import summed_up
 from equimodal.linear.bridge import (
     branch_speeds,
     conditional_gain,
@@ -515,6 +516,10 @@ EXPERIMENTS = (curves, superficial, phase, ratio, random, generalization, deep, 
 
 
 def all_tables(settings: LinearSettings) -> Iterable[tuple[str, pd.DataFrame]]:
-    """Yield the name and the content of each table, once it is made."""
+    """Yield the name and the content of each table, once it is made; those that sum up the others come last."""
+    made: Tables = {}
     for build in EXPERIMENTS:
-        yield from build(settings).items()
+        tables = build(settings)
+        made |= tables
+        yield from tables.items()
+    yield from summed_up(made).items()
