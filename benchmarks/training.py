@@ -15,7 +15,7 @@ from benchmarks.timing import Benchmark, Call
 from equimodal.study.data.split import Split, load_split
 from equimodal.study.expansion import expand_runs
 from equimodal.study.methods import METHODS
-from equimodal.study.params import load_params
+from equimodal.study.params import Grid, Params, load_params
 from equimodal.study.runs.build import build_network
 from equimodal.study.runs.graphed import CudaGraph
 from equimodal.study.runs.loop import Progress, Training
@@ -24,9 +24,10 @@ from equimodal.study.spec import I3D, Augmentation, FourConv, RunSpec
 from equimodal.training.step import train_step
 
 ROOT = Path(__file__).parents[1]
+PARAMS = ROOT / "params.yaml"
 POLICIES = ("vanilla", "rubi", "random", "guided")
-# Of the benchmark of methods: what the others are compared with, what trains nothing, and what its scale has not.
-NOT_COMPARED = {"joint", "ensemble", "rubi"}
+WITHOUT_FUSION = ("vanilla", "random", "guided")  # of these, those that are timed beside methods
+UNTIMED = {"joint", "ensemble"}  # what methods are compared with, and what trains nothing
 PAST_WARM_UP = 2  # the epoch from which policies act
 
 
@@ -69,9 +70,9 @@ COMPARED = {
 }
 
 
-def specs_of(dataset: str, scale: str, experiment: str) -> dict[str, RunSpec]:
+def specs_of(dataset: str, params: Params, experiment: str) -> dict[str, RunSpec]:
     """Return the first run with two modalities of each policy; every example is seen whole."""
-    runs = expand_runs(load_params(ROOT / "params.yaml", scale), experiment).values()
+    runs = expand_runs(params, experiment).values()
     first: dict[str, RunSpec] = {}
     for spec in runs:
         if (spec.dataset, spec.inputs) == (dataset, "distinct"):
@@ -84,7 +85,21 @@ def specs_of(dataset: str, scale: str, experiment: str) -> dict[str, RunSpec]:
 
 def spec_of(dataset: str, policy: str) -> RunSpec:
     """Return such a run of the paper's Table 1."""
-    return specs_of(dataset, "paper", "table1")[policy]
+    return specs_of(dataset, load_params(PARAMS, "paper"), "table1")[policy]
+
+
+def specs_without_fusion(dataset: str, scale: str) -> dict[str, RunSpec]:
+    """Return such a run by each policy and method without fusion modules, be it in an experiment or not."""
+    params = load_params(PARAMS, scale)
+    usual = {"dataset": dataset, "fidelity": ("without_fusion",), "rates": (0.01,), "seeds": 1}
+    alone = tuple(name for name, of in params.datasets[dataset].inputs.items() if len(of) == 1)
+    grids = (
+        Grid(**usual, inputs=alone, policy=("vanilla",)),  # what some methods read
+        Grid(**usual, inputs=("distinct",), policy=(*METHODS, *WITHOUT_FUSION)),
+    )
+    return specs_of(
+        dataset, params.model_copy(update={"experiments": {"methods": grids}}), "methods"
+    )
 
 
 @dataclass(frozen=True)
@@ -248,7 +263,7 @@ def build_methods(network: str, folder: Path) -> dict[str, Training]:
     history = folder / "history.csv"
     history.write_text("train_loss,validation_loss\n2,2\n1,1.5\n")
     scale, kind = COMPARED[network]
-    specs = specs_of(kind.dataset, scale, "methods")
+    specs = specs_without_fusion(kind.dataset, scale)
     del specs["ensemble"]
     n = kind.steps * specs["joint"].training.batch_size
     splits = case_of(folder, specs["joint"], kind.space, train=n, test=kind.evaluated).splits
@@ -325,7 +340,7 @@ BENCHMARKS = {
     f"methods-{network}": Benchmark(
         f"one training step of {network} without fusion, of half the width",
         partial(build_method_steps, network),
-        tuple((policy, "joint") for policy in (*METHODS, *POLICIES) if policy not in NOT_COMPARED),
+        tuple((policy, "joint") for policy in (*METHODS, *WITHOUT_FUSION) if policy not in UNTIMED),
         number=kind.number,
     )
     for network, (_, kind) in COMPARED.items()

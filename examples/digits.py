@@ -43,7 +43,7 @@ class TwoBranches(nn.Module):
         self.fuse_low = MMTM(dict.fromkeys(MODALITIES, 16))  # <-
         self.fuse_high = MMTM(dict.fromkeys(MODALITIES, 32))  # <-
 
-    def forward(self, inputs, flow=Flow()):
+    def forward(self, inputs, flow=Flow()):  # <-
         low = self.fuse_low({m: self.low[m](inputs[m]) for m in MODALITIES}, flow)  # <-
         high = self.fuse_high({m: self.high[m](low[m]) for m in MODALITIES}, flow)  # <-
         return {m: self.head[m](high[m].mean((2, 3))) for m in MODALITIES}
@@ -78,7 +78,7 @@ def train(policy, epochs=15, seed=0, note=lambda speeds: None):
             optimizer.zero_grad()
             loss.backward()
             balancer.step(optimizer, epoch=epoch)  # <- in place of optimizer.step()
-            note(balancer.speeds.values)
+            note(balancer.speeds.values)  # <-
 
     utilization = conditional_utilization(model, [inputs], [(test_inputs, test_labels)])  # <-
     model.eval()
@@ -107,7 +107,7 @@ def draw(gaps, file):
 
 if __name__ == "__main__":
     torch.set_num_threads(1)  # a network as small as this is slower on more
-    balance = Balance(tolerance=0.1, window=5, warmup_epochs=1)
+    balance = Balance(tolerance=0.1, window=5, warmup_epochs=1)  # <-
     gaps = {}
     for name, policy in {"vanilla": Vanilla(), "guided": Guided(balance)}.items():  # <-
         seen = gaps[name] = []

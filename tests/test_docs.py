@@ -18,6 +18,7 @@ from equimodal.study.cli import app
 from equimodal.study.data import colored_mnist, kinetics, modelnet40
 from equimodal.study.expansion import expand_runs
 from equimodal.study.figures import FIGURES
+from equimodal.study.methods import METHODS
 from equimodal.study.params import load_params
 from equimodal.study.report.pages import made
 from equimodal.study.spec import Switches
@@ -53,9 +54,10 @@ def test_verbs_and_their_options_exist(page):
 @every_page
 def test_names_of_targets_scales_tables_figures_and_runs_exist(page):
     code = code_of(page)
+    written = re.findall(r"`(\w+)\.yaml` in `?config/scales", PAGES[page])  # by the reader
     named = {
         "target": (r"\bmake ([a-z]+(?:-[a-z]+)*)", re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)),
-        "scale": (r"(?:\bscale=|--scale |SCALE=)(\w+)", SCALES | {"mine"}),
+        "scale": (r"(?:\bscale=|--scale |SCALE=)(\w+)", {*SCALES, *written}),
         "table": (r"\bequimodal table ([a-z]\w+)", TABLES),
         "figure": (r"\bequimodal draw ([a-z]\w+)(?!\w|\.)", FIGURES | LINEAR_FIGURES),
         "run": (r"\b(?:colored_mnist|modelnet40|nvgesture)(?:/[\w.]+){4}/seed\d+", ALL_RUNS),
@@ -163,9 +165,11 @@ def test_the_scale_of_one_s_own_views_on_the_data_page_gives_the_rows_of_table_1
 
 def test_the_scale_of_the_page_on_methods_asks_for_runs_of_them_alone(project):
     (scale,) = re.findall(r"```yaml\n(like: .*?)```", PAGES["docs/methods.md"], re.DOTALL)
-    (project.folder / "config/scales/mine.yaml").write_text(scale)
-    settings = load_params(scale="mine")
-    assert expand_runs(settings) == expand_runs(settings, "methods")
+    for method in METHODS.keys() - {m for m, of in METHODS.items() if of.members}:
+        settings = project.load_scale(scale.replace("ogm_ge", method))
+        runs = expand_runs(settings)
+        assert runs == expand_runs(settings, "methods")
+        assert method in {run.policy for run in runs.values()}
 
 
 def test_the_script_and_the_scale_of_the_page_on_own_data_fit_each_other(project):
@@ -173,10 +177,11 @@ def test_the_script_and_the_scale_of_the_page_on_own_data_fit_each_other(project
     (script,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     (scale,) = re.findall(r"```yaml\n(like: .*?)```", page, re.DOTALL)
     exec(compile(script, "docs/own-data.md", "exec"), {})  # noqa: S102
-    others = re.findall(r"```yaml\n((?:training|methods):\n.*?)```", page, re.DOTALL)
-    assert len(others) == 2
+    others = re.findall(r"```yaml\n((?!like).*?)```", page, re.DOTALL)
+    (pair,) = re.findall(r"`(inputs: {.*})`", page)
+    assert len(others) == 3
     for more in ("", *others):
-        digits = project.load_scale(scale + more).datasets["digits"]
+        digits = project.load_scale(f"{scale}    {pair}\n{more}").datasets["digits"]
     digits.prepare(layout.raw("digits"), project.folder / "out")
     assert digits.sizes == {"train": 960, "validation": 240, "test": 597}
     assert len(np.load("out/train.top.npy")) == digits.sizes["train"]

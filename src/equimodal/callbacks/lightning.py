@@ -1,4 +1,4 @@
-"""Balancing in PyTorch Lightning: `pip install 'equimodal[lightning]'`."""
+"""Balancing in PyTorch Lightning: `pip install '<this folder>[lightning]'`."""
 
 from typing import Any
 

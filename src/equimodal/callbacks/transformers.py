@@ -1,4 +1,4 @@
-"""Balancing in the Trainer of Hugging Face: `pip install 'equimodal[transformers]'`."""
+"""Balancing in the Trainer of Hugging Face: `pip install '<this folder>[transformers]'`."""
 
 from pathlib import Path
 from typing import Any
