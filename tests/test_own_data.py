@@ -112,6 +112,7 @@ def test_two_data_sets_of_one_s_own_stand_side_by_side(scale):
         (MINE.replace("length: 5", "height: 5"), "datasets.mine.sources.sound: images have height and width"),
         (MINE + "augmentation:\n  mine: {flip: 0.5}\n", "augmentation.mine.flip is 0.5, but a mirror is for images"),
         (MINE + "networks:\n  mine: {kind: resnet18, width: 0.5, fused_after: [2]}\n", "networks.mine.kind is resnet18, which ['sound', 'table'] are not for"),
+        (MINE + "experiments:\n  table1:\n    - {dataset: [mine], inputs: [distinct], policy: [vanilla], rates: table1, seeds: 1}\n", "experiments.table1.0.dataset: "),
         (MINE + "networks:\n  mine: {fused_after: [5]}\n", "networks.mine.fused_after.0: expected a number less than or equal to 4"),
     ],
 )  # fmt: skip

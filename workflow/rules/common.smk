@@ -324,6 +324,18 @@ def asked_of_cell(runs):
     return hashlib.sha256("\n".join(texts).encode()).hexdigest()
 
 
+def files_of_other_runs(runs):
+    """What the runs of a cell read of others, with that which says how those ended."""
+    read = {Path(path) for run in runs for path in RUNS[run].reads}
+    folders = {layout.folder_of(path) for path in read} & {
+        layout.run(SCALE, run) for run in RUNS
+    }
+    beside = {
+        folder / name for folder in folders for name in (layout.OUTCOME, layout.RECEIPT)
+    }
+    return sorted(path.as_posix() for path in read | beside)
+
+
 def prepared_by(dataset):
     """The command that prepares a data set."""
     call = "prepare {params.dataset} --processes {threads}"

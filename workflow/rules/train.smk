@@ -29,7 +29,7 @@ for cell, runs in CELLS.items():
         input:
             # That all arrays are whole, checked once and not by every run.
             data=layout.valid(SCALE, "prepare", RUNS[runs[0]].dataset),
-            of_other_runs=sorted({path for run in runs for path in RUNS[run].reads}),
+            of_other_runs=files_of_other_runs(runs),
             arrays=prepared(RUNS[runs[0]].dataset),
         output:
             of_runs(VALID, runs),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ValidationError
 
 from equimodal.study.datasets import DatasetSettings, NVGesture, Own
-from equimodal.study.methods import METHODS, parameters_of
+from equimodal.study.methods import FOLDER, METHODS, parameters_of
 from equimodal.study.schema import first_reason, laid_over, reason
 from equimodal.study.spec import POLICY_SECTION, Augmentation
 
@@ -220,7 +220,19 @@ def _faults_of_methods(where: str, grid: "Grid", params: "Params") -> Iterator[s
                 f"{where}: settings of {policy}: {first_reason(error)}; it takes"
                 f" {sorted(METHODS[policy].settings)}, and methods.{grid.dataset} has the usual ones"
             )
-        if METHODS[policy].validates and dataset.validation == "test":
+        method, rule = METHODS[policy], FOLDER / f"{policy}.py"
+        if not rule.exists():
+            yield f"{where} asks for {policy}, which has an entry in METHODS but no file {rule}"
+        for inputs in grid.inputs:
+            count = len(dataset.inputs.get(inputs, ()))
+            if method.modalities not in (None, count):
+                yield (
+                    f"{where} asks for {policy} on {inputs}, which has {count} modalities; it is defined for"
+                    f" {method.modalities}"
+                )
+        if method.members == "histories" and any(grid.l1):
+            yield f"{where} asks for {policy} with an L1 penalty, which the losses that it reads would hold"
+        if method.validates and dataset.validation == "test":
             yield (
                 f"{where} asks for {policy}, which looks at a validation split, but {grid.dataset} has none"
                 " beside its test set"
@@ -230,7 +242,7 @@ def _faults_of_methods(where: str, grid: "Grid", params: "Params") -> Iterator[s
         usual = params.networks.get(grid.dataset)
         networks = [{**usual.model_dump(), **p.network} for p in presets] if usual else []
         joined = any(n["fused_after"] or n.get("classifier") == "shared" for n in networks)
-        if METHODS[policy].members == "weights" and joined:
+        if method.members == "weights" and joined:
             yield f"{where} asks for {policy}, which is of networks with fused_after: [] and classifier: own"
     if grid.parameters and len(methods) < len(grid.policy):
         yield f"{where} sets parameters for policy {list(grid.policy)}; only {sorted(METHODS)} have them"

@@ -124,7 +124,13 @@ def _members(spec: RunSpec, params: Params) -> dict[str, str] | None:
     names = {}
     known = params.datasets[spec.dataset].inputs
     for m in spec.modalities:
-        inputs = next((name for name, branches in known.items() if [*branches] == [m]), m)
+        wanted = {m: known[spec.inputs][m]}
+        inputs = next((name for name, branches in known.items() if branches == wanted), None)
+        if inputs is None:
+            raise UserError(
+                f"{spec.policy} on {spec.dataset}, inputs {spec.inputs}, reads runs of each modality alone, and"
+                f" datasets.{spec.dataset}.inputs has no entry {wanted}"
+            )
         alone = spec.model_copy(update=plain | {"inputs": inputs, "policy": "vanilla"})
         names[m] = alone.name
     if kind == "weights":

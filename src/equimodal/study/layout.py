@@ -9,7 +9,8 @@ RAW = Path("data/raw")
 PREPARED = Path("data/prepared")
 RESULTS = Path("results")
 
-RUN_FILES = ("spec.json", "outcome.json", "history.csv", "steps.npz")  # of a run folder
+OUTCOME, HISTORY, RECEIPT = "outcome.json", "history.csv", "receipt.json"
+RUN_FILES = ("spec.json", OUTCOME, HISTORY, "steps.npz")  # of a run folder, beside its receipt
 MODEL_SUFFIX = ".pt"
 COLLECTED = ("runs", "evaluations", "histories", "steps")  # tables that `collect` writes
 COMPRESSED = ("histories", "steps")  # of these, the large ones
@@ -32,7 +33,7 @@ def run(scale: str, name: str) -> Path:
 
 def history(scale: str, name: str) -> Path:
     """What a run measured after each epoch, which methods may read of other runs."""
-    return run(scale, name) / "history.csv"
+    return run(scale, name) / HISTORY
 
 
 def model(scale: str, name: str) -> Path:
@@ -47,7 +48,17 @@ def bank(scale: str, name: str) -> Path:
 
 def training_receipt(scale: str, name: str) -> Path:
     """Receipt of a training: of the run folder and of the weights."""
-    return run(scale, name) / "receipt.json"
+    return run(scale, name) / RECEIPT
+
+
+def folder_of(file: Path) -> Path | None:
+    """Folder of the run whose weights or history a file is; None if it is none of ours."""
+    if file.name == HISTORY:
+        return file.parent
+    match file.parts:
+        case (RESULTS.name, scale, "models", *name):
+            return run(scale, Path(*name).with_suffix("").as_posix())
+    return None
 
 
 def bank_receipt(scale: str, name: str) -> Path:
@@ -66,6 +77,11 @@ def valid(scale: str, step: str, name: str) -> Path:
 def scratch(scale: str) -> Path:
     """Checkpoints of runs that are not finished."""
     return RESULTS / scale / "scratch"
+
+
+def checkpoint_in(folder: Path, name: str) -> Path:
+    """Checkpoint of a run: where it goes on from if it was stopped."""
+    return folder / f"{name}.pt"
 
 
 def spares(scale: str) -> dict[Path, Path]:

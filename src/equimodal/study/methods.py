@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import create_model
@@ -14,15 +15,19 @@ class Method:
     """What a method needs: its hyper-parameters in params.yaml, name -> type.
 
     `members`: what it reads of runs of each modality alone, their weights, or the losses of their epochs and of those of
-    joint training. `validates`: whether it looks at a validation split beside the test set. `pace`: how many times as long
-    as a policy of the paper it trains, ends of epochs included; the larger of what was measured on digits and on views.
+    joint training. `validates`: whether it looks at a validation split beside the test set. `modalities`: how many it is
+    defined for; any if None. `pace`: how many times as long as a policy of the paper it trains, ends of epochs included;
+    the larger of what was measured on digits and on views.
     """
 
     settings: dict[str, Any]
     pace: float = 1.0
     members: Literal["weights", "histories"] | None = None
     validates: bool = False
+    modalities: int | None = None
 
+
+FOLDER = Path(__file__).parents[1] / "training" / "methods"  # of their rules, <name>.py
 
 METHODS = {
     "joint": Method({}),
@@ -36,6 +41,7 @@ METHODS = {
             "noise": bool,
         },
         pace=1.5,
+        modalities=2,
     ),
     "agm": Method({"alpha": Positive}, pace=3.0),
     "pmr": Method({"alpha": Positive, "entropy": NotNegative, "last_epoch": Count}, pace=1.3),

@@ -68,7 +68,7 @@ def names_of_own(raw: Mapping[str, Any]) -> list[str]:
 def _grids_of_own(grid: Any, alone: Mapping[str, list[str]]) -> list[Any]:
     """A grid of `own` for each data set of one's own; `inputs: alone` of one are those of one modality."""
     asked = grid.get("dataset") if isinstance(grid, Mapping) else None
-    if asked != OWN and asked not in alone:
+    if not isinstance(asked, str) or (asked != OWN and asked not in alone):
         return [grid]
     inputs = grid.get("inputs")
     return [

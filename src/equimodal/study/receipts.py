@@ -84,7 +84,7 @@ def write(
 
     `asides` says where files lie that do not have their names yet.
     """
-    names = {_relative(file, path.parent): file for file in files}
+    names = {relative(file, path.parent): file for file in files}
     receipt = Receipt(
         step=step,
         settings=json.loads(json.dumps(settings)),  # as it will be read
@@ -158,7 +158,7 @@ def objections(
     for name, digest in (inputs or {}).items():
         if receipt.inputs.get(name) != digest:
             yield Objection("input", path, f"{name} is another one than it was made of")
-    wanted = {_relative(file, path.parent) for file in files} | set(among or ())
+    wanted = {relative(file, path.parent) for file in files} | set(among or ())
     for name in sorted(wanted - receipt.files.keys()):
         yield Objection("receipt", path, f"{path} does not tell of {name}")
     seen = {} if deep else _seen(path)
@@ -229,7 +229,7 @@ def file_of(receipt: Path, name: str) -> Path:
     return Path(os.path.normpath(receipt.parent / name))
 
 
-def _relative(file: Path, folder: Path) -> str:
+def relative(file: Path, folder: Path) -> str:
     """A file as seen from a folder, with `..` where it lies elsewhere."""
     return Path(os.path.relpath(file, folder)).as_posix()
 

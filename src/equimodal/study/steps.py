@@ -87,11 +87,41 @@ def require_trained(
 def require_whole(spec: RunSpec, params: Params) -> receipts.Receipt:
     """Return the receipt of a run's training if its folder and its bank are whole and of one another; else UserError.
 
-    The weights themselves need not be there: their hash tells.
+    The weights themselves need not be there, nor what it reads of other runs: their hashes tell.
     """
     trained = require_trained(spec, params, layout.RUN_FILES)
+    if spec.reads:
+        read = files_of_other_runs(spec, params, there=False)
+        training(spec, params).require(inputs=read, among=())
     evaluation(spec, params).require(inputs=model_of(spec, params, trained))
     return trained
+
+
+def files_of_other_runs(spec: RunSpec, params: Params, *, there: bool = True) -> dict[str, str]:
+    """Return the files that a training reads beside the data, file -> SHA-256; without those of others if not `there`.
+
+    UserError if one is missing, or is of a run of this scale that is not whole or has other settings.
+    """
+    makers = {}
+    if spec.reads:
+        for run in expand_runs(params).values():
+            for file in (
+                layout.model(params.scale, run.name),
+                layout.history(params.scale, run.name),
+            ):
+                makers[file.as_posix()] = run
+    found = {}
+    for path in spec.reads:
+        if path in makers:
+            receipt = layout.training_receipt(params.scale, makers[path].name)
+            if not there and not receipt.exists():
+                continue  # it may have been removed, as its files are not read again
+            name = receipts.relative(Path(path), receipt.parent)
+            made = require_trained(makers[path], params, [name] if there else ())
+            found[path] = made.files[name]
+        elif there:
+            found[path] = _hash(Path(path))
+    return found
 
 
 def model_of(spec: RunSpec, params: Params, trained: receipts.Receipt) -> dict[str, str]:
@@ -319,12 +349,12 @@ def training(spec: RunSpec, params: Params) -> Product:
     folder = layout.run(params.scale, spec.name)
 
     def asked() -> dict[str, Any]:
-        """Raises as `require_prepared`, and UserError if what it starts from of other runs is missing."""
+        """Raises as `require_prepared` and `files_of_other_runs`."""
         arrays = _prepared(training_arrays(spec, params), spec, params)
         return {
             "settings": spec.model_dump(mode="json"),
             "code": training_code(spec),
-            "inputs": arrays | {path: _hash(Path(path)) for path in spec.reads},
+            "inputs": arrays | files_of_other_runs(spec, params),
         }
 
     return Product(

@@ -1,6 +1,7 @@
 from io import StringIO
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -598,6 +599,41 @@ def test_methods_are_compared_seed_by_seed_with_uniform_training_and_the_ensembl
     # The three differences are 10, 10 and 20 points: sd 5.77.
     assert agm["detectable_uniform"] == pytest.approx(3.264 * 10 / 3**0.5, rel=1e-3)
     assert pd.isna(table.loc["uniform", "detectable_uniform"])
+
+
+def test_of_a_run_that_failed_no_epoch_counts():
+    runs, histories = made_up_methods()
+    before = methods.build(runs, histories, SETTINGS)
+    lost = runs["run"].str.endswith("agm/late/lr0.01/seed2")
+    runs.loc[lost, ["status", "accuracy"]] = "failed", np.nan
+    after = methods.build(runs, histories, SETTINGS)
+    agm = after.set_index("method").loc["agm"]
+    assert (agm["n"], agm["last"], agm["test_selected"]) == pytest.approx((2, 66, 70))
+    others = ["accuracy", "last", "test_selected"]
+    assert before.iloc[:2][others].equals(after.iloc[:2][others])
+
+
+def test_each_data_set_is_compared_with_its_own_ensemble_of_whatever_preset():
+    runs, histories = made_up_methods()
+    runs.loc[runs["method"] != "ensemble", "fidelity"] = "paper"
+    other = runs.assign(dataset="modelnet40", run="other/" + runs["run"])
+    other.loc[other["method"] == "ensemble", "fidelity"] = "without_fusion"
+    table = methods.build(pd.concat([runs, other]), histories, SETTINGS)
+    differences = table[table["method"] == "agm"].set_index("dataset")["difference_ensemble"]
+    assert differences.to_dict() == pytest.approx({"colored_mnist": 40 / 3, "modelnet40": 40 / 3})
+
+
+@pytest.mark.parametrize(("status", "best"), [("failed", {"lr0.01"}), ("missing", set())])
+def test_no_setting_is_best_that_failed_and_none_before_all_were_tried(status, best):
+    runs, _ = made_up_methods()
+    lost = runs.iloc[[0, 0]].assign(
+        run=[f"colored_mnist/distinct/uniform/late/lr0.1/seed{seed}" for seed in (0, 1)],
+        validation_accuracy=[0.99, np.nan], accuracy=[0.9, np.nan], status=["finished", status],
+    )  # fmt: skip
+    table = tuning.build(pd.concat([runs, lost]), SETTINGS)
+    rows = table[table["method"] == "uniform"]
+    assert {*rows[rows["best"] == "yes"]["setting"]} == best
+    assert {*table[table["method"] == "agm"]["best"]} == {"yes"}
 
 
 def test_the_table_of_tuning_says_which_setting_is_best_and_which_is_compared():

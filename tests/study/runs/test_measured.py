@@ -8,6 +8,7 @@ from equimodal.study.analysis.collect import measures
 from equimodal.study.files import save_arrays
 from equimodal.study.runs.loop import Training
 from equimodal.study.runs.probe import linear_probes
+from equimodal.study.runs.score import mean_cosines
 from equimodal.training.policies import modality_losses
 from tests.training.conftest import VANILLA, small_spec
 
@@ -27,6 +28,15 @@ def test_cosines_of_gradients_are_logged_where_asked_and_change_no_weight(splits
         for row, other in zip(plain.progress.rows, asked.progress.rows, strict=True)
     ] == [{"cosine_color", "cosine_gray"}] * 3
     assert all(-1 <= row["cosine_gray"] <= 1 for row in asked.progress.rows)
+
+
+def test_cosines_move_no_mean_gate_where_every_pass_moves_them(splits):
+    spec = small_spec(VANILLA, switches={"mean_gate_updates": "every_pass"})
+    parts = splits(spec)
+    network = Training(spec, parts).network
+    before = {name: x.clone() for name, x in network.state_dict().items()}
+    mean_cosines(network, parts["train"], 20)
+    assert all(torch.equal(x, before[name]) for name, x in network.state_dict().items())
 
 
 def test_the_cosine_is_between_the_two_losses_own_gradients_at_the_end_of_the_epoch(splits):

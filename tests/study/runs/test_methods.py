@@ -2,17 +2,18 @@
 
 from importlib import import_module
 from inspect import Parameter, signature
+from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import nn
 
-from equimodal.study import layout
+from equimodal.study import consistency, layout
 from equimodal.study.errors import UserError
 from equimodal.study.expansion import expand_runs
 from equimodal.study.methods import METHODS
 from equimodal.study.params import Grid, load_params
-from equimodal.study.runs.build import read_losses, take_branches
+from equimodal.study.runs.build import method_of, read_losses, take_branches
 from equimodal.study.runs.graphed import recordable
 from equimodal.study.runs.loop import Training
 from equimodal.training.methods import joint
@@ -187,6 +188,12 @@ def test_what_a_run_reads_of_others_are_runs_of_equal_settings():
     assert {file for files in reads.values() for file in files} <= made
 
 
+def test_what_is_no_network_of_one_modality_here_is_not_read():
+    """Of two copies of one image, none is an input of its own; UserError, or another's network would be read."""
+    with pytest.raises(UserError, match=r"datasets.colored_mnist.inputs has no entry {'gray"):
+        asked({"policy": ("ensemble",), "inputs": ("identical",)})
+
+
 def test_hyper_parameters_are_those_of_the_data_set_unless_a_grid_changes_them():
     grid, own = {"policy": ("ogm_ge",)}, {"alpha": 0.5, "noise": False}
     (usual,) = asked(grid).values()
@@ -213,11 +220,41 @@ def test_hyper_parameters_are_those_of_the_data_set_unless_a_grid_changes_them()
         ({"policy": ("relearning",)}, "asks for relearning, which looks at a validation split"),
         ({"policy": ("ensemble",), "fidelity": ("paper",)}, "ensemble, which is of networks with"),
         ({"policy": ("ogm",)}, "Input should be 'vanilla'"),
+        ({"policy": ("g_blend",), "l1": (0.1,)}, "g_blend with an L1 penalty"),
     ],
 )
 def test_what_a_method_can_not_have_is_refused(grid, said):
     with pytest.raises(ValueError, match=said):
         asked(grid)
+
+
+def test_a_method_of_two_modalities_is_refused_on_three(project):
+    grid = "{dataset: modelnet40, inputs: [three], policy: [ogm_ge], rates: table1, seeds: 1}"
+    with pytest.raises(
+        UserError, match="ogm_ge on three, which has 3 modalities; it is defined for 2"
+    ):
+        project.load_scale(f"like: tiny\nexperiments:\n  methods:\n    - {grid}\n")
+
+
+def test_an_entry_without_a_file_is_refused(monkeypatch):
+    monkeypatch.setattr(consistency, "FOLDER", ROOT / "tests")
+    with pytest.raises(
+        ValueError, match=r"agm, which has an entry in METHODS but no file .*agm\.py"
+    ):
+        asked({"policy": ("agm",)})
+
+
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        ({}, "mine.py has no METHOD; end it with METHOD ="),
+        ({"METHOD": joint.METHOD}, "METHOD does not fit its entry in METHODS .*'beta'"),
+    ],
+)
+def test_a_file_that_does_not_fit_its_entry_is_refused(rule, said):
+    module = SimpleNamespace(__file__="mine.py", **rule)
+    with pytest.raises(UserError, match=said):
+        method_of(module, None, classes=10, seed=0, beta=1.0)
 
 
 def test_every_method_is_one_file_and_one_entry():

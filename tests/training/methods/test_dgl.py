@@ -14,3 +14,11 @@ def test_encoders_learn_from_the_branches_and_classifiers_from_the_answer(count)
     of_answer = gradients(ce(mean(detached), y), net)
     expected = {m: [*of_branches[m][:2], *of_answer[m][2:]] for m in x}
     agree(steps(dgl.METHOD(net), net, [(x, y)])[0], expected)
+
+
+def test_frozen_parameters_get_no_gradient():
+    net, data = network(2), batch(2)
+    first, *_ = net.parameters()
+    first.requires_grad_(False)
+    steps(dgl.METHOD(net), net, [data])
+    assert first.grad is None

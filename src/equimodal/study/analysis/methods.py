@@ -1,5 +1,8 @@
 """Balancing methods side by side, with paired differences to uniform training and to the ensemble."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -42,7 +45,8 @@ def build(runs: pd.DataFrame, histories: pd.DataFrame, settings: Analysis) -> pd
     chosen = in_order(of_experiment(runs, "methods"), "dataset", "start", "fidelity", "method")
     epochs = histories.reindex(columns=["run", "test_accuracy"])  # none, where all runs failed
     by_run = epochs.groupby("run")["test_accuracy"]
-    last, best = (chosen["run"].map(of_run) for of_run in (by_run.last(), by_run.max()))
+    finished = chosen["run"].where(chosen["status"] == "finished")
+    last, best = (finished.map(of_run) for of_run in (by_run.last(), by_run.max()))
     chosen = chosen.assign(last=last, test_selected=best)
     percent = ["accuracy", "last", "test_selected"]
     chosen[percent] = 100 * chosen[percent].astype(float)
@@ -57,7 +61,7 @@ def build(runs: pd.DataFrame, histories: pd.DataFrame, settings: Analysis) -> pd
         for utilization in UTILIZATIONS:
             row |= mean_t_interval(group[utilization], settings.confidence).named(utilization)
         for other in AGAINST:
-            row |= _against(group, _of(chosen, other, row["fidelity"]), other, settings)
+            row |= _against(group, _of(chosen, other, row), other, settings)
         rows.append(row)
     table = pd.DataFrame(rows, columns=[*COLUMNS, *means])
     for other in AGAINST:
@@ -66,9 +70,10 @@ def build(runs: pd.DataFrame, histories: pd.DataFrame, settings: Analysis) -> pd
     return table
 
 
-def _of(runs: pd.DataFrame, method: str, preset: str) -> pd.DataFrame:
-    runs = runs[runs["method"] == method]
-    same = runs[runs["fidelity"] == preset]
+def _of(runs: pd.DataFrame, method: str, row: Mapping[str, Any]) -> pd.DataFrame:
+    of_row = (runs["dataset"] == row["dataset"]) & (runs["start"] == row["start"])
+    runs = runs[of_row & (runs["method"] == method)]
+    same = runs[runs["fidelity"] == row["fidelity"]]
     if len(same) or method == "uniform":
         return same
     return runs[runs["fidelity"] == runs["fidelity"].min()]

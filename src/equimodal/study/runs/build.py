@@ -1,10 +1,13 @@
 """Networks and policies as the spec of a run asks for them."""
 
 import csv
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
+from inspect import signature
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -16,6 +19,7 @@ from equimodal.fusion.mmtm import MMTM
 from equimodal.fusion.squeeze_excite import SqueezeExcite
 from equimodal.fusion.squeezed import RunningMean
 from equimodal.models.network import Network
+from equimodal.study import layout
 from equimodal.study.errors import UserError
 from equimodal.study.files import read_text, reading
 from equimodal.study.methods import METHODS
@@ -100,6 +104,25 @@ def start_from(network: Network, kind: str, path: Path) -> None:
         weights_of_others.load_kinetics(branch, path)
 
 
+def is_finished(folder: Path) -> bool:
+    """Say whether a run ended well, or failed; UserError if its outcome is missing or damaged."""
+    path = folder / layout.OUTCOME
+    with reading(path, "how the run ended", "train the run"):
+        match json.loads(read_text(path)):
+            case {"status": "finished" | "failed" as status}:
+                return bool(status == "finished")
+        raise ValueError("it does not say so")
+
+
+def failed_before(spec: RunSpec) -> str | None:
+    """Say of which failed run this one reads a file; None if of none."""
+    for file in map(Path, spec.reads):
+        folder = layout.folder_of(file)
+        if folder is not None and (folder / layout.OUTCOME).exists() and not is_finished(folder):
+            return f"it reads {file}, of a run that failed"
+    return None
+
+
 def take_branches(network: Network, files: Mapping[str, str]) -> None:
     """Set each branch of a network without fusion, classifier too, to that of a uni-modal run.
 
@@ -177,6 +200,22 @@ def _build_fusion(spec: RunSpec, channels: dict[str, int]) -> Fusion:
     )
 
 
+def method_of(module: ModuleType, network: Network, **given: Any) -> Policy:
+    """Build the method of a module; UserError if the module and its entry of `METHODS` do not fit each other."""
+    rule: Callable[..., Policy] | None = getattr(module, "METHOD", None)
+    if rule is None:
+        raise UserError(
+            f"{module.__file__} has no METHOD; end it with METHOD = <the class of the method>"
+        )
+    try:
+        signature(rule).bind(network, **given)
+    except TypeError as error:
+        raise UserError(
+            f"{module.__file__}: METHOD does not fit its entry in METHODS ({error}); it has to take {sorted(given)}"
+        ) from None
+    return rule(network, **given)
+
+
 def build_policy(spec: RunSpec, network: Network, device: torch.device | str = "cpu") -> Policy:
     """Build the policy that a run names; one of uni-modal runs has the network take their weights.
 
@@ -193,8 +232,7 @@ def build_policy(spec: RunSpec, network: Network, device: torch.device | str = "
         module = import_module(f"equimodal.training.methods.{spec.policy}")
         with torch.random.fork_rng(devices=[]):  # what it learns starts from the run's seed, too
             torch.manual_seed(spec.seed)
-            policy: Policy = module.METHOD(network, classes=spec.classes, seed=spec.seed, **given)
-        return policy
+            return method_of(module, network, classes=spec.classes, seed=spec.seed, **given)
     match spec:
         case RunSpec(policy="vanilla"):
             return Vanilla()

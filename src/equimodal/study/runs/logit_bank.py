@@ -1,6 +1,5 @@
 """The evaluate verb: the answers of a trained run, kept so that no number needs the model again."""
 
-import json
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -12,9 +11,9 @@ from torch import Tensor
 from equimodal.models.network import Network
 from equimodal.study.data.split import Split, Views, draw_views, load_split
 from equimodal.study.errors import UserError, first_line
-from equimodal.study.files import read_text, reading, require_places, save_arrays
+from equimodal.study.files import require_places, save_arrays
 from equimodal.study.pickles import load_weights
-from equimodal.study.runs.build import arithmetic, build_network
+from equimodal.study.runs.build import arithmetic, build_network, is_finished
 from equimodal.study.runs.probe import linear_probes
 from equimodal.study.runs.score import predict
 from equimodal.study.runs.switched_off import (
@@ -55,7 +54,7 @@ def evaluate_run(
     )
     test = load("test", modalities=spec.modalities)
     bank = {"ids": test.ids, "labels": test.labels}
-    if _is_finished(folder / "outcome.json"):
+    if is_finished(folder):
         network = build_network(spec, device)
         _load_weights(network, model, device)
         train = load("train", modalities=spec.modalities)
@@ -110,14 +109,6 @@ def _answers(
             )
     largest = torch.finfo(torch.float16).max
     return {name: z.clamp(-largest, largest).half() for name, z in bank.items()}
-
-
-def _is_finished(path: Path) -> bool:
-    with reading(path, "how the run ended", "train the run"):
-        match json.loads(read_text(path)):
-            case {"status": "finished" | "failed" as status}:
-                return bool(status == "finished")
-        raise ValueError("it does not say so")
 
 
 def _load_weights(network: Network, path: Path, device: str) -> None:

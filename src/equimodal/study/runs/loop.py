@@ -19,7 +19,13 @@ from equimodal.models.network import Network
 from equimodal.study.data.split import Split, Views, draw_views
 from equimodal.study.errors import UserError
 from equimodal.study.methods import METHODS
-from equimodal.study.runs.build import arithmetic, build_network, build_policy, start_from
+from equimodal.study.runs.build import (
+    arithmetic,
+    build_network,
+    build_policy,
+    failed_before,
+    start_from,
+)
 from equimodal.study.runs.graphed import Graph, Recorder, recordable
 from equimodal.study.runs.score import BATCH, Score, mean_cosines, score, slices, with_fused
 from equimodal.study.spec import OFFICIAL_SEED, RunSpec
@@ -63,7 +69,7 @@ class Training:
         *,
         graph: Callable[[], Graph] | None = None,
     ):
-        """Build network, optimizer, schedule, policy and meter from the spec.
+        """Build network, optimizer, schedule, policy and meter from the spec; of a failed run nothing can be trained.
 
         The splits lie on the device: `train`, `test`, and `validation` if the spec selects on it. On a GPU each training has
         a stream of its own. `graph` makes what a step is recorded in, where that can be.
@@ -72,9 +78,11 @@ class Training:
         self.splits = splits
         self.device = torch.device(device)
         self.network: Network = build_network(spec, self.device)
-        if spec.pretrained is not None:
+        failure = failed_before(spec)
+        if spec.pretrained is not None and failure is None:
             start_from(self.network, spec.network.kind, Path(spec.pretrained))
-        self.policy = build_policy(spec, self.network, self.device)
+        usable = spec if failure is None else spec.model_copy(update={"policy": "vanilla"})
+        self.policy = build_policy(usable, self.network, self.device)
         self.rules = StepRules(
             l1=spec.l1,
             l1_in_speed=spec.switches.l1_in_speed,
@@ -100,7 +108,7 @@ class Training:
                 log_base=spec.switches.log_base,
                 norm=spec.switches.speed_norm,
             )
-        self.progress = Progress()
+        self.progress = Progress(failure=failure, finished=failure is not None)
         self.best_weights = copy.deepcopy(self.network.state_dict())
         self._modes: list[Tensor] = []  # of every step
         self._speeds: list[Tensor] = []  # after every step
@@ -267,6 +275,11 @@ class Training:
         if not all(math.isfinite(row[f"{split}_loss"]) for split in ("validation", "test")):
             self._fail("the loss in evaluation became infinite or NaN")
             return
+        # Nor does a loss see a running variance without bounds, as what is divided by it is 0.
+        finite = [x.isfinite().all() for x in self.network.state_dict().values()]
+        if not torch.stack(finite).all():
+            self._fail("the weights or running statistics became infinite or NaN")
+            return
         progress.rows.append(row)
         accuracy = row["validation_accuracy"]
         if accuracy > progress.best_accuracy:
@@ -291,15 +304,16 @@ class Training:
         return {n: map(s.batch, slices(s)) for n, s in self.splits.items() if n != "test"}
 
     def _row(self, examples: int) -> Row:
-        """The epoch as a row of history.csv."""
+        """The epoch as a row of history.csv; where nothing trains, no example had its turn."""
         names = [*self.network.modalities, "fused"]
+        seen = examples if self.policy.trains else math.nan
         row: Row = {
             "epoch": self.progress.epoch,
             "steps": self.progress.steps,
             "learning_rate": self.optimizer.param_groups[0]["lr"],
-            "train_loss": float(self._loss) / examples,
+            "train_loss": float(self._loss) / seen,
         }
-        row |= _accuracies("train", dict(zip(names, (self._hits / examples).tolist(), strict=True)))
+        row |= _accuracies("train", dict(zip(names, (self._hits / seen).tolist(), strict=True)))
         scores = {s: self._score(s) for s in self.splits if s != "train"}
         scores["validation"] = scores[self.spec.validation]
         for split in ("validation", "test"):

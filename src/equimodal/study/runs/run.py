@@ -37,14 +37,16 @@ HASHED = 2**28  # bytes of an array that its hash looks at; of more, every so ma
 Report = Callable[[Training], None]
 
 
-def train_run(spec: RunSpec, *, device: str = "cpu", **how: Any) -> dict[str, Any]:
+def train_run(spec: RunSpec, *, scratch: Path, device: str = "cpu", **how: Any) -> dict[str, Any]:
     """Train a run as `walk_run` does, given the same, from its first step to its last; return its outcome.
 
-    A signal that stops it, such as SIGTERM, has it save a checkpoint after the step first.
+    A signal that stops it, such as SIGTERM, has it save a checkpoint after the step first. At the end that is removed.
     """
     devices = [device] if torch.device(device).type == "cuda" else []
     with torch.random.fork_rng(devices):
-        return alone(walk_run(spec, device=device, **how))
+        outcome = alone(walk_run(spec, scratch=scratch, device=device, **how))
+    layout.checkpoint_in(scratch, spec.name).unlink(missing_ok=True)
+    return outcome
 
 
 def walk_run(
@@ -65,13 +67,13 @@ def walk_run(
     It yields after each step what saves a checkpoint. A run whose loss is not finite is finished all the same, with
     `status: failed` and the reason in its outcome: the other runs go on, and tables show it as missing.
 
-    `model` is the file for the weights, and `scratch` the folder for the checkpoint, which is removed at the end. Between
-    two checkpoints are `checkpoint_seconds` or more: writing them takes at most `checkpoint_share` of the time. `graphs`
+    `model` is the file for the weights, and `scratch` the folder for the checkpoint. It stays: whoever has written the
+    receipt removes it, so that nothing is lost in between. Between two checkpoints are `checkpoint_seconds` or more: writing them takes at most `checkpoint_share` of the time. `graphs`
     has a GPU take steps as a whole, where that can be.
 
     UserError before the first step, if data or weights are missing or damaged, or a file can not be written.
     """
-    checkpoint = scratch / f"{spec.name}.pt"
+    checkpoint = layout.checkpoint_in(scratch, spec.name)
     require_places(*(out / name for name in layout.RUN_FILES), model, checkpoint)
     splits: dict[str, Split] = {
         name: load_split(
@@ -113,7 +115,6 @@ def walk_run(
     yield save
     outcome = _outcome(training)
     _write(training, outcome, out, model)
-    checkpoint.unlink(missing_ok=True)
     return outcome
 
 

@@ -67,14 +67,14 @@ def mean_cosines(network: Network, split: Split, batch_size: int) -> dict[str, f
     """Say for each encoder how far the answer's loss and its branch's own pull the same way.
 
     It is the cosine between the gradients of CE(y, z) and CE(y, z_u), the mean over the first batches of a split, of the
-    network as it stands: in evaluation mode, so that nothing of it moves.
+    network as it stands: in evaluation mode and with frozen means, so that nothing of it moves.
     """
     network.eval()
     encoders = [network.encoder_parameters(m) for m in network.modalities]
     found = []
     for index in slices(split, batch_size=batch_size)[:COSINE_BATCHES]:
         batch = split.batch(index)
-        shares = network(batch.inputs, Flow(apart=True))
+        shares = network(batch.inputs, Flow(apart=True, frozen=True))
         answer = modality_losses({"fused": fused(shares)}, batch.labels).sum()
         parts = modality_losses(shares, batch.labels)
         found.append(gradient_cosines(answer, parts, encoders))

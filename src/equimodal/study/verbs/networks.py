@@ -16,6 +16,7 @@ from equimodal.study.cost import with_noted_cost
 from equimodal.study.devices import placed, require_device
 from equimodal.study.errors import UserError, in_a_sentence
 from equimodal.study.expansion import expand_runs
+from equimodal.study.files import require_places
 from equimodal.study.locks import sole
 from equimodal.study.options import Wait
 from equimodal.study.params import Params
@@ -131,7 +132,10 @@ def _make_network(
     lock = layout.training_lock(settings.scale, spec.name)
     with sole(f"the training of {spec.name}", lock, wait=wait):
         work = _train(spec, settings, device, **how)
-        return (yield from steps.making(steps.training(spec, settings), work, again=again))
+        made = yield from steps.making(steps.training(spec, settings), work, again=again)
+        scratch = layout.scratch(settings.scale)
+        layout.checkpoint_in(scratch, spec.name).unlink(missing_ok=True)
+        return made
 
 
 def _train(
@@ -143,7 +147,11 @@ def _train(
     from equimodal.study.runs.loop import Training
     from equimodal.study.runs.run import walk_run
 
-    folder = layout.run(settings.scale, spec.name)
+    folder, cost = (
+        layout.run(settings.scale, spec.name),
+        layout.benchmark(settings.scale, "train", spec.name),
+    )
+    require_places(cost)
     with show_progress(f"{spec.name}, epochs", spec.training.max_epochs, bar=bar) as advance:
 
         def report(training: Training) -> None:
@@ -162,7 +170,6 @@ def _train(
             report=report,
             **how,
         )
-        cost = layout.benchmark(settings.scale, "train", spec.name)
         outcome = yield from with_noted_cost(walk, cost)
     print(f"{spec.name}: {_how_it_ended(outcome, folder)}", file=sys.stderr)
     return str(outcome["trained_on"])

@@ -25,8 +25,8 @@ class DGL(Method):
 
     def backward(self, terms: Float[Tensor, " terms"], network: Network) -> None:
         """Take a backward pass for the classifiers, and one for all others."""
-        heads = set(network.head_parameters())
-        others = [p for p in network.parameters() if p not in heads]
+        heads = {p for p in network.head_parameters() if p.requires_grad}
+        others = [p for p in network.parameters() if p.requires_grad and p not in heads]
         terms[0].backward(inputs=list(heads), retain_graph=True)
         terms[1:].sum().backward(inputs=others)
 
