@@ -19,7 +19,7 @@ def expand_runs(params: Params, experiment: str | None = None) -> dict[str, RunS
     """List the runs that an experiment asks for (all experiments if None), by name.
 
     A run that several experiments ask for appears once: its name is made of its settings. Runs whose name fits a pattern
-    of `leave_out` are left out. UserError if two runs that differ have one name, if a run starts from its own weights, or
+    of `leave_out` are left out. UserError if two runs that differ have one name or one network has two, if a run starts from its own weights, or
     if a run of all experiments reads one that none asks for.
     """
     grids = (
@@ -39,11 +39,25 @@ def expand_runs(params: Params, experiment: str | None = None) -> dict[str, RunS
                 f"pretrained.{spec.dataset} is {spec.pretrained}, the weights of {spec.name}, which starts from them itself;"
                 " name those of a run from scratch"
             )
+    _require_one_name(specs.values())
     left_out = {n for pattern in params.leave_out for n in fnmatch.filter(specs, pattern)}
     asked = {name: spec for name, spec in specs.items() if name not in left_out}
     if experiment is None and (reading := [s for s in asked.values() if s.members]):
         _require_members(reading, asked, params.scale)
     return asked
+
+
+def _require_one_name(specs: Iterable[RunSpec]) -> None:
+    """UserError if a network by a method of others has two names, as a grid gives what is usual anyway."""
+    names: dict[str, str] = {}
+    for spec in specs:
+        if spec.parameters is not None:
+            same = spec.model_copy(update={"variant": ""}).model_dump_json()
+            if names.setdefault(same, spec.name) != spec.name:
+                raise UserError(
+                    f"{names[same]} and {spec.name} are the same network; name in `parameters` what differs"
+                    " from `methods`, always in the same order"
+                )
 
 
 def _require_members(reading: Iterable[RunSpec], asked: Collection[str], scale: str) -> None:

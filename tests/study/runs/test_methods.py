@@ -188,6 +188,14 @@ def test_what_a_run_reads_of_others_are_runs_of_equal_settings():
     assert {file for files in reads.values() for file in files} <= made
 
 
+@pytest.mark.parametrize("again", [{}, {"entropy": 0.0, "alpha": 0.5}])
+def test_one_network_with_two_names_is_refused(again):
+    usual = PARAMS.methods["colored_mnist"].pmr.model_dump()
+    first = {"alpha": 0.5, "entropy": 0.0} if again else {"alpha": usual["alpha"]}
+    with pytest.raises(UserError, match="are the same network; name in `parameters` what differs"):
+        asked({"policy": ("pmr",), "parameters": (first, again)})
+
+
 def test_what_is_no_network_of_one_modality_here_is_not_read():
     """Of two copies of one image, none is an input of its own; UserError, or another's network would be read."""
     with pytest.raises(UserError, match=r"datasets.colored_mnist.inputs has no entry {'gray"):
