@@ -30,7 +30,7 @@ PAGES = {
 }
 every_page = pytest.mark.parametrize("page", PAGES)
 # Scales whose tables are in git.
-COLLECTED = ("own_colors", "decisive", "calibration", "brief", "views")
+COLLECTED = ("own_colors", "decisive", "calibration", "brief", "views", "methods", "methods_views")
 SCALES = {*scales_in_git()}
 FENCED = re.compile(r"^ *```.*?^ *```", re.MULTILINE | re.DOTALL)
 VERBS = typer.main.get_command(app).commands
