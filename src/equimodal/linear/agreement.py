@@ -98,4 +98,5 @@ def bridge_means(linear_bridge: pd.DataFrame) -> pd.DataFrame:
 def _short(table: pd.DataFrame, form: str) -> pd.DataFrame:
     """The table with the digits that a reader needs."""
     numbers = table.select_dtypes(float).columns.difference(["rho"])
-    return table.assign(**{c: table[c].map(lambda x: float(form.format(x))) for c in numbers})
+    # 0.0 is added so that a zero has no minus.
+    return table.assign(**{c: table[c].map(lambda x: float(form.format(x)) + 0.0) for c in numbers})
