@@ -19,8 +19,8 @@ def expand_runs(params: Params, experiment: str | None = None) -> dict[str, RunS
     """List the runs that an experiment asks for (all experiments if None), by name.
 
     A run that several experiments ask for appears once: its name is made of its settings. Runs whose name fits a pattern
-    of `leave_out` are left out. UserError if two runs that differ have one name or one network has two, if a run starts from its own weights, or
-    if a run of all experiments reads one that none asks for.
+    of `leave_out` are left out. UserError if two runs that differ have one name, if one network has two names, if a run
+    starts from its own weights, or if a run of all experiments reads one that none asks for.
     """
     grids = (
         [g for gs in params.experiments.values() for g in gs]

@@ -284,7 +284,8 @@ TABLES = {
         sections=("dataset", "start"),
         caption="""The settings that each method had to choose from; a fair comparison gives all the same
             number. Validation and test accuracy in %, of n runs. best: the highest validation accuracy of the
-            method, of settings whose runs all finished; none before all were tried. compared: the one that the comparison takes. The test accuracy chooses nothing.""",
+            method, of settings whose runs all finished; none before all were tried. compared: the one that the
+            comparison takes. The test accuracy chooses nothing.""",
     ),
     "selection": AboutTable(
         title="The choice of the epoch",

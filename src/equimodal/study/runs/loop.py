@@ -69,7 +69,7 @@ class Training:
         *,
         graph: Callable[[], Graph] | None = None,
     ):
-        """Build network, optimizer, schedule, policy and meter from the spec; of a failed run nothing can be trained.
+        """Build network, optimizer, schedule, policy and meter from the spec; what reads a failed run has failed itself.
 
         The splits lie on the device: `train`, `test`, and `validation` if the spec selects on it. On a GPU each training has
         a stream of its own. `graph` makes what a step is recorded in, where that can be.

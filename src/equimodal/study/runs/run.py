@@ -68,8 +68,8 @@ def walk_run(
     `status: failed` and the reason in its outcome: the other runs go on, and tables show it as missing.
 
     `model` is the file for the weights, and `scratch` the folder for the checkpoint. It stays: whoever has written the
-    receipt removes it, so that nothing is lost in between. Between two checkpoints are `checkpoint_seconds` or more: writing them takes at most `checkpoint_share` of the time. `graphs`
-    has a GPU take steps as a whole, where that can be.
+    receipt removes it, so that nothing is lost in between. Between two checkpoints are `checkpoint_seconds` or more:
+    writing them takes at most `checkpoint_share` of the time. `graphs` has a GPU take steps as a whole, where that can be.
 
     UserError before the first step, if data or weights are missing or damaged, or a file can not be written.
     """

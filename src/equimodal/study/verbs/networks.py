@@ -147,10 +147,8 @@ def _train(
     from equimodal.study.runs.loop import Training
     from equimodal.study.runs.run import walk_run
 
-    folder, cost = (
-        layout.run(settings.scale, spec.name),
-        layout.benchmark(settings.scale, "train", spec.name),
-    )
+    folder = layout.run(settings.scale, spec.name)
+    cost = layout.benchmark(settings.scale, "train", spec.name)
     require_places(cost)
     with show_progress(f"{spec.name}, epochs", spec.training.max_epochs, bar=bar) as advance:
 
