@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 # As the command line has it. Tests side by side would wait for one another's threads.
@@ -172,12 +173,15 @@ def write_result(spec, right, **how):
 
 
 def sign_run(folder, spec, *, bank, model):
-    """Write the receipts of a run and of its bank."""
+    """Write the receipts of a run and of its bank. What it reads are weights that `write_run` makes, their names."""
+    folders = {path: layout.folder_of(Path(path)) for path in spec.reads}
+    names = {path: f.relative_to("results/tiny/runs").as_posix() for path, f in folders.items()}
     trained = receipts.write(
         folder / receipts.NAME,
         step=f"train {spec.name}",
         settings=spec.model_dump(mode="json"),
         code="",
+        inputs={path: sha256(name.encode()).hexdigest() for path, name in names.items()},
         files=[*(folder / name for name in layout.RUN_FILES), model],
     )
     (digest,) = (d for name, d in trained.files.items() if name.endswith(".pt"))
